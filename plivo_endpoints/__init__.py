@@ -1,0 +1,1 @@
+"""Async-first client for Plivo SIP endpoints and JWTs."""
