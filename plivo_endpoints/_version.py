@@ -1,5 +1,4 @@
 """The version, in a module of its own so that the build can read it without importing the package."""
 
-from typing import Final
 
-__version__: Final = "0.1.0"
+__version__ = "0.1.0"
