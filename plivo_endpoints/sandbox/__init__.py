@@ -1,1 +1,21 @@
-"""A stateful stand-in for Plivo."""
+"""A stateful stand-in for Plivo's Endpoint and JWT API, on loopback.
+
+It answers every operation over HTTP as Plivo documents it, and shares no code with the client, so that
+neither can hide the other's mistakes. Programs in any language can talk to it.
+"""
+
+from plivo_endpoints.sandbox._account import Account, Subaccount
+from plivo_endpoints.sandbox._clock import Clock
+from plivo_endpoints.sandbox._endpoint import Registration, SandboxEndpoint
+from plivo_endpoints.sandbox._record import RequestRecord
+from plivo_endpoints.sandbox._sandbox import Sandbox
+
+__all__ = [
+    "Account",
+    "Clock",
+    "Registration",
+    "RequestRecord",
+    "Sandbox",
+    "SandboxEndpoint",
+    "Subaccount",
+]

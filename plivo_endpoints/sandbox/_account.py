@@ -1,0 +1,142 @@
+"""An account on a sandbox, as a test sees it."""
+
+import secrets
+import string
+from datetime import timedelta
+
+from attrs import field, frozen
+
+from plivo_endpoints.sandbox._clock import Clock
+from plivo_endpoints.sandbox._endpoint import Registration
+from plivo_endpoints.sandbox._json import Json
+from plivo_endpoints.sandbox._listing import PageOrder, Pagination
+from plivo_endpoints.sandbox._record import RequestRecord
+from plivo_endpoints.sandbox._rules import Changes
+from plivo_endpoints.sandbox._state import AccountState, Caller, Directory
+from plivo_endpoints.sandbox._store import EndpointsView
+
+_REGISTERED_SECONDS = 3600
+_ID_ALPHABET = string.ascii_uppercase + string.digits
+
+
+@frozen(kw_only=True)
+class Subaccount:
+    """Credentials of a subaccount: it sees and changes only the endpoints that it made."""
+
+    auth_id: str
+    auth_token: str = field(repr=False)
+
+
+class Account:
+    """One account: its credentials, its state, and what it has been asked.
+
+    The account sees all endpoints; one that a subaccount made carries that subaccount's auth_id as
+    `sub_account`. May be used from any thread.
+    """
+
+    def __init__(self, state: AccountState, auth_token: str, directory: Directory) -> None:
+        self._state = state
+        self._auth_token = auth_token
+        self._directory = directory
+        directory.add(Caller(state=state, auth_id=state.auth_id, auth_token=auth_token))
+
+    @property
+    def auth_id(self) -> str:
+        """The account's auth_id."""
+        return self._state.auth_id
+
+    @property
+    def auth_token(self) -> str:
+        """The account's auth_token, which also signs its tokens."""
+        return self._auth_token
+
+    @property
+    def endpoints(self) -> EndpointsView:
+        """A live view: endpoint_id to endpoint, oldest first."""
+        return EndpointsView(self._state.store)
+
+    @property
+    def requests(self) -> tuple[RequestRecord, ...]:
+        """The last 100,000 requests answered, oldest first, without secrets."""
+        return tuple(self._state.requests)
+
+    @property
+    def tokens(self) -> tuple[dict[str, Json], ...]:
+        """The claims of the last 1,000 tokens minted, oldest first."""
+        return tuple(self._state.claims)
+
+    @property
+    def clock(self) -> Clock:
+        """The account's time: it can be set and moved."""
+        return self._state.clock
+
+    @property
+    def pagination(self) -> Pagination:
+        """What the list's `meta.next` carries: an offset, a cursor, or both (hybrid); can be set."""
+        return self._state.pagination
+
+    @pagination.setter
+    def pagination(self, pagination: Pagination) -> None:
+        self._state.pagination = pagination
+
+    @property
+    def order(self) -> PageOrder:
+        """Whether a list begins with the newest or the oldest endpoint; can be set."""
+        return self._state.order
+
+    @order.setter
+    def order(self, order: PageOrder) -> None:
+        self._state.order = order
+
+    @property
+    def strict_alias(self) -> bool:
+        """Whether an alias may hold only letters, digits, `-` and `_`; can be set."""
+        return self._state.strict_alias
+
+    @strict_alias.setter
+    def strict_alias(self, strict: bool) -> None:
+        self._state.strict_alias = strict
+
+    def register(
+        self, endpoint_id: str, *, contact: str | None = None, user_agent: str = "Sandbox phone 1.0"
+    ) -> None:
+        """Let a SIP client register with an endpoint, from the URI `contact`.
+
+        It stays registered until `unregister`, whatever `sip_expires` says.
+
+        Raises:
+            KeyError: there is no such endpoint.
+        """
+        endpoint = self.endpoints[endpoint_id]
+        registration = Registration(
+            contact=contact or f"sip:{endpoint.username}@192.0.2.1:57563;ob",
+            expires=self.clock.now() + timedelta(seconds=_REGISTERED_SECONDS),
+            user_agent=user_agent,
+        )
+        self._state.store.set_registration(endpoint_id, registration)
+
+    def unregister(self, endpoint_id: str) -> None:
+        """Let the SIP client go; `KeyError` if there is no such endpoint."""
+        self._state.store.set_registration(endpoint_id, None)
+
+    def add_subaccount(self) -> Subaccount:
+        """Make a subaccount and return its credentials."""
+        made = Subaccount(auth_id=new_auth_id("SA"), auth_token=new_auth_token())
+        self._directory.add(Caller(state=self._state, auth_id=made.auth_id, auth_token=made.auth_token))
+        return made
+
+    def seed(self, count: int) -> None:
+        """Make `count` endpoints named user1, user2 and so on."""
+        for number in range(1, count + 1):
+            fields = Changes(password=f"password-{number}", alias=f"seeded-{number}")
+            self._state.store.create(f"user{number}", fields)
+
+
+def new_auth_id(prefix: str) -> str:
+    """Return an auth_id that nobody has: `MA` or `SA`, and 18 capitals and digits."""
+    return prefix + "".join(secrets.choice(_ID_ALPHABET) for _ in range(18))
+
+
+def new_auth_token() -> str:
+    """Return a secret in the form of Plivo's: 40 characters."""
+    return secrets.token_hex(20)

@@ -1,0 +1,70 @@
+"""An endpoint, and the two ways in which Plivo shows it."""
+
+from datetime import datetime
+
+from attrs import frozen
+
+from plivo_endpoints.sandbox._json import Json
+
+
+@frozen(kw_only=True)
+class Registration:
+    """A SIP client's registration: where it can be reached, until when, and what it is."""
+
+    contact: str
+    expires: datetime
+    user_agent: str
+
+
+@frozen(kw_only=True)
+class SandboxEndpoint:
+    """An endpoint as the sandbox holds it; `username` carries its suffix, `password` is the MD5."""
+
+    account_id: str
+    endpoint_id: str
+    username: str
+    alias: str
+    password: str
+    app_id: str
+    sub_account: str | None
+    created: datetime
+    registration: Registration | None = None
+
+    @property
+    def sip_uri(self) -> str:
+        """The address under which others call this endpoint."""
+        return f"sip:{self.username}@phone.plivo.com"
+
+    @property
+    def sip_registered(self) -> bool:
+        """Whether a SIP client is registered."""
+        return self.registration is not None
+
+
+def listed(endpoint: SandboxEndpoint) -> dict[str, Json]:
+    """Return the endpoint as an item of a list: never with a password."""
+    account = f"/v1/Account/{endpoint.account_id}"
+    shown: dict[str, Json] = {
+        "alias": endpoint.alias,
+        "application": f"{account}/Application/{endpoint.app_id}/",
+        "endpoint_id": endpoint.endpoint_id,
+        "resource_uri": f"{account}/Endpoint/{endpoint.endpoint_id}/",
+        # Plivo sends this one as a string.
+        "sip_registered": "true" if endpoint.sip_registered else "false",
+        "sip_uri": endpoint.sip_uri,
+        "sub_account": endpoint.sub_account,
+        "username": endpoint.username,
+    }
+    if endpoint.registration is not None:
+        shown["sip_contact"] = endpoint.registration.contact
+        shown["sip_expires"] = f"{endpoint.registration.expires:%Y-%m-%d %H:%M:%S}"
+        shown["sip_user_agent"] = endpoint.registration.user_agent
+    return shown
+
+
+def detailed(endpoint: SandboxEndpoint) -> dict[str, Json]:
+    """Return the endpoint as retrieved by itself: with the password's MD5 unless registered."""
+    shown = listed(endpoint)
+    if endpoint.registration is None:
+        shown["password"] = endpoint.password
+    return shown

@@ -1,0 +1,139 @@
+"""One page of a list: by offset, by cursor, or both.
+
+Ids grow with time, so a list is kept in one order for ever and a page is a slice of it: a request
+costs the same with a hundred thousand endpoints as with ten.
+"""
+
+import base64
+import binascii
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from typing import Literal
+from urllib.parse import urlencode
+
+from attrs import frozen
+
+from plivo_endpoints.sandbox._json import Json
+
+Pagination = Literal["offset", "cursor", "hybrid"]
+PageOrder = Literal["newest", "oldest"]
+
+MAX_LIMIT = 20
+_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
+_ENDPOINT_ID = re.compile(r"[0-9]{14}", re.ASCII)
+
+
+class BadListArgumentError(ValueError):
+    """A `limit`, `offset` or `cursor` that cannot be used."""
+
+
+@frozen(kw_only=True)
+class PageRequest:
+    """What a caller asks for; `anchor` is the id that a cursor stands for."""
+
+    limit: int = MAX_LIMIT
+    offset: int = 0
+    anchor: str | None = None
+
+
+@frozen(kw_only=True)
+class Window:
+    """The ids of a page, with what is needed to point at its neighbours."""
+
+    ids: tuple[str, ...]
+    offset: int
+    total: int
+    next_anchor: str | None
+    previous_anchor: str | None
+
+
+def read_page_request(query: Mapping[str, str]) -> PageRequest:
+    """Read `limit`, `offset` and `cursor`.
+
+    An offset beside a cursor wins, as on Plivo's hybrid deployments: a walk that sends both is
+    pinned to its first page.
+
+    Raises:
+        BadListArgumentError: a value is no number, or out of range, or no cursor of ours.
+    """
+    limit = _number(query, "limit", MAX_LIMIT)
+    if not 1 <= limit <= MAX_LIMIT:
+        raise BadListArgumentError(f"limit must be between 1 and {MAX_LIMIT}")
+    if "offset" in query or "cursor" not in query:
+        return PageRequest(limit=limit, offset=_number(query, "offset", 0))
+    return PageRequest(limit=limit, anchor=_anchor(query["cursor"]))
+
+
+def cut_window(ids: Sequence[str], request: PageRequest, order: PageOrder) -> Window:
+    """Return the asked-for page of `ids`, which are sorted oldest first."""
+    start = request.offset if request.anchor is None else _position(ids, request.anchor, order)
+    total = len(ids)
+    end = start + request.limit
+    before = max(0, start - request.limit)
+    return Window(
+        ids=_slice(ids, start, end, order),
+        offset=start,
+        total=total,
+        next_anchor=_slice(ids, end, end + 1, order)[0] if end < total else None,
+        previous_anchor=_slice(ids, before, before + 1, order)[0] if start > 0 and before < total else None,
+    )
+
+
+def page_meta(window: Window, limit: int, path: str, pagination: Pagination) -> dict[str, Json]:
+    """Return the `meta` of a page, its links relative paths under `path`."""
+
+    def link(offset: int, anchor: str) -> str:
+        arguments: dict[str, str | int] = {"limit": limit}
+        if pagination != "cursor":
+            arguments["offset"] = offset
+        if pagination != "offset":
+            arguments["cursor"] = _cursor(anchor)
+        return f"{path}?{urlencode(arguments)}"
+
+    after, before = window.next_anchor, window.previous_anchor
+    return {
+        "limit": limit,
+        "next": None if after is None else link(window.offset + limit, after),
+        "offset": window.offset,
+        "previous": None if before is None else link(max(0, window.offset - limit), before),
+        "total_count": window.total,
+    }
+
+
+def _number(query: Mapping[str, str], name: str, default: int) -> int:
+    value = query.get(name)
+    if value is None:
+        return default
+    if not _NUMBER.fullmatch(value):
+        raise BadListArgumentError(f"{name} must be a non-negative integer")
+    return int(value)
+
+
+def _position(ids: Sequence[str], anchor: str, order: PageOrder) -> int:
+    # Found by place, not by presence: the endpoint may have been deleted in the meantime.
+    if order == "oldest":
+        return bisect_left(ids, anchor)
+    return len(ids) - bisect_right(ids, anchor)
+
+
+def _slice(ids: Sequence[str], start: int, end: int, order: PageOrder) -> tuple[str, ...]:
+    if order == "oldest":
+        return tuple(ids[start:end])
+    total = len(ids)
+    return tuple(reversed(ids[max(0, total - end) : max(0, total - start)]))
+
+
+def _cursor(anchor: str) -> str:
+    return base64.urlsafe_b64encode(f"at:{anchor}".encode()).decode().rstrip("=")
+
+
+def _anchor(cursor: str) -> str:
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        kind, _, anchor = base64.urlsafe_b64decode(padded).decode("ascii").partition(":")
+    except (UnicodeError, binascii.Error):
+        kind, anchor = "", ""
+    if kind != "at" or not _ENDPOINT_ID.fullmatch(anchor):
+        raise BadListArgumentError("cursor is not one that a list answered")
+    return anchor

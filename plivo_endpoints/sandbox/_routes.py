@@ -1,0 +1,110 @@
+"""The operations: what each path of Plivo's API does."""
+
+from aiohttp import web
+
+from plivo_endpoints.sandbox._answers import answer, refuse, refuse_fields
+from plivo_endpoints.sandbox._endpoint import SandboxEndpoint, detailed, listed
+from plivo_endpoints.sandbox._json import Json, MalformedJsonError, read_object
+from plivo_endpoints.sandbox._listing import BadListArgumentError, page_meta, read_page_request
+from plivo_endpoints.sandbox._rules import change_error, creation_errors, read_changes
+from plivo_endpoints.sandbox._state import Caller
+from plivo_endpoints.sandbox._tokens import BadTokenRequestError, read_claims, sign
+
+CALLER = web.RequestKey("caller", Caller)
+BODY = web.RequestKey("body", dict[str, Json])
+
+_ACCOUNT = "/v1/Account/{auth_id}"
+
+
+def add_routes(app: web.Application) -> None:
+    """Add every operation; a path that is known under another method answers 405."""
+    endpoints, endpoint = f"{_ACCOUNT}/Endpoint/", f"{_ACCOUNT}/Endpoint/{{endpoint_id}}/"
+    # add_get would answer HEAD as well, which Plivo does not.
+    app.router.add_route("POST", endpoints, create_endpoint)
+    app.router.add_route("GET", endpoints, list_endpoints)
+    app.router.add_route("GET", endpoint, retrieve_endpoint)
+    app.router.add_route("POST", endpoint, update_endpoint)
+    app.router.add_route("DELETE", endpoint, delete_endpoint)
+    app.router.add_route("POST", f"{_ACCOUNT}/JWT/Token/", create_token)
+
+
+async def create_endpoint(request: web.Request) -> web.Response:
+    """Make an endpoint under a username with digits added."""
+    caller, body = request[CALLER], await _read_body(request)
+    errors = creation_errors(body, strict_alias=caller.state.strict_alias)
+    if errors:
+        return refuse_fields(errors)
+    made = caller.state.store.create(str(body["username"]), read_changes(body), caller.sub_account)
+    return answer(
+        201,
+        {
+            "message": "created",
+            "endpoint_id": made.endpoint_id,
+            "username": made.username,
+            "alias": made.alias,
+        },
+    )
+
+
+async def list_endpoints(request: web.Request) -> web.Response:
+    """Answer one page."""
+    caller = request[CALLER]
+    try:
+        asked = read_page_request(request.query)
+    except BadListArgumentError as problem:
+        return refuse(400, str(problem))
+    state = caller.state
+    window, endpoints = state.store.page(asked, state.order, caller.sub_account)
+    meta = page_meta(window, asked.limit, caller.endpoints_path, state.pagination)
+    return answer(200, {"meta": meta, "objects": [listed(endpoint) for endpoint in endpoints]})
+
+
+async def retrieve_endpoint(request: web.Request) -> web.Response:
+    """Answer one endpoint."""
+    return answer(200, detailed(_find(request)))
+
+
+async def update_endpoint(request: web.Request) -> web.Response:
+    """Change password, alias or application."""
+    _find(request)
+    state, body = request[CALLER].state, await _read_body(request)
+    error = change_error(body, strict_alias=state.strict_alias)
+    if error:
+        return refuse(400, error)
+    # Looked up again: it may have been deleted while the body came in.
+    state.store.change(_find(request).endpoint_id, read_changes(body))
+    return answer(202, {"message": "changed"})
+
+
+async def delete_endpoint(request: web.Request) -> web.Response:
+    """Delete an endpoint for good."""
+    request[CALLER].state.store.delete(_find(request).endpoint_id)
+    return web.Response(status=204)
+
+
+async def create_token(request: web.Request) -> web.Response:
+    """Mint a token, signed with the caller's auth_token."""
+    caller, body = request[CALLER], await _read_body(request)
+    try:
+        claims = read_claims(body, caller.auth_id, int(caller.state.clock.now().timestamp()))
+    except BadTokenRequestError as problem:
+        return refuse(400, str(problem))
+    caller.state.claims.append(claims)
+    return answer(200, {"token": sign(claims, caller.auth_token)})
+
+
+def _find(request: web.Request) -> SandboxEndpoint:
+    caller = request[CALLER]
+    endpoint = caller.state.store.get(request.match_info["endpoint_id"], caller.sub_account)
+    if endpoint is None:
+        raise web.HTTPNotFound
+    return endpoint
+
+
+async def _read_body(request: web.Request) -> dict[str, Json]:
+    try:
+        body = read_object(await request.read())
+    except MalformedJsonError as problem:
+        raise web.HTTPBadRequest(reason=str(problem)) from None
+    request[BODY] = body
+    return body

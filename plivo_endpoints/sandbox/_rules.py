@@ -1,0 +1,90 @@
+"""Plivo's documented rules for what an endpoint may be made of.
+
+Source: https://www.plivo.com/docs/voice/api/endpoint
+"""
+
+import re
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+
+from plivo_endpoints.sandbox._json import Json, is_text
+
+MIN_PASSWORD = 5
+
+_USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,24}")
+_STRICT_ALIAS = re.compile(r"[A-Za-z0-9_-]+")
+_APP_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+Rule = Callable[[Json], str | None]
+
+
+@frozen(kw_only=True)
+class Changes:
+    """The fields of an update; `None` leaves one as it is."""
+
+    password: str | None = None
+    alias: str | None = None
+    app_id: str | None = None
+
+
+def creation_errors(body: Mapping[str, Json], *, strict_alias: bool) -> dict[str, list[str]]:
+    """Return what is wrong with a create, by field; nothing if all is well."""
+    rules = _change_rules(strict_alias=strict_alias) | {"username": _username_error}
+    found = {
+        field: "This field is required." if body.get(field) in (None, "") else rules[field](body[field])
+        for field in ("username", "password", "alias")
+    }
+    if "app_id" in body:
+        found["app_id"] = _app_id_error(body["app_id"])
+    return {field: [message] for field, message in found.items() if message}
+
+
+def change_error(body: Mapping[str, Json], *, strict_alias: bool) -> str | None:
+    """Return what is wrong with an update in one line.
+
+    What Plivo answers to an update of nothing is unknown; the sandbox refuses it, so that a program
+    which sends one by mistake is found out.
+    """
+    rules = _change_rules(strict_alias=strict_alias)
+    given = [field for field in rules if field in body]
+    if not given:
+        return "one of password, alias and app_id is required"
+    errors = (f"{field}: {message}" for field in given if (message := rules[field](body[field])))
+    return next(errors, None)
+
+
+def read_changes(body: Mapping[str, Json]) -> Changes:
+    """Take the known fields out of a body that `creation_errors` or `change_error` passed."""
+    return Changes(**{name: str(body[name]) for name in ("password", "alias", "app_id") if name in body})
+
+
+def _change_rules(*, strict_alias: bool) -> dict[str, Rule]:
+    alias = _strict_alias_error if strict_alias else _alias_error
+    return {"password": _password_error, "alias": alias, "app_id": _app_id_error}
+
+
+def _username_error(value: Json) -> str | None:
+    if isinstance(value, str) and _USERNAME.fullmatch(value):
+        return None
+    return "must be 1 to 25 letters and digits, the first a letter"
+
+
+def _password_error(value: Json) -> str | None:
+    if is_text(value) and len(str(value)) >= MIN_PASSWORD:
+        return None
+    return f"must be a string of at least {MIN_PASSWORD} characters"
+
+
+def _alias_error(value: Json) -> str | None:
+    return None if is_text(value) and value else "must be a string that is not empty"
+
+
+def _strict_alias_error(value: Json) -> str | None:
+    if isinstance(value, str) and _STRICT_ALIAS.fullmatch(value):
+        return None
+    return "must consist of letters, digits, hyphens and underscores"
+
+
+def _app_id_error(value: Json) -> str | None:
+    return None if isinstance(value, str) and _APP_ID.fullmatch(value) else "must be an application's id"

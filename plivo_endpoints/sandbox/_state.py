@@ -1,0 +1,86 @@
+"""The accounts that a sandbox knows, and who may sign in to them."""
+
+import base64
+import binascii
+import hmac
+from collections import deque
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from plivo_endpoints.sandbox._clock import Clock
+from plivo_endpoints.sandbox._store import EndpointStore
+
+if TYPE_CHECKING:
+    from plivo_endpoints.sandbox._json import Json
+    from plivo_endpoints.sandbox._listing import PageOrder, Pagination
+    from plivo_endpoints.sandbox._record import RequestRecord
+
+MAX_RECORDS = 100_000
+MAX_TOKENS = 1_000
+
+
+class AccountState:
+    """Everything that one account consists of."""
+
+    def __init__(self, auth_id: str) -> None:
+        self.auth_id = auth_id
+        self.clock = Clock()
+        self.store = EndpointStore(auth_id, self.clock)
+        self.strict_alias = False
+        self.pagination: Pagination = "offset"
+        self.order: PageOrder = "newest"
+        # Bounded, so that a sandbox may run for weeks.
+        self.requests: deque[RequestRecord] = deque(maxlen=MAX_RECORDS)
+        self.claims: deque[dict[str, Json]] = deque(maxlen=MAX_TOKENS)
+
+
+@frozen(kw_only=True)
+class Caller:
+    """Somebody who can sign in: the account itself, or one of its subaccounts."""
+
+    state: AccountState
+    auth_id: str
+    auth_token: str = field(repr=False)
+
+    @property
+    def sub_account(self) -> str | None:
+        """Whose endpoints the caller is confined to; `None` sees the whole account."""
+        return None if self.auth_id == self.state.auth_id else self.auth_id
+
+    @property
+    def endpoints_path(self) -> str:
+        """The path of the endpoint list."""
+        return f"/v1/Account/{self.auth_id}/Endpoint/"
+
+
+class Directory:
+    """All callers of a sandbox, by auth_id."""
+
+    def __init__(self) -> None:
+        self._callers: dict[str, Caller] = {}
+
+    def add(self, caller: Caller) -> None:
+        """Let `caller` sign in from now on."""
+        self._callers[caller.auth_id] = caller
+
+    def find(self, auth_id: str) -> Caller | None:
+        """Return the caller of that auth_id."""
+        return self._callers.get(auth_id)
+
+    def first(self) -> Caller:
+        """Return the caller that the sandbox was started with."""
+        return next(iter(self._callers.values()))
+
+    def sign_in(self, authorization: str) -> Caller | None:
+        """Return whom an `Authorization` header belongs to, `None` if its credentials are not right."""
+        scheme, _, credentials = authorization.partition(" ")
+        try:
+            decoded = base64.b64decode(credentials, validate=True).decode()
+        except (ValueError, binascii.Error):
+            return None
+        auth_id, _, token = decoded.partition(":")
+        caller = self._callers.get(auth_id) if scheme.lower() == "basic" else None
+        if caller is None or not hmac.compare_digest(caller.auth_token.encode(), token.encode()):
+            return None
+        return caller

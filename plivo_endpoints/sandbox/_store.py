@@ -1,0 +1,130 @@
+"""The endpoints of one account, in the order of their making."""
+
+import hashlib
+import secrets
+import threading
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+
+from attrs import evolve
+
+from plivo_endpoints.sandbox._clock import Clock
+from plivo_endpoints.sandbox._endpoint import Registration, SandboxEndpoint
+from plivo_endpoints.sandbox._listing import PageOrder, PageRequest, Window, cut_window
+from plivo_endpoints.sandbox._rules import Changes
+
+
+class EndpointStore:
+    """Holds endpoints by id; every method may be called from any thread."""
+
+    def __init__(self, account_id: str, clock: Clock) -> None:
+        self.default_app_id = f"{secrets.randbelow(9 * 10**16) + 10**16}"
+        self._account_id = account_id
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._by_id: dict[str, SandboxEndpoint] = {}
+        # Sorted, as ids only grow. Under None all, under a subaccount its own.
+        self._ids: dict[str | None, list[str]] = {None: []}
+        self._last_id = secrets.randbelow(8 * 10**13) + 10**13
+        self._last_suffix = 0
+
+    def create(self, username: str, fields: Changes, sub_account: str | None = None) -> SandboxEndpoint:
+        """Make an endpoint out of fields that passed the rules."""
+        with self._lock:
+            endpoint = SandboxEndpoint(
+                account_id=self._account_id,
+                endpoint_id=self._next_id(),
+                username=f"{username}{self._next_suffix()}",
+                alias=fields.alias or "",
+                password=_md5(fields.password or ""),
+                app_id=fields.app_id or self.default_app_id,
+                sub_account=sub_account,
+                created=self._clock.now(),
+            )
+            self._by_id[endpoint.endpoint_id] = endpoint
+            for view in {None, sub_account}:
+                self._ids.setdefault(view, []).append(endpoint.endpoint_id)
+            return endpoint
+
+    def get(self, endpoint_id: str, sub_account: str | None = None) -> SandboxEndpoint | None:
+        """Return an endpoint, unless it is gone or `sub_account` may not see it."""
+        endpoint = self._by_id.get(endpoint_id)
+        if endpoint is None or sub_account not in (None, endpoint.sub_account):
+            return None
+        return endpoint
+
+    def change(self, endpoint_id: str, changes: Changes) -> None:
+        """Set the given fields."""
+        with self._lock:
+            old = self._by_id[endpoint_id]
+            self._by_id[endpoint_id] = evolve(
+                old,
+                password=old.password if changes.password is None else _md5(changes.password),
+                alias=old.alias if changes.alias is None else changes.alias,
+                app_id=changes.app_id or old.app_id,
+            )
+
+    def set_registration(self, endpoint_id: str, registration: Registration | None) -> None:
+        """Register an endpoint, or unregister it with `None`."""
+        with self._lock:
+            self._by_id[endpoint_id] = evolve(self._by_id[endpoint_id], registration=registration)
+
+    def delete(self, endpoint_id: str) -> None:
+        """Remove an endpoint for good."""
+        with self._lock:
+            endpoint = self._by_id.pop(endpoint_id)
+            for view in {None, endpoint.sub_account}:
+                ids = self._ids[view]
+                del ids[bisect_left(ids, endpoint_id)]
+
+    def page(
+        self, request: PageRequest, order: PageOrder, sub_account: str | None = None
+    ) -> tuple[Window, list[SandboxEndpoint]]:
+        """Return one page of what `sub_account` may see; `None` sees all."""
+        with self._lock:
+            window = cut_window(self._ids.get(sub_account, []), request, order)
+            return window, [self._by_id[endpoint_id] for endpoint_id in window.ids]
+
+    def snapshot(self) -> dict[str, SandboxEndpoint]:
+        """Return all endpoints as they are now, oldest first."""
+        with self._lock:
+            return dict(self._by_id)
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def _next_id(self) -> str:
+        self._last_id += 7  # neither consecutive nor out of order
+        return str(self._last_id)
+
+    def _next_suffix(self) -> str:
+        # The time of making, as on Plivo, but for what is made within the same second: that counts
+        # on from it, since two usernames must never be the same.
+        self._last_suffix = max(self._last_suffix + 1, int(f"{self._clock.now():%y%m%d%H%M%S}"))
+        return f"{self._last_suffix:012d}"
+
+
+class EndpointsView(Mapping[str, SandboxEndpoint]):
+    """A live, read-only view of an account's endpoints by id, oldest first."""
+
+    def __init__(self, store: EndpointStore) -> None:
+        self._store = store
+
+    def __getitem__(self, endpoint_id: str) -> SandboxEndpoint:
+        endpoint = self._store.get(endpoint_id)
+        if endpoint is None:
+            raise KeyError(endpoint_id)
+        return endpoint
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._store.snapshot())
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} endpoints>"
+
+
+def _md5(password: str) -> str:
+    return hashlib.md5(password.encode(), usedforsecurity=False).hexdigest()

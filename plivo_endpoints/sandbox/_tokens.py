@@ -1,0 +1,106 @@
+"""JSON Web Tokens as Plivo mints them for its Voice SDKs."""
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Mapping
+
+from plivo_endpoints.sandbox._json import Json, is_text
+
+MIN_LIFETIME = 180  # seconds
+MAX_LIFETIME = 86_400
+
+_HEADER: dict[str, Json] = {"alg": "HS256", "cty": "plivo;v=1", "typ": "JWT"}
+# The official SDK for Python can send these numbers only as strings.
+_EPOCH = re.compile(r"[0-9]{1,12}", re.ASCII)
+_LAST_EPOCH = 10**12
+
+
+class BadTokenRequestError(ValueError):
+    """A token request that breaks a rule; the message names field and rule."""
+
+
+def read_claims(body: Mapping[str, Json], auth_id: str, now: int) -> dict[str, Json]:
+    """Return the claims of the token that `body` asks for, absent ones filled in.
+
+    Raises:
+        BadTokenRequestError: `iss` is not the caller, a value has the wrong type, the lifetime is
+            not between 3 minutes and 24 hours, or incoming calls are allowed to nobody (no `sub`).
+    """
+    if body.get("iss") != auth_id:
+        raise BadTokenRequestError("iss must be the auth_id")
+    nbf = _epoch(body, "nbf", now)
+    exp = _epoch(body, "exp", nbf + MAX_LIFETIME)
+    if not MIN_LIFETIME <= exp - nbf <= MAX_LIFETIME:
+        raise BadTokenRequestError("exp must be 3 minutes to 24 hours after nbf")
+    subject = _text(body, "sub")
+    incoming, outgoing = _permissions(body)
+    if incoming and not subject:
+        raise BadTokenRequestError("sub is required when incoming_allow is true")
+    return {
+        "app": _text(body, "app"),
+        "exp": exp,
+        "iss": auth_id,
+        "nbf": nbf,
+        "per": {"voice": {"incoming_allow": incoming, "outgoing_allow": outgoing}},
+        "sub": subject,
+    }
+
+
+def sign(claims: Mapping[str, Json], key: str) -> str:
+    """Return the signed token (HS256)."""
+    signed = f"{_segment(_HEADER)}.{_segment(claims)}"
+    signature = hmac.digest(key.encode(), signed.encode(), hashlib.sha256)
+    return f"{signed}.{_base64url(signature)}"
+
+
+def _epoch(body: Mapping[str, Json], name: str, default: int) -> int:
+    value = body.get(name)
+    if value is None:
+        return default
+    if isinstance(value, str) and _EPOCH.fullmatch(value):
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LAST_EPOCH:
+        return value
+    raise BadTokenRequestError(f"{name} must be an integer, in seconds since the epoch")
+
+
+def _text(body: Mapping[str, Json], name: str) -> str:
+    value = body.get(name)
+    if value is None:
+        return ""
+    if not is_text(value):
+        raise BadTokenRequestError(f"{name} must be a string")
+    return str(value)
+
+
+def _permissions(body: Mapping[str, Json]) -> tuple[bool, bool]:
+    permissions = _mapping(body, "per", ("voice",))
+    voice = _mapping(permissions, "voice", ("incoming_allow", "outgoing_allow"))
+    return _flag(voice, "incoming_allow"), _flag(voice, "outgoing_allow")
+
+
+def _mapping(body: Mapping[str, Json], name: str, known: tuple[str, ...]) -> Mapping[str, Json]:
+    value = body.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not set(value) <= set(known):
+        raise BadTokenRequestError(f"{name} must be an object with no other key than {', '.join(known)}")
+    return value
+
+
+def _flag(voice: Mapping[str, Json], name: str) -> bool:
+    value = voice.get(name, False)
+    if not isinstance(value, bool):
+        raise BadTokenRequestError(f"{name} must be true or false")
+    return value
+
+
+def _segment(value: Mapping[str, Json]) -> str:
+    return _base64url(json.dumps(value, separators=(",", ":")).encode())
+
+
+def _base64url(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).decode().rstrip("=")
