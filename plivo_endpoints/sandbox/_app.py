@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from plivo_endpoints.sandbox._answers import refuse, refuse_caller, refuse_like
+from plivo_endpoints.sandbox._json import MalformedJsonError
 from plivo_endpoints.sandbox._record import RequestRecord, redact
 from plivo_endpoints.sandbox._routes import BODY, CALLER, add_routes
 from plivo_endpoints.sandbox._state import AccountState, Directory
@@ -40,6 +41,8 @@ def _recording(directory: Directory) -> Middleware:
 async def _refusing(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
+    except MalformedJsonError as problem:
+        return refuse(400, str(problem))
     except web.RequestPayloadError:
         return refuse(400, "the request body cannot be read")
     except web.HTTPException as problem:

@@ -19,9 +19,9 @@ def read_object(body: bytes) -> dict[str, Json]:
     try:
         value = json.loads(body.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        raise MalformedJsonError("The request body must be valid JSON.") from None
+        raise MalformedJsonError("the request body must be valid JSON") from None
     if not isinstance(value, dict):
-        raise MalformedJsonError("The request body must be a JSON object.")
+        raise MalformedJsonError("the request body must be a JSON object")
     return cast("dict[str, Json]", value)
 
 

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from plivo_endpoints.sandbox._answers import answer, refuse, refuse_fields
 from plivo_endpoints.sandbox._endpoint import SandboxEndpoint, detailed, listed
-from plivo_endpoints.sandbox._json import Json, MalformedJsonError, read_object
+from plivo_endpoints.sandbox._json import Json, read_object
 from plivo_endpoints.sandbox._listing import BadListArgumentError, page_meta, read_page_request
 from plivo_endpoints.sandbox._rules import change_error, creation_errors, read_changes
 from plivo_endpoints.sandbox._state import Caller
@@ -102,9 +102,5 @@ def _find(request: web.Request) -> SandboxEndpoint:
 
 
 async def _read_body(request: web.Request) -> dict[str, Json]:
-    try:
-        body = read_object(await request.read())
-    except MalformedJsonError as problem:
-        raise web.HTTPBadRequest(reason=str(problem)) from None
-    request[BODY] = body
+    body = request[BODY] = read_object(await request.read())
     return body

@@ -32,7 +32,7 @@ def creation_errors(body: Mapping[str, Json], *, strict_alias: bool) -> dict[str
     """Return what is wrong with a create, by field; nothing if all is well."""
     rules = _change_rules(strict_alias=strict_alias) | {"username": _username_error}
     found = {
-        field: "This field is required." if body.get(field) in (None, "") else rules[field](body[field])
+        field: "is required" if body.get(field) in (None, "") else rules[field](body[field])
         for field in ("username", "password", "alias")
     }
     if "app_id" in body:

@@ -1,6 +1,5 @@
 """The sandbox: an account, and the server that answers for it."""
 
-from types import TracebackType
 from typing import Self
 
 from plivo_endpoints.sandbox._account import Account, new_auth_id, new_auth_token
@@ -55,9 +54,7 @@ class Sandbox(Account):
         self._origin = await self._loop_server.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         self._origin = None
         if self._loop_server is not None:
             await self._loop_server.stop()
@@ -67,9 +64,7 @@ class Sandbox(Account):
         self._origin = self._thread_server.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._origin = None
         if self._thread_server is not None:
             self._thread_server.stop()

@@ -2,9 +2,13 @@
 
 import asyncio
 import threading
+from collections.abc import Coroutine
 from concurrent.futures import Future
+from typing import TypeVar
 
 from aiohttp import web
+
+T = TypeVar("T")
 
 # Who stops a sandbox does not want to wait for whoever still hangs on it.
 _SHUTDOWN_SECONDS = 0.1
@@ -39,31 +43,35 @@ class ThreadServer:
 
     def __init__(self, server: LoopServer) -> None:
         self._server = server
-        self._origin: Future[str] = Future()
-        self._stop: asyncio.Event
-        self._loop: asyncio.AbstractEventLoop
+        self._loop: Future[asyncio.AbstractEventLoop] = Future()
         self._thread = threading.Thread(target=self._run, name="plivo-sandbox", daemon=True)
 
     def start(self) -> str:
         """Start the thread and return the origin once it listens; raise what kept it from that."""
         self._thread.start()
-        return self._origin.result()
+        try:
+            return self._call(self._server.start())
+        except BaseException:
+            self._end()
+            raise
 
     def stop(self) -> None:
         """Stop serving and wait for the thread to end."""
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
+        try:
+            self._call(self._server.stop())
+        finally:
+            self._end()
 
     def _run(self) -> None:
-        asyncio.run(self._serve())
+        with asyncio.Runner() as runner:
+            loop = runner.get_loop()
+            self._loop.set_result(loop)
+            loop.run_forever()
 
-    async def _serve(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        try:
-            origin = await self._server.start()
-        except OSError as problem:
-            self._origin.set_exception(problem)
-            return
-        self._origin.set_result(origin)
-        await self._stop.wait()
-        await self._server.stop()
+    def _call(self, coroutine: Coroutine[None, None, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop.result()).result()
+
+    def _end(self) -> None:
+        loop = self._loop.result()
+        loop.call_soon_threadsafe(loop.stop)
+        self._thread.join()

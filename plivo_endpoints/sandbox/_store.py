@@ -4,7 +4,7 @@ import hashlib
 import secrets
 import threading
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 
 from attrs import evolve
 
@@ -121,6 +121,15 @@ class EndpointsView(Mapping[str, SandboxEndpoint]):
 
     def __len__(self) -> int:
         return len(self._store)
+
+    # Mapping's own would look each id up again, when it may be gone.
+    def values(self) -> ValuesView[SandboxEndpoint]:
+        """Return the endpoints as they are now."""
+        return self._store.snapshot().values()
+
+    def items(self) -> ItemsView[str, SandboxEndpoint]:
+        """Return ids and endpoints as they are now."""
+        return self._store.snapshot().items()
 
     def __repr__(self) -> str:
         return f"<{len(self)} endpoints>"

@@ -1,0 +1,77 @@
+"""A client that nobody here wrote: Plivo's own SDK for Python."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jwt
+import plivo  # pyright: ignore[reportMissingTypeStubs]
+import plivo.rest.client  # pyright: ignore[reportMissingTypeStubs]
+import pytest
+
+from plivo_endpoints.sandbox import Sandbox
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """Serve from a thread, as the SDK blocks."""
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def client(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Point the SDK's base addresses, which are module constants, at the sandbox."""
+    base = f"{sandbox.base_url}/v1/Account"
+    for name in ("PLIVO_API_BASE_URI", "API_VOICE_BASE_URI"):
+        monkeypatch.setattr(plivo.rest.client, name, base)
+    for name in ("API_VOICE_BASE_URI_FALLBACK_1", "API_VOICE_BASE_URI_FALLBACK_2"):
+        monkeypatch.setattr(plivo.rest.client, name, base)
+    with plivo.RestClient(sandbox.auth_id, sandbox.auth_token) as rest_client:
+        yield rest_client
+
+
+def test_every_operation(sandbox: Sandbox, client: Any) -> None:
+    """Create, get, update and delete do what the SDK expects of Plivo."""
+    made = client.endpoints.create(username="alice", password="s3cret", alias="Test Account")
+    assert (made.message, made.alias) == ("created", "Test Account")
+    read = client.endpoints.get(made.endpoint_id)
+    assert (made.username, "false") == (read.username, read.sip_registered)
+    changed = client.endpoints.update(made.endpoint_id, alias="Double time.")
+    assert (changed.message, sandbox.endpoints[made.endpoint_id].alias) == ("changed", "Double time.")
+    client.endpoints.delete(made.endpoint_id)
+    with pytest.raises(plivo.exceptions.ResourceNotFoundError, match="not found"):
+        client.endpoints.get(made.endpoint_id)
+    assert len(sandbox.endpoints) == 0
+
+
+def test_two_pages(sandbox: Sandbox, client: Any) -> None:
+    """A list of 25 comes on two pages."""
+    sandbox.seed(25)
+    first, second = client.endpoints.list(limit=20), client.endpoints.list(limit=20, offset=20)
+    assert (len(first.objects), len(second.objects)) == (20, 5)
+    assert list(sandbox.endpoints)[::-1] == [item.endpoint_id for item in (*first.objects, *second.objects)]
+    assert (second.meta.total_count, second.meta.next) == (25, None)
+
+
+def test_a_token(sandbox: Sandbox, client: Any) -> None:
+    """A minted token is read back by PyJWT."""
+    minted = client.token.create(iss=sandbox.auth_id, sub="alice", incoming_allow=True)
+    # PyJWT names types of `cryptography`, which it works without.
+    claims = jwt.decode(  # pyright: ignore[reportUnknownMemberType]
+        minted.token, sandbox.auth_token, algorithms=["HS256"]
+    )
+    voice = {"incoming_allow": True, "outgoing_allow": False}
+    assert ("alice", {"voice": voice}) == (claims["sub"], claims["per"])
+
+
+def test_refusals_are_understood(client: Any) -> None:
+    """A bad create is a ValidationError with the messages by field."""
+    with pytest.raises(plivo.exceptions.ValidationError, match="username"):
+        client.endpoints.create(username="1", password="s3cret", alias="a")
+
+
+def test_wrong_credentials_are_understood(sandbox: Sandbox, client: Any) -> None:
+    """A 401 is an AuthenticationError."""
+    client.session.auth = (sandbox.auth_id, "wrong")
+    with pytest.raises(plivo.exceptions.AuthenticationError, match="auth_token"):
+        client.endpoints.get("1")

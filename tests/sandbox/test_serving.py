@@ -1,0 +1,158 @@
+"""Starting and stopping, in a loop and in a thread; many callers at once."""
+
+import asyncio
+import base64
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+
+import aiohttp
+import pytest
+
+from plivo_endpoints.sandbox import Sandbox
+
+
+def get_page(sandbox: Sandbox, query: str = "") -> list[object]:
+    """Read a list page with the standard library and return its objects."""
+    url = f"{sandbox.base_url}/v1/Account/{sandbox.auth_id}/Endpoint/{query}"
+    credentials = base64.b64encode(f"{sandbox.auth_id}:{sandbox.auth_token}".encode()).decode()
+    request = urllib.request.Request(url, headers={"Authorization": f"Basic {credentials}"})  # noqa: S310
+    with urllib.request.urlopen(request) as response:  # noqa: S310
+        objects: list[object] = json.load(response)["objects"]
+        return objects
+
+
+def test_a_blocking_program_gets_a_thread() -> None:
+    """`with` serves from a thread which is gone, with its port, afterwards."""
+    before = threading.active_count()
+    with Sandbox(endpoints=3) as sandbox:
+        assert threading.active_count() == before + 1
+        assert len(get_page(sandbox)) == 3
+        host, port = sandbox.base_url.removeprefix("http://").split(":")
+    assert threading.active_count() == before
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)))
+
+
+def test_state_may_be_touched_while_it_serves() -> None:
+    """Eight threads that make and register endpoints do not disturb ten that read."""
+    with Sandbox(endpoints=50) as sandbox:
+
+        def change() -> None:
+            for endpoint_id in list(sandbox.endpoints):
+                sandbox.register(endpoint_id)
+                sandbox.unregister(endpoint_id)
+                sandbox.seed(1)
+
+        threads = [threading.Thread(target=change) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            get_page(sandbox)
+            list(sandbox.endpoints.items())
+        for thread in threads:
+            thread.join()
+        names = {endpoint.username for endpoint in sandbox.endpoints.values()}
+        assert len(names) == len(sandbox.endpoints) >= 450
+
+
+def test_a_sandbox_can_be_started_again() -> None:
+    """Its state is kept from one block to the next."""
+    sandbox = Sandbox(endpoints=1)
+    for _ in range(2):
+        with sandbox:
+            assert len(sandbox.endpoints) == 1
+
+
+async def test_a_sandbox_runs_once_at_a_time() -> None:
+    """To enter it twice is an error, as is asking for its address before or after."""
+    sandbox = Sandbox()
+    with pytest.raises(RuntimeError, match="inside"):
+        _ = sandbox.base_url
+    async with sandbox:
+        with pytest.raises(RuntimeError, match="already"):
+            await sandbox.__aenter__()
+    with pytest.raises(RuntimeError, match="inside"):
+        _ = sandbox.base_url
+
+
+def test_a_port_that_is_taken() -> None:
+    """The error is raised where the block begins, and no thread stays behind."""
+    before = threading.active_count()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(OSError, match="address already in use"),
+        Sandbox(port=taken.getsockname()[1]),
+    ):
+        pass
+    assert threading.active_count() == before
+
+
+async def test_a_given_address() -> None:
+    """Host, port and credentials can be chosen."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    sandbox = Sandbox(auth_id="MA000000000000000000", auth_token="t" * 40, host="localhost", port=port)
+    async with sandbox:
+        assert sandbox.base_url.endswith(f":{port}")
+    assert (sandbox.auth_id, sandbox.auth_token) == ("MA000000000000000000", "t" * 40)
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
+async def test_an_ipv6_address() -> None:
+    """The address stands in brackets."""
+    async with Sandbox(host="::1") as sandbox, aiohttp.ClientSession(sandbox.base_url) as session:
+        assert sandbox.base_url.startswith("http://[::1]:")
+        async with session.get("/v1/") as response:
+            assert response.status == 401
+
+
+async def test_parallel_creates_are_all_there(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
+    """Of 200 creates of one name at once none is lost and no username comes twice."""
+
+    async def create() -> str:
+        fields = {"username": "alice", "password": "s3cret", "alias": "a"}
+        async with api.post("Endpoint/", json=fields) as response:
+            username: str = (await response.json())["username"]
+            return username
+
+    usernames = await asyncio.gather(*(create() for _ in range(200)))
+    assert {17} == {len(username) for username in usernames}
+    assert sorted(usernames) == sorted(endpoint.username for endpoint in sandbox.endpoints.values())
+    assert len(set(usernames)) == 200
+
+
+def test_a_page_of_a_hundred_thousand() -> None:
+    """A page takes under 5 ms of CPU, wherever it lies, on both sides of the wire together."""
+    with Sandbox(endpoints=100_000) as sandbox:
+        get_page(sandbox)
+        sandbox.pagination = "hybrid"
+        begun = time.process_time()
+        for offset in range(0, 100_000, 2000):
+            get_page(sandbox, f"?offset={offset}")
+        assert (time.process_time() - begun) / 50 < 0.005
+
+
+PROGRAM = """
+import asyncio
+from plivo_endpoints.sandbox import Sandbox
+
+async def main():
+    async with Sandbox(endpoints=1):
+        pass
+
+asyncio.run(main())
+with Sandbox():
+    pass
+"""
+
+
+def test_nothing_is_left_open() -> None:
+    """Under `-X dev -W error` a program that starts both forms ends in silence."""
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", PROGRAM]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
