@@ -1,0 +1,191 @@
+"""The synchronous client's engine: the same coroutines, run on a loop in a thread of their own.
+
+A portal (anyio's) keeps one event loop alive in a thread, started by the first call and ended by `close`, by
+the garbage collector or at interpreter exit, whichever comes first. A call hands its coroutine over and waits
+for the result. If the wait is interrupted, by Ctrl-C above all, the coroutine is cancelled and seen to end
+before the exception goes on: no request leaves after the program believes that it stopped. So the facade has no
+logic of its own, and everything that the async client promises holds here because it is the same code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import threading
+import weakref
+from contextlib import suppress
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+
+from anyio.from_thread import start_blocking_portal
+
+from plivo_endpoints._errors import ClientStateError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
+    from concurrent.futures import Future
+    from contextlib import AbstractContextManager
+
+    from anyio.from_thread import BlockingPortal
+
+    from plivo_endpoints._models import Page
+    from plivo_endpoints._pagination import AsyncPaginator
+
+A = TypeVar("A")
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Runner:
+    """Runs coroutines on the loop of a portal's thread, for any number of calling threads."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._starting = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread_id: int | None = None
+        self._closed = False
+        self._finalizer: weakref.finalize[..., Runner] | None = None
+
+    def run(self, function: Callable[..., Awaitable[R]], *args: object, **kwargs: object) -> R:
+        """Return what `function` returns, called and awaited on the loop."""
+        loop = self._usable_loop()
+        tasks: list[asyncio.Task[Any]] = []
+        future = asyncio.run_coroutine_threadsafe(_watched(tasks, function, args, kwargs), loop)
+        try:
+            return future.result()
+        except BaseException as error:
+            if not future.done() and (cause := _cancel(future, tasks, loop)) is not None:
+                error.__cause__ = cause
+            raise
+
+    def _usable_loop(self) -> asyncio.AbstractEventLoop:
+        if os.getpid() != self._pid:
+            raise ClientStateError("a client does not survive fork: make one in the child process")
+        if threading.get_ident() == self._thread_id:
+            raise ClientStateError("a blocking client cannot be called from its own loop's thread")
+        with self._starting:
+            if self._closed:
+                raise ClientStateError("the client is closed")
+            return self._loop or self._start()
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        scope = start_blocking_portal("asyncio", name="plivo-endpoints")
+        portal = scope.__enter__()
+        self._loop = portal.call(asyncio.get_running_loop)
+        self._thread_id = portal.call(threading.get_ident)
+        # At exit the finalizer runs too, and keeps nothing alive until then.
+        self._finalizer = weakref.finalize(self, _stop, scope, portal, self._loop, self._thread_id, self._pid)
+        return self._loop
+
+    def close(self) -> None:
+        """End the thread; no call works afterwards."""
+        with self._starting:
+            self._closed = True
+        if self._finalizer is not None:
+            self._finalizer()
+
+
+def _stop(
+    scope: AbstractContextManager[BlockingPortal],
+    portal: BlockingPortal,
+    loop: asyncio.AbstractEventLoop,
+    thread_id: int,
+    pid: int,
+) -> None:
+    if os.getpid() != pid:
+        return  # the thread stayed behind in the parent
+    if threading.get_ident() == thread_id:
+        loop.create_task(portal.stop())  # noqa: RUF006: collected on the loop's own thread, which cannot join itself
+        return
+    scope.__exit__(None, None, None)
+
+
+async def _watched(
+    tasks: list[asyncio.Task[Any]], function: Callable[..., Awaitable[R]], args: Any, kwargs: Any
+) -> R:
+    task = asyncio.current_task()
+    if task is not None:
+        tasks.append(task)
+    return await function(*args, **kwargs)
+
+
+def _cancel(
+    future: Future[Any], tasks: list[asyncio.Task[Any]], loop: asyncio.AbstractEventLoop
+) -> BaseException | None:
+    """Cancel the call, see it end, and return what its cancellation tells: a create's unknown outcome."""
+    future.cancel()
+    return asyncio.run_coroutine_threadsafe(_cause(tasks), loop).result()
+
+
+async def _cause(tasks: list[asyncio.Task[Any]]) -> BaseException | None:
+    for task in tasks:
+        await asyncio.wait([task])
+        try:
+            task.result()
+        except asyncio.CancelledError as cancelled:
+            return cancelled.__cause__
+        except Exception as error:  # noqa: BLE001: it ended just before, with an error of its own
+            return error
+    return None
+
+
+class BlockingResource(Generic[A]):
+    """The blocking twin of a resource of the async client."""
+
+    def __init__(self, resource: A, runner: Runner) -> None:
+        self._resource = resource
+        self._runner = runner
+
+
+def blocking(
+    method: Callable[Concatenate[A, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[BlockingResource[A], P], R]:
+    """Return the blocking twin of an async method: same arguments, same result, same docstring."""
+
+    def call(self: BlockingResource[A], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._runner.run(method, self._resource, *args, **kwargs)
+
+    return update_wrapper(call, method)
+
+
+def blocking_pages(
+    method: Callable[Concatenate[A, P], AsyncPaginator[T]],
+) -> Callable[Concatenate[BlockingResource[A], P], Paginator[T]]:
+    """Return the blocking twin of a method that returns a paginator."""
+
+    def call(self: BlockingResource[A], /, *args: P.args, **kwargs: P.kwargs) -> Paginator[T]:
+        return Paginator(method(self._resource, *args, **kwargs), self._runner)
+
+    twin = update_wrapper(call, method)
+    signature = inspect.signature(method).replace(return_annotation="Paginator[Endpoint]")
+    twin.__signature__ = signature
+    return twin
+
+
+class Paginator(Generic[T]):
+    """Every object of a list, page after page, fetched while you iterate.
+
+    Each iteration is a walk of its own. Leaving one early stops its requests.
+    """
+
+    def __init__(self, pages: AsyncPaginator[T], runner: Runner) -> None:
+        self._pages = pages
+        self._runner = runner
+
+    def __iter__(self) -> Iterator[T]:
+        for page in self.pages():
+            yield from page.objects
+
+    def pages(self) -> Iterator[Page[T]]:
+        """Return the pages instead of the objects on them, repeated objects left out."""
+        walk = self._pages.pages()
+        try:
+            while (page := self._runner.run(anext, walk, None)) is not None:
+                yield page
+        finally:
+            # A closed client's loop has closed the walk already.
+            with suppress(ClientStateError):
+                self._runner.run(walk.aclose)

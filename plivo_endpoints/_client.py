@@ -1,0 +1,285 @@
+"""The clients: wiring and lifetime, nothing else."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from attrs import evolve
+
+from plivo_endpoints._blocking import Runner
+from plivo_endpoints._config import (
+    CallOptions,
+    ConnectionSettings,
+    RateLimit,
+    refuse_pickle,
+    resolve_base_url,
+    resolve_credentials,
+    resolve_proxy,
+)
+from plivo_endpoints._connections import ConnectedExecutor, Connections
+from plivo_endpoints._resources.endpoints import AsyncEndpoints, Endpoints
+from plivo_endpoints._resources.tokens import AsyncTokens, Tokens
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+    from types import TracebackType
+
+    import aiohttp
+
+    from plivo_endpoints._events import AttemptFinished, CallFinished
+
+# Plivo allows an account 300 requests in 5 seconds.
+_DEFAULT_RATE: Final = RateLimit()
+
+
+def _connect(
+    auth_id: str | None,
+    auth_token: str | None,
+    *,
+    base_url: str | None,
+    max_connections: int,
+    max_body: int,
+    proxy: str | None,
+    rate_limit: RateLimit | None,
+    ssl_context: ssl.SSLContext | None,
+    on_event: Callable[[AttemptFinished | CallFinished], None] | None,
+    session: aiohttp.ClientSession | None = None,
+) -> Connections:
+    url = resolve_base_url(base_url)
+    settings = ConnectionSettings(
+        base_url=url,
+        max_connections=max_connections,
+        max_body=max_body,
+        proxy=resolve_proxy(proxy, url),
+    )
+    return Connections(
+        settings,
+        resolve_credentials(auth_id, auth_token),
+        rate_limit=rate_limit,
+        ssl_context=ssl_context,
+        session=session,
+        on_event=on_event,
+    )
+
+
+def _changed(options: CallOptions, timeout: float | None, max_attempts: int | None) -> CallOptions:
+    changes = {"timeout": timeout, "max_attempts": max_attempts}
+    given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
+    return evolve(options, **given)
+
+
+class AsyncClient:
+    """A client of one Plivo account for asyncio.
+
+    ```python
+    async with AsyncClient() as client:
+        made = await client.endpoints.create(username="alice", password="s3cret", alias="front-desk")
+        token = await client.tokens.create(sub=made.username, outgoing_allow=True)
+    ```
+
+    Safe to share between tasks. It may be made outside a loop, and used in several loops; each has its own
+    connections. Without `async with`, `close()` it.
+
+    Args:
+        auth_id: The account's or subaccount's id. Without both, `PLIVO_AUTH_ID` and `PLIVO_AUTH_TOKEN`.
+        auth_token: Its token.
+        base_url: Origin and optional path of another server; without it, `PLIVO_BASE_URL` or Plivo. Must be
+            https, or http on loopback.
+        timeout: Seconds for one call as a whole: rate limit, connection, every attempt, every pause. In a walk
+            over a list, for each page.
+        max_attempts: How often a call may be tried. A create that may have been sent is never tried again.
+        rate_limit: Requests allowed in a window of time; `None` turns it off. See `RateLimit`.
+        max_connections: Connections to keep at most, in each loop.
+        max_body: Largest answer in bytes.
+        proxy: URL of an HTTP proxy, or "environment" to take it from `HTTPS_PROXY` and the like, once, now.
+        ssl_context: Instead of aiohttp's default verification.
+        session: An `aiohttp.ClientSession` to use; it is neither changed nor closed.
+        on_event: Called with an `AttemptFinished` or `CallFinished` after each, for metrics. What it raises is
+            logged and otherwise ignored.
+
+    Raises:
+        InvalidArgumentError: An argument, or the environment, breaks a rule.
+    """
+
+    endpoints: AsyncEndpoints
+    tokens: AsyncTokens
+
+    def __init__(
+        self,
+        auth_id: str | None = None,
+        auth_token: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float = 30.0,
+        max_attempts: int = 3,
+        rate_limit: RateLimit | None = _DEFAULT_RATE,
+        max_connections: int = 100,
+        max_body: int = 2**20,
+        proxy: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        session: aiohttp.ClientSession | None = None,
+        on_event: Callable[[AttemptFinished | CallFinished], None] | None = None,
+    ) -> None:
+        connections = _connect(
+            auth_id,
+            auth_token,
+            base_url=base_url,
+            max_connections=max_connections,
+            max_body=max_body,
+            proxy=proxy,
+            rate_limit=rate_limit,
+            ssl_context=ssl_context,
+            session=session,
+            on_event=on_event,
+        )
+        self._set_up(connections, CallOptions(timeout=timeout, max_attempts=max_attempts), is_view=False)
+
+    def _set_up(self, connections: Connections, options: CallOptions, *, is_view: bool) -> None:
+        self._connections = connections
+        self._options = options
+        self._is_view = is_view
+        executor = ConnectedExecutor(connections, options)
+        self.endpoints = AsyncEndpoints(executor)
+        self.tokens = AsyncTokens(executor)
+
+    def with_options(self, *, timeout: float | None = None, max_attempts: int | None = None) -> AsyncClient:
+        """Return a view with other limits, which shares connections, rate limit and retry budget.
+
+        Closing a view does nothing: it lives and ends with its client.
+        """
+        view = AsyncClient.__new__(AsyncClient)
+        view._set_up(self._connections, _changed(self._options, timeout, max_attempts), is_view=True)
+        return view
+
+    async def close(self) -> None:
+        """Close the connections; calls after it raise `ClientStateError`. Again is no error."""
+        if not self._is_view:
+            await self._connections.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._connections.account_url}>"
+
+    def __del__(self) -> None:
+        connections: Connections | None = getattr(self, "_connections", None)
+        if connections is not None and not self._is_view and connections.opened:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+
+    __reduce_ex__ = refuse_pickle
+
+
+class Client:
+    """A client of one Plivo account for programs that block: the same names, without `async` and `await`.
+
+    ```python
+    with Client() as client:
+        made = client.endpoints.create(username="alice", password="s3cret", alias="front-desk")
+    ```
+
+    Safe to share between threads. Its calls run on an event loop in a thread of their own, started by the first
+    of them. Ctrl-C cancels a call; a create that may have been sent then has its `OutcomeUnknownError` as the
+    cause of the `KeyboardInterrupt`. It works inside a running event loop too, but blocks that loop: there use
+    `AsyncClient`. Forgotten, it closes itself.
+
+    Args:
+        auth_id: The account's or subaccount's id. Without both, `PLIVO_AUTH_ID` and `PLIVO_AUTH_TOKEN`.
+        auth_token: Its token.
+        base_url: As for `AsyncClient`, like all that follow.
+        timeout: Seconds for one call as a whole.
+        max_attempts: How often a call may be tried.
+        rate_limit: Requests allowed in a window of time; `None` turns it off.
+        max_connections: Connections to keep at most.
+        max_body: Largest answer in bytes.
+        proxy: URL of an HTTP proxy, or "environment".
+        ssl_context: Instead of aiohttp's default verification.
+        on_event: Called after each attempt and each call, in the thread of the loop.
+
+    Raises:
+        InvalidArgumentError: An argument, or the environment, breaks a rule.
+    """
+
+    endpoints: Endpoints
+    tokens: Tokens
+
+    def __init__(
+        self,
+        auth_id: str | None = None,
+        auth_token: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float = 30.0,
+        max_attempts: int = 3,
+        rate_limit: RateLimit | None = _DEFAULT_RATE,
+        max_connections: int = 100,
+        max_body: int = 2**20,
+        proxy: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        on_event: Callable[[AttemptFinished | CallFinished], None] | None = None,
+    ) -> None:
+        connections = _connect(
+            auth_id,
+            auth_token,
+            base_url=base_url,
+            max_connections=max_connections,
+            max_body=max_body,
+            proxy=proxy,
+            rate_limit=rate_limit,
+            ssl_context=ssl_context,
+            on_event=on_event,
+        )
+        options = CallOptions(timeout=timeout, max_attempts=max_attempts)
+        self._set_up(connections, options, Runner(), is_view=False)
+
+    def _set_up(
+        self, connections: Connections, options: CallOptions, runner: Runner, *, is_view: bool
+    ) -> None:
+        self._connections = connections
+        self._options = options
+        self._runner = runner
+        self._is_view = is_view
+        executor = ConnectedExecutor(connections, options)
+        self.endpoints = Endpoints(AsyncEndpoints(executor), runner)
+        self.tokens = Tokens(AsyncTokens(executor), runner)
+
+    def with_options(self, *, timeout: float | None = None, max_attempts: int | None = None) -> Client:
+        """Return a view with other limits, which shares connections, rate limit and retry budget.
+
+        Closing a view does nothing: it lives and ends with its client.
+        """
+        view = Client.__new__(Client)
+        options = _changed(self._options, timeout, max_attempts)
+        view._set_up(self._connections, options, self._runner, is_view=True)
+        return view
+
+    def close(self) -> None:
+        """Close the connections and end the thread; calls after it raise `ClientStateError`. Again is no error."""
+        if not self._is_view:
+            self._runner.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._connections.account_url}>"
+
+    __reduce_ex__ = refuse_pickle

@@ -1,0 +1,121 @@
+"""What a client and its views share, and how an operation of theirs reaches the running loop's transport."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, TypeVar
+
+from plivo_endpoints._errors import ClientStateError
+from plivo_endpoints._events import Observer
+from plivo_endpoints._middleware import Retrying, rate_limited
+from plivo_endpoints._sansio.call import Call
+from plivo_endpoints._sansio.codec import build_request
+from plivo_endpoints._sansio.rate_limit import SlidingWindow
+from plivo_endpoints._sansio.retry import RetryBudget, RetryPolicy
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Mapping
+
+    import aiohttp
+
+    from plivo_endpoints._config import CallOptions, ConnectionSettings, Credentials, RateLimit
+    from plivo_endpoints._events import AttemptFinished, CallFinished
+    from plivo_endpoints._models import EndpointChanges, NewEndpoint, NewToken
+    from plivo_endpoints._sansio.operation import Operation
+    from plivo_endpoints._transport import Transport
+
+T = TypeVar("T")
+
+
+class Connections:
+    """Connections, rate limit and retry budget, shared by a client and its views; one transport per loop."""
+
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        credentials: Credentials,
+        *,
+        rate_limit: RateLimit | None,
+        ssl_context: ssl.SSLContext | None,
+        session: aiohttp.ClientSession | None,
+        on_event: Callable[[AttemptFinished | CallFinished], None] | None,
+    ) -> None:
+        self.credentials = credentials
+        self.account_url = f"{settings.base_url}/v1/Account/{credentials.auth_id}/"
+        self.closed = False
+        self._settings = settings
+        self._ssl_context = ssl_context
+        self._session = session
+        self._window = SlidingWindow(rate_limit)
+        self._budget = RetryBudget()
+        self._observer = Observer(on_event)
+        self._pid = os.getpid()
+        self._loops: dict[asyncio.AbstractEventLoop, tuple[Transport, Retrying]] = {}
+
+    @property
+    def opened(self) -> bool:
+        """Whether there may be connections to close."""
+        return bool(self._loops)
+
+    def retrying(self) -> Retrying:
+        """Return the running loop's way to Plivo."""
+        if self.closed:
+            raise ClientStateError("the client is closed")
+        if os.getpid() != self._pid:
+            raise ClientStateError("a client does not survive fork: make one in the child process")
+        loop = asyncio.get_running_loop()
+        found = self._loops.get(loop)
+        return self._connect(loop) if found is None else found[1]
+
+    def _connect(self, loop: asyncio.AbstractEventLoop) -> Retrying:
+        from plivo_endpoints._transport import AiohttpTransport  # noqa: PLC0415: aiohttp can wait until now
+
+        for ended in [known for known in self._loops if known.is_closed()]:
+            del self._loops[ended]
+        transport = AiohttpTransport(
+            self._settings, self.credentials, ssl_context=self._ssl_context, session=self._session
+        )
+        retrying = Retrying(
+            rate_limited(transport.send, self._window),
+            window=self._window,
+            budget=self._budget,
+            observer=self._observer,
+            policy=RetryPolicy(),
+        )
+        self._loops[loop] = (transport, retrying)
+        return retrying
+
+    async def aclose(self) -> None:
+        """Close what the running loop has open, and refuse further calls."""
+        self.closed = True
+        own = self._loops.pop(asyncio.get_running_loop(), None)
+        self._loops.clear()  # sessions of other loops close there, or did when their loop ended
+        if own is not None:
+            await own[0].aclose()
+
+
+class ConnectedExecutor:
+    """Carries out operations over a client's connections within a client's, or a view's, limits."""
+
+    def __init__(self, connections: Connections, options: CallOptions) -> None:
+        self._connections = connections
+        self._options = options
+
+    @property
+    def auth_id(self) -> str:
+        """The account's id."""
+        return self._connections.credentials.auth_id
+
+    async def execute(
+        self,
+        operation: Operation[T],
+        argument: NewEndpoint | EndpointChanges | NewToken | None,
+        query: Mapping[str, int | str] | None,
+        ids: Mapping[str, str],
+    ) -> T:
+        """Send one operation, as often as its rules allow, and return its result."""
+        request = build_request(operation, self._connections.account_url, argument, query, ids)
+        retrying = self._connections.retrying()
+        return await retrying.execute(Call(operation, request, argument, self._options))

@@ -1,0 +1,187 @@
+"""The policies between a call and the transport: rate limit, retries, the one timeout. The only sleeps are here."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from plivo_endpoints._errors import (
+    CallError,
+    OutcomeUnknownError,
+    RequestTimeoutError,
+    ResponseDecodeError,
+)
+from plivo_endpoints._sansio.codec import parse_response
+from plivo_endpoints._sansio.messages import Attempt, Request, Response
+from plivo_endpoints._sansio.retry import AttemptClass, Retries, RetryBudget, RetryPolicy, classify
+
+if TYPE_CHECKING:
+    from plivo_endpoints._events import Observer
+    from plivo_endpoints._models import NewEndpoint
+    from plivo_endpoints._sansio.call import Call
+    from plivo_endpoints._sansio.rate_limit import SlidingWindow
+
+T = TypeVar("T")
+
+Send = Callable[[Request, Attempt], Awaitable[Response]]
+Clock = Callable[[], float]
+Sleep = Callable[[float], Awaitable[None]]
+
+
+def rate_limited(
+    send: Send, window: SlidingWindow, *, clock: Clock = time.monotonic, sleep: Sleep = asyncio.sleep
+) -> Send:
+    """Let an attempt through when the window has a place for it, in the order they came."""
+    turns = asyncio.Lock()
+
+    async def limited(request: Request, attempt: Attempt) -> Response:
+        now = clock()
+        if turns.locked() or window.reserve(now) > now:
+            attempt.phase = "rate limit"
+            async with turns:
+                while (free := window.reserve(now := clock())) > now:
+                    await sleep(free - now)
+            attempt.phase = "connect"
+        try:
+            return await send(request, attempt)
+        finally:
+            window.settle((attempt.left_at or clock()) if attempt.sent else None)
+
+    return limited
+
+
+class Retrying:
+    """Executes calls: attempt after attempt, as the attempt classes say, within the call's one timeout."""
+
+    def __init__(
+        self,
+        send: Send,
+        *,
+        window: SlidingWindow,
+        budget: RetryBudget,
+        observer: Observer,
+        policy: RetryPolicy,
+        clock: Clock = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._send = send
+        self._window = window
+        self._budget = budget
+        self._observer = observer
+        self._policy = policy
+        self._clock = clock
+        self._sleep = sleep
+        self._chance = chance
+
+    async def execute(self, call: Call[T]) -> T:
+        """Carry out a call and return its result."""
+        history = Retries(self._policy, self._budget, call.options.max_attempts)
+        started = self._clock()
+        try:
+            async with asyncio.timeout(call.options.timeout):
+                result = await self._attempts(call, history, started + call.options.timeout)
+        except TimeoutError:
+            failure: CallError = _timed_out(call, history)
+        except CallError as error:
+            failure = error
+            failure.attempts = history.attempts
+        except asyncio.CancelledError as cancelled:
+            if history.attempt.sent and not call.operation.repeatable:
+                cancelled.__cause__ = _outcome_unknown(call, history, "it was cancelled")
+            self._report(call, history, started, cancelled)
+            raise
+        else:
+            self._report(call, history, started, None)
+            return result
+        self._report(call, history, started, failure)
+        try:
+            raise failure  # out here, so that no exception that holds a request hangs on it
+        finally:
+            del failure  # its traceback holds this frame: do not make a cycle
+
+    def _report(self, call: Call[Any], history: Retries, started: float, error: BaseException | None) -> None:
+        self._observer.call_finished(
+            call.request, attempts=history.attempts, error=error, seconds=self._clock() - started
+        )
+
+    async def _attempts(self, call: Call[T], history: Retries, deadline: float) -> T:
+        while True:
+            try:
+                return await self._attempt(call, history)
+            except CallError as error:
+                failure = error
+            if history.is_done_after_all(call.operation, failure):
+                return cast("T", None)
+            kind, delay = history.next_delay(call.operation, failure, self._chance())
+            if delay is None or self._clock() + delay >= deadline:
+                raise _final(call, history, kind, failure)
+            if kind is AttemptClass.THROTTLED:
+                self._window.pause(self._clock() + delay)  # everyone's: the quota is the account's
+            else:
+                await self._sleep(delay)
+
+    async def _attempt(self, call: Call[T], history: Retries) -> T:
+        attempt = history.begin()
+        started = self._clock()
+        outcome = "cancelled"
+        try:
+            response = await self._send(call.request, attempt)
+            result = parse_response(call.operation, response)
+            outcome = AttemptClass.DONE.value
+        except CallError as error:
+            outcome = classify(error).value
+            raise
+        else:
+            history.succeed()
+            return result
+        finally:
+            self._observer.attempt_finished(
+                call.request,
+                attempt,
+                number=history.attempts,
+                outcome=outcome,
+                seconds=self._clock() - started,
+            )
+
+
+def _final(call: Call[Any], history: Retries, kind: AttemptClass, failure: CallError) -> CallError:
+    if kind is AttemptClass.AMBIGUOUS and not call.operation.repeatable:
+        return _outcome_unknown(call, history, str(failure), failure)
+    if kind is AttemptClass.NOT_SENT and history.doubt is not None:
+        return history.doubt  # the last attempt never left, but an earlier one may have been carried out
+    return failure
+
+
+def _timed_out(call: Call[Any], history: Retries) -> CallError:
+    attempt, timeout = history.attempt, call.options.timeout
+    if attempt.sent and not call.operation.repeatable:
+        return _outcome_unknown(call, history, f"no answer within {timeout:g} s")
+    return RequestTimeoutError(
+        timeout=timeout,
+        phase=attempt.phase,
+        method=call.request.method,
+        path=call.request.path,
+        sent="unknown" if attempt.sent or history.doubt else "no",
+        attempts=history.attempts,
+    )
+
+
+def _outcome_unknown(
+    call: Call[Any], history: Retries, reason: str, failure: CallError | None = None
+) -> OutcomeUnknownError:
+    # The one operation that may not be repeated is the create; a second kind would need an error of its own.
+    asked = cast("NewEndpoint", call.argument)
+    return OutcomeUnknownError(
+        username=asked.username,
+        alias=asked.alias,
+        sent_at=datetime.fromtimestamp(history.attempt.sent_at, UTC),
+        endpoint_id=failure.endpoint_id if isinstance(failure, ResponseDecodeError) else None,
+        status=history.attempt.status,
+        reason=reason,
+        attempts=history.attempts,
+    )

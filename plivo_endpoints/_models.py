@@ -1,0 +1,261 @@
+"""What Plivo has, what you ask of it, and what you get: frozen values that know their rules and nothing else.
+
+Requests are checked here, once, when they are made. Answers are checked by the codec, once, when they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003: cattrs resolves the annotations
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from attrs import field, frozen
+
+from plivo_endpoints._errors import InvalidArgumentError
+from plivo_endpoints._validation import check_bool, check_id, check_password, check_text, check_username
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from attrs import Attribute
+
+T = TypeVar("T")
+
+_MIN_LIFETIME: Final = 3 * 60
+_MAX_LIFETIME: Final = 24 * 60 * 60
+_LAST_SECOND: Final = 253_402_300_799  # of the year 9999, where datetime ends
+
+
+def _checked(check: Callable[[str, object], None]) -> Callable[[Any, Attribute[Any], Any], None]:
+    def validator(_instance: object, attribute: Attribute[Any], value: object) -> None:
+        if value is not None or attribute.default is not None:
+            check(attribute.name, value)
+
+    return validator
+
+
+@frozen(kw_only=True)
+class Endpoint:
+    """A SIP user that can register with Plivo and make and take calls.
+
+    Only `endpoint_id` is certain; Plivo leaves out what does not apply, and lists tell less than `get`. The
+    MD5 of the SIP password that Plivo sends for an unregistered endpoint is dropped: it is a secret, and stale.
+
+    Attributes:
+        endpoint_id: Opaque id.
+        username: The SIP user name, with the digits that Plivo appended.
+        alias: The name given to it for people.
+        application: URI of the application attached to it.
+        sip_uri: The address others call it on. Its user part may differ from `username`.
+        sip_registered: Whether a phone is registered now.
+        sip_contact: Where the registered phone is.
+        sip_expires: When the registration runs out, as an aware UTC time.
+        sip_user_agent: What the registered phone calls itself.
+        sub_account: The subaccount it is linked to.
+        resource_uri: Its URI.
+        api_id: Plivo's id of the request that told this; not part of the endpoint, so not compared.
+        extra: Fields that this version does not know, as they came.
+    """
+
+    endpoint_id: str
+    username: str | None = None
+    alias: str | None = None
+    application: str | None = None
+    sip_uri: str | None = None
+    sip_registered: bool | None = None
+    sip_contact: str | None = None
+    sip_expires: datetime | None = None
+    sip_user_agent: str | None = None
+    sub_account: str | None = None
+    resource_uri: str | None = None
+    api_id: str | None = field(default=None, eq=False)
+    extra: Mapping[str, object] = field(factory=dict[str, object], hash=False)
+
+    @property
+    def application_id(self) -> str | None:
+        """The attached application's id: the last segment of `application`, the form that requests use."""
+        return self.application.rstrip("/").rpartition("/")[2] or None if self.application else None
+
+
+@frozen(kw_only=True)
+class CreatedEndpoint:
+    """Plivo's answer to a create.
+
+    Attributes:
+        endpoint_id: The new endpoint's id.
+        username: The name as Plivo made it: the one asked for and digits. Phones register with this one.
+        alias: The alias.
+        message: Plivo's word for it, "created".
+        api_id: Plivo's id of the request.
+    """
+
+    endpoint_id: str
+    username: str
+    alias: str | None = None
+    message: str | None = None
+    api_id: str | None = None
+
+
+@frozen(kw_only=True)
+class Acknowledgement:
+    """Plivo's answer to an update, which does not repeat the endpoint.
+
+    Attributes:
+        message: Plivo's word for it, "changed".
+        api_id: Plivo's id of the request.
+    """
+
+    message: str | None = None
+    api_id: str | None = None
+
+
+@frozen(kw_only=True)
+class PageMeta:
+    """Where a page lies in its list; `None` where Plivo did not say.
+
+    Attributes:
+        limit: Most objects a page may hold.
+        offset: Objects before this page.
+        next: Relative path and query of the next page, `None` on the last.
+        previous: Relative path and query of the page before.
+        total_count: Objects in the whole list.
+    """
+
+    limit: int | None = None
+    offset: int | None = None
+    next: str | None = None
+    previous: str | None = None
+    total_count: int | None = None
+
+
+@frozen(kw_only=True)
+class Page(Generic[T]):
+    """One page of a list.
+
+    Attributes:
+        objects: What is on it, in Plivo's order.
+        meta: Where it lies in the list.
+        api_id: Plivo's id of the request.
+    """
+
+    objects: tuple[T, ...]
+    meta: PageMeta = field(factory=PageMeta)
+    api_id: str | None = None
+
+
+@frozen(kw_only=True)
+class TokenClaims:
+    """What a token says, read without verifying its signature.
+
+    Attributes:
+        iss: The auth id it was made for.
+        sub: Whom it lets in; `None` where it names nobody.
+        nbf: Not valid before, aware UTC.
+        exp: Not valid from then on, aware UTC.
+        app: Application that routes its calls.
+        incoming_allow: May take calls.
+        outgoing_allow: May make calls.
+    """
+
+    iss: str | None
+    sub: str | None
+    nbf: datetime | None
+    exp: datetime | None
+    app: str | None
+    incoming_allow: bool
+    outgoing_allow: bool
+
+
+@frozen(kw_only=True)
+class Token:
+    """A JWT that lets one browser or phone log in.
+
+    Attributes:
+        jwt: The token itself, a secret until it expires: no repr shows it.
+        claims: What it says, unverified; `None` where it could not be read.
+        api_id: Plivo's id of the request.
+    """
+
+    jwt: str = field(repr=False)
+    claims: TokenClaims | None
+    api_id: str | None = None
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it stops to work, as an aware UTC time; `None` where it could not be read."""
+        return self.claims.exp if self.claims else None
+
+
+@frozen(kw_only=True)
+class NewEndpoint:
+    """What a create asks for."""
+
+    username: str = field(validator=_checked(check_username))
+    password: str = field(repr=False, validator=_checked(check_password))
+    alias: str = field(validator=_checked(check_text))
+    app_id: str | None = field(default=None, validator=_checked(check_id))
+
+
+@frozen(kw_only=True)
+class EndpointChanges:
+    """What an update asks for; `None` leaves a field as it is."""
+
+    password: str | None = field(default=None, repr=False, validator=_checked(check_password))
+    alias: str | None = field(default=None, validator=_checked(check_text))
+    app_id: str | None = field(default=None, validator=_checked(check_id))
+
+    def __attrs_post_init__(self) -> None:
+        if self.password is None and self.alias is None and self.app_id is None:
+            raise InvalidArgumentError("update", "needs at least one of password, alias and app_id")
+
+
+@frozen(kw_only=True)
+class NewToken:
+    """What a token request asks for; times in epoch seconds, from `token_times`."""
+
+    iss: str
+    sub: str | None = field(default=None, validator=_checked(check_text))
+    nbf: int | None = None
+    exp: int | None = None
+    app: str | None = field(default=None, validator=_checked(check_id))
+    incoming_allow: bool = field(default=False, validator=_checked(check_bool))
+    outgoing_allow: bool = field(default=False, validator=_checked(check_bool))
+
+    def __attrs_post_init__(self) -> None:
+        if self.incoming_allow and self.sub is None:
+            raise InvalidArgumentError("sub", "is required when incoming calls are allowed")
+
+
+def token_times(
+    *, nbf: datetime | int | None, exp: datetime | int | None, lifetime: timedelta | None, now: int
+) -> tuple[int | None, int | None]:
+    """Return `nbf` and `exp` in epoch seconds; where an end is given without a start, the start is `now`."""
+    start, end = _epoch("nbf", nbf), _epoch("exp", exp)
+    if end is None and lifetime is None:
+        return start, None
+    if end is not None and lifetime is not None:
+        raise InvalidArgumentError("lifetime", "goes without exp: both say when the token ends")
+    start = now if start is None else start
+    if end is not None:
+        _check_lifetime("exp", end - start)
+        return start, end
+    if not isinstance(lifetime, timedelta):
+        raise InvalidArgumentError("lifetime", "must be a timedelta")
+    _check_lifetime("lifetime", lifetime.total_seconds())
+    return start, start + int(lifetime.total_seconds())
+
+
+def _epoch(name: str, value: datetime | int | None) -> int | None:
+    # A naive datetime could mean any zone, and a float any rounding: both are refused.
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return int(value.timestamp())
+    if value is None or (type(value) is int and 0 <= value <= _LAST_SECOND):
+        return value
+    raise InvalidArgumentError(name, "must be an aware datetime or whole epoch seconds")
+
+
+def _check_lifetime(name: str, seconds: float) -> None:
+    if seconds <= 0:
+        raise InvalidArgumentError(name, "must end after nbf")
+    if not _MIN_LIFETIME <= seconds <= _MAX_LIFETIME:
+        raise InvalidArgumentError(name, "must leave the token between 3 minutes and 24 hours from nbf")

@@ -1,0 +1,193 @@
+"""Pages to items: walks a list whose pages Plivo links, by offset, by cursor, or by both."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import warnings
+from collections import deque
+from contextlib import aclosing
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+from attrs import evolve, frozen
+
+from plivo_endpoints._errors import ListChangedWarning, ResponseDecodeError
+from plivo_endpoints._models import PageMeta
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine
+
+    from plivo_endpoints._models import Page
+    from plivo_endpoints._sansio.operation import Operation
+
+T = TypeVar("T")
+
+# An object comes twice when creates push it from a page already read to one yet to come, so a repeat is near:
+# remembering the last of them keeps a walk of any length at the same memory.
+_REMEMBERED: Final = 2_000
+_OFFSET: Final = re.compile(r"[0-9]{1,15}")
+
+
+@frozen
+class Position:
+    """Where a page begins: at an offset, or at a cursor, which must travel without one."""
+
+    offset: int = 0
+    cursor: str | None = None
+
+    def query(self, page_size: int) -> dict[str, int | str]:
+        """Return the query that asks for this page."""
+        if self.cursor is not None:
+            return {"limit": page_size, "cursor": self.cursor}
+        return {"limit": page_size, "offset": self.offset}
+
+
+class AsyncPaginator(Generic[T]):
+    """Every object of a list, page after page, fetched while you iterate.
+
+    `async for` gives the objects, `pages()` the pages. Each iteration is a walk of its own; leaving one early
+    stops its requests. Plivo's lists are no snapshots: what the account gains or loses meanwhile moves the
+    pages. An object that comes twice is given once; a walk that noticed a change ends with a
+    `ListChangedWarning`.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[dict[str, int | str]], Coroutine[Any, Any, Page[T]]],
+        *,
+        operation: Operation[Page[T]],
+        identify: Callable[[T], str],
+        page_size: int,
+        offset: int,
+        prefetch: int,
+    ) -> None:
+        self._fetch = fetch
+        self._operation = operation
+        self._identify = identify
+        self._page_size = page_size
+        self._offset = offset
+        self._prefetch = prefetch
+
+    async def __aiter__(self) -> AsyncGenerator[T]:
+        async with aclosing(self.pages()) as pages:
+            async for page in pages:
+                for item in page.objects:
+                    yield item
+
+    async def pages(self) -> AsyncGenerator[Page[T]]:
+        """Return the pages instead of the objects on them, repeated objects left out."""
+        changes = _Changes(self._identify)
+        async with aclosing(self._walk()) as pages:
+            async for page in pages:
+                yield changes.without_repeats(page)
+        if changes.noticed:
+            warnings.warn(
+                "the endpoints changed while they were listed: some may be missing here",
+                ListChangedWarning,
+                stacklevel=2,
+            )
+
+    async def _walk(self) -> AsyncGenerator[Page[T]]:
+        position: Position | None = Position(self._offset)
+        cursors: set[str] = set()
+        ahead: deque[tuple[Position, asyncio.Task[Page[T]]]] = deque()
+        try:
+            while position is not None:
+                page = await self._next_page(position, ahead)
+                position = self._following(page, position, cursors)
+                await self._look_ahead(page, position, ahead)
+                yield page
+        finally:
+            await _drop(ahead)
+
+    async def _next_page(
+        self, position: Position, ahead: deque[tuple[Position, asyncio.Task[Page[T]]]]
+    ) -> Page[T]:
+        if not ahead:
+            return await self._fetch(position.query(self._page_size))
+        _, task = ahead[0]
+        page = await task
+        ahead.popleft()  # only now: a walk that is left while it waits still has to end the task
+        return page
+
+    async def _look_ahead(
+        self,
+        page: Page[T],
+        position: Position | None,
+        ahead: deque[tuple[Position, asyncio.Task[Page[T]]]],
+    ) -> None:
+        """Keep the pages after this one under way, where offsets tell where they begin."""
+        if ahead and ahead[0][0] != position:
+            await _drop(ahead)  # Plivo's links lead elsewhere than the offsets promised
+        total = page.meta.total_count
+        if position is None or position.cursor is not None or total is None:
+            return
+        offset = ahead[-1][0].offset + self._page_size if ahead else position.offset
+        while len(ahead) < self._prefetch and offset < total:
+            upcoming = Position(offset)
+            ahead.append((upcoming, asyncio.create_task(self._fetch(upcoming.query(self._page_size)))))
+            offset += self._page_size
+
+    def _following(self, page: Page[T], position: Position, cursors: set[str]) -> Position | None:
+        """Return where the next page begins; `None` after the last.
+
+        Of `meta.next` only offset and cursor are taken: host, path and account stay our own.
+        """
+        if page.meta == PageMeta():  # no links at all: a short page is the last
+            full = len(page.objects) >= self._page_size
+            return Position(position.offset + self._page_size) if full else None
+        if not page.meta.next:
+            return None
+        query = parse_qs(urlsplit(page.meta.next).query)
+        cursor = query.get("cursor", [""])[0]
+        if cursor and cursor not in cursors:
+            cursors.add(cursor)
+            return Position(position.offset, cursor)
+        offset = query.get("offset", [""])[0]
+        if not cursor and _OFFSET.fullmatch(offset) and int(offset) > position.offset:
+            return Position(int(offset))
+        raise ResponseDecodeError(
+            "its next page is not one that was not yet read",
+            status=HTTPStatus.OK,
+            method=self._operation.method,
+            path=self._operation.path,
+        )
+
+
+class _Changes(Generic[T]):
+    """Notices in the pages of one walk that the list changed under it."""
+
+    def __init__(self, identify: Callable[[T], str]) -> None:
+        self._identify = identify
+        self._total: int | None = None
+        self._recent: dict[str, None] = {}  # in order of arrival
+        self.noticed = False
+
+    def without_repeats(self, page: Page[T]) -> Page[T]:
+        """Return the page without the objects that came before."""
+        total = page.meta.total_count
+        if self._total is None:
+            self._total = total
+        kept = tuple([item for item in page.objects if self._is_new(self._identify(item))])
+        unchanged = len(kept) == len(page.objects)
+        if total != self._total or not unchanged:
+            self.noticed = True
+        return page if unchanged else evolve(page, objects=kept)
+
+    def _is_new(self, key: str) -> bool:
+        if key in self._recent:
+            return False
+        self._recent[key] = None
+        if len(self._recent) > _REMEMBERED:
+            del self._recent[next(iter(self._recent))]
+        return True
+
+
+async def _drop(ahead: deque[tuple[Position, asyncio.Task[Page[T]]]]) -> None:
+    tasks = [task for _, task in ahead]
+    ahead.clear()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

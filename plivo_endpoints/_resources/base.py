@@ -1,0 +1,49 @@
+"""What every async resource stands on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+
+    from plivo_endpoints._models import EndpointChanges, NewEndpoint, NewToken
+    from plivo_endpoints._sansio.operation import Operation
+
+T = TypeVar("T")
+
+
+class Executor(Protocol):
+    """Carries out operations for one account."""
+
+    @property
+    def auth_id(self) -> str:
+        """The account's id."""
+        ...
+
+    async def execute(
+        self,
+        operation: Operation[T],
+        argument: NewEndpoint | EndpointChanges | NewToken | None,
+        query: Mapping[str, int | str] | None,
+        ids: Mapping[str, str],
+    ) -> T:
+        """Send one operation, as often as its rules allow, and return its result."""
+        ...
+
+
+class AsyncResource:
+    """A group of operations on one client."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def _execute(
+        self,
+        operation: Operation[T],
+        argument: NewEndpoint | EndpointChanges | NewToken | None = None,
+        *,
+        query: Mapping[str, int | str] | None = None,
+        **ids: str,
+    ) -> Coroutine[Any, Any, T]:
+        return self._executor.execute(operation, argument, query, ids)

@@ -1,0 +1,179 @@
+"""Plivo's SIP endpoints: https://www.plivo.com/docs/voice/api/endpoints."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from plivo_endpoints._blocking import BlockingResource, blocking, blocking_pages
+from plivo_endpoints._errors import InvalidArgumentError
+from plivo_endpoints._models import (
+    Acknowledgement,
+    CreatedEndpoint,
+    Endpoint,
+    EndpointChanges,
+    NewEndpoint,
+    Page,
+)
+from plivo_endpoints._pagination import AsyncPaginator
+from plivo_endpoints._resources.base import AsyncResource
+from plivo_endpoints._sansio.operation import Operation
+from plivo_endpoints._validation import check_count, check_seconds, check_text, check_username
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CREATE: Final = Operation("POST", "Endpoint/", returns=CreatedEndpoint, repeatable=False)
+LIST: Final = Operation("GET", "Endpoint/", returns=Page[Endpoint], repeatable=True)
+GET: Final = Operation("GET", "Endpoint/{endpoint_id}/", returns=Endpoint, repeatable=True)
+UPDATE: Final = Operation("POST", "Endpoint/{endpoint_id}/", returns=Acknowledgement, repeatable=True)
+DELETE: Final = Operation("DELETE", "Endpoint/{endpoint_id}/", returns=type(None), repeatable=True)
+
+_LARGEST_PAGE: Final = 20  # https://www.plivo.com/docs/voice/api/endpoints
+_FIRST_LOOK: Final = 1.0  # seconds between the first two looks of find_created
+_LONGEST_LOOK: Final = 30.0
+
+
+class AsyncEndpoints(AsyncResource):
+    """SIP users: make, read, change and delete them."""
+
+    async def create(
+        self, *, username: str, password: str, alias: str, app_id: str | None = None
+    ) -> CreatedEndpoint:
+        """Create an endpoint; it is sent once, whatever happens.
+
+        Args:
+            username: 1 to 25 letters and digits, the first a letter. Plivo appends digits: phones register
+                with the `username` of the result.
+            password: The SIP password, at least 5 characters.
+            alias: A name for people.
+            app_id: The application that handles its calls; the account's default one without it.
+
+        Raises:
+            InvalidArgumentError: An argument breaks a rule; nothing was sent.
+            OutcomeUnknownError: It was sent, but the answer is lost: look with `find_created`, do not repeat it.
+            APIError: Plivo refused; nothing was made.
+            TransportError: It never left.
+        """
+        new = NewEndpoint(username=username, password=password, alias=alias, app_id=app_id)
+        return await self._execute(CREATE, new)
+
+    async def get(self, endpoint_id: str) -> Endpoint:
+        """Read an endpoint, with its registration if a phone is registered.
+
+        Raises:
+            NotFoundError: There is none of that id, or no longer.
+        """
+        return await self._execute(GET, endpoint_id=endpoint_id)
+
+    def list(self, *, page_size: int = 20, offset: int = 0, prefetch: int = 0) -> AsyncPaginator[Endpoint]:
+        """Iterate over all endpoints, one page in memory at a time.
+
+        Args:
+            page_size: Endpoints per request, 1 to 20.
+            offset: Endpoints to skip.
+            prefetch: How many further pages to keep under way while you work on one, in order. Helps where
+                lists are linked by offset, as Plivo's are documented to be.
+        """
+        check_count("page_size", page_size, 1, _LARGEST_PAGE)
+        check_count("offset", offset, 0)
+        check_count("prefetch", prefetch, 0)
+        return AsyncPaginator(
+            self._fetch_page,
+            operation=LIST,
+            identify=_endpoint_id,
+            page_size=page_size,
+            offset=offset,
+            prefetch=prefetch,
+        )
+
+    async def _fetch_page(self, query: Mapping[str, int | str]) -> Page[Endpoint]:
+        return await self._execute(LIST, query=query)
+
+    async def list_page(self, *, limit: int = 20, offset: int = 0) -> Page[Endpoint]:
+        """Read one page of the list, 1 to 20 endpoints from `offset` on."""
+        check_count("limit", limit, 1, _LARGEST_PAGE)
+        check_count("offset", offset, 0)
+        return await self._fetch_page({"limit": limit, "offset": offset})
+
+    async def update(
+        self,
+        endpoint_id: str,
+        *,
+        password: str | None = None,
+        alias: str | None = None,
+        app_id: str | None = None,
+    ) -> Acknowledgement:
+        """Change an endpoint; what is `None` keeps its value. The username cannot change.
+
+        Raises:
+            InvalidArgumentError: An argument breaks a rule, or there is nothing to change.
+            NotFoundError: There is no endpoint of that id, or no longer.
+        """
+        changes = EndpointChanges(password=password, alias=alias, app_id=app_id)
+        return await self._execute(UPDATE, changes, endpoint_id=endpoint_id)
+
+    async def delete(self, endpoint_id: str) -> None:
+        """Delete an endpoint for ever.
+
+        A deletion whose answer is lost is sent again; that the second finds nothing is then its success.
+
+        Raises:
+            NotFoundError: There was none of that id.
+        """
+        await self._execute(DELETE, endpoint_id=endpoint_id)
+
+    async def find_created(
+        self, *, username: str, alias: str, sent_at: datetime, settle: float = 120.0
+    ) -> tuple[Endpoint, ...]:
+        """Find the endpoints that a create with an unknown outcome may have made.
+
+        It takes what an `OutcomeUnknownError` tells, rather than the error: a program that crashed has none left.
+        Endpoints match whose alias is equal and whose username is the one asked for and digits, so an older
+        endpoint of the same name and alias matches too. Matches are returned as soon as a walk of the list
+        finds some. Finding none proves nothing while the create may still land: an empty answer comes only from a
+        walk begun `settle` seconds after `sent_at`, and until then this looks again.
+
+        Args:
+            username: As it was asked for, without the digits.
+            alias: As it was asked for.
+            sent_at: When the create left; an aware time.
+            settle: Seconds after which a lost create counts as never carried out.
+        """
+        check_username("username", username)
+        check_text("alias", alias)
+        check_seconds("settle", settle, zero=True)
+        if sent_at.tzinfo is None:
+            raise InvalidArgumentError("sent_at", "must be an aware datetime")
+        made = re.compile(re.escape(username) + "[0-9]+")
+        settled, pause = sent_at + timedelta(seconds=settle), _FIRST_LOOK
+        while True:
+            begun = datetime.now(UTC)
+            found = [
+                endpoint
+                async for endpoint in self.list()
+                if endpoint.alias == alias and made.fullmatch(endpoint.username or "")
+            ]
+            if found or begun >= settled:
+                return tuple(found)
+            remaining = (settled - datetime.now(UTC)).total_seconds()
+            await asyncio.sleep(min(pause, max(0.0, remaining)))
+            pause = min(2 * pause, _LONGEST_LOOK)
+
+
+def _endpoint_id(endpoint: Endpoint) -> str:
+    return endpoint.endpoint_id
+
+
+class Endpoints(BlockingResource[AsyncEndpoints]):
+    """SIP users: make, read, change and delete them."""
+
+    create: Final = blocking(AsyncEndpoints.create)
+    get: Final = blocking(AsyncEndpoints.get)
+    list: Final = blocking_pages(AsyncEndpoints.list)
+    list_page: Final = blocking(AsyncEndpoints.list_page)
+    update: Final = blocking(AsyncEndpoints.update)
+    delete: Final = blocking(AsyncEndpoints.delete)
+    find_created: Final = blocking(AsyncEndpoints.find_created)

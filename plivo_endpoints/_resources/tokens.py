@@ -1,0 +1,65 @@
+"""Access tokens: JWTs, made by Plivo, that let a browser or phone log in."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from plivo_endpoints._blocking import BlockingResource, blocking
+from plivo_endpoints._models import NewToken, Token, token_times
+from plivo_endpoints._resources.base import AsyncResource
+from plivo_endpoints._sansio.operation import Operation
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+CREATE: Final = Operation("POST", "JWT/Token/", returns=Token, repeatable=True)  # a second token harms nobody
+
+
+class AsyncTokens(AsyncResource):
+    """Tokens for browsers and phones."""
+
+    async def create(
+        self,
+        *,
+        sub: str | None = None,
+        nbf: datetime | int | None = None,
+        exp: datetime | int | None = None,
+        lifetime: timedelta | None = None,
+        app: str | None = None,
+        incoming_allow: bool = False,
+        outgoing_allow: bool = False,
+    ) -> Token:
+        """Mint a token.
+
+        Times are aware datetimes or whole epoch seconds. Without `exp` and `lifetime` the token lasts 24 hours.
+
+        Args:
+            sub: Whom the token lets in, usually an endpoint's `username`; required for incoming calls.
+            nbf: When it starts to be valid; now without it. Ten seconds ago spares clients whose clock is slow.
+            exp: When it ends, 3 minutes to 24 hours after `nbf`.
+            lifetime: How long it lasts from `nbf` on, instead of `exp`.
+            app: The application that handles its calls.
+            incoming_allow: May take calls.
+            outgoing_allow: May make calls.
+
+        Raises:
+            InvalidArgumentError: An argument breaks a rule; nothing was sent.
+        """
+        start, end = token_times(nbf=nbf, exp=exp, lifetime=lifetime, now=int(time.time()))
+        new = NewToken(
+            iss=self._executor.auth_id,
+            sub=sub,
+            nbf=start,
+            exp=end,
+            app=app,
+            incoming_allow=incoming_allow,
+            outgoing_allow=outgoing_allow,
+        )
+        return await self._execute(CREATE, new)
+
+
+class Tokens(BlockingResource[AsyncTokens]):
+    """Tokens for browsers and phones."""
+
+    create: Final = blocking(AsyncTokens.create)

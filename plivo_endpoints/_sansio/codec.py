@@ -1,0 +1,148 @@
+"""Models to requests, and responses to models or errors."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from urllib.parse import urlencode
+
+from plivo_endpoints import _errors as errors
+from plivo_endpoints._sansio.converter import converter, dump_json, load_json
+from plivo_endpoints._sansio.messages import Request, Response
+from plivo_endpoints._validation import check_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from plivo_endpoints._models import EndpointChanges, NewEndpoint, NewToken
+    from plivo_endpoints._sansio.operation import Operation
+
+T = TypeVar("T")
+
+_TEXT_LIMIT: Final = 200
+_READABLE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ERRORS: Final[Mapping[int, type[errors.APIError]]] = {
+    400: errors.BadRequestError,
+    401: errors.AuthenticationError,
+    403: errors.ForbiddenError,
+    404: errors.NotFoundError,
+    409: errors.ConflictError,
+    422: errors.BadRequestError,
+}
+# What decoding a hostile body can raise; a bug of ours would be of another kind.
+_DECODING: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError)
+
+
+def build_request(
+    operation: Operation[Any],
+    account_url: str,
+    argument: NewEndpoint | EndpointChanges | NewToken | None = None,
+    query: Mapping[str, int | str] | None = None,
+    ids: Mapping[str, str] | None = None,
+) -> Request:
+    """Return the request for an operation; `account_url` ends in the account's id and a slash."""
+    path = operation.path
+    if ids:
+        for name, value in ids.items():
+            check_id(name, value)
+        path = path.format_map(ids)
+    url = f"{account_url}{path}?{urlencode(query)}" if query else account_url + path
+    body = None if argument is None else dump_json(argument)
+    return Request(operation.method, url, operation.path, body)
+
+
+def parse_response(operation: Operation[T], response: Response) -> T:
+    """Return what a success says; raise the `APIError` of a refusal, or what makes a success unreadable."""
+    if not 200 <= response.status < 300:  # noqa: PLR2004: the class of success
+        raise _api_error(operation, response)
+    if operation.returns is type(None):
+        return cast("T", None)  # whatever a deletion's answer holds, it says nothing more than its status
+    body: Any = None
+    try:
+        body = load_json(response.body)
+        if response.complete:
+            return converter.structure(body, operation.returns)
+    except _DECODING as error:
+        problem = _describe(response, error, decoded=body is not None)
+    else:
+        problem = "its body is larger than max_body allows"
+    # Raised out here, so that no exception that holds the body hangs on it.
+    raise errors.ResponseDecodeError(
+        problem,
+        status=response.status,
+        method=operation.method,
+        path=operation.path,
+        endpoint_id=_readable_id(body),
+    )
+
+
+def _describe(response: Response, error: Exception, *, decoded: bool) -> str:
+    # Never the body of a success, but for a proxy's page: it may hold a token.
+    if not response.complete:
+        return "its body is larger than max_body allows"
+    if decoded:
+        return f"its body is not of the expected form ({_escape(str(error))})"
+    if not response.body:
+        return "its body is empty"
+    if response.body.lstrip().startswith(b"<"):
+        return f"its body is a page, not JSON: {_plain(response.body)}"
+    return f"its body is not JSON ({len(response.body)} bytes)"
+
+
+def _readable_id(body: object) -> str | None:
+    found = cast("dict[str, object]", body).get("endpoint_id") if isinstance(body, dict) else None
+    return found if isinstance(found, str) and _READABLE_ID.fullmatch(found) else None
+
+
+def _api_error(operation: Operation[Any], response: Response) -> errors.APIError:
+    message, api_id = _error_text(response.body)
+    facts: dict[str, Any] = {
+        "status": response.status,
+        "api_id": api_id,
+        "method": operation.method,
+        "path": operation.path,
+    }
+    if response.status == 429:  # noqa: PLR2004: Too Many Requests
+        return errors.RateLimitedError(message, **facts, retry_after=response.retry_after)
+    if response.status >= 500:  # noqa: PLR2004: the class of server errors
+        return errors.ServerError(message, **facts)
+    return _ERRORS.get(response.status, errors.APIError)(message, **facts)
+
+
+def _error_text(body: bytes) -> tuple[str, str | None]:
+    try:
+        content: object = load_json(body)
+        if not isinstance(content, dict):
+            return _escape(str(content)), None
+        fields = cast("dict[str, object]", content)
+        text = _flatten(fields.get("error") or fields.get("message"))
+    except (ValueError, RecursionError):
+        # Cut JSON is not shown: it could be a model's, secrets included.
+        return ("" if body.lstrip()[:1] in {b"{", b"["} else _plain(body)), None
+    api_id = fields.get("api_id")
+    return _escape(text), _escape(api_id) if isinstance(api_id, str) else None
+
+
+def _flatten(error: object) -> str:
+    """Return the text of any of the forms that Plivo's errors have, a mapping of field to messages among them."""
+    if isinstance(error, dict):
+        fields = cast("dict[str, object]", error)
+        inner = fields.get("error") or fields.get("message")
+        if inner is not None:
+            return _flatten(inner)
+        return "; ".join(f"{name}: {_flatten(text)}" for name, text in fields.items())
+    if isinstance(error, list):
+        return ", ".join(str(item) for item in cast("list[object]", error))
+    return "" if error is None else str(error)
+
+
+def _plain(body: bytes) -> str:
+    return _escape(" ".join(body[: 4 * _TEXT_LIMIT].decode("utf-8", "replace").split()))
+
+
+def _escape(text: str) -> str:
+    """Bound a stranger's text and make it printable, so that it cannot write to a terminal or forge a log line."""
+    kept = text[:_TEXT_LIMIT]
+    if not kept.isprintable():
+        kept = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in kept)
+    return kept[:_TEXT_LIMIT]

@@ -1,0 +1,39 @@
+"""What goes out and what comes back, as plain values; and the notes of one attempt to exchange the two."""
+
+from __future__ import annotations
+
+from attrs import define, field, frozen
+
+from plivo_endpoints._errors import Phase
+
+
+@frozen
+class Request:
+    """One request, ready but for its headers, which carry the credentials and are added at send time."""
+
+    method: str
+    url: str
+    path: str  # the template: what logs and errors may show
+    body: bytes | None = field(default=None, repr=False)  # may hold a SIP password
+
+
+@frozen
+class Response:
+    """One answer, read whole or up to the size limit."""
+
+    status: int
+    body: bytes = field(repr=False)  # may hold a token
+    complete: bool = True
+    retry_after: float | None = None
+
+
+@define(eq=False)
+class Attempt:
+    """What is known about one attempt while it runs: the transport writes it, the retry rules read it."""
+
+    phase: Phase = "connect"
+    sent: bool = False  # whether a byte may have left
+    sent_at: float = 0.0  # epoch seconds, once `sent`
+    left_at: float | None = None  # monotonic seconds by when the request had surely left, where known
+    replays: int = 0  # times the HTTP library sent it again by itself
+    status: int | None = None

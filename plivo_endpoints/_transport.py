@@ -1,0 +1,206 @@
+"""The wire: the `Transport` protocol and its aiohttp form, the only client module that imports aiohttp.
+
+Two facts matter more than the answer: whether a request left, and how often. A body notes that its first byte
+is about to be written (aiohttp holds the headers back until then) and refuses to be written twice. Requests
+without a body may be repeated, and aiohttp's own tracker counts them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import time
+from typing import TYPE_CHECKING, Final, Protocol
+
+import aiohttp
+from aiohttp.payload import BytesPayload
+from multidict import CIMultiDict
+from yarl import URL
+
+from plivo_endpoints._errors import ClientStateError, ConnectError, TransportError
+from plivo_endpoints._sansio.auth import authorization
+from plivo_endpoints._sansio.messages import Attempt, Request, Response
+from plivo_endpoints._sansio.retry import parse_retry_after
+from plivo_endpoints._version import __version__
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncGenerator
+
+    from aiohttp.abc import AbstractStreamWriter
+
+    from plivo_endpoints._config import ConnectionSettings, Credentials
+
+
+class Transport(Protocol):
+    """Sends one request once."""
+
+    async def send(self, request: Request, attempt: Attempt) -> Response:
+        """Return the answer, noting in `attempt` what is learnt on the way; or raise `TransportError`."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of what was opened."""
+        ...
+
+
+USER_AGENT: Final = f"plivo-endpoints/{__version__} (Python: {platform.python_version()})"
+_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the call has its own, which covers the retries too
+_KEEP_ALIVE: Final = 15.0  # seconds; well below what servers grant, or a POST meets a closing connection
+
+
+class _Body(BytesPayload):
+    """A request body that tells when it begins to leave, and leaves once."""
+
+    def __init__(self, body: bytes, attempt: Attempt) -> None:
+        super().__init__(body, content_type="application/json")
+        self._attempt = attempt
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        attempt = self._attempt
+        if attempt.sent:
+            raise RuntimeError("a request body leaves once")
+        # Let the loop read what came in meanwhile: a pooled connection that the server has closed is then
+        # seen to be, and the request is known not to have left.
+        await asyncio.sleep(0)
+        connection = writer.transport
+        if connection is None or connection.is_closing():
+            raise ConnectionResetError("the pooled connection was closed by the server")
+        attempt.phase, attempt.sent, attempt.sent_at = "response", True, time.time()
+        await super().write_with_length(writer, content_length)
+        attempt.left_at = time.monotonic()
+
+
+class AiohttpTransport:
+    """One loop's connections to Plivo, opened at the first call."""
+
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        credentials: Credentials,
+        *,
+        ssl_context: ssl.SSLContext | None,
+        session: aiohttp.ClientSession | None,
+    ) -> None:
+        self._settings = settings
+        self._proxy = None if settings.proxy is None else URL(settings.proxy)
+        self._ssl = True if ssl_context is None else ssl_context
+        self._headers = CIMultiDict(
+            {
+                "Authorization": authorization(credentials),
+                "User-Agent": USER_AGENT,
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",  # nothing to decompress: no bomb
+            }
+        )
+        self._session = session
+        # A session of the caller's is not ours to change, so our headers go with each request.
+        self._extra_headers = None if session is None else self._headers
+        self._scope: AsyncGenerator[aiohttp.ClientSession] | None = None
+
+    async def send(self, request: Request, attempt: Attempt) -> Response:
+        """Send one request once; see `Transport`."""
+        session = self._session or await self._open()
+        if session.closed:
+            raise ClientStateError("the session is closed")
+        tracker = None if request.body is not None else aiohttp.UploadTracker()
+        try:
+            answer = await session.request(
+                request.method,
+                URL(request.url, encoded=True),
+                headers=self._extra_headers,
+                data=None if request.body is None else _Body(request.body, attempt),
+                allow_redirects=False,  # the credentials, and a POST, stay where they were sent
+                auto_decompress=False,
+                timeout=_NO_TIMEOUT,
+                proxy=self._proxy,
+                ssl=self._ssl,
+                upload_tracker=tracker,
+            )
+            attempt.sent, attempt.status = True, answer.status
+            response = await self._read(answer)
+        except Exception as error:  # noqa: BLE001: whatever an answer makes aiohttp raise, Plivo may have acted
+            problem = _describe(error)
+        else:
+            return response
+        finally:
+            if tracker is not None:
+                _note_upload(tracker, attempt)
+        # Raised out here: aiohttp's exceptions hold the request, whose repr prints the Authorization header.
+        if attempt.sent:
+            raise TransportError(problem, method=request.method, path=request.path, sent="unknown")
+        raise ConnectError(problem, method=request.method, path=request.path)
+
+    async def _open(self) -> aiohttp.ClientSession:
+        self._scope = _session_scope(self._settings, self._headers)
+        self._session = await anext(self._scope)
+        return self._session
+
+    async def _read(self, answer: aiohttp.ClientResponse) -> Response:
+        body, complete = await _read_body(answer, self._settings.max_body)
+        retry_after = answer.headers.get("Retry-After")
+        return Response(
+            answer.status,
+            body,
+            complete,
+            None if retry_after is None else parse_retry_after(retry_after, time.time()),
+        )
+
+    async def aclose(self) -> None:
+        """Close the session, if it is ours."""
+        if self._scope is not None:
+            await self._scope.aclose()
+
+
+async def _session_scope(
+    settings: ConnectionSettings, headers: CIMultiDict[str]
+) -> AsyncGenerator[aiohttp.ClientSession]:
+    # An async generator, because a loop closes those still open when it shuts down: a client that is used in
+    # one asyncio.run after another, or forgotten, leaves no connection behind, and aiohttp has no complaint.
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=settings.max_connections, keepalive_timeout=_KEEP_ALIVE),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=headers,
+    ) as session:
+        # aiohttp would send a GET or DELETE again by itself, unseen by the rate limit and the retry budget.
+        # There is no public switch; a test holds this one to its meaning.
+        session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        yield session
+
+
+async def _read_body(answer: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:
+    """Return the body, and whether that is all of it: beyond the limit the connection is dropped."""
+    length = answer.content_length
+    if length is not None and length <= limit:
+        return await answer.read(), True
+    body = bytearray()
+    try:
+        while chunk := await answer.content.readany():
+            body += chunk
+            if len(body) > limit:
+                break
+    except BaseException:
+        answer.close()
+        raise
+    if len(body) <= limit:
+        return bytes(body), True
+    answer.close()
+    return bytes(body[:limit]), False
+
+
+def _note_upload(tracker: aiohttp.UploadTracker, attempt: Attempt) -> None:
+    outcome = tracker.upload_complete
+    attempt.replays = max(0, tracker.attempts - 1)
+    if attempt.replays or (outcome.done() and not outcome.cancelled() and outcome.exception() is None):
+        attempt.phase, attempt.sent = "response", True
+
+
+def _describe(error: Exception) -> str:
+    # Only what the system says: aiohttp's own words can quote the answer, and an answer can hold a secret.
+    if isinstance(error, OSError) and str(error):
+        return str(error)
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "the answer broke off"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the server closed the connection without an answer"
+    return f"the exchange failed ({type(error).__name__})"
