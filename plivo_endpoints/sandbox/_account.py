@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from plivo_endpoints.sandbox._clock import Clock
 from plivo_endpoints.sandbox._endpoint import Registration
+from plivo_endpoints.sandbox._faults import Fault, new_injection
 from plivo_endpoints.sandbox._json import Json
 from plivo_endpoints.sandbox._listing import PageOrder, Pagination
 from plivo_endpoints.sandbox._record import RequestRecord
@@ -96,6 +97,54 @@ class Account:
     @strict_alias.setter
     def strict_alias(self, strict: bool) -> None:
         self._state.strict_alias = strict
+
+    @property
+    def quota(self) -> bool:
+        """Whether more than 300 requests for endpoints in 5 seconds answer 429; can be set."""
+        return self._state.quota.enforced
+
+    @quota.setter
+    def quota(self, enforced: bool) -> None:
+        self._state.quota.enforced = enforced
+
+    @property
+    def list_lag(self) -> float:
+        """Seconds until a new endpoint shows up in lists; can be set."""
+        return self._state.list_lag
+
+    @list_lag.setter
+    def list_lag(self, seconds: float) -> None:
+        self._state.list_lag = seconds
+
+    @property
+    def applied_creates(self) -> dict[str, int]:
+        """How often a create was carried out, by the username asked for, whatever was answered."""
+        return dict(self._state.creates)
+
+    def inject(
+        self,
+        fault: Fault,
+        *,
+        times: int | None = None,
+        rate: float | None = None,
+        seed: int = 0,
+        method: str | None = None,
+        path: str | None = None,
+    ) -> None:
+        """Let `fault` strike the next `times` requests (1), or a share `rate` of them until cleared.
+
+        `method` and `path` choose among requests; `path` is a shell pattern for what follows the
+        account's path, such as `Endpoint/*/`. Of several faults that wait, the first strikes.
+
+        Raises:
+            ValueError: `times` below 1, `rate` outside 0 to 1, or both.
+        """
+        injection = new_injection(fault, times=times, rate=rate, seed=seed, method=method, path=path)
+        self._state.faults.add(injection)
+
+    def clear_faults(self) -> None:
+        """Let no fault wait any more."""
+        self._state.faults.clear()
 
     def register(
         self, endpoint_id: str, *, contact: str | None = None, user_agent: str = "Sandbox phone 1.0"

@@ -8,33 +8,46 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from plivo_endpoints.sandbox._answers import refuse, refuse_caller, refuse_like
+from plivo_endpoints.sandbox._faults import Fault
 from plivo_endpoints.sandbox._json import MalformedJsonError
 from plivo_endpoints.sandbox._record import RequestRecord, redact
 from plivo_endpoints.sandbox._routes import BODY, CALLER, add_routes
 from plivo_endpoints.sandbox._state import AccountState, Directory
+from plivo_endpoints.sandbox._weather import deliver, faulty_answer
 
 MAX_BODY = 2**20  # bytes
+
+# What happens when nothing does: the real answer, at once.
+_CALM = Fault(applied=True)
+
+REQUEST_ID = web.RequestKey("request_id", str)
 
 
 def build_app(directory: Directory) -> web.Application:
     """Return the application that answers for the accounts of `directory`."""
-    middlewares = [_recording(directory), _refusing, _signing_in(directory)]
+    middlewares = [_attending(directory), _refusing, _signing_in(directory), _metering]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
+    app.on_response_prepare.append(_name_request)
     add_routes(app)
     return app
 
 
-def _recording(directory: Directory) -> Middleware:
-    @web.middleware
-    async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
-        started, request_id = time.perf_counter(), str(uuid.uuid4())
-        response = await handler(request)
-        response.headers["X-Request-ID"] = request_id
-        state = _concerned(directory, request)
-        state.requests.append(_record(request, response, state, time.perf_counter() - started, request_id))
-        return response
+def _attending(directory: Directory) -> Middleware:
+    """Let faults strike, and remember every request before its answer is under way."""
 
-    return record
+    @web.middleware
+    async def attend(request: web.Request, handler: Handler) -> web.StreamResponse:
+        begun = time.perf_counter()
+        request[REQUEST_ID] = str(uuid.uuid4())
+        waiting = _concerned(directory, request).faults
+        fault = waiting.strike(request.method, _operation(request)) or _CALM
+        real = await handler(request) if fault.applied else None
+        sent = faulty_answer(fault, real)
+        state = _concerned(directory, request)  # by now it is known who asks
+        state.remember(_record(request, state, begun, real=real, sent=sent))
+        return await deliver(request, fault, sent)
+
+    return attend
 
 
 @web.middleware
@@ -42,9 +55,9 @@ async def _refusing(request: web.Request, handler: Handler) -> web.StreamRespons
     try:
         return await handler(request)
     except MalformedJsonError as problem:
-        return refuse(400, str(problem))
+        return refuse(HTTPStatus.BAD_REQUEST, str(problem))
     except web.RequestPayloadError:
-        return refuse(400, "the request body cannot be read")
+        return refuse(HTTPStatus.BAD_REQUEST, "the request body cannot be read")
     except web.HTTPException as problem:
         return refuse_like(problem)
 
@@ -69,16 +82,41 @@ def _signing_in(directory: Directory) -> Middleware:
     return sign_in
 
 
+@web.middleware
+async def _metering(request: web.Request, handler: Handler) -> web.StreamResponse:
+    caller = request.get(CALLER)
+    if caller is not None and _operation(request).startswith("Endpoint/"):
+        state = caller.state
+        if not state.quota.admit(state.clock.now().timestamp()):
+            return refuse(HTTPStatus.TOO_MANY_REQUESTS, "too many requests")
+    return await handler(request)
+
+
+async def _name_request(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["X-Request-ID"] = request[REQUEST_ID]
+
+
 def _concerned(directory: Directory, request: web.Request) -> AccountState:
     # Requests of strangers count for the account that they ask for, else for the first one.
     caller = request.get(CALLER) or directory.find(request.match_info.get("auth_id", ""))
     return (caller or directory.first()).state
 
 
+def _operation(request: web.Request) -> str:
+    auth_id = request.match_info.get("auth_id", "")
+    return request.path.removeprefix(f"/v1/Account/{auth_id}/")
+
+
 def _record(
-    request: web.Request, response: web.StreamResponse, state: AccountState, seconds: float, request_id: str
+    request: web.Request,
+    state: AccountState,
+    begun: float,
+    *,
+    real: web.StreamResponse | None,
+    sent: web.StreamResponse | None,
 ) -> RequestRecord:
     caller, body = request.get(CALLER), request.get(BODY)
+    carried_out = real is not None and real.status < HTTPStatus.BAD_REQUEST
     return RequestRecord(
         at=state.clock.now(),
         method=request.method,
@@ -86,8 +124,8 @@ def _record(
         query=redact(dict(request.query)),
         body=None if body is None else redact(body),
         auth_id=caller.auth_id if caller else None,
-        status=response.status,
-        applied=request.method != "GET" and response.status < HTTPStatus.BAD_REQUEST,
-        seconds=seconds,
-        request_id=request_id,
+        status=None if sent is None else sent.status,
+        applied=carried_out and request.method != "GET",
+        seconds=time.perf_counter() - begun,
+        request_id=request[REQUEST_ID],
     )

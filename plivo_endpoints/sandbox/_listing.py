@@ -65,18 +65,23 @@ def read_page_request(query: Mapping[str, str]) -> PageRequest:
     return PageRequest(limit=limit, anchor=_anchor(query["cursor"]))
 
 
-def cut_window(ids: Sequence[str], request: PageRequest, order: PageOrder) -> Window:
-    """Return the asked-for page of `ids`, which are sorted oldest first."""
-    start = request.offset if request.anchor is None else _position(ids, request.anchor, order)
-    total = len(ids)
+def cut_window(ids: Sequence[str], total: int, request: PageRequest, order: PageOrder) -> Window:
+    """Return the asked-for page of the first `total` of `ids`, which are sorted oldest first."""
+    start = request.offset if request.anchor is None else _position(ids, total, request.anchor, order)
     end = start + request.limit
     before = max(0, start - request.limit)
+
+    def at(first: int, last: int) -> tuple[str, ...]:
+        if order == "oldest":
+            return tuple(ids[first : min(last, total)])
+        return tuple(reversed(ids[max(0, total - last) : max(0, total - first)]))
+
     return Window(
-        ids=_slice(ids, start, end, order),
+        ids=at(start, end),
         offset=start,
         total=total,
-        next_anchor=_slice(ids, end, end + 1, order)[0] if end < total else None,
-        previous_anchor=_slice(ids, before, before + 1, order)[0] if start > 0 and before < total else None,
+        next_anchor=at(end, end + 1)[0] if end < total else None,
+        previous_anchor=at(before, before + 1)[0] if start > 0 and before < total else None,
     )
 
 
@@ -110,18 +115,11 @@ def _number(query: Mapping[str, str], name: str, default: int) -> int:
     return int(value)
 
 
-def _position(ids: Sequence[str], anchor: str, order: PageOrder) -> int:
+def _position(ids: Sequence[str], total: int, anchor: str, order: PageOrder) -> int:
     # Found by place, not by presence: the endpoint may have been deleted in the meantime.
     if order == "oldest":
-        return bisect_left(ids, anchor)
-    return len(ids) - bisect_right(ids, anchor)
-
-
-def _slice(ids: Sequence[str], start: int, end: int, order: PageOrder) -> tuple[str, ...]:
-    if order == "oldest":
-        return tuple(ids[start:end])
-    total = len(ids)
-    return tuple(reversed(ids[max(0, total - end) : max(0, total - start)]))
+        return bisect_left(ids, anchor, hi=total)
+    return total - bisect_right(ids, anchor, hi=total)
 
 
 def _cursor(anchor: str) -> str:

@@ -22,7 +22,8 @@ class RequestRecord:
     """One request: `path` without its query; `body` and `query` hold no secret.
 
     `status` is `None` where the connection was dropped instead of an answer. `applied` tells whether
-    the request changed the state. `auth_id` is who signed in, `None` if nobody could.
+    the request was carried out and changed the state or minted a token, whatever was answered.
+    `auth_id` is who signed in, `None` if nobody did. `seconds` is the time until the answer was ready.
     """
 
     at: datetime

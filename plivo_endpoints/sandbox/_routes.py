@@ -34,7 +34,9 @@ async def create_endpoint(request: web.Request) -> web.Response:
     errors = creation_errors(body, strict_alias=caller.state.strict_alias)
     if errors:
         return refuse_fields(errors)
-    made = caller.state.store.create(str(body["username"]), read_changes(body), caller.sub_account)
+    username = str(body["username"])
+    made = caller.state.store.create(username, read_changes(body), caller.sub_account)
+    caller.state.creates[username] += 1
     return answer(
         201,
         {
@@ -54,7 +56,7 @@ async def list_endpoints(request: web.Request) -> web.Response:
     except BadListArgumentError as problem:
         return refuse(400, str(problem))
     state = caller.state
-    window, endpoints = state.store.page(asked, state.order, caller.sub_account)
+    window, endpoints = state.store.page(asked, state.order, state.list_lag, caller.sub_account)
     meta = page_meta(window, asked.limit, caller.endpoints_path, state.pagination)
     return answer(200, {"meta": meta, "objects": [listed(endpoint) for endpoint in endpoints]})
 

@@ -3,12 +3,15 @@
 import base64
 import binascii
 import hmac
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
 from plivo_endpoints.sandbox._clock import Clock
+from plivo_endpoints.sandbox._faults import Faults
+from plivo_endpoints.sandbox._feed import Feed
+from plivo_endpoints.sandbox._quota import Quota
 from plivo_endpoints.sandbox._store import EndpointStore
 
 if TYPE_CHECKING:
@@ -26,13 +29,23 @@ class AccountState:
     def __init__(self, auth_id: str) -> None:
         self.auth_id = auth_id
         self.clock = Clock()
-        self.store = EndpointStore(auth_id, self.clock)
+        self.feed = Feed()
+        self.store = EndpointStore(auth_id, self.clock, self.feed.publish)
+        self.faults = Faults()
+        self.quota = Quota()
+        self.list_lag = 0.0
         self.strict_alias = False
         self.pagination: Pagination = "offset"
         self.order: PageOrder = "newest"
         # Bounded, so that a sandbox may run for weeks.
         self.requests: deque[RequestRecord] = deque(maxlen=MAX_RECORDS)
         self.claims: deque[dict[str, Json]] = deque(maxlen=MAX_TOKENS)
+        self.creates: Counter[str] = Counter()
+
+    def remember(self, record: "RequestRecord") -> None:
+        """Add a request to those received."""
+        self.requests.append(record)
+        self.feed.publish()
 
 
 @frozen(kw_only=True)
@@ -63,6 +76,11 @@ class Directory:
     def add(self, caller: Caller) -> None:
         """Let `caller` sign in from now on."""
         self._callers[caller.auth_id] = caller
+
+    def remove(self, state: AccountState) -> None:
+        """Let nobody sign in to this account any more."""
+        for auth_id in [each.auth_id for each in self._callers.values() if each.state is state]:
+            del self._callers[auth_id]
 
     def find(self, auth_id: str) -> Caller | None:
         """Return the caller of that auth_id."""

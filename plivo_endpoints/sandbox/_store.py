@@ -3,8 +3,9 @@
 import hashlib
 import secrets
 import threading
-from bisect import bisect_left
-from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
+from datetime import timedelta
 
 from attrs import evolve
 
@@ -15,12 +16,13 @@ from plivo_endpoints.sandbox._rules import Changes
 
 
 class EndpointStore:
-    """Holds endpoints by id; every method may be called from any thread."""
+    """Holds endpoints by id and reports each change; every method may be called from any thread."""
 
-    def __init__(self, account_id: str, clock: Clock) -> None:
+    def __init__(self, account_id: str, clock: Clock, changed: Callable[[], None]) -> None:
         self.default_app_id = f"{secrets.randbelow(9 * 10**16) + 10**16}"
         self._account_id = account_id
         self._clock = clock
+        self._changed = changed
         self._lock = threading.RLock()
         self._by_id: dict[str, SandboxEndpoint] = {}
         # Sorted, as ids only grow. Under None all, under a subaccount its own.
@@ -44,7 +46,8 @@ class EndpointStore:
             self._by_id[endpoint.endpoint_id] = endpoint
             for view in {None, sub_account}:
                 self._ids.setdefault(view, []).append(endpoint.endpoint_id)
-            return endpoint
+        self._changed()
+        return endpoint
 
     def get(self, endpoint_id: str, sub_account: str | None = None) -> SandboxEndpoint | None:
         """Return an endpoint, unless it is gone or `sub_account` may not see it."""
@@ -63,11 +66,13 @@ class EndpointStore:
                 alias=old.alias if changes.alias is None else changes.alias,
                 app_id=changes.app_id or old.app_id,
             )
+        self._changed()
 
     def set_registration(self, endpoint_id: str, registration: Registration | None) -> None:
         """Register an endpoint, or unregister it with `None`."""
         with self._lock:
             self._by_id[endpoint_id] = evolve(self._by_id[endpoint_id], registration=registration)
+        self._changed()
 
     def delete(self, endpoint_id: str) -> None:
         """Remove an endpoint for good."""
@@ -76,13 +81,15 @@ class EndpointStore:
             for view in {None, endpoint.sub_account}:
                 ids = self._ids[view]
                 del ids[bisect_left(ids, endpoint_id)]
+        self._changed()
 
     def page(
-        self, request: PageRequest, order: PageOrder, sub_account: str | None = None
+        self, request: PageRequest, order: PageOrder, lag: float = 0.0, sub_account: str | None = None
     ) -> tuple[Window, list[SandboxEndpoint]]:
-        """Return one page of what `sub_account` may see; `None` sees all."""
+        """Return one page of what `sub_account` may see (`None` sees all) and is `lag` seconds old."""
         with self._lock:
-            window = cut_window(self._ids.get(sub_account, []), request, order)
+            ids = self._ids.get(sub_account, [])
+            window = cut_window(ids, self._count_older(ids, lag), request, order)
             return window, [self._by_id[endpoint_id] for endpoint_id in window.ids]
 
     def snapshot(self) -> dict[str, SandboxEndpoint]:
@@ -92,6 +99,12 @@ class EndpointStore:
 
     def __len__(self) -> int:
         return len(self._by_id)
+
+    def _count_older(self, ids: list[str], lag: float) -> int:
+        if not lag:
+            return len(ids)
+        latest = self._clock.now() - timedelta(seconds=lag)
+        return bisect_right(ids, latest, key=lambda endpoint_id: self._by_id[endpoint_id].created)
 
     def _next_id(self) -> str:
         self._last_id += 7  # neither consecutive nor out of order

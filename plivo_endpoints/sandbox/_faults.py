@@ -1,0 +1,111 @@
+"""Faults on order: what goes wrong, for which requests, how often."""
+
+import random
+import threading
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from http import HTTPStatus
+
+from attrs import define, field, frozen
+
+
+@frozen(kw_only=True)
+class Fault:
+    """What a request meets instead of its answer, or on the way to it.
+
+    `applied`: whether the operation is carried out all the same, which is what a caller cannot see.
+    `status` and `body` replace the answer; without a `status` the real one is sent, or nothing if it
+    was not applied. Without a `body` an error in Plivo's shape is sent.
+    `latency`: seconds before the answer begins. `drip`: seconds between two bytes of its body.
+    `truncate_at`: how many bytes of the body are sent before the connection is closed.
+    `reset`: the connection ends by RST; without `truncate_at` before any byte.
+    """
+
+    applied: bool
+    status: int | None = None
+    body: str | None = None
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(factory=dict[str, str])
+    latency: float = 0.0
+    drip: float = 0.0
+    truncate_at: int | None = None
+    reset: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        # Below 200 are interim answers, which no client takes for the end.
+        if self.status is not None and not HTTPStatus.OK <= self.status <= 599:  # noqa: PLR2004
+            raise ValueError("status must be 200 to 599")
+        if min(self.latency, self.drip, self.truncate_at or 0) < 0:
+            raise ValueError("latency, drip and truncate_at must not be negative")
+        if self.status is None and not self.applied and not self.reset:
+            raise ValueError("a fault that is not applied needs a status, or reset")
+
+
+@define
+class Injection:
+    """A fault with the requests that it is meant for."""
+
+    fault: Fault
+    times: int | None
+    rate: float
+    chance: random.Random
+    method: str | None
+    path: str
+
+    def strikes(self, method: str, path: str) -> bool:
+        """Tell whether this request is hit, and count it."""
+        if self.times == 0 or self.method not in (None, method) or not fnmatchcase(path, self.path):
+            return False
+        if self.times is not None:
+            self.times -= 1
+            return True
+        return self.chance.random() < self.rate
+
+
+class Faults:
+    """The faults that wait for requests; every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._injections: list[Injection] = []
+
+    def add(self, injection: Injection) -> None:
+        """Let a fault wait, after those that wait already."""
+        with self._lock:
+            self._injections.append(injection)
+
+    def clear(self) -> None:
+        """Forget all that wait."""
+        with self._lock:
+            self._injections.clear()
+
+    def strike(self, method: str, path: str) -> Fault | None:
+        """Return what this request meets; `path` is what follows the account's path."""
+        with self._lock:
+            hit = next((each for each in self._injections if each.strikes(method, path)), None)
+            self._injections = [each for each in self._injections if each.times != 0]
+        return hit.fault if hit else None
+
+
+def new_injection(
+    fault: Fault,
+    *,
+    times: int | None = None,
+    rate: float | None = None,
+    seed: int = 0,
+    method: str | None = None,
+    path: str | None = None,
+) -> Injection:
+    """Return an injection for the next `times` requests (1), or for a share `rate` of them until cleared.
+
+    Raises:
+        ValueError: `times` below 1, `rate` outside 0 to 1, or both.
+    """
+    if times is not None and rate is not None:
+        raise ValueError("give times or rate, not both")
+    if rate is None:
+        times = 1 if times is None else times
+    if (times is not None and times < 1) or not 0 <= (rate or 0) <= 1:
+        raise ValueError("times must be at least 1, and rate from 0 to 1")
+    chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
+    return Injection(fault, times, rate or 0.0, chance, method, path or "*")

@@ -1,0 +1,168 @@
+"""Faults on order, as a bare HTTP client meets them."""
+
+import asyncio
+import time
+
+import aiohttp
+import pytest
+
+from plivo_endpoints.sandbox import Fault, Sandbox
+
+ALICE = {"username": "alice", "password": "s3cret", "alias": "front-desk"}
+
+
+async def create(api: aiohttp.ClientSession) -> int:
+    """Ask for an endpoint and return the status."""
+    async with api.post("Endpoint/", json=ALICE) as response:
+        await response.read()
+        return response.status
+
+
+@pytest.mark.parametrize("applied", [True, False])
+async def test_a_status_hides_whether_it_was_applied(
+    sandbox: Sandbox, api: aiohttp.ClientSession, applied: bool
+) -> None:
+    """The answer is the same; the sandbox knows what happened."""
+    sandbox.inject(Fault(applied=applied, status=503))
+    async with api.post("Endpoint/", json=ALICE) as response:
+        answer = await response.json()
+    assert (response.status, answer["error"], "api_id" in answer) == (503, "service unavailable", True)
+    assert len(sandbox.endpoints) == int(applied)
+    assert sandbox.applied_creates == ({"alice": 1} if applied else {})
+    assert [(record.status, record.applied) for record in sandbox.requests] == [(503, applied)]
+    assert await create(api) == 201
+
+
+@pytest.mark.parametrize("applied", [True, False])
+async def test_a_reset_hides_whether_it_was_applied(
+    sandbox: Sandbox, api: aiohttp.ClientSession, applied: bool
+) -> None:
+    """The connection ends without an answer."""
+    sandbox.inject(Fault(applied=applied, reset=True))
+    with pytest.raises(aiohttp.ClientOSError):
+        await create(api)
+    assert len(sandbox.endpoints) == int(applied)
+    assert [(record.status, record.applied) for record in sandbox.requests] == [(None, applied)]
+
+
+async def test_html_from_a_proxy(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
+    """Body, content type and headers are free."""
+    page = "<html>Bad gateway</html>"
+    fault = Fault(applied=False, status=502, body=page, content_type="text/html", headers={"Via": "x"})
+    sandbox.inject(fault)
+    async with api.get("Endpoint/") as response:
+        seen = (response.status, response.content_type, response.headers["Via"], await response.text())
+    assert seen == (502, "text/html", "x", page)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "2"}])
+async def test_too_many_requests(
+    sandbox: Sandbox, api: aiohttp.ClientSession, headers: dict[str, str]
+) -> None:
+    """A 429 comes with or without Retry-After."""
+    sandbox.inject(Fault(applied=False, status=429, headers=headers))
+    async with api.get("Endpoint/") as response:
+        assert (response.status, response.headers.get("Retry-After")) == (429, headers.get("Retry-After"))
+
+
+@pytest.mark.parametrize("reset", [True, False])
+async def test_a_truncated_answer(sandbox: Sandbox, api: aiohttp.ClientSession, reset: bool) -> None:
+    """The head promises more than comes."""
+    sandbox.inject(Fault(applied=True, truncate_at=10, reset=reset))
+    with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ClientOSError)):
+        await create(api)
+    assert len(sandbox.endpoints) == 1
+    assert await create(api) == 201
+
+
+async def test_a_slow_answer(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
+    """Latency holds the answer back; who gives up meanwhile has been served all the same."""
+    sandbox.inject(Fault(applied=True, latency=30))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(create(api), 0.05)
+    assert [(record.status, record.applied) for record in sandbox.requests] == [(201, True)]
+    assert len(sandbox.endpoints) == 1
+
+
+async def test_a_dripping_answer(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
+    """The bytes of the body come one by one."""
+    sandbox.inject(Fault(applied=False, status=200, body="0123456789", drip=0.005))
+    begun = time.monotonic()
+    async with api.get("Endpoint/") as response:
+        chunks = [chunk async for chunk in response.content.iter_any()]
+    assert (b"".join(chunks), len(chunks) > 1) == (b"0123456789", True)
+    assert time.monotonic() - begun >= 0.045
+
+
+async def test_who_leaves_a_dripping_answer_leaves_no_trace(
+    sandbox: Sandbox, api: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client that hangs up makes no noise in the log."""
+    sandbox.inject(Fault(applied=False, status=200, body="x" * 40, drip=0.005))
+    async with api.get("Endpoint/") as response:
+        response.close()
+    assert await create(api) == 201
+    assert caplog.records == []
+
+
+async def test_faults_choose_their_requests(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
+    """Method and path pattern select; the first that fits strikes; `times` counts strikes."""
+    sandbox.seed(1)
+    one = f"Endpoint/{next(iter(sandbox.endpoints))}/"
+    sandbox.inject(Fault(applied=False, status=500), method="GET", path="Endpoint/", times=2)
+    sandbox.inject(Fault(applied=False, status=501), method="GET", path="Endpoint/*/")
+    asked = [("GET", one), ("GET", one), ("POST", one), *[("GET", "Endpoint/")] * 3]
+    statuses: list[int] = []
+    for method, path in asked:
+        async with api.request(method, path, json={"alias": "a"}) as response:
+            statuses.append(response.status)
+    assert statuses == [501, 200, 202, 500, 500, 200]
+
+
+async def test_a_rate_is_repeatable(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
+    """The same seed strikes the same requests, about as many as the rate says, until cleared."""
+
+    async def statuses(seed: int) -> list[int]:
+        sandbox.inject(Fault(applied=False, status=500), rate=0.3, seed=seed)
+        seen: list[int] = []
+        for _ in range(100):
+            async with api.get("Endpoint/") as response:
+                seen.append(response.status)
+        sandbox.clear_faults()
+        return seen
+
+    first, again, other = await statuses(1), await statuses(1), await statuses(2)
+    assert first == again != other
+    assert 15 < first.count(500) < 45
+    async with api.get("Endpoint/") as response:
+        assert response.status == 200
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"applied": False},
+        {"applied": True, "status": 100},
+        {"applied": True, "status": 600},
+        {"applied": True, "latency": -1.0},
+        {"applied": True, "truncate_at": -1},
+    ],
+)
+def test_a_fault_that_makes_no_sense(fields: dict[str, bool | int]) -> None:
+    """What cannot be sent cannot be ordered."""
+    with pytest.raises(ValueError, match=r"must|needs"):
+        Fault(**fields)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(("times", "rate"), [(0, None), (None, 1.5), (None, -0.1), (1, 0.5)])
+def test_an_order_that_makes_no_sense(times: int | None, rate: float | None) -> None:
+    """Times and rate have their limits and exclude each other."""
+    with pytest.raises(ValueError, match=r"times|rate"):
+        Sandbox().inject(Fault(applied=True, status=500), times=times, rate=rate)
+
+
+async def test_a_status_that_nobody_knows(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
+    """Any status from 200 to 599 can be sent."""
+    sandbox.inject(Fault(applied=False, status=599))
+    async with api.get("Endpoint/") as response:
+        assert (response.status, (await response.json())["error"]) == (599, "error")
