@@ -3,8 +3,8 @@
 A portal (anyio's) keeps one event loop alive in a thread, started by the first call and ended by `close`, by
 the garbage collector or at interpreter exit, whichever comes first. A call hands its coroutine over and waits
 for the result. If the wait is interrupted, by Ctrl-C above all, the coroutine is cancelled and seen to end
-before the exception goes on: no request leaves after the program believes that it stopped. So the facade has no
-logic of its own, and everything that the async client promises holds here because it is the same code.
+before the exception goes on: no request leaves after the program believes that it stopped. So the facade has
+no logic of its own, and everything that the async client promises holds here because it is the same code.
 """
 
 from __future__ import annotations
@@ -98,13 +98,17 @@ def _stop(
     if os.getpid() != pid:
         return  # the thread stayed behind in the parent
     if threading.get_ident() == thread_id:
-        loop.create_task(portal.stop())  # noqa: RUF006: collected on the loop's own thread, which cannot join itself
+        # Collected on the loop's own thread, which cannot join itself: it ends when it next can.
+        loop.create_task(portal.stop())
         return
     scope.__exit__(None, None, None)
 
 
 async def _watched(
-    tasks: list[asyncio.Task[Any]], function: Callable[..., Awaitable[R]], args: Any, kwargs: Any
+    tasks: list[asyncio.Task[Any]],
+    function: Callable[..., Awaitable[R]],
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
 ) -> R:
     task = asyncio.current_task()
     if task is not None:
@@ -127,7 +131,7 @@ async def _cause(tasks: list[asyncio.Task[Any]]) -> BaseException | None:
             task.result()
         except asyncio.CancelledError as cancelled:
             return cancelled.__cause__
-        except Exception as error:  # noqa: BLE001: it ended just before, with an error of its own
+        except Exception as error:  # noqa: BLE001 - it ended just before, with an error of its own
             return error
     return None
 
@@ -136,8 +140,8 @@ class BlockingResource(Generic[A]):
     """The blocking twin of a resource of the async client."""
 
     def __init__(self, resource: A, runner: Runner) -> None:
-        self._resource = resource
-        self._runner = runner
+        self.resource = resource
+        self.runner = runner
 
 
 def blocking(
@@ -146,7 +150,7 @@ def blocking(
     """Return the blocking twin of an async method: same arguments, same result, same docstring."""
 
     def call(self: BlockingResource[A], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self._runner.run(method, self._resource, *args, **kwargs)
+        return self.runner.run(method, self.resource, *args, **kwargs)
 
     return update_wrapper(call, method)
 
@@ -157,12 +161,11 @@ def blocking_pages(
     """Return the blocking twin of a method that returns a paginator."""
 
     def call(self: BlockingResource[A], /, *args: P.args, **kwargs: P.kwargs) -> Paginator[T]:
-        return Paginator(method(self._resource, *args, **kwargs), self._runner)
+        return Paginator(method(self.resource, *args, **kwargs), self.runner)
 
-    twin = update_wrapper(call, method)
-    signature = inspect.signature(method).replace(return_annotation="Paginator[Endpoint]")
-    twin.__signature__ = signature
-    return twin
+    signature = inspect.signature(method).replace(return_annotation=Paginator)
+    call.__signature__ = signature  # type: ignore[attr-defined]  # or help() would promise an AsyncPaginator
+    return update_wrapper(call, method)
 
 
 class Paginator(Generic[T]):

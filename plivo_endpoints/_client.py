@@ -87,8 +87,8 @@ class AsyncClient:
         auth_token: Its token.
         base_url: Origin and optional path of another server; without it, `PLIVO_BASE_URL` or Plivo. Must be
             https, or http on loopback.
-        timeout: Seconds for one call as a whole: rate limit, connection, every attempt, every pause. In a walk
-            over a list, for each page.
+        timeout: Seconds for one call as a whole: rate limit, connection, every attempt, every pause. In a
+            walk over a list, for each page.
         max_attempts: How often a call may be tried. A create that may have been sent is never tried again.
         rate_limit: Requests allowed in a window of time; `None` turns it off. See `RateLimit`.
         max_connections: Connections to keep at most, in each loop.
@@ -96,8 +96,8 @@ class AsyncClient:
         proxy: URL of an HTTP proxy, or "environment" to take it from `HTTPS_PROXY` and the like, once, now.
         ssl_context: Instead of aiohttp's default verification.
         session: An `aiohttp.ClientSession` to use; it is neither changed nor closed.
-        on_event: Called with an `AttemptFinished` or `CallFinished` after each, for metrics. What it raises is
-            logged and otherwise ignored.
+        on_event: Called with an `AttemptFinished` or `CallFinished` after each, for metrics. What it raises
+            is logged and otherwise ignored.
 
     Raises:
         InvalidArgumentError: An argument, or the environment, breaks a rule.
@@ -150,7 +150,9 @@ class AsyncClient:
         Closing a view does nothing: it lives and ends with its client.
         """
         view = AsyncClient.__new__(AsyncClient)
-        view._set_up(self._connections, _changed(self._options, timeout, max_attempts), is_view=True)
+        view._set_up(  # noqa: SLF001 - a view is one of us
+            self._connections, _changed(self._options, timeout, max_attempts), is_view=True
+        )
         return view
 
     async def close(self) -> None:
@@ -188,10 +190,10 @@ class Client:
         made = client.endpoints.create(username="alice", password="s3cret", alias="front-desk")
     ```
 
-    Safe to share between threads. Its calls run on an event loop in a thread of their own, started by the first
-    of them. Ctrl-C cancels a call; a create that may have been sent then has its `OutcomeUnknownError` as the
-    cause of the `KeyboardInterrupt`. It works inside a running event loop too, but blocks that loop: there use
-    `AsyncClient`. Forgotten, it closes itself.
+    Safe to share between threads. Its calls run on an event loop in a thread of their own, started by the
+    first of them. Ctrl-C cancels a call; a create that may have been sent then has its `OutcomeUnknownError`
+    as the cause of the `KeyboardInterrupt`. It works inside a running event loop too, but blocks that loop:
+    there use `AsyncClient`. Forgotten, it closes itself.
 
     Args:
         auth_id: The account's or subaccount's id. Without both, `PLIVO_AUTH_ID` and `PLIVO_AUTH_TOKEN`.
@@ -260,11 +262,11 @@ class Client:
         """
         view = Client.__new__(Client)
         options = _changed(self._options, timeout, max_attempts)
-        view._set_up(self._connections, options, self._runner, is_view=True)
+        view._set_up(self._connections, options, self._runner, is_view=True)  # noqa: SLF001 - one of us
         return view
 
     def close(self) -> None:
-        """Close the connections and end the thread; calls after it raise `ClientStateError`. Again is no error."""
+        """Close connections and thread; calls after it raise `ClientStateError`. Again is no error."""
         if not self._is_view:
             self._runner.close()
 

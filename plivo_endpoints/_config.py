@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_BASE_URL: Final = "https://api.plivo.com"
+_MISSING: Final = "is missing: pass both, or set PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN"
 _AUTH_ID: Final = re.compile(r"(?:MA|SA)[A-Z0-9]{18}")
 
 
@@ -105,13 +106,9 @@ def resolve_credentials(
     if auth_id is None and auth_token is None:
         auth_id, auth_token = environ.get("PLIVO_AUTH_ID"), environ.get("PLIVO_AUTH_TOKEN")
     if not auth_id:
-        raise InvalidArgumentError(
-            "auth_id", "is missing: pass both, or set PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN"
-        )
+        raise InvalidArgumentError("auth_id", _MISSING)
     if not auth_token:
-        raise InvalidArgumentError(
-            "auth_token", "is missing: pass both, or set PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN"
-        )
+        raise InvalidArgumentError("auth_token", _MISSING)
     if not _AUTH_ID.fullmatch(auth_id):
         raise InvalidArgumentError("auth_id", "must be MA or SA and 18 capital letters and digits")
     if not (auth_token.isascii() and auth_token.isprintable()):
@@ -120,7 +117,7 @@ def resolve_credentials(
 
 
 def resolve_base_url(base_url: str | None, environ: Mapping[str, str] = os.environ) -> str:
-    """Return origin and optional prefix without a trailing slash; `PLIVO_BASE_URL` where no argument is given."""
+    """Return origin and optional prefix without a trailing slash, from the argument or `PLIVO_BASE_URL`."""
     url = (base_url or environ.get("PLIVO_BASE_URL") or DEFAULT_BASE_URL).rstrip("/")
     parts = _split(url)
     if parts.query or parts.fragment or parts.username is not None or not url.isprintable() or " " in url:
@@ -135,7 +132,7 @@ def resolve_base_url(base_url: str | None, environ: Mapping[str, str] = os.envir
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018: reading it is what checks it
+        parts.port  # noqa: B018 - reading it is what checks it
     except ValueError:
         parts = None
     if parts is None or not parts.hostname or any(s in {".", ".."} for s in parts.path.split("/")):
@@ -156,7 +153,7 @@ def resolve_proxy(proxy: str | None, base_url: str) -> str | None:
     """Look a proxy up once: the environment is asked only when the caller says "environment"."""
     if proxy != "environment":
         return proxy
-    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415: costs an import nobody else needs
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - costs an import nobody else needs
 
     parts = _split(base_url)
     return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)

@@ -16,7 +16,7 @@ from plivo_endpoints._sansio.retry import RetryBudget, RetryPolicy
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     import aiohttp
 
@@ -70,7 +70,7 @@ class Connections:
         return self._connect(loop) if found is None else found[1]
 
     def _connect(self, loop: asyncio.AbstractEventLoop) -> Retrying:
-        from plivo_endpoints._transport import AiohttpTransport  # noqa: PLC0415: aiohttp can wait until now
+        from plivo_endpoints._transport import AiohttpTransport  # noqa: PLC0415 - aiohttp can wait until now
 
         for ended in [known for known in self._loops if known.is_closed()]:
             del self._loops[ended]
@@ -114,8 +114,9 @@ class ConnectedExecutor:
         argument: NewEndpoint | EndpointChanges | NewToken | None,
         query: Mapping[str, int | str] | None,
         ids: Mapping[str, str],
+        before_send: Callable[[], Awaitable[None]] | None,
     ) -> T:
         """Send one operation, as often as its rules allow, and return its result."""
         request = build_request(operation, self._connections.account_url, argument, query, ids)
         retrying = self._connections.retrying()
-        return await retrying.execute(Call(operation, request, argument, self._options))
+        return await retrying.execute(Call(operation, request, argument, self._options, before_send))

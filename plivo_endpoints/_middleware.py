@@ -1,4 +1,4 @@
-"""The policies between a call and the transport: rate limit, retries, the one timeout. The only sleeps are here."""
+"""The policies between a call and the transport: rate limit, retries, the one timeout, every pause."""
 
 from __future__ import annotations
 
@@ -127,6 +127,7 @@ class Retrying:
 
     async def _attempt(self, call: Call[T], history: Retries) -> T:
         attempt = history.begin()
+        attempt.before_send = call.before_send
         started = self._clock()
         outcome = "cancelled"
         try:

@@ -5,7 +5,7 @@ Requests are checked here, once, when they are made. Answers are checked by the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003: cattrs resolves the annotations
+from collections.abc import Mapping  # noqa: TC003 - type hints resolve the annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -39,7 +39,7 @@ class Endpoint:
     """A SIP user that can register with Plivo and make and take calls.
 
     Only `endpoint_id` is certain; Plivo leaves out what does not apply, and lists tell less than `get`. The
-    MD5 of the SIP password that Plivo sends for an unregistered endpoint is dropped: it is a secret, and stale.
+    MD5 of the SIP password that Plivo sends for an unregistered endpoint is dropped: a secret, and stale.
 
     Attributes:
         endpoint_id: Opaque id.

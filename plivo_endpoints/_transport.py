@@ -25,7 +25,7 @@ from plivo_endpoints._version import __version__
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from aiohttp.abc import AbstractStreamWriter
 
@@ -60,6 +60,8 @@ class _Body(BytesPayload):
         attempt = self._attempt
         if attempt.sent:
             raise RuntimeError("a request body leaves once")
+        if attempt.before_send is not None:
+            await self._ask(attempt.before_send)
         # Let the loop read what came in meanwhile: a pooled connection that the server has closed is then
         # seen to be, and the request is known not to have left.
         await asyncio.sleep(0)
@@ -69,6 +71,13 @@ class _Body(BytesPayload):
         attempt.phase, attempt.sent, attempt.sent_at = "response", True, time.time()
         await super().write_with_length(writer, content_length)
         attempt.left_at = time.monotonic()
+
+    async def _ask(self, before_send: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await before_send()
+        except Exception as error:
+            self._attempt.veto = error  # aiohttp wraps what a body raises
+            raise
 
 
 class AiohttpTransport:
@@ -119,13 +128,15 @@ class AiohttpTransport:
             )
             attempt.sent, attempt.status = True, answer.status
             response = await self._read(answer)
-        except Exception as error:  # noqa: BLE001: whatever an answer makes aiohttp raise, Plivo may have acted
+        except Exception as error:  # noqa: BLE001 - an answer can make aiohttp raise anything
             problem = _describe(error)
         else:
             return response
         finally:
             if tracker is not None:
                 _note_upload(tracker, attempt)
+        if attempt.veto is not None:
+            raise attempt.veto
         # Raised out here: aiohttp's exceptions hold the request, whose repr prints the Authorization header.
         if attempt.sent:
             raise TransportError(problem, method=request.method, path=request.path, sent="unknown")

@@ -1,4 +1,4 @@
-"""Rules for arguments: each returns nothing or raises `InvalidArgumentError`, naming field and rule, never the value."""
+"""Rules for arguments: each raises `InvalidArgumentError`, which names field and rule, never the value."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def check_count(field: str, value: object, low: int, high: int | None = None) ->
 
 def check_seconds(field: str, value: object, *, zero: bool = False) -> None:
     """A finite number of seconds above zero, or from zero on."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and math.isfinite(value) and (value > 0 or (zero and value == 0)):
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if 0 < number < math.inf or (zero and number == 0):
         return
     bound = "zero or more" if zero else "more than zero"
     raise InvalidArgumentError(field, f"must be a finite number of seconds, {bound}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from plivo_endpoints._models import EndpointChanges, NewEndpoint, NewToken
     from plivo_endpoints._sansio.operation import Operation
@@ -27,6 +27,7 @@ class Executor(Protocol):
         argument: NewEndpoint | EndpointChanges | NewToken | None,
         query: Mapping[str, int | str] | None,
         ids: Mapping[str, str],
+        before_send: Callable[[], Awaitable[None]] | None,
     ) -> T:
         """Send one operation, as often as its rules allow, and return its result."""
         ...
@@ -44,6 +45,7 @@ class AsyncResource:
         argument: NewEndpoint | EndpointChanges | NewToken | None = None,
         *,
         query: Mapping[str, int | str] | None = None,
+        before_send: Callable[[], Awaitable[None]] | None = None,
         **ids: str,
     ) -> Coroutine[Any, Any, T]:
-        return self._executor.execute(operation, argument, query, ids)
+        return self._executor.execute(operation, argument, query, ids, before_send)

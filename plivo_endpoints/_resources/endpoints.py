@@ -23,7 +23,7 @@ from plivo_endpoints._sansio.operation import Operation
 from plivo_endpoints._validation import check_count, check_seconds, check_text, check_username
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
 CREATE: Final = Operation("POST", "Endpoint/", returns=CreatedEndpoint, repeatable=False)
 LIST: Final = Operation("GET", "Endpoint/", returns=Page[Endpoint], repeatable=True)
@@ -53,7 +53,7 @@ class AsyncEndpoints(AsyncResource):
 
         Raises:
             InvalidArgumentError: An argument breaks a rule; nothing was sent.
-            OutcomeUnknownError: It was sent, but the answer is lost: look with `find_created`, do not repeat it.
+            OutcomeUnknownError: It was sent, but the answer is lost: ask `find_created`, do not repeat it.
             APIError: Plivo refused; nothing was made.
             TransportError: It never left.
         """
@@ -130,11 +130,11 @@ class AsyncEndpoints(AsyncResource):
     ) -> tuple[Endpoint, ...]:
         """Find the endpoints that a create with an unknown outcome may have made.
 
-        It takes what an `OutcomeUnknownError` tells, rather than the error: a program that crashed has none left.
+        It takes what an `OutcomeUnknownError` tells, rather than the error: a crashed program has none left.
         Endpoints match whose alias is equal and whose username is the one asked for and digits, so an older
         endpoint of the same name and alias matches too. Matches are returned as soon as a walk of the list
-        finds some. Finding none proves nothing while the create may still land: an empty answer comes only from a
-        walk begun `settle` seconds after `sent_at`, and until then this looks again.
+        finds some. Finding none proves nothing while the create may still land: an empty answer comes only
+        from a walk begun `settle` seconds after `sent_at`, and until then this looks again.
 
         Args:
             username: As it was asked for, without the digits.
@@ -161,6 +161,18 @@ class AsyncEndpoints(AsyncResource):
             remaining = (settled - datetime.now(UTC)).total_seconds()
             await asyncio.sleep(min(pause, max(0.0, remaining)))
             pause = min(2 * pause, _LONGEST_LOOK)
+
+
+async def create_after(
+    endpoints: AsyncEndpoints, new: NewEndpoint, before_send: Callable[[], Awaitable[None]]
+) -> CreatedEndpoint:
+    """Create an endpoint as `create` does, awaiting `before_send` when all else is ready.
+
+    It is awaited with the rate limit's permission and a connection in hand, before the first byte leaves, and
+    again for every attempt. Where it raises, nothing leaves, and what it raised is raised here: this is where
+    provisioning writes its intent.
+    """
+    return await endpoints._execute(CREATE, new, before_send=before_send)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def _endpoint_id(endpoint: Endpoint) -> str:

@@ -32,11 +32,11 @@ class AsyncTokens(AsyncResource):
     ) -> Token:
         """Mint a token.
 
-        Times are aware datetimes or whole epoch seconds. Without `exp` and `lifetime` the token lasts 24 hours.
+        Times are aware datetimes or whole epoch seconds. Without `exp` and `lifetime` it lasts 24 hours.
 
         Args:
             sub: Whom the token lets in, usually an endpoint's `username`; required for incoming calls.
-            nbf: When it starts to be valid; now without it. Ten seconds ago spares clients whose clock is slow.
+            nbf: When it starts to be valid; now without it. Ten seconds ago spares phones with a slow clock.
             exp: When it ends, 3 minutes to 24 hours after `nbf`.
             lifetime: How long it lasts from `nbf` on, instead of `exp`.
             app: The application that handles its calls.

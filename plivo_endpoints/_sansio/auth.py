@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def authorization(credentials: Credentials) -> str:
-    """Return the HTTP Basic header's value; never bind it to a name, a traceback with locals would show it."""
+    """Return the HTTP Basic header's value; never bind it to a name: tracebacks may show locals."""
     return "Basic " + b64encode(
         f"{credentials.auth_id}:{credentials.auth_token.reveal()}".encode("ascii")
     ).decode("ascii")

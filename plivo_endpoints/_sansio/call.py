@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from attrs import frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from plivo_endpoints._config import CallOptions
     from plivo_endpoints._models import EndpointChanges, NewEndpoint, NewToken
     from plivo_endpoints._sansio.messages import Request
@@ -23,3 +25,4 @@ class Call(Generic[T]):
     request: Request
     argument: NewEndpoint | EndpointChanges | NewToken | None
     options: CallOptions
+    before_send: Callable[[], Awaitable[None]] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import urlencode
 
@@ -53,10 +54,12 @@ def build_request(
 
 def parse_response(operation: Operation[T], response: Response) -> T:
     """Return what a success says; raise the `APIError` of a refusal, or what makes a success unreadable."""
-    if not 200 <= response.status < 300:  # noqa: PLR2004: the class of success
+    if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
         raise _api_error(operation, response)
     if operation.returns is type(None):
-        return cast("T", None)  # whatever a deletion's answer holds, it says nothing more than its status
+        return converter.structure(
+            None, operation.returns
+        )  # a deletion's answer says no more than its status
     body: Any = None
     try:
         body = load_json(response.body)
@@ -102,9 +105,9 @@ def _api_error(operation: Operation[Any], response: Response) -> errors.APIError
         "method": operation.method,
         "path": operation.path,
     }
-    if response.status == 429:  # noqa: PLR2004: Too Many Requests
+    if response.status == HTTPStatus.TOO_MANY_REQUESTS:
         return errors.RateLimitedError(message, **facts, retry_after=response.retry_after)
-    if response.status >= 500:  # noqa: PLR2004: the class of server errors
+    if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return errors.ServerError(message, **facts)
     return _ERRORS.get(response.status, errors.APIError)(message, **facts)
 
@@ -124,7 +127,7 @@ def _error_text(body: bytes) -> tuple[str, str | None]:
 
 
 def _flatten(error: object) -> str:
-    """Return the text of any of the forms that Plivo's errors have, a mapping of field to messages among them."""
+    """Return the text of any form of Plivo's errors, a mapping of field to messages among them."""
     if isinstance(error, dict):
         fields = cast("dict[str, object]", error)
         inner = fields.get("error") or fields.get("message")
@@ -141,7 +144,7 @@ def _plain(body: bytes) -> str:
 
 
 def _escape(text: str) -> str:
-    """Bound a stranger's text and make it printable, so that it cannot write to a terminal or forge a log line."""
+    """Bound a stranger's text and make it printable: it must not steer a terminal or forge a log line."""
     kept = text[:_TEXT_LIMIT]
     if not kept.isprintable():
         kept = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in kept)

@@ -1,6 +1,7 @@
 """JSON and the one cattrs converter, with strict hooks.
 
-Left to itself cattrs turns "false" into `True` and `None` into 'None'; and Plivo sends "sip_registered": "false".
+Left to itself cattrs turns "false" into `True` and `None` into 'None', and Plivo sends
+"sip_registered": "false".
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn
@@ -29,11 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
-
-try:
-    from orjson import loads as load_json
-except ImportError:
-    from json import loads as load_json
 
 _BOOLEANS: Final[Mapping[object, bool]] = {"true": True, "false": False}
 
@@ -70,9 +66,13 @@ def _utc(value: object, _: object = None) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _object(value: object) -> dict[str, Any]:
+def _nothing(_value: object, _: object = None) -> None:
+    return None
+
+
+def _object(value: object) -> dict[str, object]:
     if isinstance(value, dict):
-        return value
+        return cast("dict[str, object]", value)
     raise TypeError("not an object")
 
 
@@ -126,7 +126,7 @@ def _page(value: object, _: object = None) -> Page[Endpoint]:
     if not isinstance(objects, list):
         raise TypeError("objects is not an array")
     return Page(
-        objects=tuple([_endpoint(item) for item in objects]),
+        objects=tuple([_endpoint(item) for item in cast("list[object]", objects)]),
         meta=converter.structure(body.get("meta") or {}, PageMeta),
         api_id=_optional(_text, body.get("api_id")),
     )
@@ -172,13 +172,15 @@ def _new_token(token: NewToken) -> dict[str, object]:
     # Both permissions always, an explicit false included: what is left out is decided elsewhere.
     voice = {"incoming_allow": token.incoming_allow, "outgoing_allow": token.outgoing_allow}
     claims = {"iss": token.iss, "sub": token.sub, "nbf": token.nbf, "exp": token.exp, "app": token.app}
-    return {name: value for name, value in claims.items() if value is not None} | {"per": {"voice": voice}}
+    given: dict[str, object] = {name: value for name, value in claims.items() if value is not None}
+    return {**given, "per": {"voice": voice}}
 
 
 def _make_converter() -> Converter:
     made = Converter(detailed_validation=False)
     made.register_structure_hook(str, _text)
     made.register_structure_hook(int, _integer)
+    made.register_structure_hook(type(None), _nothing)
     made.register_structure_hook(CreatedEndpoint, _created)
     made.register_structure_hook(Endpoint, _endpoint)
     made.register_structure_hook_func(lambda model: model == Page[Endpoint], _page)
@@ -191,6 +193,15 @@ def _make_converter() -> Converter:
     return made
 
 
+def _find_loads() -> Callable[[bytes], object]:
+    try:
+        import orjson  # noqa: PLC0415 - the extra `speed`, if it is there
+    except ImportError:
+        return json.loads
+    return orjson.loads
+
+
+load_json: Final = _find_loads()
 converter: Final = _make_converter()
 _dumps: Final = json.JSONEncoder(separators=(",", ":")).encode
 

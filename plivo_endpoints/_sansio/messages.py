@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from attrs import define, field, frozen
 
-from plivo_endpoints._errors import Phase
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from plivo_endpoints._errors import Phase
 
 
 @frozen
@@ -35,5 +40,7 @@ class Attempt:
     sent: bool = False  # whether a byte may have left
     sent_at: float = 0.0  # epoch seconds, once `sent`
     left_at: float | None = None  # monotonic seconds by when the request had surely left, where known
+    before_send: Callable[[], Awaitable[None]] | None = None  # awaited with the connection in hand
+    veto: BaseException | None = None  # what `before_send` raised: the request must not leave
     replays: int = 0  # times the HTTP library sent it again by itself
     status: int | None = None

@@ -82,8 +82,8 @@ class RetryPolicy:
     throttled_cost: float = 5.0
 
     def backoff(self, base: float, tries: int, chance: float) -> float:
-        """Return full jitter: a `chance` (0 to 1) of the exponential step, so that clients do not march in step."""
-        return chance * min(self.cap, base * 2 ** min(tries - 1, 16))
+        """Return full jitter: a `chance` (0 to 1) of the exponential step; clients must not march in step."""
+        return chance * min(self.cap, base * 2.0 ** min(tries - 1, 16))
 
 
 @define
@@ -137,7 +137,7 @@ class Retries:
         return kind, self.policy.backoff(self.policy.transient_base, counted, chance)
 
     def is_done_after_all(self, operation: Operation[Any], error: CallError) -> bool:
-        """Tell a DELETE that finds nothing because an earlier try of it worked from one that had nothing to find."""
+        """Whether a DELETE finds nothing because an earlier try of it may have worked."""
         doubt = self.attempt.replays > 0 or self.doubt is not None
         return doubt and operation.method == "DELETE" and isinstance(error, NotFoundError)
 
