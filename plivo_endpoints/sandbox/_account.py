@@ -13,7 +13,7 @@ from plivo_endpoints.sandbox._json import Json
 from plivo_endpoints.sandbox._listing import PageOrder, Pagination
 from plivo_endpoints.sandbox._record import RequestRecord
 from plivo_endpoints.sandbox._rules import Changes
-from plivo_endpoints.sandbox._state import AccountState, Caller, Directory
+from plivo_endpoints.sandbox._state import Caller, Directory
 from plivo_endpoints.sandbox._store import EndpointsView
 
 _REGISTERED_SECONDS = 3600
@@ -35,21 +35,31 @@ class Account:
     `sub_account`. May be used from any thread.
     """
 
-    def __init__(self, state: AccountState, auth_token: str, directory: Directory) -> None:
-        self._state = state
-        self._auth_token = auth_token
+    def __init__(self, caller: Caller, directory: Directory) -> None:
+        self._caller = caller
+        self._state = caller.state
         self._directory = directory
-        directory.add(Caller(state=state, auth_id=state.auth_id, auth_token=auth_token))
 
     @property
     def auth_id(self) -> str:
         """The account's auth_id."""
-        return self._state.auth_id
+        return self._caller.auth_id
 
     @property
     def auth_token(self) -> str:
         """The account's auth_token, which also signs its tokens."""
-        return self._auth_token
+        return self._caller.auth_token
+
+    @property
+    def base_url(self) -> str:
+        """The sandbox's origin, such as `http://127.0.0.1:8080`, without a trailing slash.
+
+        Raises:
+            RuntimeError: the sandbox is not running.
+        """
+        if self._directory.origin is None:
+            raise RuntimeError("the sandbox runs inside `with Sandbox()` or `async with Sandbox()` only")
+        return self._directory.origin
 
     @property
     def endpoints(self) -> EndpointsView:

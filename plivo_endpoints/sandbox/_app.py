@@ -8,9 +8,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from plivo_endpoints.sandbox._answers import refuse, refuse_caller, refuse_like
+from plivo_endpoints.sandbox._control import add_control
 from plivo_endpoints.sandbox._faults import Fault
-from plivo_endpoints.sandbox._json import MalformedJsonError
+from plivo_endpoints.sandbox._page import add_page
 from plivo_endpoints.sandbox._record import RequestRecord, redact
+from plivo_endpoints.sandbox._refusal import RefusedError
 from plivo_endpoints.sandbox._routes import BODY, CALLER, add_routes
 from plivo_endpoints.sandbox._state import AccountState, Directory
 from plivo_endpoints.sandbox._weather import deliver, faulty_answer
@@ -23,12 +25,15 @@ _CALM = Fault(applied=True)
 REQUEST_ID = web.RequestKey("request_id", str)
 
 
-def build_app(directory: Directory) -> web.Application:
+def build_app(directory: Directory, *, control: bool) -> web.Application:
     """Return the application that answers for the accounts of `directory`."""
     middlewares = [_attending(directory), _refusing, _signing_in(directory), _metering]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
     app.on_response_prepare.append(_name_request)
     add_routes(app)
+    add_page(app, directory)
+    if control:
+        add_control(app, directory)
     return app
 
 
@@ -39,6 +44,8 @@ def _attending(directory: Directory) -> Middleware:
     async def attend(request: web.Request, handler: Handler) -> web.StreamResponse:
         begun = time.perf_counter()
         request[REQUEST_ID] = str(uuid.uuid4())
+        if _is_own(request.path):
+            return await handler(request)
         waiting = _concerned(directory, request).faults
         fault = waiting.strike(request.method, _operation(request)) or _CALM
         real = await handler(request) if fault.applied else None
@@ -54,7 +61,7 @@ def _attending(directory: Directory) -> Middleware:
 async def _refusing(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except MalformedJsonError as problem:
+    except RefusedError as problem:
         return refuse(HTTPStatus.BAD_REQUEST, str(problem))
     except web.RequestPayloadError:
         return refuse(HTTPStatus.BAD_REQUEST, "the request body cannot be read")
@@ -71,7 +78,7 @@ def _signing_in(directory: Directory) -> Middleware:
 
     @web.middleware
     async def sign_in(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.path.startswith("/v1/"):
+        if not request.path.startswith(("/v1/", "/_sandbox/")):
             return await handler(request)
         caller = directory.sign_in(request.headers.get("Authorization", ""))
         if caller is None or request.match_info.get("auth_id", caller.auth_id) != caller.auth_id:
@@ -90,6 +97,11 @@ async def _metering(request: web.Request, handler: Handler) -> web.StreamRespons
         if not state.quota.admit(state.clock.now().timestamp()):
             return refuse(HTTPStatus.TOO_MANY_REQUESTS, "too many requests")
     return await handler(request)
+
+
+def _is_own(path: str) -> bool:
+    # The page and the control path are no part of Plivo: no fault strikes there, no record is kept.
+    return path == "/" or path.startswith("/_")
 
 
 async def _name_request(request: web.Request, response: web.StreamResponse) -> None:

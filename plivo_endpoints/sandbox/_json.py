@@ -3,25 +3,23 @@
 import json
 from typing import NoReturn, TypeAlias, cast
 
+from plivo_endpoints.sandbox._refusal import RefusedError
+
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
-
-
-class MalformedJsonError(ValueError):
-    """The body is not one JSON object."""
 
 
 def read_object(body: bytes) -> dict[str, Json]:
     """Return the JSON object that `body` holds.
 
     Raises:
-        MalformedJsonError: not UTF-8, not JSON, nested too deep to read, or not an object.
+        RefusedError: not UTF-8, not JSON, nested too deep to read, or not an object.
     """
     try:
         value = json.loads(body.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        raise MalformedJsonError("the request body must be valid JSON") from None
+        raise RefusedError("the request body must be valid JSON") from None
     if not isinstance(value, dict):
-        raise MalformedJsonError("the request body must be a JSON object")
+        raise RefusedError("the request body must be a JSON object")
     return cast("dict[str, Json]", value)
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 from attrs import frozen
 
 from plivo_endpoints.sandbox._json import Json
+from plivo_endpoints.sandbox._refusal import RefusedError
 
 Pagination = Literal["offset", "cursor", "hybrid"]
 PageOrder = Literal["newest", "oldest"]
@@ -22,10 +23,6 @@ PageOrder = Literal["newest", "oldest"]
 MAX_LIMIT = 20
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _ENDPOINT_ID = re.compile(r"[0-9]{14}", re.ASCII)
-
-
-class BadListArgumentError(ValueError):
-    """A `limit`, `offset` or `cursor` that cannot be used."""
 
 
 @frozen(kw_only=True)
@@ -55,11 +52,11 @@ def read_page_request(query: Mapping[str, str]) -> PageRequest:
     pinned to its first page.
 
     Raises:
-        BadListArgumentError: a value is no number, or out of range, or no cursor of ours.
+        RefusedError: a value is no number, or out of range, or no cursor of ours.
     """
     limit = _number(query, "limit", MAX_LIMIT)
     if not 1 <= limit <= MAX_LIMIT:
-        raise BadListArgumentError(f"limit must be between 1 and {MAX_LIMIT}")
+        raise RefusedError(f"limit must be between 1 and {MAX_LIMIT}")
     if "offset" in query or "cursor" not in query:
         return PageRequest(limit=limit, offset=_number(query, "offset", 0))
     return PageRequest(limit=limit, anchor=_anchor(query["cursor"]))
@@ -111,7 +108,7 @@ def _number(query: Mapping[str, str], name: str, default: int) -> int:
     if value is None:
         return default
     if not _NUMBER.fullmatch(value):
-        raise BadListArgumentError(f"{name} must be a non-negative integer")
+        raise RefusedError(f"{name} must be a non-negative integer")
     return int(value)
 
 
@@ -133,5 +130,5 @@ def _anchor(cursor: str) -> str:
     except (UnicodeError, binascii.Error):
         kind, anchor = "", ""
     if kind != "at" or not _ENDPOINT_ID.fullmatch(anchor):
-        raise BadListArgumentError("cursor is not one that a list answered")
+        raise RefusedError("cursor is not one that a list answered")
     return anchor

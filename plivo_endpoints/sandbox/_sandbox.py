@@ -1,12 +1,14 @@
 """The sandbox: an account, and the server that answers for it."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Self
 
 from plivo_endpoints.sandbox._account import Account, new_auth_id, new_auth_token
 from plivo_endpoints.sandbox._app import build_app
 from plivo_endpoints.sandbox._listing import PageOrder, Pagination
 from plivo_endpoints.sandbox._server import LoopServer, ThreadServer
-from plivo_endpoints.sandbox._state import AccountState, Directory
+from plivo_endpoints.sandbox._state import AccountState, Caller, Directory
 
 
 class Sandbox(Account):
@@ -14,7 +16,8 @@ class Sandbox(Account):
 
     `async with Sandbox() as sandbox:` serves in the running loop; `with Sandbox() as sandbox:` serves
     from a thread, for programs that block. Credentials that are not given are made up. `port=0` takes a
-    free port; `endpoints` is how many to begin with.
+    free port; `endpoints` is how many to begin with; `control` opens `/_sandbox/` to whoever has the
+    account's credentials. A page for people is at the root.
     """
 
     def __init__(
@@ -28,49 +31,52 @@ class Sandbox(Account):
         strict_alias: bool = False,
         pagination: Pagination = "offset",
         order: PageOrder = "newest",
+        control: bool = False,
     ) -> None:
         state = AccountState(auth_id or new_auth_id("MA"))
         state.strict_alias, state.pagination, state.order = strict_alias, pagination, order
-        super().__init__(state, auth_token or new_auth_token(), Directory())
+        caller = Caller(state=state, auth_id=state.auth_id, auth_token=auth_token or new_auth_token())
+        super().__init__(caller, Directory())
+        self._directory.add(caller)
         self._address = (host, port)
-        self._origin: str | None = None
+        self._control = control
         self._loop_server: LoopServer | None = None
         self._thread_server: ThreadServer | None = None
         self.seed(endpoints)
 
-    @property
-    def base_url(self) -> str:
-        """The origin, such as `http://127.0.0.1:8080`, without a trailing slash.
-
-        Raises:
-            RuntimeError: the sandbox is not running.
-        """
-        if self._origin is None:
-            raise RuntimeError("the sandbox runs inside `with Sandbox()` or `async with Sandbox()` only")
-        return self._origin
-
     async def __aenter__(self) -> Self:
         self._loop_server = self._new_server()
-        self._origin = await self._loop_server.start()
+        self._directory.origin = await self._loop_server.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self._origin = None
+        self._directory.origin = None
         if self._loop_server is not None:
             await self._loop_server.stop()
 
     def __enter__(self) -> Self:
         self._thread_server = ThreadServer(self._new_server())
-        self._origin = self._thread_server.start()
+        self._directory.origin = self._thread_server.start()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._origin = None
+        self._directory.origin = None
         if self._thread_server is not None:
             self._thread_server.stop()
 
+    @contextmanager
+    def fresh_account(self) -> Generator[Account]:
+        """Lend another account on the same server, with nothing in it, gone after the block."""
+        state = AccountState(new_auth_id("MA"))
+        caller = Caller(state=state, auth_id=state.auth_id, auth_token=new_auth_token())
+        self._directory.add(caller)
+        try:
+            yield Account(caller, self._directory)
+        finally:
+            self._directory.remove(state)
+
     def _new_server(self) -> LoopServer:
-        if self._origin is not None:
+        if self._directory.origin is not None:
             raise RuntimeError("the sandbox is running already")
         host, port = self._address
-        return LoopServer(build_app(self._directory), host, port)
+        return LoopServer(build_app(self._directory, control=self._control), host, port)

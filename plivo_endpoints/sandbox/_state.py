@@ -68,9 +68,10 @@ class Caller:
 
 
 class Directory:
-    """All callers of a sandbox, by auth_id."""
+    """All callers of a sandbox, by auth_id, and where it can be reached (`None` while it is not)."""
 
     def __init__(self) -> None:
+        self.origin: str | None = None
         self._callers: dict[str, Caller] = {}
 
     def add(self, caller: Caller) -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 
 from plivo_endpoints.sandbox._json import Json, is_text
+from plivo_endpoints.sandbox._refusal import RefusedError
 
 MIN_LIFETIME = 180  # seconds
 MAX_LIFETIME = 86_400
@@ -18,27 +19,23 @@ _EPOCH = re.compile(r"[0-9]{1,12}", re.ASCII)
 _LAST_EPOCH = 10**12
 
 
-class BadTokenRequestError(ValueError):
-    """A token request that breaks a rule; the message names field and rule."""
-
-
 def read_claims(body: Mapping[str, Json], auth_id: str, now: int) -> dict[str, Json]:
     """Return the claims of the token that `body` asks for, absent ones filled in.
 
     Raises:
-        BadTokenRequestError: `iss` is not the caller, a value has the wrong type, the lifetime is
+        RefusedError: `iss` is not the caller, a value has the wrong type, the lifetime is
             not between 3 minutes and 24 hours, or incoming calls are allowed to nobody (no `sub`).
     """
     if body.get("iss") != auth_id:
-        raise BadTokenRequestError("iss must be the auth_id")
+        raise RefusedError("iss must be the auth_id")
     nbf = _epoch(body, "nbf", now)
     exp = _epoch(body, "exp", nbf + MAX_LIFETIME)
     if not MIN_LIFETIME <= exp - nbf <= MAX_LIFETIME:
-        raise BadTokenRequestError("exp must be 3 minutes to 24 hours after nbf")
+        raise RefusedError("exp must be 3 minutes to 24 hours after nbf")
     subject = _text(body, "sub")
     incoming, outgoing = _permissions(body)
     if incoming and not subject:
-        raise BadTokenRequestError("sub is required when incoming_allow is true")
+        raise RefusedError("sub is required when incoming_allow is true")
     return {
         "app": _text(body, "app"),
         "exp": exp,
@@ -64,7 +61,7 @@ def _epoch(body: Mapping[str, Json], name: str, default: int) -> int:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LAST_EPOCH:
         return value
-    raise BadTokenRequestError(f"{name} must be an integer, in seconds since the epoch")
+    raise RefusedError(f"{name} must be an integer, in seconds since the epoch")
 
 
 def _text(body: Mapping[str, Json], name: str) -> str:
@@ -72,7 +69,7 @@ def _text(body: Mapping[str, Json], name: str) -> str:
     if value is None:
         return ""
     if not is_text(value):
-        raise BadTokenRequestError(f"{name} must be a string")
+        raise RefusedError(f"{name} must be a string")
     return str(value)
 
 
@@ -87,14 +84,14 @@ def _mapping(body: Mapping[str, Json], name: str, known: tuple[str, ...]) -> Map
     if value is None:
         return {}
     if not isinstance(value, dict) or not set(value) <= set(known):
-        raise BadTokenRequestError(f"{name} must be an object with no other key than {', '.join(known)}")
+        raise RefusedError(f"{name} must be an object with no other key than {', '.join(known)}")
     return value
 
 
 def _flag(voice: Mapping[str, Json], name: str) -> bool:
     value = voice.get(name, False)
     if not isinstance(value, bool):
-        raise BadTokenRequestError(f"{name} must be true or false")
+        raise RefusedError(f"{name} must be true or false")
     return value
 
 

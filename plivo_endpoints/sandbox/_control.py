@@ -1,0 +1,176 @@
+"""The control path `/_sandbox/`: for tests in other languages, what Python has as attributes.
+
+Callers sign in as for the API, and what they see and change is their own account.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from aiohttp import web
+
+from plivo_endpoints.sandbox._account import Account
+from plivo_endpoints.sandbox._answers import answer
+from plivo_endpoints.sandbox._faults import Fault
+from plivo_endpoints.sandbox._json import Json, read_object
+from plivo_endpoints.sandbox._refusal import RefusedError
+from plivo_endpoints.sandbox._routes import CALLER
+from plivo_endpoints.sandbox._snapshot import show_record, show_state
+from plivo_endpoints.sandbox._state import Directory
+
+Types = Mapping[str, tuple[type, ...]]
+
+_NUMBER = (int, float)
+_FAULT: Types = {
+    "applied": (bool,),
+    "status": (int,),
+    "body": (str,),
+    "content_type": (str,),
+    "headers": (dict,),
+    "latency": _NUMBER,
+    "drip": _NUMBER,
+    "truncate_at": (int,),
+    "reset": (bool,),
+}
+_ORDER: Types = {
+    "fault": (dict,),
+    "times": (int,),
+    "rate": _NUMBER,
+    "seed": (int,),
+    "method": (str,),
+    "path": (str,),
+}
+_CLOCK: Types = {"set": (str,), "move": _NUMBER}
+_SETTINGS: Types = {
+    "pagination": (str,),
+    "order": (str,),
+    "strict_alias": (bool,),
+    "quota": (bool,),
+    "list_lag": _NUMBER,
+}
+_CHOICES = {"pagination": ("offset", "cursor", "hybrid"), "order": ("newest", "oldest")}
+
+
+def add_control(app: web.Application, directory: Directory) -> None:
+    """Open the control path."""
+    control = Control(directory)
+    app.router.add_routes(
+        [
+            web.get("/_sandbox/state", control.state, allow_head=False),
+            web.get("/_sandbox/requests", control.requests, allow_head=False),
+            web.get("/_sandbox/creates", control.creates, allow_head=False),
+            web.post("/_sandbox/faults", control.inject),
+            web.delete("/_sandbox/faults", control.clear_faults),
+            web.post("/_sandbox/settings", control.settings),
+            web.post("/_sandbox/clock", control.clock),
+            web.post("/_sandbox/endpoints/{endpoint_id}/register", control.register),
+            web.post("/_sandbox/endpoints/{endpoint_id}/unregister", control.unregister),
+        ]
+    )
+
+
+class Control:
+    """What the control path does."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+
+    async def state(self, request: web.Request) -> web.Response:
+        """Answer everything about the account, but no secret."""
+        return answer(200, show_state(request[CALLER].state))
+
+    async def requests(self, request: web.Request) -> web.Response:
+        """Answer the requests received, oldest first."""
+        return answer(200, {"requests": [show_record(each) for each in self._account(request).requests]})
+
+    async def creates(self, request: web.Request) -> web.Response:
+        """Answer how often a create was carried out, by the username asked for."""
+        return answer(200, {"creates": dict(self._account(request).applied_creates)})
+
+    async def inject(self, request: web.Request) -> web.Response:
+        """Order a fault."""
+        order = _checked(await _read(request), _ORDER)
+        try:
+            fault = read_fault(order.pop("fault", {}))
+            self._account(request).inject(fault, **order)
+        except ValueError as problem:
+            raise RefusedError(str(problem)) from None
+        return answer(200, {"message": "waiting"})
+
+    async def clear_faults(self, request: web.Request) -> web.Response:
+        """Forget the faults that wait."""
+        self._account(request).clear_faults()
+        return answer(200, {"message": "cleared"})
+
+    async def settings(self, request: web.Request) -> web.Response:
+        """Change how the account behaves."""
+        settings, account = _checked(await _read(request), _SETTINGS), self._account(request)
+        for name, choices in _CHOICES.items():
+            if settings.get(name, choices[0]) not in choices:
+                raise RefusedError(f"{name} must be one of {', '.join(choices)}")
+        for name, value in settings.items():
+            setattr(account, name, value)
+        return answer(200, {"message": "changed"})
+
+    async def clock(self, request: web.Request) -> web.Response:
+        """Set or move the account's time."""
+        change, clock = _checked(await _read(request), _CLOCK), self._account(request).clock
+        try:
+            if "set" in change:
+                clock.set(datetime.fromisoformat(change["set"]))
+            clock.move(change.get("move", 0))
+        except ValueError as problem:
+            raise RefusedError(str(problem)) from None
+        return answer(200, {"now": clock.now().isoformat()})
+
+    async def register(self, request: web.Request) -> web.Response:
+        """Let a SIP client register."""
+        return self._set_registration(request, registered=True)
+
+    async def unregister(self, request: web.Request) -> web.Response:
+        """Let the SIP client go."""
+        return self._set_registration(request, registered=False)
+
+    def _set_registration(self, request: web.Request, *, registered: bool) -> web.Response:
+        set_registration(self._account(request), request.match_info["endpoint_id"], registered=registered)
+        return answer(200, {"message": "registered" if registered else "unregistered"})
+
+    def _account(self, request: web.Request) -> Account:
+        return Account(request[CALLER], self._directory)
+
+
+def set_registration(account: Account, endpoint_id: str, *, registered: bool) -> None:
+    """Register or unregister an endpoint; 404 if there is none."""
+    if endpoint_id not in account.endpoints:
+        raise web.HTTPNotFound
+    (account.register if registered else account.unregister)(endpoint_id)
+
+
+def read_fault(fields: Mapping[str, Json]) -> Fault:
+    """Return the fault that a JSON object describes.
+
+    Raises:
+        ValueError: an unknown field, a wrong type, or a combination that makes no sense.
+    """
+    known = _checked(fields, _FAULT)
+    if "applied" not in known:
+        raise RefusedError("fault: applied is required")
+    if not all(isinstance(value, str) for value in known.get("headers", {}).values()):
+        raise RefusedError("headers must map names to strings")
+    return Fault(**known)
+
+
+async def _read(request: web.Request) -> dict[str, Json]:
+    return read_object(await request.read())
+
+
+def _checked(fields: Mapping[str, Json], types: Types) -> dict[str, Any]:
+    """Return the fields that are given (`null` is not), each of the type that `types` asks for."""
+    for name, value in fields.items():
+        if name not in types:
+            raise RefusedError(f"{name[:50]} is not known; {', '.join(types)} are")
+        # True is an int to Python, but not to whoever writes JSON.
+        fits = isinstance(value, types[name]) and (bool in types[name] or not isinstance(value, bool))
+        if value is not None and not fits:
+            raise RefusedError(f"{name} must be of type {types[name][-1].__name__}")
+    return {name: value for name, value in fields.items() if value is not None}
