@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
-_OUT_OF_RANGE = "the clock goes from 1970 to 8999"
 
 
 class Clock:
@@ -31,13 +30,15 @@ class Clock:
         Raises:
             ValueError: to before 1970 or after 8999.
         """
-        try:
-            self._shift_by(self._shift + timedelta(seconds=seconds))
-        except OverflowError:
-            raise ValueError(_OUT_OF_RANGE) from None
+        self._shift_by(self._shift, seconds)
 
-    def _shift_by(self, shift: timedelta) -> None:
+    def _shift_by(self, shift: timedelta, seconds: float = 0) -> None:
+        try:
+            shift += timedelta(seconds=seconds)
+            year = (datetime.now(UTC) + shift).year
+        except OverflowError:
+            year = 0
         # Room to the end of Python's calendar, for what is added to the time later.
-        if not _FIRST_YEAR <= (datetime.now(UTC) + shift).year < _LAST_YEAR:
-            raise ValueError(_OUT_OF_RANGE)
+        if not _FIRST_YEAR <= year < _LAST_YEAR:
+            raise ValueError("the clock goes from 1970 to 8999")
         self._shift = shift

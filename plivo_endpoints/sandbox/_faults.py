@@ -1,12 +1,16 @@
 """Faults on order: what goes wrong, for which requests, how often."""
 
 import random
+import re
 import threading
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from http import HTTPStatus
 
 from attrs import define, field, frozen
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t -~]*")
 
 
 @frozen(kw_only=True)
@@ -39,6 +43,16 @@ class Fault:
             raise ValueError("latency, drip and truncate_at must not be negative")
         if self.status is None and not self.applied and not self.reset:
             raise ValueError("a fault that is not applied needs a status, or reset")
+        self._check_text()
+
+    def _check_text(self) -> None:
+        for name, value in {**self.headers, "Content-Type": self.content_type}.items():
+            if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+                raise ValueError("headers and content_type must be something that HTTP can carry")
+            if name.lower() in ("content-length", "transfer-encoding"):
+                raise ValueError(f"{name} must be left alone: truncate_at makes a body too short")
+        if self.body is not None:
+            self.body.encode()  # lone surrogates: UnicodeEncodeError is a ValueError
 
 
 @define

@@ -78,4 +78,5 @@ def _substitute(fault: "Fault", status: int) -> web.Response:
     if fault.body is None:
         known = status in HTTPStatus.__members__.values()
         return refuse(status, HTTPStatus(status).phrase.lower() if known else "error")
-    return web.Response(status=status, body=fault.body.encode(), content_type=fault.content_type)
+    headers = {"Content-Type": fault.content_type}
+    return web.Response(status=status, body=fault.body.encode(), headers=headers)

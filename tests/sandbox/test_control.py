@@ -1,0 +1,156 @@
+"""The control path, as a test in another language uses it."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from plivo_endpoints.sandbox import Sandbox
+
+ALICE = {"username": "alice", "password": "s3cret-canary", "alias": "front-desk"}
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """Open the control path."""
+    async with Sandbox(control=True) as running:
+        yield running
+
+
+async def send(api: aiohttp.ClientSession, path: str, body: object) -> tuple[int, Any]:
+    """POST below the control path and return status and answer."""
+    async with api.post(f"/_sandbox/{path}", json=body) as response:
+        return response.status, await response.json()
+
+
+async def create(api: aiohttp.ClientSession) -> int:
+    """Ask for an endpoint and return the status."""
+    async with api.post("Endpoint/", json=ALICE) as response:
+        return response.status
+
+
+async def test_it_is_closed_unless_asked_for() -> None:
+    """Without `control=True` there is nothing there, even for the account itself."""
+    async with Sandbox() as sandbox, aiohttp.ClientSession(sandbox.base_url) as session:
+        headers = {"Authorization": aiohttp.encode_basic_auth(sandbox.auth_id, sandbox.auth_token)}
+        async with session.get("/_sandbox/state", headers=headers) as response:
+            assert response.status == 404
+
+
+async def test_it_asks_for_credentials(sandbox: Sandbox) -> None:
+    """A stranger learns nothing and changes nothing."""
+    async with aiohttp.ClientSession(sandbox.base_url) as session:
+        async with session.get("/_sandbox/state") as response:
+            assert response.status == 401
+        async with session.delete("/_sandbox/faults") as response:
+            assert response.status == 401
+
+
+async def test_faults_are_ordered_and_cleared(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
+    """Every field of an order has its JSON."""
+    fault = {"applied": False, "status": 503, "headers": {"Retry-After": "1"}, "body": None, "latency": 0}
+    order = {"fault": fault, "times": 2, "method": "POST", "path": "Endpoint/"}
+    assert (await send(api, "faults", order))[0] == 200
+    assert await create(api) == 503
+    async with api.delete("/_sandbox/faults") as response:
+        assert response.status == 200
+    assert await create(api) == 201
+    assert (await send(api, "faults", {"fault": {"applied": True, "reset": True}, "rate": 1, "seed": 3}))[
+        0
+    ] == 200
+    with pytest.raises(aiohttp.ClientOSError):
+        await create(api)
+    assert sandbox.applied_creates == {"alice": 2}
+
+
+async def test_what_happened_can_be_asked(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
+    """State, requests and creates hold what was done, and no password."""
+    await create(api)
+    async with api.post("JWT/Token/", json={"iss": sandbox.auth_id, "sub": "alice"}) as response:
+        token = (await response.json())["token"]
+    answers: dict[str, Any] = {}
+    texts = ""
+    for name in ("state", "requests", "creates"):
+        async with api.get(f"/_sandbox/{name}") as response:
+            answers[name] = await response.json()
+            texts += await response.text()
+    (endpoint_id,) = sandbox.endpoints
+    assert [item["endpoint_id"] for item in answers["state"]["endpoints"]] == [endpoint_id]
+    assert [claims["sub"] for claims in answers["state"]["tokens"]] == ["alice"]
+    assert [(each["method"], each["status"]) for each in answers["requests"]["requests"]] == [
+        ("POST", 201),
+        ("POST", 200),
+    ]
+    assert answers["creates"]["creates"] == {"alice": 1}
+    secrets = ("s3cret-canary", sandbox.endpoints[endpoint_id].password, sandbox.auth_token, token)
+    assert [secret in texts for secret in secrets] == [False] * 4
+
+
+async def test_settings_change(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
+    """The account's settings can all be set."""
+    wanted = {
+        "pagination": "cursor",
+        "order": "oldest",
+        "strict_alias": True,
+        "quota": True,
+        "list_lag": 1.5,
+    }
+    assert (await send(api, "settings", wanted))[0] == 200
+    assert {name: getattr(sandbox, name) for name in wanted} == wanted
+
+
+async def test_the_clock_is_set_and_moved(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
+    """Time is set in ISO 8601 and moved in seconds."""
+    status, answer = await send(api, "clock", {"set": "2030-01-01T00:00:00Z", "move": 3600})
+    assert (status, answer["now"][:15]) == (200, "2030-01-01T01:0")
+    assert sandbox.clock.now().year == 2030
+
+
+async def test_endpoints_register(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
+    """Registration is a POST, and 404 for what is not there."""
+    sandbox.seed(1)
+    (endpoint_id,) = sandbox.endpoints
+    assert (await send(api, f"endpoints/{endpoint_id}/register", {}))[0] == 200
+    assert sandbox.endpoints[endpoint_id].sip_registered
+    assert (await send(api, f"endpoints/{endpoint_id}/unregister", {}))[0] == 200
+    assert not sandbox.endpoints[endpoint_id].sip_registered
+    assert (await send(api, "endpoints/1/register", {}))[0] == 404
+
+
+async def test_it_leaves_no_trace_among_the_requests(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
+    """Asking is not an event, and no fault strikes it."""
+    await send(api, "faults", {"fault": {"applied": False, "status": 500}})
+    async with api.get("/_sandbox/requests") as response:
+        assert (response.status, (await response.json())["requests"]) == (200, [])
+    assert sandbox.requests == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("faults", {}),
+        ("faults", []),
+        ("faults", {"fault": {"applied": "true", "status": 500}}),
+        ("faults", {"fault": {"applied": False}}),
+        ("faults", {"fault": {"applied": True, "status": True}}),
+        ("faults", {"fault": {"applied": True, "colour": 1}}),
+        ("faults", {"fault": {"applied": True, "headers": {"a": 1}}}),
+        ("faults", {"fault": {"applied": True, "headers": {"a": "b\r\nc: d"}}}),
+        ("faults", {"fault": {"applied": True, "body": "\ud800", "status": 500}}),
+        ("faults", {"fault": {"applied": True, "content_type": "a\nb", "status": 500}}),
+        ("faults", {"fault": {"applied": True, "status": 500}, "times": 0}),
+        ("faults", {"fault": {"applied": True, "status": 500}, "rate": 2}),
+        ("settings", {"pagination": "pages"}),
+        ("settings", {"order": 1}),
+        ("settings", {"quota": 1}),
+        ("clock", {"set": "tomorrow"}),
+        ("clock", {"set": "0001-01-01T00:00:00+23:59"}),
+        ("clock", {"move": 1e300}),
+        ("clock", {"move": -1e11}),
+    ],
+)
+async def test_what_makes_no_sense_is_refused(api: aiohttp.ClientSession, path: str, body: object) -> None:
+    """A wrong field, type or value is a 400 that says what is wrong."""
+    status, answer = await send(api, path, body)
+    assert (status, type(answer["error"])) == (400, str)

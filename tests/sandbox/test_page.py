@@ -1,0 +1,106 @@
+"""The page at the root, over HTTP."""
+
+import asyncio
+import json
+from html.parser import HTMLParser
+from typing import Any
+
+import aiohttp
+import pytest
+
+from plivo_endpoints.sandbox import Sandbox
+
+
+async def next_event(response: aiohttp.ClientResponse) -> Any:
+    """Return what the next server-sent event says."""
+    while True:
+        line = await asyncio.wait_for(response.content.readline(), 5)
+        if line.startswith(b"data: "):
+            return json.loads(line.removeprefix(b"data: "))
+
+
+class Sources(HTMLParser):
+    """Collects whatever a page would load from elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str | None] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Look at one tag."""
+        _ = tag
+        self.found += [value for name, value in attrs if name in ("src", "href")]
+
+
+async def test_the_page_needs_nothing_else(sandbox: Sandbox) -> None:
+    """One HTML file, which loads nothing and is kept from it by its policy."""
+    async with aiohttp.ClientSession(sandbox.base_url) as session, session.get("/") as response:
+        html = await response.text()
+    sources = Sources()
+    sources.feed(html)
+    assert (response.status, response.content_type) == (200, "text/html")
+    assert sources.found == ["data:,"]
+    assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+async def test_events_follow_the_state(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
+    """The first event is the state, the next comes with a change, from wherever; no secret is in them."""
+    async with api.get("/_page/events") as events:
+        first = await next_event(events)
+        fields = {"username": "alice", "password": "s3cret-canary", "alias": "a"}
+        async with api.post("Endpoint/", json=fields):
+            pass
+        second = await next_event(events)
+        (endpoint_id,) = sandbox.endpoints
+        sandbox.register(endpoint_id)
+        third = await next_event(events)
+    assert (first["total"], first["endpoints"], first["requests"]) == (0, [], [])
+    assert [each["sip_registered"] for each in second["endpoints"]] == ["false"]
+    assert [(each["method"], each["status"]) for each in second["requests"]] == [("POST", 201)]
+    assert [each["sip_registered"] for each in third["endpoints"]] == ["true"]
+    shown = json.dumps([first, second, third])
+    secrets = ("s3cret-canary", sandbox.endpoints[endpoint_id].password, sandbox.auth_token)
+    assert [secret in shown for secret in secrets] == [False] * 3
+
+
+async def test_a_click_registers(sandbox: Sandbox) -> None:
+    """The buttons need no credentials, but a header that other sites cannot send."""
+    sandbox.seed(1)
+    (endpoint_id,) = sandbox.endpoints
+    path = f"/_page/endpoints/{endpoint_id}/"
+    async with aiohttp.ClientSession(sandbox.base_url) as session:
+        async with session.post(f"{path}register") as response:
+            assert response.status == 403
+        async with session.post(f"{path}register", headers={"X-Sandbox-Page": "1"}) as response:
+            assert (response.status, sandbox.endpoints[endpoint_id].sip_registered) == (200, True)
+        async with session.post(f"{path}unregister", headers={"X-Sandbox-Page": "1"}) as response:
+            assert (response.status, sandbox.endpoints[endpoint_id].sip_registered) == (200, False)
+
+
+@pytest.mark.parametrize("host", ["sandbox.example", "192.0.2.1", "localhost.example"])
+async def test_a_rebound_name_sees_nothing(sandbox: Sandbox, host: str) -> None:
+    """On loopback the Host has to be loopback, else a foreign page could read along."""
+    async with aiohttp.ClientSession(sandbox.base_url, headers={"Host": host}) as session:
+        for path in ("/", "/_page/events"):
+            async with session.get(path) as response:
+                assert response.status == 403
+
+
+async def test_a_silent_stream_lives(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comments keep the connection from looking dead."""
+    monkeypatch.setattr("plivo_endpoints.sandbox._page._SECONDS_OF_SILENCE", 0.01)
+    async with aiohttp.ClientSession(sandbox.base_url) as session, session.get("/_page/events") as events:
+        await next_event(events)
+        lines = [await asyncio.wait_for(events.content.readline(), 5) for _ in range(4)]
+    assert b": still here\n" in lines
+
+
+def test_stopping_drops_the_watchers() -> None:
+    """A page that is still open does not hold the sandbox up."""
+
+    async def watch(base_url: str) -> None:
+        async with aiohttp.ClientSession(base_url) as session, session.get("/_page/events") as events:
+            await next_event(events)
+
+    with Sandbox() as sandbox:
+        asyncio.run(watch(sandbox.base_url))
