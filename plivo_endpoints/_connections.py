@@ -111,10 +111,11 @@ class ConnectedExecutor:
     async def execute(
         self,
         operation: Operation[T],
-        argument: NewEndpoint | EndpointChanges | NewToken | None,
-        query: Mapping[str, int | str] | None,
-        ids: Mapping[str, str],
-        before_send: Callable[[], Awaitable[None]] | None,
+        argument: NewEndpoint | EndpointChanges | NewToken | None = None,
+        *,
+        query: Mapping[str, int | str] | None = None,
+        before_send: Callable[[], Awaitable[None]] | None = None,
+        **ids: str,
     ) -> T:
         """Send one operation, as often as its rules allow, and return its result."""
         request = build_request(operation, self._connections.account_url, argument, query, ids)

@@ -13,7 +13,8 @@ from attrs import frozen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from plivo_endpoints._sansio.messages import Attempt, Request
+    from plivo_endpoints._sansio.messages import Request
+    from plivo_endpoints._sansio.retry import Retries
 
 logger: Final = logging.getLogger("plivo_endpoints")
 
@@ -66,52 +67,50 @@ class Observer:
     def __init__(self, on_event: Callable[[AttemptFinished | CallFinished], None] | None) -> None:
         self._on_event = on_event
 
-    def attempt_finished(
-        self, request: Request, attempt: Attempt, *, number: int, outcome: str, seconds: float
-    ) -> None:
+    def attempt_finished(self, request: Request, history: Retries, outcome: str, seconds: float) -> None:
         """Tell of one attempt."""
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug(
                 "%s %s attempt %d: %s, status %s, %.1f ms",
                 request.method,
                 request.path,
-                number,
+                history.attempts,
                 outcome,
-                attempt.status,
+                history.attempt.status,
                 seconds * 1000,
             )
         if self._on_event is not None:
-            self._emit(
-                AttemptFinished(
-                    method=request.method,
-                    path=request.path,
-                    attempt=number,
-                    outcome=outcome,
-                    status=attempt.status,
-                    sent=attempt.sent,
-                    seconds=seconds,
-                )
+            event = AttemptFinished(
+                method=request.method,
+                path=request.path,
+                attempt=history.attempts,
+                outcome=outcome,
+                status=history.attempt.status,
+                sent=history.attempt.sent,
+                seconds=seconds,
             )
+            _emit(self._on_event, event)
 
     def call_finished(
-        self, request: Request, *, attempts: int, error: BaseException | None, seconds: float
+        self, request: Request, history: Retries, error: BaseException | None, seconds: float
     ) -> None:
         """Tell of a whole call."""
         if self._on_event is not None:
-            self._emit(
-                CallFinished(
-                    method=request.method,
-                    path=request.path,
-                    attempts=attempts,
-                    error=None if error is None else type(error).__name__,
-                    seconds=seconds,
-                )
+            event = CallFinished(
+                method=request.method,
+                path=request.path,
+                attempts=history.attempts,
+                error=None if error is None else type(error).__name__,
+                seconds=seconds,
             )
+            _emit(self._on_event, event)
 
-    def _emit(self, event: AttemptFinished | CallFinished) -> None:
-        # A create that worked must not be lost to a metrics hook that does not.
-        try:
-            if self._on_event is not None:
-                self._on_event(event)
-        except Exception:
-            logger.exception("the on_event hook failed")
+
+def _emit(
+    on_event: Callable[[AttemptFinished | CallFinished], None], event: AttemptFinished | CallFinished
+) -> None:
+    # A create that worked must not be lost to a metrics hook that does not.
+    try:
+        on_event(event)
+    except Exception:
+        logger.exception("the on_event hook failed")

@@ -93,21 +93,16 @@ class Retrying:
         except asyncio.CancelledError as cancelled:
             if history.attempt.sent and not call.operation.repeatable:
                 cancelled.__cause__ = _outcome_unknown(call, history, "it was cancelled")
-            self._report(call, history, started, cancelled)
+            self._observer.call_finished(call.request, history, cancelled, self._clock() - started)
             raise
         else:
-            self._report(call, history, started, None)
+            self._observer.call_finished(call.request, history, None, self._clock() - started)
             return result
-        self._report(call, history, started, failure)
+        self._observer.call_finished(call.request, history, failure, self._clock() - started)
         try:
             raise failure  # out here, so that no exception that holds a request hangs on it
         finally:
             del failure  # its traceback holds this frame: do not make a cycle
-
-    def _report(self, call: Call[Any], history: Retries, started: float, error: BaseException | None) -> None:
-        self._observer.call_finished(
-            call.request, attempts=history.attempts, error=error, seconds=self._clock() - started
-        )
 
     async def _attempts(self, call: Call[T], history: Retries, deadline: float) -> T:
         while True:
@@ -138,16 +133,11 @@ class Retrying:
             outcome = classify(error).value
             raise
         else:
-            history.succeed()
+            if history.begun == 1:
+                self._budget.refill()
             return result
         finally:
-            self._observer.attempt_finished(
-                call.request,
-                attempt,
-                number=history.attempts,
-                outcome=outcome,
-                seconds=self._clock() - started,
-            )
+            self._observer.attempt_finished(call.request, history, outcome, self._clock() - started)
 
 
 def _final(call: Call[Any], history: Retries, kind: AttemptClass, failure: CallError) -> CallError:

@@ -7,31 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - type hints resolve the annotations
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from attrs import field, frozen
 
 from plivo_endpoints._errors import InvalidArgumentError
 from plivo_endpoints._validation import check_bool, check_id, check_password, check_text, check_username
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from attrs import Attribute
-
 T = TypeVar("T")
 
 _MIN_LIFETIME: Final = 3 * 60
 _MAX_LIFETIME: Final = 24 * 60 * 60
 _LAST_SECOND: Final = 253_402_300_799  # of the year 9999, where datetime ends
-
-
-def _checked(check: Callable[[str, object], None]) -> Callable[[Any, Attribute[Any], Any], None]:
-    def validator(_instance: object, attribute: Attribute[Any], value: object) -> None:
-        if value is not None or attribute.default is not None:
-            check(attribute.name, value)
-
-    return validator
 
 
 @frozen(kw_only=True)
@@ -190,23 +177,36 @@ class Token:
 class NewEndpoint:
     """What a create asks for."""
 
-    username: str = field(validator=_checked(check_username))
-    password: str = field(repr=False, validator=_checked(check_password))
-    alias: str = field(validator=_checked(check_text))
-    app_id: str | None = field(default=None, validator=_checked(check_id))
+    username: str
+    password: str = field(repr=False)
+    alias: str
+    app_id: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        check_username("username", self.username)
+        check_password("password", self.password)
+        check_text("alias", self.alias)
+        if self.app_id is not None:
+            check_id("app_id", self.app_id)
 
 
 @frozen(kw_only=True)
 class EndpointChanges:
     """What an update asks for; `None` leaves a field as it is."""
 
-    password: str | None = field(default=None, repr=False, validator=_checked(check_password))
-    alias: str | None = field(default=None, validator=_checked(check_text))
-    app_id: str | None = field(default=None, validator=_checked(check_id))
+    password: str | None = field(default=None, repr=False)
+    alias: str | None = None
+    app_id: str | None = None
 
     def __attrs_post_init__(self) -> None:
         if self.password is None and self.alias is None and self.app_id is None:
             raise InvalidArgumentError("update", "needs at least one of password, alias and app_id")
+        if self.password is not None:
+            check_password("password", self.password)
+        if self.alias is not None:
+            check_text("alias", self.alias)
+        if self.app_id is not None:
+            check_id("app_id", self.app_id)
 
 
 @frozen(kw_only=True)
@@ -214,16 +214,22 @@ class NewToken:
     """What a token request asks for; times in epoch seconds, from `token_times`."""
 
     iss: str
-    sub: str | None = field(default=None, validator=_checked(check_text))
+    sub: str | None = None
     nbf: int | None = None
     exp: int | None = None
-    app: str | None = field(default=None, validator=_checked(check_id))
-    incoming_allow: bool = field(default=False, validator=_checked(check_bool))
-    outgoing_allow: bool = field(default=False, validator=_checked(check_bool))
+    app: str | None = None
+    incoming_allow: bool = False
+    outgoing_allow: bool = False
 
     def __attrs_post_init__(self) -> None:
-        if self.incoming_allow and self.sub is None:
+        check_bool("incoming_allow", self.incoming_allow)
+        check_bool("outgoing_allow", self.outgoing_allow)
+        if self.sub is not None:
+            check_text("sub", self.sub)
+        elif self.incoming_allow:
             raise InvalidArgumentError("sub", "is required when incoming calls are allowed")
+        if self.app is not None:
+            check_id("app", self.app)
 
 
 def token_times(

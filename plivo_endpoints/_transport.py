@@ -127,11 +127,11 @@ class AiohttpTransport:
                 upload_tracker=tracker,
             )
             attempt.sent, attempt.status = True, answer.status
-            response = await self._read(answer)
+            body, complete = await _read_body(answer, self._settings.max_body)
         except Exception as error:  # noqa: BLE001 - an answer can make aiohttp raise anything
             problem = _describe(error)
         else:
-            return response
+            return Response(answer.status, body, complete, _retry_after(answer))
         finally:
             if tracker is not None:
                 _note_upload(tracker, attempt)
@@ -146,16 +146,6 @@ class AiohttpTransport:
         self._scope = _session_scope(self._settings, self._headers)
         self._session = await anext(self._scope)
         return self._session
-
-    async def _read(self, answer: aiohttp.ClientResponse) -> Response:
-        body, complete = await _read_body(answer, self._settings.max_body)
-        retry_after = answer.headers.get("Retry-After")
-        return Response(
-            answer.status,
-            body,
-            complete,
-            None if retry_after is None else parse_retry_after(retry_after, time.time()),
-        )
 
     async def aclose(self) -> None:
         """Close the session, if it is ours."""
@@ -197,6 +187,11 @@ async def _read_body(answer: aiohttp.ClientResponse, limit: int) -> tuple[bytes,
         return bytes(body), True
     answer.close()
     return bytes(body[:limit]), False
+
+
+def _retry_after(answer: aiohttp.ClientResponse) -> float | None:
+    value = answer.headers.get("Retry-After")
+    return None if value is None else parse_retry_after(value, time.time())
 
 
 def _note_upload(tracker: aiohttp.UploadTracker, attempt: Attempt) -> None:

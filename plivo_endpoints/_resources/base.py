@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from plivo_endpoints._models import EndpointChanges, NewEndpoint, NewToken
     from plivo_endpoints._sansio.operation import Operation
@@ -24,12 +24,21 @@ class Executor(Protocol):
     async def execute(
         self,
         operation: Operation[T],
-        argument: NewEndpoint | EndpointChanges | NewToken | None,
-        query: Mapping[str, int | str] | None,
-        ids: Mapping[str, str],
-        before_send: Callable[[], Awaitable[None]] | None,
+        argument: NewEndpoint | EndpointChanges | NewToken | None = None,
+        *,
+        query: Mapping[str, int | str] | None = None,
+        before_send: Callable[[], Awaitable[None]] | None = None,
+        **ids: str,
     ) -> T:
-        """Send one operation, as often as its rules allow, and return its result."""
+        """Send one operation, as often as its rules allow, and return its result.
+
+        Args:
+            operation: Which.
+            argument: What it asks for.
+            query: What goes into the URL after the path.
+            before_send: Awaited in every attempt once all else is ready; where it raises, nothing leaves.
+            ids: What fills the operation's path.
+        """
         ...
 
 
@@ -38,14 +47,3 @@ class AsyncResource:
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
-
-    def _execute(
-        self,
-        operation: Operation[T],
-        argument: NewEndpoint | EndpointChanges | NewToken | None = None,
-        *,
-        query: Mapping[str, int | str] | None = None,
-        before_send: Callable[[], Awaitable[None]] | None = None,
-        **ids: str,
-    ) -> Coroutine[Any, Any, T]:
-        return self._executor.execute(operation, argument, query, ids, before_send)

@@ -58,7 +58,7 @@ class AsyncEndpoints(AsyncResource):
             TransportError: It never left.
         """
         new = NewEndpoint(username=username, password=password, alias=alias, app_id=app_id)
-        return await self._execute(CREATE, new)
+        return await self._executor.execute(CREATE, new)
 
     async def get(self, endpoint_id: str) -> Endpoint:
         """Read an endpoint, with its registration if a phone is registered.
@@ -66,7 +66,7 @@ class AsyncEndpoints(AsyncResource):
         Raises:
             NotFoundError: There is none of that id, or no longer.
         """
-        return await self._execute(GET, endpoint_id=endpoint_id)
+        return await self._executor.execute(GET, endpoint_id=endpoint_id)
 
     def list(self, *, page_size: int = 20, offset: int = 0, prefetch: int = 0) -> AsyncPaginator[Endpoint]:
         """Iterate over all endpoints, one page in memory at a time.
@@ -90,7 +90,7 @@ class AsyncEndpoints(AsyncResource):
         )
 
     async def _fetch_page(self, query: Mapping[str, int | str]) -> Page[Endpoint]:
-        return await self._execute(LIST, query=query)
+        return await self._executor.execute(LIST, query=query)
 
     async def list_page(self, *, limit: int = 20, offset: int = 0) -> Page[Endpoint]:
         """Read one page of the list, 1 to 20 endpoints from `offset` on."""
@@ -113,7 +113,7 @@ class AsyncEndpoints(AsyncResource):
             NotFoundError: There is no endpoint of that id, or no longer.
         """
         changes = EndpointChanges(password=password, alias=alias, app_id=app_id)
-        return await self._execute(UPDATE, changes, endpoint_id=endpoint_id)
+        return await self._executor.execute(UPDATE, changes, endpoint_id=endpoint_id)
 
     async def delete(self, endpoint_id: str) -> None:
         """Delete an endpoint for ever.
@@ -123,7 +123,7 @@ class AsyncEndpoints(AsyncResource):
         Raises:
             NotFoundError: There was none of that id.
         """
-        await self._execute(DELETE, endpoint_id=endpoint_id)
+        await self._executor.execute(DELETE, endpoint_id=endpoint_id)
 
     async def find_created(
         self, *, username: str, alias: str, sent_at: datetime, settle: float = 120.0
@@ -172,7 +172,7 @@ async def create_after(
     again for every attempt. Where it raises, nothing leaves, and what it raised is raised here: this is where
     provisioning writes its intent.
     """
-    return await endpoints._execute(CREATE, new, before_send=before_send)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return await endpoints._executor.execute(CREATE, new, before_send=before_send)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def _endpoint_id(endpoint: Endpoint) -> str:

@@ -56,7 +56,7 @@ class AsyncTokens(AsyncResource):
             incoming_allow=incoming_allow,
             outgoing_allow=outgoing_allow,
         )
-        return await self._execute(CREATE, new)
+        return await self._executor.execute(CREATE, new)
 
 
 class Tokens(BlockingResource[AsyncTokens]):

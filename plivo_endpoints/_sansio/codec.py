@@ -69,13 +69,15 @@ def parse_response(operation: Operation[T], response: Response) -> T:
         problem = _describe(response, error, decoded=body is not None)
     else:
         problem = "its body is larger than max_body allows"
+    endpoint_id = _readable_id(body)
+    del body  # it may hold a token, and a traceback may show locals
     # Raised out here, so that no exception that holds the body hangs on it.
     raise errors.ResponseDecodeError(
         problem,
         status=response.status,
         method=operation.method,
         path=operation.path,
-        endpoint_id=_readable_id(body),
+        endpoint_id=endpoint_id,
     )
 
 

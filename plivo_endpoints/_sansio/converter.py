@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn
@@ -29,8 +29,6 @@ from plivo_endpoints._models import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-T = TypeVar("T")
-
 _BOOLEANS: Final[Mapping[object, bool]] = {"true": True, "false": False}
 
 
@@ -44,6 +42,10 @@ def _required_text(value: object) -> str:
     if isinstance(value, str) and value:
         return value
     raise TypeError("not a non-empty string")
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else _text(value)
 
 
 def _boolean(value: object, _: object = None) -> bool:
@@ -110,14 +112,10 @@ def _created(value: object, _: object = None) -> CreatedEndpoint:
     return CreatedEndpoint(
         endpoint_id=_required_text(body.get("endpoint_id")),
         username=_required_text(body.get("username")),
-        alias=_optional(_text, body.get("alias")),
-        message=_optional(_text, body.get("message")),
-        api_id=_optional(_text, body.get("api_id")),
+        alias=_optional_text(body.get("alias")),
+        message=_optional_text(body.get("message")),
+        api_id=_optional_text(body.get("api_id")),
     )
-
-
-def _optional(read: Callable[[object], T], value: object) -> T | None:
-    return None if value is None else read(value)
 
 
 def _page(value: object, _: object = None) -> Page[Endpoint]:
@@ -128,14 +126,14 @@ def _page(value: object, _: object = None) -> Page[Endpoint]:
     return Page(
         objects=tuple([_endpoint(item) for item in cast("list[object]", objects)]),
         meta=converter.structure(body.get("meta") or {}, PageMeta),
-        api_id=_optional(_text, body.get("api_id")),
+        api_id=_optional_text(body.get("api_id")),
     )
 
 
 def _token(value: object, _: object = None) -> Token:
     body = _object(value)
     jwt = _required_text(body.get("token"))
-    return Token(jwt=jwt, claims=read_claims(jwt), api_id=_optional(_text, body.get("api_id")))
+    return Token(jwt=jwt, claims=read_claims(jwt), api_id=_optional_text(body.get("api_id")))
 
 
 def read_claims(jwt: str) -> TokenClaims | None:
@@ -151,12 +149,12 @@ def _claims(value: object) -> TokenClaims:
     body = _object(value)
     voice = _object(_object(body.get("per") or {}).get("voice") or {})
     return TokenClaims(
-        iss=_optional(_text, body.get("iss")),
+        iss=_optional_text(body.get("iss")),
         # Plivo writes an absent text as "".
-        sub=_optional(_text, body.get("sub")) or None,
+        sub=_optional_text(body.get("sub")) or None,
         nbf=_moment(body.get("nbf")),
         exp=_moment(body.get("exp")),
-        app=_optional(_text, body.get("app")) or None,
+        app=_optional_text(body.get("app")) or None,
         incoming_allow=_boolean(voice.get("incoming_allow", False)),
         outgoing_allow=_boolean(voice.get("outgoing_allow", False)),
     )

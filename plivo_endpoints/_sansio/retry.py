@@ -93,28 +93,24 @@ class Retries:
     policy: RetryPolicy
     budget: RetryBudget
     max_attempts: int
-    attempt: Attempt = field(factory=Attempt)  # the one under way, or the last
+    attempt: Attempt = field(init=False)  # the one under way, or the last
     doubt: CallError | None = None  # how the last attempt ended that may have been carried out all the same
-    _begun: int = 0
+    begun: int = 0
     _throttled: int = 0
     _replays: int = 0
 
     def begin(self) -> Attempt:
         """Start the notes of the next attempt."""
-        self._begun += 1
-        self._replays += self.attempt.replays
+        if self.begun:
+            self._replays += self.attempt.replays
+        self.begun += 1
         self.attempt = Attempt()
         return self.attempt
 
     @property
     def attempts(self) -> int:
         """How often the call was tried; an attempt that still waits for the rate limit is none yet."""
-        return self._begun + self._replays + self.attempt.replays - (self.attempt.phase == "rate limit")
-
-    def succeed(self) -> None:
-        """Refill the budget after a success that took no retry."""
-        if self._begun == 1:
-            self.budget.refill()
+        return self.begun + self._replays + self.attempt.replays - (self.attempt.phase == "rate limit")
 
     def next_delay(
         self, operation: Operation[Any], error: CallError, chance: float
@@ -129,7 +125,7 @@ class Retries:
         may_repeat = kind is AttemptClass.NOT_SENT or (
             kind is AttemptClass.AMBIGUOUS and operation.repeatable
         )
-        counted = self._begun - self._throttled
+        counted = self.begun - self._throttled
         if not may_repeat or counted >= self.max_attempts:
             return kind, None
         if kind is AttemptClass.AMBIGUOUS and not self.budget.spend(self.policy.transient_cost):
