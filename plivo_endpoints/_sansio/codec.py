@@ -118,7 +118,7 @@ def _error_text(body: bytes) -> tuple[str, str | None]:
     try:
         content: object = load_json(body)
         if not isinstance(content, dict):
-            return _escape(str(content)), None
+            return _escape(_flatten(content)), None
         fields = cast("dict[str, object]", content)
         text = _flatten(fields.get("error") or fields.get("message"))
     except (ValueError, RecursionError):

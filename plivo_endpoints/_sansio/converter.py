@@ -15,6 +15,7 @@ from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn
 
 from plivo_endpoints._models import (
+    Acknowledgement,
     CreatedEndpoint,
     Endpoint,
     EndpointChanges,
@@ -125,8 +126,19 @@ def _page(value: object, _: object = None) -> Page[Endpoint]:
         raise TypeError("objects is not an array")
     return Page(
         objects=tuple([_endpoint(item) for item in cast("list[object]", objects)]),
-        meta=converter.structure(body.get("meta") or {}, PageMeta),
+        meta=_page_meta(body.get("meta") or {}),
         api_id=_optional_text(body.get("api_id")),
+    )
+
+
+def _page_meta(value: object) -> PageMeta:
+    return converter.structure(_object(value), PageMeta)
+
+
+def _acknowledgement(value: object, _: object = None) -> Acknowledgement:
+    body = _object(value)
+    return Acknowledgement(
+        message=_optional_text(body.get("message")), api_id=_optional_text(body.get("api_id"))
     )
 
 
@@ -180,6 +192,7 @@ def _make_converter() -> Converter:
     made.register_structure_hook(int, _integer)
     made.register_structure_hook(type(None), _nothing)
     made.register_structure_hook(CreatedEndpoint, _created)
+    made.register_structure_hook(Acknowledgement, _acknowledgement)
     made.register_structure_hook(Endpoint, _endpoint)
     made.register_structure_hook_func(lambda model: model == Page[Endpoint], _page)
     made.register_structure_hook(Token, _token)

@@ -1,0 +1,66 @@
+"""What all tests share: a sandbox, clients of it, and canned answers for where one is enough."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
+
+import aiohttp
+import pytest
+from aioresponses import aioresponses
+
+from plivo_endpoints import AsyncClient, Client
+from plivo_endpoints.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """Serve a sandbox in the test's own loop."""
+    async with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+async def client(sandbox: Sandbox) -> AsyncIterator[AsyncClient]:
+    """Give an async client of the sandbox, without the rate limit that real use needs."""
+    async with AsyncClient(
+        sandbox.auth_id, sandbox.auth_token, base_url=sandbox.base_url, rate_limit=None
+    ) as made:
+        yield made
+
+
+@pytest.fixture
+def threaded_sandbox() -> Iterator[Sandbox]:
+    """Serve a sandbox from a thread, for tests that block."""
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def blocking_client(threaded_sandbox: Sandbox) -> Iterator[Client]:
+    """Give a blocking client of the sandbox."""
+    with Client(
+        threaded_sandbox.auth_id,
+        threaded_sandbox.auth_token,
+        base_url=threaded_sandbox.base_url,
+        rate_limit=None,
+    ) as made:
+        yield made
+
+
+class _CannedResponse(aiohttp.ClientResponse):
+    """What aioresponses 0.7.9 would make if it knew that aiohttp 3.14 asks for a stream writer too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, stream_writer=Mock(output_size=0), **kwargs)
+
+
+@pytest.fixture
+def canned(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
+    """Answer requests from a list, with no server at all."""
+    monkeypatch.setattr("aioresponses.core.ClientResponse", _CannedResponse)
+    with aioresponses() as answers:
+        yield answers

@@ -1,0 +1,364 @@
+"""Answers to models and errors: Plivo's own examples, and everything else that can come."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plivo_endpoints import (
+    APIError,
+    AsyncClient,
+    AuthenticationError,
+    BadRequestError,
+    ConflictError,
+    CreatedEndpoint,
+    Endpoint,
+    ForbiddenError,
+    NotFoundError,
+    PageMeta,
+    PlivoError,
+    RateLimitedError,
+    ResponseDecodeError,
+    ServerError,
+    Token,
+)
+from plivo_endpoints._resources import endpoints, tokens
+from plivo_endpoints._sansio.codec import build_request, parse_response
+from plivo_endpoints._sansio.converter import read_claims
+from plivo_endpoints._sansio.messages import Response
+
+if TYPE_CHECKING:
+    from aioresponses import aioresponses
+
+    from plivo_endpoints._sansio.operation import Operation
+
+ENDPOINT: dict[str, Any] = {
+    "alias": "callme",
+    "application": "/v1/Account/MA2025RK4E639VJFZAGV/Application/33406267401237901/",
+    "endpoint_id": "32866729519064",
+    "resource_uri": "/v1/Account/MA2025RK4E639VJFZAGV/Endpoint/32866729519064/",
+    "sip_contact": "sip:callme140703093224@122.172.71.207:57563;ob",
+    "sip_expires": "2022-07-21 19:26:08",
+    "sip_registered": "true",
+    "sip_uri": "sip:callme140703093944@phone.plivo.com",
+    "sip_user_agent": "Telephone 1.1.4",
+    "sub_account": None,
+    "username": "callme140703093944",
+}
+
+
+def answer(body: object, status: int = 200) -> Response:
+    """Return a response with a JSON body."""
+    return Response(status, json.dumps(body).encode())
+
+
+def test_plivos_example_of_an_endpoint() -> None:
+    """Every field of the documented object gets its meaning."""
+    found = parse_response(endpoints.GET, answer({**ENDPOINT, "new_field": [1], "password": "5f4dcc3b"}))
+    assert found == Endpoint(
+        endpoint_id="32866729519064",
+        username="callme140703093944",
+        alias="callme",
+        application=ENDPOINT["application"],
+        sip_uri="sip:callme140703093944@phone.plivo.com",
+        sip_registered=True,
+        sip_contact=ENDPOINT["sip_contact"],
+        sip_expires=datetime(2022, 7, 21, 19, 26, 8, tzinfo=UTC),
+        sip_user_agent="Telephone 1.1.4",
+        sub_account=None,
+        resource_uri=ENDPOINT["resource_uri"],
+        extra={"new_field": [1]},
+    )
+    assert found.application_id == "33406267401237901"
+    assert hash(found) == hash(parse_response(endpoints.GET, answer({**ENDPOINT, "other": {}})))
+
+
+def test_plivos_example_of_a_create() -> None:
+    """The answer to a create names the endpoint as Plivo made it."""
+    body = {
+        "username": "zumba131031145958",
+        "alias": "zumba",
+        "message": "created",
+        "endpoint_id": "37371860103666",
+        "api_id": "1c13de4c-423d-11e3-9899-22000abfa5d5",
+    }
+    assert CreatedEndpoint(**body) == parse_response(endpoints.CREATE, answer(body, 201))
+
+
+def test_plivos_example_of_a_list() -> None:
+    """A trimmed item and the page's place in the list."""
+    item = {
+        "alias": "callme",
+        "endpoint_id": "32866729519064",
+        "sip_registered": "false",
+        "username": "callme140703093944",
+    }
+    meta = {"limit": 20, "next": None, "offset": 0, "previous": None, "total_count": 11}
+    page = parse_response(endpoints.LIST, answer({"api_id": "30a0c8c2", "meta": meta, "objects": [item]}))
+    assert PageMeta(limit=20, offset=0, total_count=11) == page.meta
+    assert page.objects == (
+        Endpoint(
+            endpoint_id="32866729519064",
+            alias="callme",
+            sip_registered=False,
+            username="callme140703093944",
+        ),
+    )
+    assert page.api_id == "30a0c8c2"
+
+
+@pytest.mark.parametrize(
+    ("application", "expected"),
+    [(None, None), ("", None), ("/v1/Account/MA/Application/9/", "9"), ("9", "9"), ("///", None)],
+)
+def test_application_id_is_the_uris_last_segment(application: str | None, expected: str | None) -> None:
+    """However the URI ends."""
+    assert expected == Endpoint(endpoint_id="1", application=application).application_id
+
+
+@pytest.mark.parametrize("said", [True, "true", "True"])
+def test_booleans_come_in_two_forms(said: object) -> None:
+    """Plivo writes booleans as strings; real ones are read too."""
+    found = parse_response(endpoints.GET, answer({"endpoint_id": "1", "sip_registered": said}))
+    assert found.sip_registered is True
+
+
+UNREADABLE: list[tuple[Operation[Any], bytes]] = [
+    (endpoints.GET, b""),
+    (endpoints.GET, b"null"),
+    (endpoints.GET, b'"text"'),
+    (endpoints.GET, b"[]"),
+    (endpoints.GET, b"7"),
+    (endpoints.GET, b"{}"),
+    (endpoints.GET, b'{"endpoint_id": ""}'),
+    (endpoints.GET, b'{"endpoint_id": 32866729519064}'),
+    (endpoints.GET, b'{"endpoint_id": null}'),
+    (endpoints.GET, b'{"endpoint_id": "1", "alias": 5}'),
+    (endpoints.GET, b'{"endpoint_id": "1", "sip_registered": "maybe"}'),
+    (endpoints.GET, b'{"endpoint_id": "1", "sip_registered": 1}'),
+    (endpoints.GET, b'{"endpoint_id": "1", "sip_expires": "soon"}'),
+    (endpoints.GET, b'{"endpoint_id": "1"'),
+    (endpoints.GET, b"<html>maintenance</html>"),
+    (endpoints.GET, b"\xff\xfe\x00"),
+    (endpoints.GET, b"[" * 200_000),
+    (endpoints.GET, b'{"a":' * 200_000 + b"1" + b"}" * 200_000),
+    (endpoints.CREATE, b'{"endpoint_id": "1"}'),
+    (endpoints.CREATE, b'{"endpoint_id": "1", "username": ""}'),
+    (endpoints.CREATE, b'{"username": "alice1"}'),
+    (endpoints.UPDATE, b"[]"),
+    (endpoints.UPDATE, b'{"message": 1}'),
+    (endpoints.LIST, b"{}"),
+    (endpoints.LIST, b'{"objects": {}}'),
+    (endpoints.LIST, b'{"objects": null}'),
+    (endpoints.LIST, b'{"objects": [1]}'),
+    (endpoints.LIST, b'{"objects": [], "meta": {"limit": "20"}}'),
+    (endpoints.LIST, b'{"objects": [], "meta": []'),
+    (endpoints.LIST, b'{"objects": [], "meta": {"total_count": true}}'),
+    (tokens.CREATE, b"{}"),
+    (tokens.CREATE, b'{"token": null}'),
+    (tokens.CREATE, b'{"token": ""}'),
+]
+
+
+@pytest.mark.parametrize(("operation", "body"), UNREADABLE)
+def test_an_unreadable_success_is_an_error(operation: Operation[Any], body: bytes) -> None:
+    """Never `None`, never a foreign exception, never a long text."""
+    with pytest.raises(ResponseDecodeError) as unreadable:
+        parse_response(operation, Response(200, body))
+    assert len(str(unreadable.value)) < 400
+    assert unreadable.value.__cause__ is None
+    assert unreadable.value.__context__ is None
+
+
+def test_a_half_readable_create_still_tells_the_id() -> None:
+    """The id helps to find the endpoint; only a plausible one is told."""
+    for body, expected in (({"endpoint_id": "77"}, "77"), ({"endpoint_id": "../x"}, None), ({}, None)):
+        with pytest.raises(ResponseDecodeError) as unreadable:
+            parse_response(endpoints.CREATE, answer(body))
+        assert expected == unreadable.value.endpoint_id
+
+
+def test_an_answer_beyond_the_limit_is_unreadable() -> None:
+    """Even where what was read happens to be JSON."""
+    with pytest.raises(ResponseDecodeError, match="max_body"):
+        parse_response(endpoints.GET, Response(200, b'{"endpoint_id": "1"}', complete=False))
+    with pytest.raises(ResponseDecodeError, match="max_body"):
+        parse_response(endpoints.GET, Response(200, b'{"endpoint_id": "1', complete=False))
+
+
+@pytest.mark.parametrize("body", [b"", b"anything", b'{"message": "deleted"}'])
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_a_deletion_says_no_more_than_its_status(status: int, body: bytes) -> None:
+    """Accept whatever body it brings."""
+    assert parse_response(endpoints.DELETE, Response(status, body)) is None
+
+
+SHAPES: list[tuple[bytes, str, str | None]] = [
+    (b'{"api_id": "a-1", "error": "not found"}', "not found", "a-1"),
+    (b'{"error": "text"}', "text", None),
+    (
+        b'{"api_id": "a", "error": {"username": ["too long", "bad"], "alias": ["missing"]}}',
+        "username: too long, bad; alias: missing",
+        "a",
+    ),
+    (b'{"error": {"error": "inner"}}', "inner", None),
+    (b'{"error": {"message": "inner"}}', "inner", None),
+    (b'{"message": "text"}', "text", None),
+    (b'{"error": 5}', "5", None),
+    (b'{"error": [1, "b"]}', "1, b", None),
+    (b"{}", "", None),
+    (b'"a string"', "a string", None),
+    (b"[1, 2]", "1, 2", None),
+    (b"42", "42", None),
+    (b"null", "", None),
+    (b"<html>\n <h1>Bad gateway</h1></html>", "<html> <h1>Bad gateway</h1></html>", None),
+    (b"plain \x1b[31m text", "plain \\x1b[31m text", None),
+    (b'{"api_id": 7, "error": "x"}', "x", None),
+    (b'{"token": "eyJ', "", None),
+    (b"", "", None),
+]
+
+
+@pytest.mark.parametrize(("body", "message", "api_id"), SHAPES)
+def test_every_shape_of_error_is_read(body: bytes, message: str, api_id: str | None) -> None:
+    """With its status and text, control characters escaped."""
+    with pytest.raises(NotFoundError) as error:
+        parse_response(endpoints.GET, Response(404, body))
+    assert (404, message, api_id) == (error.value.status, error.value.message, error.value.api_id)
+    assert str(error.value).isprintable()
+
+
+STATUSES: list[tuple[int, type[APIError]]] = [
+    (101, APIError),
+    (301, APIError),
+    (307, APIError),
+    (400, BadRequestError),
+    (401, AuthenticationError),
+    (402, APIError),
+    (403, ForbiddenError),
+    (404, NotFoundError),
+    (405, APIError),
+    (408, APIError),
+    (409, ConflictError),
+    (418, APIError),
+    (422, BadRequestError),
+    (429, RateLimitedError),
+    (500, ServerError),
+    (503, ServerError),
+    (599, ServerError),
+]
+
+
+@pytest.mark.parametrize(("status", "expected"), STATUSES)
+def test_each_status_has_its_error(status: int, expected: type[APIError]) -> None:
+    """The class says whose fault it is."""
+    with pytest.raises(APIError) as error:
+        parse_response(endpoints.GET, Response(status, b"{}"))
+    assert expected is type(error.value)
+
+
+@pytest.mark.parametrize("depth", [500, 100_000])
+def test_a_deep_error_is_survived(depth: int) -> None:
+    """However deep it nests, the status is told."""
+    with pytest.raises(ServerError):
+        parse_response(endpoints.GET, Response(500, b'{"error":' * depth + b'"x"' + b"}" * depth))
+
+
+DECODED: tuple[Operation[Any], ...] = (
+    endpoints.CREATE,
+    endpoints.GET,
+    endpoints.LIST,
+    endpoints.UPDATE,
+    tokens.CREATE,
+)
+
+
+@given(st.binary(max_size=300), st.sampled_from([200, 201, 204, 302, 400, 404, 429, 500]))
+def test_no_bytes_raise_anything_foreign(body: bytes, status: int) -> None:
+    """Whatever comes, it is a result or one of our errors."""
+    for operation in DECODED:
+        try:
+            parse_response(operation, Response(status, body))
+        except PlivoError as error:
+            assert len(str(error)) < 600
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from([*ENDPOINT, "error", "message", "meta", "objects", "token", "total_count"]),
+            inner,
+            max_size=6,
+        )
+    ),
+    max_leaves=15,
+)
+
+
+@given(JSON, st.sampled_from([200, 400, 500]))
+def test_no_json_raises_anything_foreign(body: object, status: int) -> None:
+    """Likewise for well-formed answers with nonsense in the right places."""
+    for operation in DECODED:
+        try:
+            parse_response(operation, Response(status, json.dumps(body).encode()))
+        except PlivoError as error:
+            assert len(str(error)) < 600
+
+
+@pytest.mark.parametrize(
+    "jwt",
+    ["", "a", "a.b", "a.b.c", "a.e30=.c", "a.W10.c", "a." + "ew" * 50 + ".c", "a.eyJwZXIiOiAxfQ.c"],
+)
+def test_an_unreadable_token_has_no_claims(jwt: str) -> None:
+    """Or empty ones; it is a token all the same."""
+    claims = read_claims(jwt)
+    assert claims is None or claims.exp is None
+
+
+def test_a_token_whose_claims_are_unreadable_is_still_given() -> None:
+    """Plivo made it; only its reading failed."""
+    token = parse_response(tokens.CREATE, answer({"token": "opaque"}))
+    assert Token(jwt="opaque", claims=None) == token
+    assert token.expires_at is None
+
+
+def test_ids_go_into_the_path_and_queries_after_it() -> None:
+    """Every path ends in a slash, before the query."""
+    page = build_request(endpoints.LIST, "https://h/v1/Account/MA/", query={"limit": 5, "cursor": "a b&c"})
+    one = build_request(endpoints.GET, "https://h/v1/Account/MA/", ids={"endpoint_id": "77"})
+    assert page.url == "https://h/v1/Account/MA/Endpoint/?limit=5&cursor=a+b%26c"
+    assert (one.url, one.path, one.body) == (
+        "https://h/v1/Account/MA/Endpoint/77/",
+        "Endpoint/{endpoint_id}/",
+        None,
+    )
+
+
+@pytest.mark.parametrize("error_class", [ServerError, NotFoundError])
+def test_errors_copy_and_pickle(error_class: type[APIError]) -> None:
+    """With type, message and attributes."""
+    error = error_class("text", status=500, api_id="a", method="GET", path="Endpoint/", attempts=3)
+    for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):  # noqa: S301
+        assert (type(error), str(error), vars(error)) == (type(twin), str(twin), vars(twin))
+
+
+@pytest.mark.parametrize(("body", "message", "_api_id"), SHAPES)
+async def test_canned_errors_come_through_the_client(
+    canned: aioresponses, body: bytes, message: str, _api_id: str | None
+) -> None:
+    """The same, through the whole client and a canned answer."""
+    url = "https://api.plivo.com/v1/Account/MA0123456789ABCDEFGH/Endpoint/1/"
+    canned.get(url, status=403, body=body)
+    async with AsyncClient("MA0123456789ABCDEFGH", "token") as client:
+        with pytest.raises(ForbiddenError) as error:
+            await client.endpoints.get("1")
+    assert message == error.value.message

@@ -1,0 +1,456 @@
+"""Attempt classes and what follows from each, with no network and no clock but a counted one."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from attrs import define, field
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plivo_endpoints import (
+    AttemptFinished,
+    CallFinished,
+    ConnectError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PlivoError,
+    RateLimit,
+    RateLimitedError,
+    RequestTimeoutError,
+    ResponseDecodeError,
+    ServerError,
+    TransportError,
+)
+from plivo_endpoints._config import CallOptions
+from plivo_endpoints._events import Observer
+from plivo_endpoints._middleware import Retrying, rate_limited
+from plivo_endpoints._models import EndpointChanges, NewEndpoint, NewToken
+from plivo_endpoints._resources import endpoints, tokens
+from plivo_endpoints._sansio.call import Call
+from plivo_endpoints._sansio.messages import Attempt, Request, Response
+from plivo_endpoints._sansio.rate_limit import SlidingWindow
+from plivo_endpoints._sansio.retry import RetryBudget, RetryPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from plivo_endpoints._sansio.operation import Operation
+
+GOOD = Response(
+    200, b'{"endpoint_id": "1", "username": "alice1", "objects": [], "token": "t", "message": "m"}'
+)
+ARGUMENTS: dict[Operation[Any], Any] = {
+    endpoints.CREATE: NewEndpoint(username="alice", password="s3cret", alias="a"),
+    endpoints.UPDATE: EndpointChanges(alias="a"),
+    tokens.CREATE: NewToken(iss="MA"),
+    endpoints.GET: None,
+    endpoints.LIST: None,
+    endpoints.DELETE: None,
+}
+REPEATABLE = [operation for operation in ARGUMENTS if operation.repeatable]
+
+
+def not_sent(_attempt: Attempt) -> Response:
+    """Fail before anything left."""
+    raise ConnectError("refused", method="GET", path="p")
+
+
+def lost(attempt: Attempt) -> Response:
+    """Lose the answer."""
+    attempt.sent, attempt.sent_at = True, 1000.0
+    raise TransportError("reset", method="GET", path="p", sent="unknown")
+
+
+def answers(status: int, body: bytes = b"{}", retry_after: float | None = None) -> Step:
+    """Answer."""
+
+    def step(attempt: Attempt) -> Response:
+        attempt.sent, attempt.sent_at, attempt.status = True, 1000.0, status
+        return Response(status, body, retry_after=retry_after)
+
+    return step
+
+
+def good(attempt: Attempt) -> Response:
+    """Answer well."""
+    return answers(200, GOOD.body)(attempt)
+
+
+if TYPE_CHECKING:
+    Step = Callable[[Attempt], Response]
+
+
+@define
+class Rig:
+    """The policies over a scripted transport, with a clock that sleeping moves."""
+
+    steps: list[Step]
+    chance: float = 1.0
+    budget: RetryBudget = field(factory=RetryBudget)
+    window: SlidingWindow = field(factory=lambda: SlidingWindow(None))
+    now: float = 0.0
+    sends: int = 0
+    pauses: list[float] = field(factory=list[float])
+    events: list[AttemptFinished | CallFinished] = field(factory=list[AttemptFinished | CallFinished])
+
+    async def send(self, _request: Request, attempt: Attempt) -> Response:
+        """Play the next step, and the last one for ever."""
+        step = self.steps[min(self.sends, len(self.steps) - 1)]
+        self.sends += 1
+        return step(attempt)
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass at once."""
+        self.pauses.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+    async def call(self, operation: Operation[Any], *, timeout: float = 30.0, max_attempts: int = 3) -> Any:  # noqa: ASYNC109
+        """Execute one call."""
+        retrying = Retrying(
+            rate_limited(self.send, self.window, clock=lambda: self.now, sleep=self.sleep),
+            window=self.window,
+            budget=self.budget,
+            observer=Observer(self.events.append),
+            policy=RetryPolicy(),
+            clock=lambda: self.now,
+            sleep=self.sleep,
+            chance=lambda: self.chance,
+        )
+        request = Request(operation.method, "https://h/", operation.path)
+        options = CallOptions(timeout=timeout, max_attempts=max_attempts)
+        return await retrying.execute(Call(operation, request, ARGUMENTS[operation], options))
+
+    @property
+    def outcomes(self) -> list[str]:
+        """How the attempts ended."""
+        return [event.outcome for event in self.events if isinstance(event, AttemptFinished)]
+
+
+AMBIGUOUS: list[Step] = [
+    lost,
+    answers(408),
+    answers(500),
+    answers(503),
+    answers(200, b"<html>"),
+    answers(200, b""),
+    answers(101),
+]
+
+
+@pytest.mark.parametrize("step", AMBIGUOUS)
+async def test_an_ambiguous_create_is_never_sent_again(step: Step) -> None:
+    """The rule this library exists for."""
+    rig = Rig([step, good])
+    with pytest.raises(OutcomeUnknownError) as unknown:
+        await rig.call(endpoints.CREATE)
+    assert (1, 1, "alice", "a") == (
+        rig.sends,
+        unknown.value.attempts,
+        unknown.value.username,
+        unknown.value.alias,
+    )
+    assert datetime.fromtimestamp(1000, UTC) == unknown.value.sent_at
+    assert unknown.value.__context__ is None
+
+
+async def test_an_unknown_outcome_tells_what_was_readable() -> None:
+    """The id and the status, where they came."""
+    with pytest.raises(OutcomeUnknownError) as unknown:
+        await Rig([answers(201, b'{"endpoint_id": "77"}')]).call(endpoints.CREATE)
+    assert ("77", 201) == (unknown.value.endpoint_id, unknown.value.status)
+
+
+@pytest.mark.parametrize("operation", REPEATABLE)
+@pytest.mark.parametrize("step", AMBIGUOUS)
+async def test_what_may_be_repeated_is(operation: Operation[Any], step: Step) -> None:
+    """Up to three attempts, and the third may succeed; a deletion needs no body to."""
+    rig = Rig([step, step, good])
+    await rig.call(operation)
+    done_at_once = operation is endpoints.DELETE and step in AMBIGUOUS[4:6]
+    assert (1 if done_at_once else 3) == rig.sends
+
+
+@pytest.mark.parametrize("operation", REPEATABLE)
+async def test_three_attempts_are_the_most(operation: Operation[Any]) -> None:
+    """Then the last error is raised, and counts them."""
+    rig = Rig([answers(500)])
+    with pytest.raises(ServerError) as error:
+        await rig.call(operation)
+    assert (3, 3) == (rig.sends, error.value.attempts)
+
+
+@pytest.mark.parametrize("operation", list(ARGUMENTS))
+async def test_what_never_left_is_tried_again(operation: Operation[Any]) -> None:
+    """Any operation, the create included, and at no cost to the budget."""
+    rig = Rig([not_sent, not_sent, good])
+    await rig.call(operation)
+    assert (3, 500.0, ["not sent", "not sent", "done"]) == (rig.sends, rig.budget.tokens, rig.outcomes)
+
+
+@pytest.mark.parametrize("status", [301, 307, 400, 401, 403, 404, 405, 409, 418, 422])
+@pytest.mark.parametrize("operation", list(ARGUMENTS))
+async def test_a_refusal_is_raised_at_once(operation: Operation[Any], status: int) -> None:
+    """Plivo said no, so nothing was done and nothing is repeated."""
+    rig = Rig([answers(status), good])
+    with pytest.raises(PlivoError) as refused:
+        await rig.call(operation)
+    assert (1, ["refused"]) == (rig.sends, rig.outcomes)
+    assert not isinstance(refused.value, OutcomeUnknownError)
+
+
+@pytest.mark.parametrize("operation", list(ARGUMENTS))
+async def test_a_429_pauses_and_is_tried_again(operation: Operation[Any]) -> None:
+    """More often than there are attempts: the timeout bounds it, not their number."""
+    rig = Rig([answers(429, retry_after=2.0)] * 5 + [good])
+    await rig.call(operation)
+    assert (6, 10.0) == (rig.sends, rig.now)
+
+
+async def test_a_429_without_advice_backs_off_from_a_second() -> None:
+    """Doubling, with full jitter."""
+    rig = Rig([answers(429)] * 4 + [good], chance=0.5)
+    await rig.call(endpoints.GET)
+    assert [0.5, 1.0, 2.0, 4.0] == rig.pauses
+
+
+@pytest.mark.parametrize("asked", [120.5, 3600.0, float("inf")])
+async def test_too_long_a_pause_is_raised(asked: float) -> None:
+    """Above two minutes nobody waits."""
+    rig = Rig([answers(429, retry_after=asked), good])
+    with pytest.raises(RateLimitedError) as limited:
+        await rig.call(endpoints.GET, timeout=10_000)
+    assert (1, asked) == (rig.sends, limited.value.retry_after)
+
+
+async def test_a_pause_beyond_the_timeout_is_not_begun() -> None:
+    """The answer is the same, only sooner."""
+    rig = Rig([answers(429, retry_after=31.0), good])
+    with pytest.raises(RateLimitedError):
+        await rig.call(endpoints.GET, timeout=30.0)
+    assert (1, 0.0) == (rig.sends, rig.now)
+
+
+async def test_zero_is_no_advice() -> None:
+    """A server that says to wait no time is not hammered."""
+    rig = Rig([answers(429, retry_after=0.0), good])
+    await rig.call(endpoints.GET)
+    assert [1.0] == rig.pauses
+
+
+async def test_a_transient_fault_backs_off_from_50_ms() -> None:
+    """Doubling; and a backoff that does not fit into the timeout is not begun."""
+    rig = Rig([answers(503)])
+    with pytest.raises(ServerError):
+        await rig.call(endpoints.GET)
+    assert [0.05, 0.1] == rig.pauses
+    rig = Rig([answers(503)])
+    with pytest.raises(ServerError):
+        await rig.call(endpoints.GET, timeout=0.05)
+    assert [] == rig.pauses
+
+
+async def test_a_deletion_that_worked_but_whose_answer_was_lost() -> None:
+    """That the second try finds nothing is the first one's success."""
+    rig = Rig([lost, answers(404)])
+    assert await rig.call(endpoints.DELETE) is None
+    assert 2 == rig.sends
+
+
+async def test_a_deletion_that_the_http_library_repeated() -> None:
+    """A replay unseen by us counts as an attempt before."""
+
+    def replayed(attempt: Attempt) -> Response:
+        attempt.replays = 1
+        return answers(404)(attempt)
+
+    rig = Rig([replayed])
+    assert await rig.call(endpoints.DELETE) is None
+
+
+@pytest.mark.parametrize("first", [not_sent, answers(429, retry_after=1.0)])
+async def test_a_deletion_that_found_nothing(first: Step) -> None:
+    """After an attempt that surely did nothing, a 404 means what it says."""
+    with pytest.raises(NotFoundError) as missing:
+        await Rig([first, answers(404)]).call(endpoints.DELETE)
+    assert 2 == missing.value.attempts
+
+
+async def test_doubt_outlives_an_attempt_that_never_left() -> None:
+    """The update may have been made by the first attempt, so the error must not say "never sent"."""
+    with pytest.raises(TransportError) as error:
+        await Rig([lost, not_sent, not_sent]).call(endpoints.UPDATE)
+    assert ("unknown", 3) == (error.value.sent, error.value.attempts)
+
+
+async def test_the_last_decode_error_is_told() -> None:
+    """After the attempts are used up."""
+    with pytest.raises(ResponseDecodeError) as error:
+        await Rig([answers(200, b"<html>")]).call(endpoints.GET)
+    assert 3 == error.value.attempts
+
+
+async def test_the_budget_bounds_retries_over_all_calls() -> None:
+    """500 tokens at 14 each are 35 retries; then every call is tried once, until successes refill it."""
+    budget = RetryBudget()
+    sends = 0
+    for _ in range(100):
+        rig = Rig([answers(500)], budget=budget)
+        with pytest.raises(ServerError):
+            await rig.call(endpoints.GET)
+        sends += rig.sends
+    assert 135 == sends
+    for _ in range(14):
+        await Rig([good], budget=budget).call(endpoints.GET)
+    rig = Rig([answers(500), good], budget=budget)
+    await rig.call(endpoints.GET)
+    assert 2 == rig.sends
+
+
+async def test_a_429_is_charged_too() -> None:
+    """5 tokens each."""
+    rig = Rig([answers(429, retry_after=0.01)])
+    with pytest.raises(RateLimitedError):
+        await rig.call(endpoints.GET, timeout=10_000)
+    assert 101 == rig.sends
+
+
+async def test_a_success_after_a_retry_refills_nothing() -> None:
+    """Only a clean success is a sign of health."""
+    rig = Rig([answers(500), good])
+    await rig.call(endpoints.GET)
+    assert 486.0 == rig.budget.tokens
+
+
+async def test_max_attempts_of_one() -> None:
+    """No retry, but for the pause that a 429 asks for."""
+    rig = Rig([not_sent, good])
+    with pytest.raises(ConnectError):
+        await rig.call(endpoints.CREATE, max_attempts=1)
+    rig = Rig([answers(429, retry_after=1.0), good])
+    await rig.call(endpoints.CREATE, max_attempts=1)
+    assert 2 == rig.sends
+
+
+async def test_a_create_throttled_and_then_lost() -> None:
+    """The attempts that surely did nothing do not make the last one less unknown."""
+    rig = Rig([answers(429, retry_after=1.0), not_sent, lost, good])
+    with pytest.raises(OutcomeUnknownError) as unknown:
+        await rig.call(endpoints.CREATE)
+    assert (3, 3) == (rig.sends, unknown.value.attempts)
+
+
+STEPS: dict[str, Step] = {
+    "not sent": not_sent,
+    "lost": lost,
+    "500": answers(500),
+    "429": answers(429),
+    "400": answers(400),
+    "html": answers(200, b"<html>"),
+    "good": good,
+}
+
+
+@given(st.lists(st.sampled_from(sorted(STEPS)), min_size=1, max_size=8), st.floats(0, 1))
+def test_no_script_sends_a_create_twice(names: list[str], chance: float) -> None:
+    """Whatever happens in whatever order, at most one send of a create may have been carried out."""
+    rig = Rig([STEPS[name] for name in names], chance=chance)
+    with suppress(PlivoError):
+        asyncio.run(rig.call(endpoints.CREATE))
+    may_have_happened = [outcome for outcome in rig.outcomes if outcome in {"ambiguous", "done"}]
+    assert len(may_have_happened) <= 1
+    assert rig.outcomes[:-1] == [o for o in rig.outcomes[:-1] if o in {"not sent", "throttled"}]
+    assert all(pause <= 20.0 for pause in rig.pauses)
+
+
+async def test_a_timeout_says_what_ate_it() -> None:
+    """And whether the request had left."""
+
+    async def hang(_request: Request, attempt: Attempt) -> Response:
+        attempt.phase, attempt.sent, attempt.sent_at = "response", True, 1000.0
+        await asyncio.Event().wait()
+        return GOOD
+
+    retrying = Retrying(
+        hang,
+        window=SlidingWindow(None),
+        budget=RetryBudget(),
+        observer=Observer(None),
+        policy=RetryPolicy(),
+    )
+    options = CallOptions(timeout=0.01, max_attempts=3)
+    request = Request("GET", "https://h/", "p")
+    with pytest.raises(RequestTimeoutError) as late:
+        await retrying.execute(Call(endpoints.GET, request, None, options))
+    assert ("response", "unknown", 0.01, 1) == (
+        late.value.phase,
+        late.value.sent,
+        late.value.timeout,
+        late.value.attempts,
+    )
+    with pytest.raises(OutcomeUnknownError, match=r"no answer within 0\.01 s"):
+        await retrying.execute(Call(endpoints.CREATE, request, ARGUMENTS[endpoints.CREATE], options))
+
+
+async def test_a_timeout_in_the_queue_is_no_attempt() -> None:
+    """Nothing was sent while the rate limit held the call back."""
+    window = SlidingWindow(RateLimit(1, 60.0))
+    window.reserve(0.0)
+    rig = Rig([good], window=window)
+
+    async def forever(_seconds: float) -> None:
+        await asyncio.Event().wait()
+
+    retrying = Retrying(
+        rate_limited(rig.send, window, clock=lambda: 0.0, sleep=forever),
+        window=window,
+        budget=RetryBudget(),
+        observer=Observer(None),
+        policy=RetryPolicy(),
+    )
+    options = CallOptions(timeout=0.01, max_attempts=3)
+    call = Call(endpoints.CREATE, Request("POST", "u", "p"), ARGUMENTS[endpoints.CREATE], options)
+    with pytest.raises(RequestTimeoutError) as late:
+        await retrying.execute(call)
+    assert ("rate limit", "no", 0, 0) == (late.value.phase, late.value.sent, late.value.attempts, rig.sends)
+
+
+async def test_every_attempt_and_call_is_told() -> None:
+    """One event each, in order."""
+    rig = Rig([answers(500), answers(429, retry_after=1.0), good])
+    await rig.call(endpoints.GET)
+    assert [
+        AttemptFinished(
+            method="GET",
+            path=endpoints.GET.path,
+            attempt=1,
+            outcome="ambiguous",
+            status=500,
+            sent=True,
+            seconds=0.0,
+        ),
+        AttemptFinished(
+            method="GET",
+            path=endpoints.GET.path,
+            attempt=2,
+            outcome="throttled",
+            status=429,
+            sent=True,
+            seconds=0.0,
+        ),
+        AttemptFinished(
+            method="GET",
+            path=endpoints.GET.path,
+            attempt=3,
+            outcome="done",
+            status=200,
+            sent=True,
+            seconds=1.0,
+        ),
+        CallFinished(method="GET", path=endpoints.GET.path, attempts=3, error=None, seconds=1.05),
+    ] == rig.events
