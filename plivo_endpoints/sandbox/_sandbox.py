@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Self
 
 from plivo_endpoints.sandbox._account import Account, new_auth_id, new_auth_token
@@ -9,6 +10,7 @@ from plivo_endpoints.sandbox._app import build_app
 from plivo_endpoints.sandbox._listing import PageOrder, Pagination
 from plivo_endpoints.sandbox._server import LoopServer, ThreadServer
 from plivo_endpoints.sandbox._state import AccountState, Caller, Directory
+from plivo_endpoints.sandbox._state_file import load_account, save_account
 
 
 class Sandbox(Account):
@@ -18,6 +20,12 @@ class Sandbox(Account):
     from a thread, for programs that block. Credentials that are not given are made up. `port=0` takes a
     free port; `endpoints` is how many to begin with; `control` opens `/_sandbox/` to whoever has the
     account's credentials. A page for people is at the root.
+
+    `state_file` keeps the account over restarts: it is read at the start if it exists (credentials and
+    endpoints are then those in it) and written when the block is left. It holds the account's token.
+
+    Raises:
+        ValueError: `state_file` holds something else, or an account with other credentials.
     """
 
     def __init__(
@@ -32,17 +40,23 @@ class Sandbox(Account):
         pagination: Pagination = "offset",
         order: PageOrder = "newest",
         control: bool = False,
+        state_file: Path | None = None,
     ) -> None:
-        state = AccountState(auth_id or new_auth_id("MA"))
-        state.strict_alias, state.pagination, state.order = strict_alias, pagination, order
-        caller = Caller(state=state, auth_id=state.auth_id, auth_token=auth_token or new_auth_token())
-        super().__init__(caller, Directory())
-        self._directory.add(caller)
+        directory = Directory()
+        kept = state_file is not None and state_file.exists()
+        if state_file is not None and kept:
+            caller = _kept_account(state_file, directory, auth_id, auth_token)
+        else:
+            caller = _new_account(directory, auth_id, auth_token)
+        super().__init__(caller, directory)
+        self.strict_alias, self.pagination, self.order = strict_alias, pagination, order
         self._address = (host, port)
         self._control = control
+        self._state_file = state_file
         self._loop_server: LoopServer | None = None
         self._thread_server: ThreadServer | None = None
-        self.seed(endpoints)
+        if not kept:
+            self.seed(endpoints)
 
     async def __aenter__(self) -> Self:
         self._loop_server = self._new_server()
@@ -53,6 +67,7 @@ class Sandbox(Account):
         self._directory.origin = None
         if self._loop_server is not None:
             await self._loop_server.stop()
+        self._save()
 
     def __enter__(self) -> Self:
         self._thread_server = ThreadServer(self._new_server())
@@ -63,20 +78,37 @@ class Sandbox(Account):
         self._directory.origin = None
         if self._thread_server is not None:
             self._thread_server.stop()
+        self._save()
 
     @contextmanager
     def fresh_account(self) -> Generator[Account]:
         """Lend another account on the same server, with nothing in it, gone after the block."""
-        state = AccountState(new_auth_id("MA"))
-        caller = Caller(state=state, auth_id=state.auth_id, auth_token=new_auth_token())
-        self._directory.add(caller)
+        caller = _new_account(self._directory)
         try:
             yield Account(caller, self._directory)
         finally:
-            self._directory.remove(state)
+            self._directory.remove(caller.state)
+
+    def _save(self) -> None:
+        if self._state_file is not None:
+            save_account(self._state_file, self._caller, self._directory)
 
     def _new_server(self) -> LoopServer:
         if self._directory.origin is not None:
             raise RuntimeError("the sandbox is running already")
         host, port = self._address
         return LoopServer(build_app(self._directory, control=self._control), host, port)
+
+
+def _new_account(directory: Directory, auth_id: str | None = None, auth_token: str | None = None) -> Caller:
+    state = AccountState(auth_id or new_auth_id("MA"))
+    caller = Caller(state=state, auth_id=state.auth_id, auth_token=auth_token or new_auth_token())
+    directory.add(caller)
+    return caller
+
+
+def _kept_account(file: Path, directory: Directory, auth_id: str | None, auth_token: str | None) -> Caller:
+    caller = load_account(file, directory)
+    if auth_id not in (None, caller.auth_id) or auth_token not in (None, caller.auth_token):
+        raise ValueError(f"{file} holds an account with other credentials")
+    return caller

@@ -83,6 +83,10 @@ class Directory:
         for auth_id in [each.auth_id for each in self._callers.values() if each.state is state]:
             del self._callers[auth_id]
 
+    def subaccounts(self, state: AccountState) -> list[Caller]:
+        """Return who can sign in to this account but itself."""
+        return [each for each in self._callers.values() if each.state is state and each.sub_account]
+
     def find(self, auth_id: str) -> Caller | None:
         """Return the caller of that auth_id."""
         return self._callers.get(auth_id)

@@ -27,8 +27,8 @@ class EndpointStore:
         self._by_id: dict[str, SandboxEndpoint] = {}
         # Sorted, as ids only grow. Under None all, under a subaccount its own.
         self._ids: dict[str | None, list[str]] = {None: []}
-        self._last_id = secrets.randbelow(8 * 10**13) + 10**13
-        self._last_suffix = 0
+        self.last_id = secrets.randbelow(8 * 10**13) + 10**13
+        self.last_suffix = 0
 
     def create(self, username: str, fields: Changes, sub_account: str | None = None) -> SandboxEndpoint:
         """Make an endpoint out of fields that passed the rules."""
@@ -43,11 +43,16 @@ class EndpointStore:
                 sub_account=sub_account,
                 created=self._clock.now(),
             )
-            self._by_id[endpoint.endpoint_id] = endpoint
-            for view in {None, sub_account}:
-                self._ids.setdefault(view, []).append(endpoint.endpoint_id)
+            self.add(endpoint)
         self._changed()
         return endpoint
+
+    def add(self, endpoint: SandboxEndpoint) -> None:
+        """Take in an endpoint that is newer than all others."""
+        with self._lock:
+            self._by_id[endpoint.endpoint_id] = endpoint
+            for view in {None, endpoint.sub_account}:
+                self._ids.setdefault(view, []).append(endpoint.endpoint_id)
 
     def get(self, endpoint_id: str, sub_account: str | None = None) -> SandboxEndpoint | None:
         """Return an endpoint, unless it is gone or `sub_account` may not see it."""
@@ -107,14 +112,14 @@ class EndpointStore:
         return bisect_right(ids, latest, key=lambda endpoint_id: self._by_id[endpoint_id].created)
 
     def _next_id(self) -> str:
-        self._last_id += 7  # neither consecutive nor out of order
-        return str(self._last_id)
+        self.last_id += 7  # neither consecutive nor out of order
+        return str(self.last_id)
 
     def _next_suffix(self) -> str:
         # The time of making, as on Plivo, but for what is made within the same second: that counts
         # on from it, since two usernames must never be the same.
-        self._last_suffix = max(self._last_suffix + 1, int(f"{self._clock.now():%y%m%d%H%M%S}"))
-        return f"{self._last_suffix:012d}"
+        self.last_suffix = max(self.last_suffix + 1, int(f"{self._clock.now():%y%m%d%H%M%S}"))
+        return f"{self.last_suffix:012d}"
 
 
 class EndpointsView(Mapping[str, SandboxEndpoint]):

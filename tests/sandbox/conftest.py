@@ -1,4 +1,4 @@
-"""A running sandbox, and a bare HTTP session signed in to it."""
+"""A bare HTTP session, signed in to the sandbox."""
 
 from collections.abc import AsyncIterator
 
@@ -6,13 +6,6 @@ import aiohttp
 import pytest
 
 from plivo_endpoints.sandbox import Sandbox
-
-
-@pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    """Serve in the test's own loop."""
-    async with Sandbox() as running:
-        yield running
 
 
 @pytest.fixture
