@@ -1,0 +1,21 @@
+"""The command `plivo-endpoints`, also `python -m plivo_endpoints`."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command line, or say which extra it needs."""
+    try:
+        from plivo_endpoints.cli.root import run  # noqa: PLC0415 - the extra `cli` may be missing
+    except ModuleNotFoundError as error:
+        if error.name not in {"click", "rich"}:
+            raise
+        sys.exit("plivo-endpoints: the command line needs an extra: pip install 'plivo-endpoints[cli]'")
+    run()
+
+
+if __name__ == "__main__":
+    main()

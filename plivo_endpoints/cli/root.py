@@ -1,0 +1,87 @@
+"""The group of all commands, and the one place where their errors end."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import NoReturn
+
+import click
+
+from plivo_endpoints._errors import PlivoError
+from plivo_endpoints.cli import demo, endpoints, sandbox, tokens
+from plivo_endpoints.cli.failures import report
+from plivo_endpoints.cli.settings import Settings, shared_options
+
+_EPILOG = """
+\b
+Examples:
+  plivo-endpoints create alice --alias front-desk
+  plivo-endpoints list --limit 20
+  plivo-endpoints list | cut -f1
+  plivo-endpoints --json get 18406780198123 | jq -r .username
+  plivo-endpoints token --sub alice250101120000 --outgoing --lifetime 3600
+  plivo-endpoints sandbox --port 8080 --endpoints 45
+
+\b
+Environment:
+  PLIVO_AUTH_ID, PLIVO_AUTH_TOKEN  the account; only read from here
+  PLIVO_BASE_URL                   another server, as --base-url
+  PLIVO_ENDPOINT_PASSWORD          the SIP password, instead of a prompt
+  NO_COLOR                         no colours
+
+\b
+Exit status:
+  0  done
+  1  refused or failed
+  2  wrong usage, or no credentials; nothing was sent
+  3  a create whose outcome is unknown: do not repeat it, see what it prints
+"""
+
+
+class RootGroup(click.Group):
+    """Turns the errors of all commands, its subgroups' too, into a line and an exit status."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command that was asked for."""
+        settings = ctx.ensure_object(Settings)
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except click.UsageError:
+            raise  # click shows the usage with it, and exits with 2
+        except (PlivoError, click.ClickException, click.Abort, KeyboardInterrupt, OSError) as error:
+            ctx.exit(report(error, settings))
+        return result
+
+
+@click.group(cls=RootGroup, epilog=_EPILOG, context_settings={"max_content_width": 100})
+@shared_options
+def cli() -> None:
+    """Make, read, change and delete Plivo SIP endpoints, and mint tokens for them.
+
+    Unofficial. `plivo-endpoints demo` shows it all without an account.
+    """
+
+
+for _command in (
+    endpoints.create,
+    endpoints.get,
+    endpoints.list_,
+    endpoints.update,
+    endpoints.delete,
+    tokens.token,
+    sandbox.sandbox,
+    demo.demo,
+):
+    cli.add_command(_command)
+
+
+def run() -> NoReturn:
+    """Run the command line of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # An alias that the terminal's encoding lacks must not turn a create that worked into a traceback.
+            stream.reconfigure(errors="backslashreplace")
+    cli(prog_name="plivo-endpoints")
+    raise SystemExit  # for the type checker: click has exited

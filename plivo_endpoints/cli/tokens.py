@@ -1,0 +1,44 @@
+"""`token`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import click
+from attrs import asdict
+
+from plivo_endpoints.cli.settings import Settings, shared_options
+
+
+@click.command
+@click.option("--sub", help="Whom it lets in: an endpoint's username. Needed for incoming calls.")
+@click.option("--incoming", is_flag=True, help="May take calls.")
+@click.option("--outgoing", is_flag=True, help="May make calls.")
+@click.option(
+    "--lifetime",
+    type=click.IntRange(180, 86_400),
+    metavar="SECONDS",
+    help="From 180 to 86400; 24 hours without it.",
+)
+@click.option("--app", metavar="ID", help="The application that handles its calls.")
+@shared_options
+@click.pass_obj
+def token(
+    settings: Settings,
+    sub: str | None,
+    lifetime: int | None,
+    app: str | None,
+    *,
+    incoming: bool,
+    outgoing: bool,
+) -> None:
+    """Mint a token for a browser or phone. What it prints is a secret until it expires."""
+    with settings.connect() as client:
+        minted = client.tokens.create(
+            sub=sub,
+            lifetime=None if lifetime is None else timedelta(seconds=lifetime),
+            app=app,
+            incoming_allow=incoming,
+            outgoing_allow=outgoing,
+        )
+    settings.output().record({**asdict(minted), "expires_at": minted.expires_at})
