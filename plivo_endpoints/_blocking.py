@@ -14,20 +14,19 @@ import inspect
 import os
 import threading
 import weakref
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import update_wrapper
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from anyio.from_thread import start_blocking_portal
+import anyio
+from anyio.from_thread import BlockingPortal
 
 from plivo_endpoints._errors import ClientStateError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator
-    from concurrent.futures import Future
-    from contextlib import AbstractContextManager
-
-    from anyio.from_thread import BlockingPortal
 
     from plivo_endpoints._models import Page
     from plivo_endpoints._pagination import AsyncPaginator
@@ -44,10 +43,9 @@ class Runner:
     def __init__(self) -> None:
         self._pid = os.getpid()
         self._starting = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread_id: int | None = None
+        self._thread: _LoopThread | None = None
         self._closed = False
-        self._finalizer: weakref.finalize[..., Runner] | None = None
+        self._finalizer: weakref.finalize[[_LoopThread], Runner] | None = None
 
     def run(self, function: Callable[..., Awaitable[R]], *args: object, **kwargs: object) -> R:
         """Return what `function` returns, called and awaited on the loop."""
@@ -57,6 +55,8 @@ class Runner:
         try:
             return future.result()
         except BaseException as error:
+            if future.cancelled():
+                raise ClientStateError("the client was closed during the call") from _end_of(tasks)
             if not future.done() and (cause := _cancel(future, tasks, loop)) is not None:
                 error.__cause__ = cause
             raise
@@ -64,21 +64,16 @@ class Runner:
     def _usable_loop(self) -> asyncio.AbstractEventLoop:
         if os.getpid() != self._pid:
             raise ClientStateError("a client does not survive fork: make one in the child process")
-        if threading.get_ident() == self._thread_id:
-            raise ClientStateError("a blocking client cannot be called from its own loop's thread")
         with self._starting:
             if self._closed:
                 raise ClientStateError("the client is closed")
-            return self._loop or self._start()
-
-    def _start(self) -> asyncio.AbstractEventLoop:
-        scope = start_blocking_portal("asyncio", name="plivo-endpoints")
-        portal = scope.__enter__()
-        self._loop = portal.call(asyncio.get_running_loop)
-        self._thread_id = portal.call(threading.get_ident)
-        # At exit the finalizer runs too, and keeps nothing alive until then.
-        self._finalizer = weakref.finalize(self, _stop, scope, portal, self._loop, self._thread_id, self._pid)
-        return self._loop
+            if self._thread is None:
+                self._thread = _LoopThread()
+                # Runs at interpreter exit too, and until then keeps nothing alive.
+                self._finalizer = weakref.finalize(self, _LoopThread.stop, self._thread)
+        if threading.get_ident() == self._thread.ident:
+            raise ClientStateError("a blocking client cannot be called from its own loop's thread")
+        return self._thread.loop
 
     def close(self) -> None:
         """End the thread; no call works afterwards."""
@@ -88,20 +83,42 @@ class Runner:
             self._finalizer()
 
 
-def _stop(
-    scope: AbstractContextManager[BlockingPortal],
-    portal: BlockingPortal,
-    loop: asyncio.AbstractEventLoop,
-    thread_id: int,
-    pid: int,
-) -> None:
-    if os.getpid() != pid:
-        return  # the thread stayed behind in the parent
-    if threading.get_ident() == thread_id:
-        # Collected on the loop's own thread, which cannot join itself: it ends when it next can.
-        loop.create_task(portal.stop())
-        return
-    scope.__exit__(None, None, None)
+class _LoopThread:
+    """A thread with an event loop that a portal keeps alive."""
+
+    def __init__(self) -> None:
+        ready: Future[tuple[BlockingPortal, asyncio.AbstractEventLoop]] = Future()
+        self._thread = threading.Thread(target=_run, args=(ready,), name="plivo-endpoints", daemon=True)
+        self._thread.start()
+        self._portal, self.loop = ready.result()
+        self.ident = self._thread.ident
+        self._pid = os.getpid()
+
+    def stop(self) -> None:
+        if os.getpid() != self._pid:
+            return  # after a fork the thread is the parent's
+        stopping = self._portal.stop()
+        if threading.get_ident() == self.ident:
+            self.loop.create_task(stopping)  # collected on the loop's own thread, which cannot join itself
+            return
+        asyncio.run_coroutine_threadsafe(stopping, self.loop)
+        self._thread.join()
+
+
+def _run(ready: Future[tuple[BlockingPortal, asyncio.AbstractEventLoop]]) -> None:
+    options = {"use_uvloop": find_spec("uvloop") is not None}  # the extra `speed`, if it is there
+    try:
+        anyio.run(_serve, ready, backend_options=options)
+    except BaseException as error:
+        if ready.done():
+            raise
+        ready.set_exception(error)  # or the first caller would wait for ever
+
+
+async def _serve(ready: Future[tuple[BlockingPortal, asyncio.AbstractEventLoop]]) -> None:
+    async with BlockingPortal() as portal:
+        ready.set_result((portal, asyncio.get_running_loop()))
+        await portal.sleep_until_stopped()
 
 
 async def _watched(
@@ -125,8 +142,14 @@ def _cancel(
 
 
 async def _cause(tasks: list[asyncio.Task[Any]]) -> BaseException | None:
+    if tasks:
+        await asyncio.wait(tasks)
+    return _end_of(tasks)
+
+
+def _end_of(tasks: list[asyncio.Task[Any]]) -> BaseException | None:
+    """Return what the end of a call tells beyond that it ended."""
     for task in tasks:
-        await asyncio.wait([task])
         try:
             task.result()
         except asyncio.CancelledError as cancelled:
