@@ -105,7 +105,8 @@ def _is_own(path: str) -> bool:
 
 
 async def _name_request(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["X-Request-ID"] = request[REQUEST_ID]
+    # aiohttp refuses an unknown Expect by itself, before any of the above has seen the request.
+    response.headers["X-Request-ID"] = request.get(REQUEST_ID) or str(uuid.uuid4())
 
 
 def _concerned(directory: Directory, request: web.Request) -> AccountState:
