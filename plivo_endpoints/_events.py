@@ -84,7 +84,7 @@ class Observer:
                 method=request.method,
                 path=request.path,
                 attempt=history.attempts,
-                outcome=outcome,
+                outcome=str(outcome),
                 status=history.attempt.status,
                 sent=history.attempt.sent,
                 seconds=seconds,

@@ -124,13 +124,13 @@ class Retrying:
         attempt = history.begin()
         attempt.before_send = call.before_send
         started = self._clock()
-        outcome = "cancelled"
+        outcome: str = "cancelled"
         try:
             response = await self._send(call.request, attempt)
             result = parse_response(call.operation, response)
-            outcome = AttemptClass.DONE.value
+            outcome = AttemptClass.DONE
         except CallError as error:
-            outcome = classify(error).value
+            outcome = classify(error)
             raise
         else:
             if history.begun == 1:

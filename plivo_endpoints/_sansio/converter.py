@@ -31,121 +31,126 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _BOOLEANS: Final[Mapping[object, bool]] = {"true": True, "false": False}
+_TEXTS: Final = frozenset(
+    {
+        "username",
+        "alias",
+        "application",
+        "sip_uri",
+        "sip_contact",
+        "sip_user_agent",
+        "sub_account",
+        "resource_uri",
+        "api_id",
+    }
+)
 
 
-def _text(value: object, _: object = None) -> str:
-    if isinstance(value, str):
-        return value
-    raise TypeError("not a string")
+def _object(value: object) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value  # pyright: ignore[reportUnknownVariableType] - of JSON, so its keys are strings
+    raise TypeError("not an object")
 
 
-def _required_text(value: object) -> str:
+def _required(body: dict[str, Any], name: str) -> str:
+    value: object = body.get(name)
     if isinstance(value, str) and value:
         return value
-    raise TypeError("not a non-empty string")
+    raise TypeError(f"{name} is not a non-empty string")
 
 
-def _optional_text(value: object) -> str | None:
-    return None if value is None else _text(value)
+def _optional(body: dict[str, Any], name: str) -> str | None:
+    value: object = body.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise TypeError(f"{name} is not a string")
 
 
-def _boolean(value: object, _: object = None) -> bool:
+def _boolean(value: object) -> bool:
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and (known := _BOOLEANS.get(value.lower())) is not None:
         return known
-    raise TypeError("not a boolean")
+    raise TypeError("a flag is not a boolean")
 
 
-def _integer(value: object, _: object = None) -> int:
+def _integer(value: object, _: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    raise TypeError("not a whole number")
+    raise TypeError("a count is not a whole number")
 
 
-def _utc(value: object, _: object = None) -> datetime:
+def _utc(value: object) -> datetime:
     # Plivo writes 2022-07-21 19:26:08 and means UTC.
-    moment = datetime.fromisoformat(_text(value))
+    if not isinstance(value, str):
+        raise TypeError("a time is not a string")
+    moment = datetime.fromisoformat(value)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _nothing(_value: object, _: object = None) -> None:
+def _string(value: object, _: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError("a link is not a string")
+
+
+def _nothing(_value: object, _: object) -> None:
     return None
 
 
-def _object(value: object) -> dict[str, object]:
-    if isinstance(value, dict):
-        return cast("dict[str, object]", value)
-    raise TypeError("not an object")
-
-
-_OPTIONAL_FIELDS: Final[Mapping[str, Callable[[object], object]]] = {
-    "username": _text,
-    "alias": _text,
-    "application": _text,
-    "sip_uri": _text,
-    "sip_registered": _boolean,
-    "sip_contact": _text,
-    "sip_expires": _utc,
-    "sip_user_agent": _text,
-    "sub_account": _text,
-    "resource_uri": _text,
-    "api_id": _text,
-}
-
-
 def _endpoint(value: object, _: object = None) -> Endpoint:
+    # By hand and without a call for each field: this is what lists are made of.
     known: dict[str, Any] = {}
     extra: dict[str, object] = {}
     for name, content in _object(value).items():
-        read = _OPTIONAL_FIELDS.get(name)
-        if read is None:
+        if name not in _TEXTS:
             extra[name] = content
+        elif isinstance(content, str):
+            known[name] = content
         elif content is not None:
-            known[name] = read(content)
-    endpoint_id = _required_text(extra.pop("endpoint_id", None))
+            raise TypeError(f"{name} is not a string")
+    endpoint_id = _required(extra, "endpoint_id")
+    del extra["endpoint_id"]
     extra.pop("password", None)  # an MD5 that nobody needs and nobody should keep
+    if (registered := extra.pop("sip_registered", None)) is not None:
+        known["sip_registered"] = _boolean(registered)
+    if (expires := extra.pop("sip_expires", None)) is not None:
+        known["sip_expires"] = _utc(expires)
     return Endpoint(endpoint_id=endpoint_id, extra=extra, **known)
 
 
-def _created(value: object, _: object = None) -> CreatedEndpoint:
+def _created(value: object, _: object) -> CreatedEndpoint:
     body = _object(value)
     return CreatedEndpoint(
-        endpoint_id=_required_text(body.get("endpoint_id")),
-        username=_required_text(body.get("username")),
-        alias=_optional_text(body.get("alias")),
-        message=_optional_text(body.get("message")),
-        api_id=_optional_text(body.get("api_id")),
+        endpoint_id=_required(body, "endpoint_id"),
+        username=_required(body, "username"),
+        alias=_optional(body, "alias"),
+        message=_optional(body, "message"),
+        api_id=_optional(body, "api_id"),
     )
 
 
-def _page(value: object, _: object = None) -> Page[Endpoint]:
+def _acknowledgement(value: object, _: object) -> Acknowledgement:
     body = _object(value)
-    objects: object = body["objects"]
+    return Acknowledgement(message=_optional(body, "message"), api_id=_optional(body, "api_id"))
+
+
+def _page(value: object, _: object) -> Page[Endpoint]:
+    body = _object(value)
+    objects: object = body.get("objects")
     if not isinstance(objects, list):
         raise TypeError("objects is not an array")
     return Page(
         objects=tuple([_endpoint(item) for item in cast("list[object]", objects)]),
-        meta=_page_meta(body.get("meta") or {}),
-        api_id=_optional_text(body.get("api_id")),
+        meta=converter.structure(_object(body.get("meta") or {}), PageMeta),
+        api_id=_optional(body, "api_id"),
     )
 
 
-def _page_meta(value: object) -> PageMeta:
-    return converter.structure(_object(value), PageMeta)
-
-
-def _acknowledgement(value: object, _: object = None) -> Acknowledgement:
+def _token(value: object, _: object) -> Token:
     body = _object(value)
-    return Acknowledgement(
-        message=_optional_text(body.get("message")), api_id=_optional_text(body.get("api_id"))
-    )
-
-
-def _token(value: object, _: object = None) -> Token:
-    body = _object(value)
-    jwt = _required_text(body.get("token"))
-    return Token(jwt=jwt, claims=read_claims(jwt), api_id=_optional_text(body.get("api_id")))
+    jwt = _required(body, "token")
+    return Token(jwt=jwt, claims=read_claims(jwt), api_id=_optional(body, "api_id"))
 
 
 def read_claims(jwt: str) -> TokenClaims | None:
@@ -161,12 +166,12 @@ def _claims(value: object) -> TokenClaims:
     body = _object(value)
     voice = _object(_object(body.get("per") or {}).get("voice") or {})
     return TokenClaims(
-        iss=_optional_text(body.get("iss")),
+        iss=_optional(body, "iss"),
         # Plivo writes an absent text as "".
-        sub=_optional_text(body.get("sub")) or None,
+        sub=_optional(body, "sub") or None,
         nbf=_moment(body.get("nbf")),
         exp=_moment(body.get("exp")),
-        app=_optional_text(body.get("app")) or None,
+        app=_optional(body, "app") or None,
         incoming_allow=_boolean(voice.get("incoming_allow", False)),
         outgoing_allow=_boolean(voice.get("outgoing_allow", False)),
     )
@@ -188,7 +193,7 @@ def _new_token(token: NewToken) -> dict[str, object]:
 
 def _make_converter() -> Converter:
     made = Converter(detailed_validation=False)
-    made.register_structure_hook(str, _text)
+    made.register_structure_hook(str, _string)
     made.register_structure_hook(int, _integer)
     made.register_structure_hook(type(None), _nothing)
     made.register_structure_hook(CreatedEndpoint, _created)

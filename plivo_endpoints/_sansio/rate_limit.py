@@ -56,3 +56,8 @@ class SlidingWindow:
         """Give out no place before `until`: Plivo said 429, which is meant for the whole account."""
         with self._lock:
             self._paused_until = max(self._paused_until, until)
+
+    def spend(self, now: float) -> None:
+        """Take the whole limit as used at `now`: what another process sent until then is not known here."""
+        if self._limit is not None:
+            self.pause(now + self._limit.seconds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from enum import Enum
+from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
-class AttemptClass(Enum):
+class AttemptClass(StrEnum):
     """How an attempt ended; the table atop this folder says what follows."""
 
     NOT_SENT = "not sent"
