@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from attrs import frozen
+from attrs import field, frozen
 
 from plivo_endpoints.sandbox._json import Json
 
@@ -24,7 +24,7 @@ class SandboxEndpoint:
     endpoint_id: str
     username: str
     alias: str
-    password: str
+    password: str = field(repr=False)
     app_id: str
     sub_account: str | None
     created: datetime

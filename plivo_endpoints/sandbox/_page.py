@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import json
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from importlib.resources import files
@@ -18,6 +19,7 @@ from plivo_endpoints.sandbox._state import Directory
 # Enough for the eye; a test run changes the state thousands of times a second.
 _SECONDS_BETWEEN_EVENTS = 0.1
 _SECONDS_OF_SILENCE = 15.0
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9.-]+))(?::[0-9]*)?", re.ASCII)
 _HTML_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -94,11 +96,17 @@ def _at_home(
     async def guarded(request: web.Request) -> web.StreamResponse:
         transport = request.transport
         served_at = transport.get_extra_info("sockname")[0] if transport else ""
-        if _is_loopback(served_at) and not _is_loopback(request.url.host or ""):
+        if _is_loopback(served_at) and not _is_loopback(_host_name(request.host)):
             raise web.HTTPForbidden
         return await handler(request)
 
     return guarded
+
+
+def _host_name(host: str) -> str:
+    # Not by way of request.url, which raises on some of what may stand in a Host header.
+    match = _HOST.fullmatch(host.lower())
+    return match[1] or match[2] if match else ""
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,6 +1,6 @@
 """The sandbox: an account, and the server that answers for it."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -8,6 +8,7 @@ from typing import Self
 from plivo_endpoints.sandbox._account import Account, new_auth_id, new_auth_token
 from plivo_endpoints.sandbox._app import build_app
 from plivo_endpoints.sandbox._listing import PageOrder, Pagination
+from plivo_endpoints.sandbox._record import RequestRecord
 from plivo_endpoints.sandbox._server import LoopServer, ThreadServer
 from plivo_endpoints.sandbox._state import AccountState, Caller, Directory
 from plivo_endpoints.sandbox._state_file import load_account, save_account
@@ -23,6 +24,7 @@ class Sandbox(Account):
 
     `state_file` keeps the account over restarts: it is read at the start if it exists (credentials and
     endpoints are then those in it) and written when the block is left. It holds the account's token.
+    `on_request` is called with each request as it is answered, in the thread that serves.
 
     Raises:
         ValueError: `state_file` holds something else, or an account with other credentials.
@@ -41,6 +43,7 @@ class Sandbox(Account):
         order: PageOrder = "newest",
         control: bool = False,
         state_file: Path | None = None,
+        on_request: Callable[[RequestRecord], None] | None = None,
     ) -> None:
         directory = Directory()
         kept = state_file is not None and state_file.exists()
@@ -50,6 +53,7 @@ class Sandbox(Account):
             caller = _new_account(directory, auth_id, auth_token)
         super().__init__(caller, directory)
         self.strict_alias, self.pagination, self.order = strict_alias, pagination, order
+        self._state.on_request = on_request
         self._address = (host, port)
         self._control = control
         self._state_file = state_file

@@ -15,6 +15,8 @@ from plivo_endpoints.sandbox._quota import Quota
 from plivo_endpoints.sandbox._store import EndpointStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from plivo_endpoints.sandbox._json import Json
     from plivo_endpoints.sandbox._listing import PageOrder, Pagination
     from plivo_endpoints.sandbox._record import RequestRecord
@@ -41,11 +43,14 @@ class AccountState:
         self.requests: deque[RequestRecord] = deque(maxlen=MAX_RECORDS)
         self.claims: deque[dict[str, Json]] = deque(maxlen=MAX_TOKENS)
         self.creates: Counter[str] = Counter()
+        self.on_request: Callable[[RequestRecord], None] | None = None
 
     def remember(self, record: "RequestRecord") -> None:
         """Add a request to those received."""
         self.requests.append(record)
         self.feed.publish()
+        if self.on_request is not None:
+            self.on_request(record)
 
 
 @frozen(kw_only=True)
@@ -73,19 +78,22 @@ class Directory:
     def __init__(self) -> None:
         self.origin: str | None = None
         self._callers: dict[str, Caller] = {}
+        self._first: Caller
 
     def add(self, caller: Caller) -> None:
         """Let `caller` sign in from now on."""
+        if not self._callers:
+            self._first = caller
         self._callers[caller.auth_id] = caller
 
     def remove(self, state: AccountState) -> None:
         """Let nobody sign in to this account any more."""
-        for auth_id in [each.auth_id for each in self._callers.values() if each.state is state]:
+        for auth_id in [each.auth_id for each in tuple(self._callers.values()) if each.state is state]:
             del self._callers[auth_id]
 
     def subaccounts(self, state: AccountState) -> list[Caller]:
         """Return who can sign in to this account but itself."""
-        return [each for each in self._callers.values() if each.state is state and each.sub_account]
+        return [each for each in tuple(self._callers.values()) if each.state is state and each.sub_account]
 
     def find(self, auth_id: str) -> Caller | None:
         """Return the caller of that auth_id."""
@@ -93,7 +101,7 @@ class Directory:
 
     def first(self) -> Caller:
         """Return the caller that the sandbox was started with."""
-        return next(iter(self._callers.values()))
+        return self._first
 
     def sign_in(self, authorization: str) -> Caller | None:
         """Return whom an `Authorization` header belongs to, `None` if its credentials are not right."""

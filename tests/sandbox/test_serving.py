@@ -13,7 +13,7 @@ import urllib.request
 import aiohttp
 import pytest
 
-from plivo_endpoints.sandbox import Sandbox
+from plivo_endpoints.sandbox import RequestRecord, Sandbox
 
 
 def get_page(sandbox: Sandbox, query: str = "") -> list[object]:
@@ -137,17 +137,55 @@ def test_a_page_of_a_hundred_thousand() -> None:
         assert (time.process_time() - begun) / 50 < 0.005
 
 
+async def test_requests_are_reported(api: aiohttp.ClientSession) -> None:
+    """Each is reported as it is answered, to whoever prints a log."""
+    reported: list[RequestRecord] = []
+    async with Sandbox(on_request=reported.append) as sandbox:
+        url = f"{sandbox.base_url}/v1/Account/{sandbox.auth_id}/Endpoint/"
+        async with api.get(url):
+            pass
+        async with api.get(f"{sandbox.base_url}/"):
+            pass
+    assert [(record.method, record.status) for record in reported] == [("GET", 401)]
+    assert tuple(reported) == sandbox.requests
+
+
+def test_a_view_of_many_is_short() -> None:
+    """The endpoints' repr counts them, and shows no password where it shows one."""
+    sandbox = Sandbox(endpoints=2)
+    endpoint = next(iter(sandbox.endpoints.values()))
+    assert repr(sandbox.endpoints) == "<2 endpoints>"
+    assert endpoint.password not in repr(endpoint)
+    with pytest.raises(KeyError):
+        sandbox.endpoints["1"]
+
+
+# It stops while a page is watched and an answer is late.
 PROGRAM = """
-import asyncio
-from plivo_endpoints.sandbox import Sandbox
+import asyncio, socket
+from plivo_endpoints.sandbox import Fault, Sandbox
+
+def hang_on(sandbox):
+    sandbox.inject(Fault(applied=True, latency=60))
+    host, port = sandbox.base_url.removeprefix("http://").split(":")
+    sockets = [socket.create_connection((host, int(port))) for _ in range(3)]
+    sockets[0].sendall(b"GET /v1/ HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
+    sockets[1].sendall(b"GET /_page/events HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
+    return sockets
 
 async def main():
-    async with Sandbox(endpoints=1):
-        pass
+    async with Sandbox(endpoints=1) as sandbox:
+        sockets = hang_on(sandbox)
+        await asyncio.to_thread(sockets[1].recv, 9999)
+    for each in sockets:
+        each.close()
 
 asyncio.run(main())
-with Sandbox():
-    pass
+with Sandbox() as sandbox:
+    sockets = hang_on(sandbox)
+    sockets[1].recv(9999)
+for each in sockets:
+    each.close()
 """
 
 
