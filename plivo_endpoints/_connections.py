@@ -56,8 +56,8 @@ class Connections:
 
     @property
     def opened(self) -> bool:
-        """Whether there may be connections to close."""
-        return bool(self._loops)
+        """Whether there may be connections of ours to close."""
+        return bool(self._loops) and self._session is None
 
     def retrying(self) -> Retrying:
         """Return the running loop's way to Plivo."""

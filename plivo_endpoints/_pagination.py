@@ -71,13 +71,16 @@ class AsyncPaginator(Generic[T]):
         self._prefetch = prefetch
 
     async def __aiter__(self) -> AsyncGenerator[T]:
-        async with aclosing(self.pages()) as pages:
+        async with aclosing(self._pages(stacklevel=3)) as pages:
             async for page in pages:
                 for item in page.objects:
                     yield item
 
-    async def pages(self) -> AsyncGenerator[Page[T]]:
+    def pages(self) -> AsyncGenerator[Page[T]]:
         """Return the pages instead of the objects on them, repeated objects left out."""
+        return self._pages(stacklevel=2)
+
+    async def _pages(self, *, stacklevel: int) -> AsyncGenerator[Page[T]]:
         changes = _Changes(self._identify)
         async with aclosing(self._walk()) as pages:
             async for page in pages:
@@ -86,7 +89,7 @@ class AsyncPaginator(Generic[T]):
             warnings.warn(
                 "the endpoints changed while they were listed: some may be missing here",
                 ListChangedWarning,
-                stacklevel=2,
+                stacklevel=stacklevel,  # the caller's loop: Python shows a warning once for each place
             )
 
     async def _walk(self) -> AsyncGenerator[Page[T]]:

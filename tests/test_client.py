@@ -170,6 +170,14 @@ async def test_a_session_of_the_callers_is_left_as_it_was(sandbox: Sandbox) -> N
         assert not session.closed
         assert {"X-Mine": "1"} == dict(session.headers)
         assert session._retry_connection
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            lent = AsyncClient(
+                sandbox.auth_id, sandbox.auth_token, base_url=sandbox.base_url, session=session
+            )
+            await lent.endpoints.list_page()
+            del lent  # nothing of its own was left open
+            gc.collect()
     async with AsyncClient(AUTH_ID, "token", base_url=sandbox.base_url, session=session) as late:
         with pytest.raises(ClientStateError, match="session is closed"):
             await late.endpoints.list_page()

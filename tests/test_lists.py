@@ -67,12 +67,21 @@ async def test_deleting_while_walking_is_told(client: AsyncClient, sandbox: Sand
     """A walk cannot see what the deletions moved past it, but it can say so."""
     sandbox.seed(100)
     deleted = 0
-    with pytest.warns(ListChangedWarning, match="changed while they were listed"):
+    with pytest.warns(ListChangedWarning, match="changed while they were listed") as told:
         async for endpoint in client.endpoints.list():
             if deleted < 50:
                 await client.endpoints.delete(endpoint.endpoint_id)
                 deleted += 1
-    assert deleted == 50
+    assert (50, [__file__]) == (deleted, [warning.filename for warning in told])
+
+
+async def test_pages_tell_of_changes_too(client: AsyncClient, sandbox: Sandbox) -> None:
+    """At the loop that walked over them."""
+    sandbox.seed(40)
+    with pytest.warns(ListChangedWarning) as told:
+        async for page in client.endpoints.list().pages():
+            await client.endpoints.delete(page.objects[0].endpoint_id)
+    assert [__file__] == [warning.filename for warning in told]
 
 
 async def test_creating_while_walking_repeats_nothing(client: AsyncClient, sandbox: Sandbox) -> None:
