@@ -12,7 +12,7 @@ from plivo_endpoints._config import (
     CallOptions,
     ConnectionSettings,
     RateLimit,
-    refuse_pickle,
+    Unpicklable,
     resolve_base_url,
     resolve_credentials,
     resolve_proxy,
@@ -70,7 +70,7 @@ def _changed(options: CallOptions, timeout: float | None, max_attempts: int | No
     return evolve(options, **given)
 
 
-class AsyncClient:
+class AsyncClient(Unpicklable):
     """A client of one Plivo account for asyncio.
 
     ```python
@@ -179,10 +179,8 @@ class AsyncClient:
         if connections is not None and not self._is_view and connections.opened:
             warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
 
-    __reduce_ex__ = refuse_pickle
 
-
-class Client:
+class Client(Unpicklable):
     """A client of one Plivo account for programs that block: the same names, without `async` and `await`.
 
     ```python
@@ -283,5 +281,3 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._connections.account_url}>"
-
-    __reduce_ex__ = refuse_pickle

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, SupportsIndex
 from urllib.parse import SplitResult, urlsplit
 
 from attrs import field, frozen
@@ -21,12 +21,16 @@ _MISSING: Final = "is missing: pass both, or set PLIVO_AUTH_ID and PLIVO_AUTH_TO
 _AUTH_ID: Final = re.compile(r"(?:MA|SA)[A-Z0-9]{18}")
 
 
-def refuse_pickle(self: object, _protocol: object = None) -> NoReturn:
-    """Stand in for `__reduce_ex__` where a pickle would carry a secret or a live connection."""
-    raise TypeError(f"{type(self).__name__} cannot be pickled or copied")
+class Unpicklable:
+    """What holds a secret or a live connection is neither pickled nor copied."""
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol: SupportsIndex, /) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} cannot be pickled or copied")
 
 
-class Secret:
+class Secret(Unpicklable):
     """A string that shows itself only when asked by name."""
 
     __slots__ = ("_value",)
@@ -41,17 +45,13 @@ class Secret:
     def __repr__(self) -> str:
         return "Secret('…')"
 
-    __reduce_ex__ = refuse_pickle
-
 
 @frozen
-class Credentials:
+class Credentials(Unpicklable):
     """An auth id and its auth token, always a pair from one place."""
 
     auth_id: str
     auth_token: Secret
-
-    __reduce_ex__ = refuse_pickle
 
 
 @frozen
@@ -82,7 +82,7 @@ class CallOptions:
 
 
 @frozen(kw_only=True)
-class ConnectionSettings:
+class ConnectionSettings(Unpicklable):
     """Where to connect and how much to allow."""
 
     base_url: str
@@ -95,8 +95,6 @@ class ConnectionSettings:
         check_count("max_body", self.max_body, 1)
         if self.proxy is not None and urlsplit(self.proxy).scheme not in {"http", "https"}:
             raise InvalidArgumentError("proxy", "must be 'environment' or an http or https URL")
-
-    __reduce_ex__ = refuse_pickle
 
 
 def resolve_credentials(
