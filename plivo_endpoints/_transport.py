@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.payload import BytesPayload
 from multidict import CIMultiDict
 from yarl import URL
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
 
     from plivo_endpoints._config import ConnectionSettings, Credentials
 
@@ -62,12 +65,13 @@ class _Body(BytesPayload):
             raise RuntimeError("a request body leaves once")
         if attempt.before_send is not None:
             await self._ask(attempt.before_send)
-        # Let the loop read what came in meanwhile: a pooled connection that the server has closed is then
-        # seen to be, and the request is known not to have left.
+        # Let the loop read what came in meanwhile: a pooled connection that the server has closed, or has
+        # spoken on unasked, is then seen to be, and the request is known not to have left. Two turns, for
+        # the first wakes this before the reading that it found due.
         await asyncio.sleep(0)
-        connection = writer.transport
-        if connection is None or connection.is_closing():
-            raise ConnectionResetError("the pooled connection was closed by the server")
+        await asyncio.sleep(0)
+        if _is_spoilt(writer.transport):
+            raise ConnectionResetError("the server has closed the pooled connection, or spoken unasked")
         attempt.phase, attempt.sent, attempt.sent_at = "response", True, time.time()
         await super().write_with_length(writer, content_length)
         attempt.left_at = time.monotonic()
@@ -78,6 +82,30 @@ class _Body(BytesPayload):
         except Exception as error:
             self._attempt.veto = error  # aiohttp wraps what a body raises
             raise
+
+
+def _is_spoilt(connection: asyncio.WriteTransport | None) -> bool:
+    """Whether a connection has ended, or holds an answer to nobody's question."""
+    if connection is None or connection.is_closing():
+        return True
+    protocol = connection.get_protocol()
+    return isinstance(protocol, ResponseHandler) and protocol.should_close
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Hands out no connection on which an answer waits: the next request would take it for its own."""
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        if _is_spoilt(connection.transport):
+            connection.close()
+            raise aiohttp.ServerDisconnectedError
+        return connection
 
 
 class AiohttpTransport:
@@ -126,6 +154,9 @@ class AiohttpTransport:
                 ssl=self._ssl,
                 upload_tracker=tracker,
             )
+            if request.body is not None and not attempt.sent:
+                answer.close()  # it came before the question, so it answers another
+                raise ConnectionResetError("the server spoke unasked")  # noqa: TRY301 - as if aiohttp had
             attempt.sent, attempt.status = True, answer.status
             body, complete = await _read_body(answer, self._settings.max_body)
         except Exception as error:  # noqa: BLE001 - an answer can make aiohttp raise anything
@@ -159,7 +190,7 @@ async def _session_scope(
     # An async generator, because a loop closes those still open when it shuts down: a client that is used in
     # one asyncio.run after another, or forgotten, leaves no connection behind, and aiohttp has no complaint.
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=settings.max_connections, keepalive_timeout=_KEEP_ALIVE),
+        connector=_Connector(limit=settings.max_connections, keepalive_timeout=_KEEP_ALIVE),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=headers,
     ) as session:

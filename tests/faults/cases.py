@@ -166,7 +166,7 @@ def run_blocking(case: Case, server: FaultServer) -> list[str]:
 
 async def _catch_up(account: Account, outcome: Outcome) -> None:
     deadline = time.monotonic() + _CATCHING_UP
-    while len(account.arrivals) < outcome.sends and time.monotonic() < deadline:  # noqa: ASYNC110
+    while len(account.arrivals) < outcome.sends and time.monotonic() < deadline:
         await asyncio.sleep(0.01)  # the server is another thread's
 
 

@@ -10,13 +10,14 @@ from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Final, Self
 
-from attrs import define
+from attrs import define, field
 
 from tests.faults.account import Account, Arrival
 from tests.faults.kinds import HONEST, NOTHING
 from tests.faults.wire import Wire
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
 _CASE: Final = 1  # of the target's segments
@@ -29,6 +30,7 @@ class Door:
     listener: socket.socket
     delay: float = 0.0  # seconds before each is accepted
     resets: int = 0  # connections reset as soon as they are accepted
+    greetings: list[bytes] = field(factory=list[bytes])  # said on accepting, one per connection
 
     @property
     def port(self) -> int:
@@ -69,9 +71,9 @@ class FaultServer:
         self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         self._loop.close()
 
-    def open_door(self, *, delay: float = 0.0, resets: int = 0) -> Door:
+    def open_door(self, *, delay: float = 0.0, resets: int = 0, greetings: Sequence[bytes] = ()) -> Door:
         """Listen on one more port."""
-        door = Door(socket.create_server(("127.0.0.1", 0), backlog=512), delay, resets)
+        door = Door(socket.create_server(("127.0.0.1", 0), backlog=512), delay, resets, list(greetings))
         door.listener.setblocking(False)  # noqa: FBT003 - the standard library's own
         asyncio.run_coroutine_threadsafe(self._start(door), self._loop).result()
         return door
@@ -105,6 +107,8 @@ class FaultServer:
                     door.resets -= 1
                     await Wire(connection).rst()
                     continue
+                if door.greetings:
+                    await Wire(connection).send(door.greetings.pop(0))
                 task = asyncio.create_task(self._converse(connection))
                 self._connections.add(task)
                 task.add_done_callback(self._connections.discard)

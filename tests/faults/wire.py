@@ -113,11 +113,16 @@ class Wire:
             while await self._loop.sock_recv(self._socket, 65536):
                 pass
 
+    def say_goodbye(self) -> None:
+        """Close this direction, in order."""
+        self.closed = True
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
     async def fin(self) -> None:
         """Close in order. What the client still says is read: unread, it would turn the end into a reset."""
-        self.closed = True
+        self.say_goodbye()
         with suppress(OSError, TimeoutError):
-            self._socket.shutdown(socket.SHUT_WR)
             async with asyncio.timeout(_LONGEST_GOODBYE):
                 await self.wait_for_end()
 
