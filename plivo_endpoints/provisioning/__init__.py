@@ -1,0 +1,43 @@
+"""Bulk provisioning: a source of SIP users in, each made exactly once, whatever happens on the way.
+
+Plivo has no idempotency key, so *exactly once* is made out of a journal that knows, before a create leaves,
+that it is about to; of lists that are walked to find what was made of a create whose answer was lost; and of
+an audit at the end.
+"""
+
+from plivo_endpoints.provisioning._apply import Progress, Run, apply
+from plivo_endpoints.provisioning._errors import (
+    CanaryError,
+    JournalError,
+    OutageError,
+    ProvisioningError,
+    SourceError,
+    StaleError,
+)
+from plivo_endpoints.provisioning._plan import Plan, plan
+from plivo_endpoints.provisioning._report import ExitStatus, Extra, Outcome, Report
+from plivo_endpoints.provisioning._rows import Problem, Row, RowSource
+from plivo_endpoints.provisioning._source import CsvSource, JsonlSource
+
+__all__ = [
+    "CanaryError",
+    "CsvSource",
+    "ExitStatus",
+    "Extra",
+    "JournalError",
+    "JsonlSource",
+    "OutageError",
+    "Outcome",
+    "Plan",
+    "Problem",
+    "Progress",
+    "ProvisioningError",
+    "Report",
+    "Row",
+    "RowSource",
+    "Run",
+    "SourceError",
+    "StaleError",
+    "apply",
+    "plan",
+]

@@ -1,0 +1,210 @@
+"""`apply`: opening a run, following it, leaving it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from plivo_endpoints._validation import check_count, check_seconds
+from plivo_endpoints.provisioning._errors import StaleError
+from plivo_endpoints.provisioning._ledger import Channel, Ledger
+from plivo_endpoints.provisioning._load import examine, load
+from plivo_endpoints.provisioning._passwords import Deriver, master_key_of
+from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
+from plivo_endpoints.provisioning._report import Report
+from plivo_endpoints.provisioning._run import Job, Phases
+from plivo_endpoints.provisioning._sqlite import SqliteJournal
+from plivo_endpoints.provisioning._states import State
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from os import PathLike
+
+    from plivo_endpoints._client import AsyncClient
+    from plivo_endpoints.provisioning._journal import Journal
+    from plivo_endpoints.provisioning._load import Contents
+    from plivo_endpoints.provisioning._plan import Plan
+    from plivo_endpoints.provisioning._report import Outcome, Status
+    from plivo_endpoints.provisioning._rows import RowSource
+    from plivo_endpoints.provisioning._run import Phase
+
+_GRACE: Final = 5.0  # seconds for creates under way, when a run is left
+
+
+@frozen(kw_only=True)
+class Progress:
+    """Where a run is right now.
+
+    Attributes:
+        phase: What it is at.
+        counts: Rows by status.
+        waiting: Of the unprocessed, those whose create may or may not have happened.
+    """
+
+    phase: Phase
+    counts: Mapping[Status, int]
+    waiting: int
+
+
+class Run:
+    """A run under way: iterate over it for the outcomes of the rows that it finishes, as it does.
+
+    Rows that an earlier process finished are in the report, but do not come again. An error that stops the
+    run is raised by the iteration, after the outcomes that came before it.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._phases = Phases(job)
+        self._work = asyncio.create_task(self._phases.work())
+        self._is_told = False
+
+    async def __aiter__(self) -> AsyncIterator[Outcome]:
+        while (outcome := await self._job.outcomes.get()) is not None:
+            yield outcome
+        self._is_told = True
+        await self._work
+
+    @property
+    def progress(self) -> Progress:
+        """Where it is now."""
+        ledger = self._job.ledger
+        waiting = ledger.number_of(State.INTENT) + ledger.number_of(State.PARKED)
+        return Progress(phase=self._phases.phase, counts=ledger.counts, waiting=waiting)
+
+    @property
+    def report(self) -> Report:
+        """Where all rows stand, those of earlier processes included."""
+        extras = self._phases.extras
+        return Report(counts=self._job.ledger.counts, extras=extras or (), audited=extras is not None)
+
+    async def end(self) -> None:
+        """Let creates under way finish, begin no others, and raise an error that nobody was told."""
+        self._phases.stop()
+        await self._job.outcomes.close()
+        grace = _GRACE if self._phases.phase in {"canary", "creating", "updating"} else 0.0
+        await asyncio.wait({self._work}, timeout=grace)
+        self._work.cancel()
+        (ended,) = await asyncio.gather(self._work, return_exceptions=True)
+        if isinstance(ended, Exception) and not self._is_told:
+            raise ended
+
+
+@asynccontextmanager
+async def apply(
+    client: AsyncClient,
+    source: RowSource,
+    *,
+    journal: str | PathLike[str] | Journal,
+    concurrency: int = 32,
+    settle: float = 120.0,
+    master_key: str | None = None,
+    plan: Plan | None = None,
+) -> AsyncGenerator[Run]:
+    """Make an endpoint of each row that has none yet; go on where an earlier call with this journal stopped.
+
+    ```python
+    async with apply(client, CsvSource("users.csv"), journal="run.db") as run:
+        async for outcome in run:
+            print(outcome.key, outcome.status)
+    print(run.report.counts)
+    ```
+
+    Leaving the block early begins no further row, gives those under way 5 s, and leaves the journal right.
+
+    Args:
+        client: Whose account. Its rate limit is the run's.
+        source: The rows; read once to check them all before anything is sent, and again for each pass.
+        journal: The journal's file, made if there is none, or another `Journal`.
+        concurrency: Creates under way at the same time.
+        settle: Seconds after which a create with a lost answer counts as never carried out: more than Plivo
+            may take to carry out what it received, and its list to show it.
+        master_key: To derive the passwords that rows come without; `PLIVO_PROVISION_KEY` without it.
+        plan: Refuse to begin unless the account still is as this plan found it.
+
+    Raises:
+        SourceError: Rows break rules; nothing was sent.
+        StaleError: Source, account, master key or plan is another than the journal's.
+        CanaryError: The first endpoint did not come out as asked for.
+        JournalError: The journal cannot be used.
+        OutageError: Plivo cannot be reached, or answers nothing that can be read.
+    """
+    check_count("concurrency", concurrency, 1)
+    check_seconds("settle", settle, zero=True)
+    opened = SqliteJournal(journal) if isinstance(journal, (str, os.PathLike)) else journal
+    await opened.open()
+    try:
+        contents, deriver = await _pin(client, source, opened, master_key_of(master_key), plan)
+        outcomes = Channel()
+        job = Job(
+            client=client,
+            account=account_of(client),
+            source=source,
+            contents=contents,
+            ledger=Ledger(opened, outcomes),
+            outcomes=outcomes,
+            concurrency=concurrency,
+            settle=settle,
+            deriver=deriver,
+            plan=plan,
+        )
+        async with _followed(Run(job)) as run:
+            yield run
+    finally:
+        await opened.close()
+
+
+@asynccontextmanager
+async def _followed(run: Run) -> AsyncGenerator[Run]:
+    try:
+        yield run
+    except BaseException:
+        with suppress(Exception):  # the caller's own error is the one to raise
+            await run.end()
+        raise
+    await run.end()
+
+
+async def _pin(
+    client: AsyncClient, source: RowSource, journal: Journal, master_key: str | None, plan: Plan | None
+) -> tuple[Contents, Deriver | None]:
+    """Bind a new journal to source, account and master key, or check that an old one is bound to these."""
+    facts, account = await journal.facts(), account_of(client)
+    if facts:
+        spend_rate_limit(client)
+    if "planned" in facts:
+        contents = await examine(source)
+        deriver = _check(facts, account, contents, master_key)
+    else:  # nothing was sent yet, so it begins anew
+        await journal.clear()
+        contents = await load(journal, source, derives=master_key is not None)
+        run_id = secrets.token_hex(16)
+        deriver = Deriver(master_key, run_id) if master_key and contents.derives else None
+        mark = deriver.mark if deriver else ""
+        digest = contents.digest(run_id)
+        await journal.note({"account": account, "run_id": run_id, "digest": digest, "mark": mark})
+    if plan is not None:
+        plan.check_source(account, contents)
+    return contents, deriver
+
+
+def _check(
+    facts: Mapping[str, str], account: str, contents: Contents, master_key: str | None
+) -> Deriver | None:
+    if facts["account"] != account:
+        raise StaleError(f"the journal belongs to {facts['account']}, not to {account}")
+    if contents.digest(facts["run_id"]) != facts["digest"]:
+        raise StaleError(
+            "the source is not the one that the journal was made for: give that one, or a new journal"
+        )
+    if not contents.derives:
+        return None
+    deriver = Deriver(master_key, facts["run_id"]) if master_key else None
+    if deriver is None or deriver.mark != facts["mark"]:
+        raise StaleError("the master key is not the one that the run began with: passwords would differ")
+    return deriver

@@ -1,0 +1,106 @@
+"""The audit: a whole walk that compares account and journal; and deleting the doubles that it found."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, Final
+
+from attrs import asdict
+
+from plivo_endpoints._errors import NotFoundError
+from plivo_endpoints.provisioning import _states as states
+from plivo_endpoints.provisioning._ledger import batches
+from plivo_endpoints.provisioning._reconcile import matches
+from plivo_endpoints.provisioning._report import Extra
+from plivo_endpoints.provisioning._states import HELD, State
+from plivo_endpoints.provisioning._walk import walk
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from plivo_endpoints._client import AsyncClient
+    from plivo_endpoints.provisioning._journal import Journal
+    from plivo_endpoints.provisioning._states import Entry, Found
+
+_AT_ONCE: Final = 16
+
+
+async def examine_account(client: AsyncClient, journal: Journal) -> tuple[Extra, ...]:
+    """Check that each finished row has its one endpoint; return the doubles.
+
+    What the list does not show (it may lag) is asked for by id. A row whose endpoint is gone, or is not its
+    own any more, needs review.
+    """
+    seen = bytearray(sum((await journal.count()).values()) + 1)  # by number: a set would not stay small
+    extras: dict[str, Extra] = {}
+
+    async def visit(page: list[Found]) -> None:
+        for entry, found in await matches(journal, page):
+            if found.endpoint_id == entry.endpoint_id:
+                seen[entry.number] = 1
+            elif entry.state in HELD | {State.FAILED} and states.may_be(entry, found):
+                extras[found.endpoint_id] = _extra(entry, found)
+
+    await walk(client, visit)
+    async with aclosing(batches(journal, *HELD)) as held:
+        async for batch in held:
+            await _ask_for(client, journal, [entry for entry in batch if not seen[entry.number]])
+    await journal.note({"extras": _dump(extras), "audited": "yes"})
+    return tuple(extras.values())
+
+
+async def _ask_for(client: AsyncClient, journal: Journal, unseen: list[Entry]) -> None:
+    for first in range(0, len(unseen), _AT_ONCE):
+        some = unseen[first : first + _AT_ONCE]
+        doubts = await asyncio.gather(*(_doubt(client, entry) for entry in some))
+        changes = [
+            (entry, states.doubted(entry, doubt)) for entry, doubt in zip(some, doubts, strict=True) if doubt
+        ]
+        if changes:
+            await journal.save(changes)
+
+
+async def _doubt(client: AsyncClient, entry: Entry) -> str | None:
+    endpoint_id = entry.endpoint_id or ""
+    try:
+        endpoint = await client.endpoints.get(endpoint_id)
+    except NotFoundError:
+        return f"its endpoint {endpoint_id} does not exist any more"
+    if endpoint.alias == entry.alias:
+        return None
+    return f"its endpoint {endpoint_id} has another alias now"
+
+
+async def prune(client: AsyncClient, extras: tuple[Extra, ...]) -> tuple[Extra, ...]:
+    """Delete doubles and return those deleted: never one with a phone registered, or changed since."""
+    deleted: list[Extra] = []
+    for extra in extras:
+        with suppress(NotFoundError):
+            endpoint = await client.endpoints.get(extra.endpoint_id)
+            same = (endpoint.alias, endpoint.username) == (extra.alias, extra.username)
+            # Unknown is not unregistered.
+            if same and endpoint.sip_registered is False:
+                await client.endpoints.delete(extra.endpoint_id)
+                deleted.append(extra)
+    return tuple(deleted)
+
+
+def read_extras(facts: Mapping[str, str]) -> tuple[Extra, ...]:
+    """Return the doubles that the last audit noted."""
+    return tuple(Extra(**each) for each in json.loads(facts.get("extras", "[]")))
+
+
+def _extra(entry: Entry, found: Found) -> Extra:
+    return Extra(
+        key=entry.key,
+        endpoint_id=found.endpoint_id,
+        username=found.username,
+        alias=found.alias,
+        kept=entry.endpoint_id,
+    )
+
+
+def _dump(extras: Mapping[str, Extra]) -> str:
+    return json.dumps([asdict(extra) for extra in extras.values()])

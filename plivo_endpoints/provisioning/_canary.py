@@ -1,0 +1,64 @@
+"""The first create of a run is made alone, and looked at, before the others follow."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final
+
+from plivo_endpoints.provisioning._errors import CanaryError
+from plivo_endpoints.provisioning._states import is_made_from
+from plivo_endpoints.provisioning._walk import Walk
+
+if TYPE_CHECKING:
+    from plivo_endpoints._client import AsyncClient
+    from plivo_endpoints.provisioning._states import Entry, Found
+
+_FIRST_LOOK: Final = 0.25  # seconds between the first two looks
+_LONGEST_LOOK: Final = 30.0
+
+
+async def examine_canary(client: AsyncClient, entry: Entry, *, settle: float) -> None:
+    """Check that an endpoint just made can be found again as every later one must be.
+
+    Raises:
+        CanaryError: Alias or username came out otherwise, or the list does not show it within `settle`.
+    """
+    if not is_made_from(entry.username, entry.made_as or ""):
+        raise _surprise(entry, f"it was named {entry.made_as!r}, which is not that name and digits")
+    found = await _look(client, entry, settle)
+    if found is None:
+        raise _surprise(entry, f"the list did not show it within {settle:g} s")
+    if found.alias != entry.alias:
+        raise _surprise(entry, f"its alias came out as {found.alias!r}")
+    if not is_made_from(entry.username, found.username):
+        raise _surprise(entry, f"the list names it {found.username!r}")
+
+
+async def _look(client: AsyncClient, entry: Entry, settle: float) -> Found | None:
+    deadline, pause = time.monotonic() + settle, _FIRST_LOOK
+    while True:
+        begun = time.monotonic()
+        if found := await _walk_to(client, entry.endpoint_id):
+            return found
+        if begun >= deadline:
+            return None
+        await asyncio.sleep(max(0.0, min(pause, deadline - time.monotonic())))
+        pause = min(2 * pause, _LONGEST_LOOK)
+
+
+async def _walk_to(client: AsyncClient, endpoint_id: str | None) -> Found | None:
+    async with aclosing(Walk(client).pages()) as pages:
+        async for page in pages:
+            for found in page:
+                if found.endpoint_id == endpoint_id:
+                    return found
+    return None
+
+
+def _surprise(entry: Entry, what: str) -> CanaryError:
+    return CanaryError(
+        f"stopped after the first endpoint ({entry.endpoint_id}, for {entry.key!r}, alias {entry.alias!r}):"
+        f" {what}"
+    )

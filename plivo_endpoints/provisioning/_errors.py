@@ -1,0 +1,59 @@
+"""What stops a run, or keeps it from beginning.
+
+```
+PlivoError
+└── ProvisioningError
+    ├── SourceError       the input breaks a rule; .problems names every line
+    ├── StaleError        input, account, key or plan is not the one that the journal or plan was made for
+    ├── CanaryError       the first endpoint came out otherwise than asked for
+    ├── OutageError       Plivo cannot be reached, or loses every answer
+    └── JournalError      the journal cannot be read or written: nothing more is sent
+```
+
+Each leaves the journal right: the same call goes on once the cause is gone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plivo_endpoints._errors import PlivoError
+
+if TYPE_CHECKING:
+    from plivo_endpoints.provisioning._rows import Problem
+
+_SHOWN = 20
+
+
+class ProvisioningError(PlivoError):
+    """Base of what provisioning raises by itself; the client's own errors pass through it."""
+
+
+class SourceError(ProvisioningError):
+    """Lines of the input break rules; nothing was sent.
+
+    Attributes:
+        problems: Every one of them, in the order of the input.
+    """
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        shown = [f"line {problem.line}: {problem.reason}" for problem in problems[:_SHOWN]]
+        more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+        super().__init__("\n".join(["the source cannot be used", *shown, *more]))
+        self.problems = problems
+
+
+class StaleError(ProvisioningError):
+    """Input, account, master key or plan differ from those that the journal or the plan was made for."""
+
+
+class CanaryError(ProvisioningError):
+    """The first endpoint came out otherwise than asked for: the run stopped at one."""
+
+
+class OutageError(ProvisioningError):
+    """One create after the other failed without a word that is about the row itself."""
+
+
+class JournalError(ProvisioningError):
+    """The journal cannot be read or written, so nothing more may be sent."""

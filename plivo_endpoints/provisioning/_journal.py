@@ -1,0 +1,72 @@
+"""The journal's interface: what a run remembers, wherever it is kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from plivo_endpoints.provisioning._states import Entry, State
+
+Change = tuple["Entry", "Entry"]  # before and after
+
+
+@frozen
+class Clash:
+    """A new entry shares a field, which must be its own, with one that came before."""
+
+    entry: Entry
+    field: str
+    first: Entry
+
+
+class Journal(Protocol):
+    """What `apply` asks of a journal.
+
+    A call that returns has made its writes durable: they survive the loss of power. One that cannot raises
+    `JournalError`, and so does every later call. Calls may be under way at the same time; each is carried out
+    as a whole, in the order they were begun, and even if the task that waits for it is cancelled.
+    """
+
+    async def open(self) -> None:
+        """Make it ready, for this process alone."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of it."""
+        ...
+
+    async def facts(self) -> Mapping[str, str]:
+        """Return what was noted about the run as a whole."""
+        ...
+
+    async def note(self, facts: Mapping[str, str]) -> None:
+        """Add to, or change, what is known about the run as a whole."""
+        ...
+
+    async def clear(self) -> None:
+        """Forget every entry."""
+        ...
+
+    async def add(self, entries: Sequence[Entry]) -> Sequence[Clash]:
+        """Add new entries; key, username and alias are unique, and those that clash are left out."""
+        ...
+
+    async def save(self, changes: Sequence[Change]) -> None:
+        """Replace entries by their successors, if they still are as they were before: state and epoch."""
+        ...
+
+    async def read(self, *, after: int, limit: int, states: Collection[State]) -> Sequence[Entry]:
+        """Return the first entries in these states whose number is above `after`, in order."""
+        ...
+
+    async def find(self, aliases: Collection[str]) -> Sequence[Entry]:
+        """Return the entries that ask for one of these aliases."""
+        ...
+
+    async def count(self) -> Mapping[State, int]:
+        """Return how many entries are in each state."""
+        ...

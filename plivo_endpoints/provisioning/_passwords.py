@@ -1,0 +1,48 @@
+"""Passwords that need no storing: each is derived from a master key, the run and the row."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from base64 import b32encode
+from typing import Final
+
+from plivo_endpoints._config import Unpicklable
+from plivo_endpoints._errors import InvalidArgumentError
+
+_SHORTEST: Final = 16  # characters of a master key
+_LENGTH: Final = 26  # characters of a derived password: 130 bits
+
+
+class Deriver(Unpicklable):
+    """Derives the passwords of one run."""
+
+    def __init__(self, master_key: str, run_id: str) -> None:
+        if len(master_key) < _SHORTEST:
+            raise InvalidArgumentError("master_key", f"must have at least {_SHORTEST} characters")
+        # Stretched once: the phone's owner knows a password, the journal a mark, and neither may be a quick
+        # way to guess the key.
+        self._root = stretch(master_key.encode(), run_id)
+
+    def password(self, key: str) -> str:
+        """Return the password of a row: capitals and digits that a phone's keypad can enter."""
+        return b32encode(self._mac(b"password", key)).decode("ascii")[:_LENGTH]
+
+    @property
+    def mark(self) -> str:
+        """What the journal keeps, to know the same master key again."""
+        return self._mac(b"mark", "").hex()
+
+    def _mac(self, purpose: bytes, key: str) -> bytes:
+        return hmac.digest(self._root, purpose + b"\0" + key.encode(), "sha256")
+
+
+def master_key_of(given: str | None) -> str | None:
+    """Return the master key: as given, or else from the environment's `PLIVO_PROVISION_KEY`."""
+    return given or os.environ.get("PLIVO_PROVISION_KEY") or None
+
+
+def stretch(secret: bytes, salt: str) -> bytes:
+    """Return a hash of a secret that takes some 50 ms and 16 MB to compute, for friend and foe."""
+    return hashlib.scrypt(secret, salt=salt.encode(), n=2**14, r=8, p=1, dklen=32)

@@ -1,0 +1,133 @@
+"""The plan: what the account has of the rows already, and what a run would do."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping  # noqa: TC003 - type hints resolve the annotations
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final
+
+from attrs import field, frozen
+
+from plivo_endpoints.provisioning import _states as states
+from plivo_endpoints.provisioning._errors import ProvisioningError, StaleError
+from plivo_endpoints.provisioning._ledger import batches
+from plivo_endpoints.provisioning._load import load
+from plivo_endpoints.provisioning._passwords import master_key_of
+from plivo_endpoints.provisioning._reach import account_of
+from plivo_endpoints.provisioning._reconcile import matches
+from plivo_endpoints.provisioning._sqlite import SqliteJournal
+from plivo_endpoints.provisioning._states import State
+from plivo_endpoints.provisioning._walk import walk
+
+if TYPE_CHECKING:
+    from plivo_endpoints._client import AsyncClient
+    from plivo_endpoints.provisioning._journal import Journal
+    from plivo_endpoints.provisioning._load import Contents
+    from plivo_endpoints.provisioning._rows import RowSource
+    from plivo_endpoints.provisioning._states import Entry, Found
+
+_MOST_WALKS: Final = 5
+
+
+@frozen(kw_only=True)
+class Plan:
+    """What a run would do, by the rows' keys, in the order of the source.
+
+    Attributes:
+        account: URL of the account that was looked at.
+        salt: What `digest` was made with.
+        digest: Tells whether a source is the one that was planned; slow to compute, so nothing to guess
+            passwords by.
+        create: Rows that the account has no endpoint for.
+        update: Rows whose endpoint has another application.
+        unchanged: Rows whose endpoint is as it should be. Passwords cannot be compared, so none is changed.
+        conflict: Rows that a person has to look at, and why: an endpoint has the alias, but another name.
+    """
+
+    account: str
+    salt: str
+    digest: str = field(repr=False)
+    create: tuple[str, ...] = ()
+    update: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    conflict: Mapping[str, str] = field(factory=dict[str, str])
+
+    def check_source(self, account: str, contents: Contents) -> None:
+        """Raise `StaleError` unless it was made for this account and these rows."""
+        if account != self.account:
+            raise StaleError(f"the plan was made for {self.account}, not for {account}")
+        if contents.digest(self.salt) != self.digest:
+            raise StaleError("the source is not the one that was planned: plan again")
+
+    def check_steps(self, now: Plan) -> None:
+        """Raise `StaleError` if the account has changed since, as far as these rows go."""
+        steps, steps_now = [
+            (plan.create, plan.update, plan.unchanged, dict(plan.conflict)) for plan in (self, now)
+        ]
+        if steps != steps_now:
+            raise StaleError("the account has changed since it was planned: plan again")
+
+
+async def plan(client: AsyncClient, source: RowSource, *, master_key: str | None = None) -> Plan:
+    """Compare a source with the account, in one walk of its list; nothing is written.
+
+    Args:
+        client: Whose account.
+        source: The rows.
+        master_key: As for `apply`: without one, rows must come with passwords.
+
+    Raises:
+        SourceError: Rows break rules; all of them are named.
+    """
+    journal = SqliteJournal(None)
+    await journal.open()
+    try:
+        contents = await load(journal, source, derives=master_key_of(master_key) is not None)
+        await compare(client, journal)
+        return await read_plan(journal, account_of(client), contents)
+    finally:
+        await journal.close()
+
+
+async def compare(client: AsyncClient, journal: Journal) -> None:
+    """Match new entries with the account's endpoints, by alias."""
+
+    async def visit(page: list[Found]) -> None:
+        known: dict[int, Entry] = {}  # as they are by now: two endpoints of a page may have one alias
+        for entry, found in await matches(journal, page):
+            before = known.get(entry.number, entry)
+            after = known[entry.number] = states.matched(before, found)
+            if after != before:
+                await journal.save([(before, after)])
+
+    for _ in range(_MOST_WALKS):
+        if await walk(client, visit):
+            return
+    raise ProvisioningError(
+        "the account lost endpoints during every walk of its list: try again when it rests"
+    )
+
+
+async def read_plan(journal: Journal, account: str, contents: Contents) -> Plan:
+    """Return the plan that a journal holds after `compare`."""
+    keys: dict[State, list[str]] = {}
+    conflict: dict[str, str] = {}
+    planned = (State.NEW, State.OUTDATED, State.UNCHANGED, State.REVIEW)
+    async with aclosing(batches(journal, *planned)) as entries:
+        async for batch in entries:
+            for entry in batch:
+                if entry.state is State.REVIEW:
+                    conflict[entry.key] = entry.reason or ""
+                else:
+                    keys.setdefault(entry.state, []).append(entry.key)
+    salt = secrets.token_hex(16)
+    return Plan(
+        account=account,
+        salt=salt,
+        digest=contents.digest(salt),
+        create=tuple(keys.get(State.NEW, ())),
+        update=tuple(keys.get(State.OUTDATED, ())),
+        unchanged=tuple(keys.get(State.UNCHANGED, ())),
+        conflict=conflict,
+    )

@@ -1,0 +1,128 @@
+"""What came of the rows, for people and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 - type hints resolve the annotations
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+from attrs import frozen
+
+from plivo_endpoints.provisioning._states import State
+
+if TYPE_CHECKING:
+    from plivo_endpoints.provisioning._states import Entry
+
+Status = Literal["created", "adopted", "updated", "unchanged", "failed", "unprocessed", "review"]
+STATUSES: Final[tuple[Status, ...]] = get_args(Status)
+
+_STATUS: Final[Mapping[State, Status]] = {
+    State.CREATED: "created",
+    State.ADOPTED: "adopted",
+    State.UPDATED: "updated",
+    State.UNCHANGED: "unchanged",
+    State.FAILED: "failed",
+    State.REVIEW: "review",
+}
+
+
+class ExitStatus(IntEnum):
+    """How a command ends."""
+
+    DONE = 0
+    FAILED = 1
+    REVIEW = 3
+
+
+@frozen(kw_only=True)
+class Outcome:
+    """What came of one row.
+
+    Attributes:
+        key: The row's.
+        status: "created"; "adopted": created, and found again after its answer was lost; "updated" and
+            "unchanged": it was there before; "failed"; "unprocessed"; "review": a person has to look.
+        endpoint_id: The endpoint, if there is one.
+        username: As Plivo made it: what the phone registers with.
+        error: Why it failed or needs review.
+        line: Its line in the source.
+    """
+
+    key: str
+    status: Status
+    endpoint_id: str | None = None
+    username: str | None = None
+    error: str | None = None
+    line: int = 0
+
+
+@frozen(kw_only=True)
+class Extra:
+    """An endpoint that can be the work of a row which already has another: a double.
+
+    Attributes:
+        key: The row's.
+        endpoint_id: The double.
+        username: Its username.
+        alias: Its alias.
+        kept: The endpoint that the journal holds for the row, if any.
+    """
+
+    key: str
+    endpoint_id: str
+    username: str
+    alias: str
+    kept: str | None
+
+
+@frozen(kw_only=True)
+class Report:
+    """Where a whole run stands.
+
+    Attributes:
+        counts: Rows by status; every status is there.
+        extras: Doubles that the audit found.
+        audited: Whether a whole walk at the end compared account and journal.
+    """
+
+    counts: Mapping[Status, int]
+    extras: tuple[Extra, ...] = ()
+    audited: bool = False
+
+    @property
+    def total(self) -> int:
+        """All rows."""
+        return sum(self.counts.values())
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        """What a command ends with."""
+        if self.counts["review"] or self.extras:
+            return ExitStatus.REVIEW
+        done = self.audited and not (self.counts["failed"] or self.counts["unprocessed"])
+        return ExitStatus.DONE if done else ExitStatus.FAILED
+
+
+def outcome_of(entry: Entry) -> Outcome:
+    """Return what came of an entry so far."""
+    status = _status(entry.state)
+    return Outcome(
+        key=entry.key,
+        status=status,
+        endpoint_id=entry.endpoint_id,
+        username=entry.made_as,
+        error=None if status == "unprocessed" else entry.reason,
+        line=entry.line,
+    )
+
+
+def by_status(counts: Mapping[State, int]) -> dict[Status, int]:
+    """Return counts by status."""
+    return {
+        status: sum(count for state, count in counts.items() if _status(state) == status)
+        for status in STATUSES
+    }
+
+
+def _status(state: State) -> Status:
+    return _STATUS.get(state, "unprocessed")

@@ -1,0 +1,210 @@
+"""A run: the phases from a loaded journal to the audit."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, Final, Literal
+
+from attrs import frozen
+
+from plivo_endpoints._errors import NotFoundError
+from plivo_endpoints._models import NewEndpoint
+from plivo_endpoints.provisioning import _states as states
+from plivo_endpoints.provisioning._audit import examine_account
+from plivo_endpoints.provisioning._canary import examine_canary
+from plivo_endpoints.provisioning._errors import StaleError
+from plivo_endpoints.provisioning._ledger import batches
+from plivo_endpoints.provisioning._load import chunks, is_row_of
+from plivo_endpoints.provisioning._plan import compare, read_plan
+from plivo_endpoints.provisioning._reconcile import reconcile
+from plivo_endpoints.provisioning._report import outcome_of
+from plivo_endpoints.provisioning._rows import Row
+from plivo_endpoints.provisioning._sending import ABOUT_THE_ROW, UNSENT, Create, Outage
+from plivo_endpoints.provisioning._share import share
+from plivo_endpoints.provisioning._states import OPEN, State
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from plivo_endpoints._client import AsyncClient
+    from plivo_endpoints.provisioning._ledger import Channel, Ledger
+    from plivo_endpoints.provisioning._load import Contents
+    from plivo_endpoints.provisioning._passwords import Deriver
+    from plivo_endpoints.provisioning._plan import Plan
+    from plivo_endpoints.provisioning._report import Extra
+    from plivo_endpoints.provisioning._rows import RowSource
+    from plivo_endpoints.provisioning._states import Entry
+
+Phase = Literal["planning", "canary", "creating", "updating", "settling", "reconciling", "auditing", "done"]
+
+_LOOK_AHEAD: Final = 500  # entries
+
+
+@frozen(kw_only=True)
+class Job:
+    """What a run works with."""
+
+    client: AsyncClient
+    account: str
+    source: RowSource
+    contents: Contents
+    ledger: Ledger
+    outcomes: Channel
+    concurrency: int
+    settle: float
+    deriver: Deriver | None
+    plan: Plan | None
+
+
+class Phases:
+    """Works through a job; `phase` says what it is at.
+
+    Every step may be the last: what the journal holds is enough to go on from.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._ledger = job.ledger
+        self._outage = Outage()
+        self._stopping = asyncio.Event()
+        # Rows parked by an earlier process settle from now on: no clock but our own is to be trusted.
+        self._parked_at = time.monotonic()
+        self._is_proven = False
+        self.phase: Phase = "planning"
+        self.extras: tuple[Extra, ...] | None = None
+
+    def stop(self) -> None:
+        """Begin no further row."""
+        self._stopping.set()
+
+    async def work(self) -> None:
+        """Do all that is left to do."""
+        try:
+            await self._plan()
+            await self._recover()
+            while self._ledger.has(*OPEN) and not self._stopping.is_set():
+                await self._pass()
+            if not self._stopping.is_set():
+                await self._prove()
+                self.phase = "auditing"
+                self.extras = await examine_account(self._job.client, self._ledger)
+                self.phase = "done"
+        finally:
+            await self._job.outcomes.close()
+
+    async def _plan(self) -> None:
+        facts = await self._ledger.facts()
+        planned = "planned" not in facts
+        if planned:
+            # Counted and told only when it is complete: until then it starts anew.
+            await compare(self._job.client, self._ledger.journal)
+            if self._job.plan is not None:
+                now = await read_plan(self._ledger.journal, self._job.account, self._job.contents)
+                self._job.plan.check_steps(now)
+            await self._ledger.note({"planned": "yes"})
+        self._is_proven = "proven" in facts
+        await self._ledger.count()
+        if planned:
+            async with aclosing(batches(self._ledger, State.UNCHANGED, State.REVIEW)) as finished:
+                async for batch in finished:
+                    for entry in batch:
+                        await self._job.outcomes.put(outcome_of(entry))
+
+    async def _recover(self) -> None:
+        async with aclosing(batches(self._ledger, State.INTENT)) as intents:
+            async for batch in intents:
+                await self._ledger.save([(entry, states.recovered(entry)) for entry in batch])
+
+    async def _pass(self) -> None:
+        """Send every new row once, then decide on those whose answer was lost."""
+        await self._prove()
+        self.phase = "creating" if self._is_proven else "canary"
+        await self._send()
+        if self._is_proven and self._ledger.has(State.OUTDATED):
+            self.phase = "updating"
+            await share(self._outdated(), self._update, self._job.concurrency)
+        if self._ledger.has(State.PARKED) and await self._settle():
+            self.phase = "reconciling"
+            await reconcile(self._job.client, self._ledger)
+
+    async def _prove(self) -> None:
+        """See whether what was created first came out as asked for; nothing to create needs no proof."""
+        if self._is_proven:
+            return
+        first = await self._ledger.read(after=0, limit=1, states={State.CREATED, State.ADOPTED})
+        if first and first[0].state is State.CREATED:  # an adopted one was found again already
+            self.phase = "canary"
+            await examine_canary(self._job.client, first[0], settle=self._job.settle)
+        if first:
+            await self._ledger.note({"proven": "yes"})
+        self._is_proven = bool(first) or not self._ledger.has(State.NEW, State.PARKED)
+
+    async def _send(self) -> None:
+        await share(self._new_rows(), self._create, self._job.concurrency if self._is_proven else 1)
+
+    async def _new_rows(self) -> AsyncGenerator[tuple[Row, Entry]]:
+        """Read the source again and return the rows that are new."""
+        ahead: deque[Entry] = deque()
+        last = 0
+        async with aclosing(chunks(self._job.source)) as reading:
+            async for first, chunk in reading:
+                while True:
+                    if not ahead:
+                        ahead.extend(
+                            await self._ledger.read(after=last, limit=_LOOK_AHEAD, states={State.NEW})
+                        )
+                    if not ahead:
+                        return
+                    if ahead[0].number >= first + len(chunk):
+                        break
+                    entry = ahead.popleft()
+                    last = entry.number
+                    row = chunk[last - first]
+                    if not (isinstance(row, Row) and is_row_of(row, entry)):
+                        raise StaleError(f"row {last} of the source changed during the run")
+                    yield row, entry
+        raise StaleError("the source became shorter during the run")
+
+    async def _create(self, item: tuple[Row, Entry]) -> bool:
+        row, entry = item
+        while entry.state is State.NEW and not self._stopping.is_set():
+            entry = await Create(self._ledger, entry).send(self._job.client, self._new(row), self._outage)
+        if entry.state is State.PARKED:
+            self._parked_at = time.monotonic()
+        # The canary goes alone; but one that is refused made nothing, so the next may try.
+        return not self._stopping.is_set() and (self._is_proven or entry.state is State.FAILED)
+
+    def _new(self, row: Row) -> NewEndpoint:
+        password = row.password
+        if password is None and self._job.deriver is not None:
+            password = self._job.deriver.password(row.key)
+        return NewEndpoint(username=row.username, password=password or "", alias=row.alias, app_id=row.app_id)
+
+    async def _outdated(self) -> AsyncGenerator[Entry]:
+        async with aclosing(batches(self._ledger, State.OUTDATED)) as outdated:
+            async for batch in outdated:
+                for entry in batch:
+                    yield entry
+
+    async def _update(self, entry: Entry) -> bool:
+        try:
+            await self._job.client.endpoints.update(entry.endpoint_id or "", app_id=entry.app_id)
+        except (NotFoundError, *ABOUT_THE_ROW) as error:
+            reason = f"Plivo refused the update: {error.message or error}"
+            await self._ledger.save([(entry, states.update_refused(entry, reason))])
+        except UNSENT as error:
+            await self._outage.unsent(error)
+        else:
+            await self._ledger.save([(entry, states.updated(entry))])
+        return not self._stopping.is_set()
+
+    async def _settle(self) -> bool:
+        """Wait until no create that is in doubt can land any more; return whether to go on then."""
+        self.phase = "settling"
+        with suppress(TimeoutError):
+            remaining = self._parked_at + self._job.settle - time.monotonic()
+            await asyncio.wait_for(self._stopping.wait(), max(0.0, remaining))
+        return not self._stopping.is_set()

@@ -1,0 +1,116 @@
+"""Sending one create, with the intent written before the first byte and the result after the last."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+from plivo_endpoints._errors import (
+    BadRequestError,
+    CallError,
+    ConflictError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    TransportError,
+)
+from plivo_endpoints._resources.endpoints import create_after
+from plivo_endpoints.provisioning import _states as states
+from plivo_endpoints.provisioning._errors import OutageError
+
+if TYPE_CHECKING:
+    from plivo_endpoints._client import AsyncClient
+    from plivo_endpoints._models import NewEndpoint
+    from plivo_endpoints.provisioning._journal import Journal
+    from plivo_endpoints.provisioning._states import Entry
+
+# Plivo refuses the row. Any other refusal (credentials, permission, a proxy's redirect) would meet every row.
+ABOUT_THE_ROW: Final = (BadRequestError, ConflictError)
+UNSENT: Final = (TransportError, RateLimitedError)
+
+
+class Outage:
+    """Notices when no row gets through any more, so that a run stops instead of trying them all."""
+
+    def __init__(self, *, most_lost: int = 100, patience: float = 60.0, pause: float = 1.0) -> None:
+        self._most_lost = most_lost
+        self._patience = patience
+        self._pause = pause
+        self._lost = 0
+        self._unsent_since: float | None = None
+
+    def answered(self) -> None:
+        """Plivo had an answer for a row."""
+        self._lost, self._unsent_since = 0, None
+
+    def lost(self, error: CallError) -> None:
+        """An answer was lost; raise if it is one too many in a row."""
+        self._lost, self._unsent_since = self._lost + 1, None
+        if self._lost >= self._most_lost:
+            raise OutageError(f"{self._lost} creates in a row had no answer that could be read: {error}")
+
+    async def unsent(self, error: CallError) -> None:
+        """A create could not be sent; wait a little, raise if it goes on for too long."""
+        now = time.monotonic()
+        self._unsent_since = since = now if self._unsent_since is None else self._unsent_since
+        if now - since >= self._patience:
+            raise OutageError(f"nothing could be sent for {now - since:.0f} s: {error}")
+        await asyncio.sleep(self._pause)
+
+
+class Create:
+    """One row on its way."""
+
+    def __init__(self, journal: Journal, entry: Entry) -> None:
+        self._journal = journal
+        self._entry = entry
+
+    async def send(self, client: AsyncClient, new: NewEndpoint, outage: Outage) -> Entry:
+        """Send the create once; return the entry as it is in the journal after that.
+
+        It is still NEW where nothing was sent. Cancelled, it leaves an INTENT, which the next run decides on.
+
+        Raises:
+            JournalError: The intent or the result could not be written.
+            OutageError: No row gets through any more.
+            CallError: Plivo refused for a reason that every row would meet.
+        """
+        try:
+            made = await create_after(client.endpoints, new, self._intend)
+        except OutcomeUnknownError as error:
+            await self._become(states.parked(self._entry, _without(new.password, error.reason)))
+            outage.lost(error)
+        except ABOUT_THE_ROW as error:
+            reason = _without(new.password, f"Plivo refused it: {error.message or error}")
+            await self._become(states.refused(self._entry, reason))
+            outage.answered()
+        except CallError as error:
+            await self._release()
+            if not isinstance(error, UNSENT):
+                raise
+            await outage.unsent(error)
+        else:
+            await self._become(states.created(self._entry, made.endpoint_id, made.username))
+            outage.answered()
+        return self._entry
+
+    async def _intend(self) -> None:
+        """Write the intent; again, if the disk took so long that it no longer entitles to send."""
+        while True:
+            await self._become(states.stamp(self._entry, time.time()))
+            if states.is_fresh(self._entry, time.time()):
+                return
+
+    async def _release(self) -> None:
+        if self._entry.state is states.State.INTENT:
+            await self._become(states.released(self._entry))
+
+    async def _become(self, after: Entry) -> None:
+        # Noted first: the journal carries out what it was asked for even if this wait is cut short.
+        before, self._entry = self._entry, after
+        await self._journal.save([(before, after)])
+
+
+def _without(password: str, text: str) -> str:
+    # A refusal may quote what it refuses, and the reason is kept in the journal.
+    return text.replace(password, "[password]")

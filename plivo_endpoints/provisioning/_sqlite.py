@@ -1,0 +1,232 @@
+"""The default journal: one SQLite file.
+
+What must never happen is a create that was sent and of which no intent survives. The chain that prevents it
+has four links, and each is somebody's promise. The worker sends only after `save` has returned (`_sending`).
+`save` returns only after COMMIT has (`_committer`). COMMIT, in WAL mode with `synchronous=FULL`, returns only
+after the log was synced; with NORMAL it would not, and a power cut would take acknowledged intents along. And
+a WAL is replayed up to its last whole, checksummed commit, so a torn write costs only what nobody was told is
+safe. The rest is comfort: one fsync serves all who wait at the same time (group commit), so that the disk can
+keep up with any quota; an own thread, so that the loop never waits for it; a lock that dies with the process,
+so that two of them never work on one journal. Nothing in here knows a password: there is no column for it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from attrs import fields
+
+from plivo_endpoints.provisioning._committer import Committer
+from plivo_endpoints.provisioning._errors import JournalError
+from plivo_endpoints.provisioning._journal import Change, Clash
+from plivo_endpoints.provisioning._states import Entry, State
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator, Mapping, Sequence
+    from os import PathLike
+
+    from plivo_endpoints.provisioning._committer import Work
+
+T = TypeVar("T")
+
+_APPLICATION: Final = 0x504C4550  # what `file` and we know the format by
+_COLUMNS: Final = tuple(field.name for field in fields(Entry))
+_UNIQUE: Final = ("key", "username", "alias")
+_SCHEMA: Final = (
+    "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE rows (
+        number INTEGER PRIMARY KEY, line INTEGER NOT NULL,
+        key TEXT NOT NULL UNIQUE, username TEXT NOT NULL UNIQUE, alias TEXT NOT NULL UNIQUE, app_id TEXT,
+        state TEXT NOT NULL, epoch INTEGER NOT NULL, lost INTEGER NOT NULL, intent_at REAL,
+        endpoint_id TEXT, made_as TEXT, reason TEXT)""",
+    f"PRAGMA application_id = {_APPLICATION}",
+    "PRAGMA user_version = 1",
+)
+_SELECT: Final = f"SELECT {', '.join(_COLUMNS)} FROM rows"  # noqa: S608 - our own names
+_INSERT: Final = f"INSERT INTO rows VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - question marks
+_REPLACE: Final = (
+    "UPDATE rows SET state=?, epoch=?, lost=?, intent_at=?, endpoint_id=?, made_as=?, reason=?"
+    " WHERE number=? AND state=? AND epoch=?"
+)
+
+
+class SqliteJournal:
+    """A journal in a file that only its owner may read, as its `-wal` and `-shm` beside it.
+
+    Args:
+        path: Where; made if there is none. `None` keeps it in a temporary file that vanishes with it.
+        read_only: Only look, also while another process works on it.
+    """
+
+    def __init__(self, path: str | PathLike[str] | None, *, read_only: bool = False) -> None:
+        self.path = None if path is None else Path(path)
+        self._read_only = read_only
+        self._committer = Committer(self._connected, name=str(path))
+
+    async def open(self) -> None:
+        """Start its thread and take its lock; see `Journal`."""
+        self._committer.start()
+        try:
+            await self._run(lambda _: None)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Finish, and let go of the lock; see `Journal`."""
+        await self._committer.stop()
+
+    async def facts(self) -> Mapping[str, str]:
+        """See `Journal`."""
+        return await self._run(lambda db: dict(db.execute("SELECT name, value FROM facts").fetchall()))
+
+    async def note(self, facts: Mapping[str, str]) -> None:
+        """See `Journal`."""
+        rows = tuple(facts.items())
+        await self._run(lambda db: db.executemany("REPLACE INTO facts VALUES (?, ?)", rows))
+
+    async def clear(self) -> None:
+        """See `Journal`."""
+        await self._run(lambda db: db.execute("DELETE FROM rows"))
+
+    async def add(self, entries: Sequence[Entry]) -> Sequence[Clash]:
+        """See `Journal`."""
+
+        def work(db: sqlite3.Connection) -> list[Clash]:
+            return [clash for entry in entries if (clash := _insert(db, entry))]
+
+        return await self._run(work)
+
+    async def save(self, changes: Sequence[Change]) -> None:
+        """See `Journal`."""
+        await self._run(lambda db: _replace(db, changes))
+
+    async def read(self, *, after: int, limit: int, states: Collection[State]) -> Sequence[Entry]:
+        """See `Journal`."""
+        marks = ", ".join("?" * len(states))
+        query = f"{_SELECT} WHERE number > ? AND state IN ({marks}) ORDER BY number LIMIT ?"
+        values = (after, *(state.value for state in states), limit)
+        return await self._run(lambda db: [_entry(row) for row in db.execute(query, values)])
+
+    async def find(self, aliases: Collection[str]) -> Sequence[Entry]:
+        """See `Journal`."""
+        query = f"{_SELECT} WHERE alias IN ({', '.join('?' * len(aliases))})"
+        return await self._run(lambda db: [_entry(row) for row in db.execute(query, tuple(aliases))])
+
+    async def count(self) -> Mapping[State, int]:
+        """See `Journal`."""
+        query = "SELECT state, count(*) FROM rows GROUP BY state"
+        return await self._run(lambda db: {State(state): number for state, number in db.execute(query)})
+
+    async def _run(self, work: Work[T]) -> T:
+        return await self._committer.run(work)
+
+    @contextmanager
+    def _connected(self) -> Generator[sqlite3.Connection]:
+        with ExitStack() as stack:
+            if self.path is not None and not self._read_only:
+                stack.enter_context(_locked(self.path))
+                _make_private(self.path)
+            elif self.path is not None and not self.path.exists():
+                raise JournalError(f"there is no journal {self.path}")
+            connection = stack.enter_context(closing(_connect(self.path or "")))
+            self._prepare(connection)
+            yield connection
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        (application,) = db.execute("PRAGMA application_id").fetchone()
+        (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if application != _APPLICATION and (application or tables or self._read_only):
+            raise JournalError(f"{self.path} is not a journal of this program")
+        if self._read_only:
+            db.execute("PRAGMA query_only = ON")
+            return
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        if not tables:
+            with _transaction(db):
+                for statement in _SCHEMA:
+                    db.execute(statement)
+
+
+def _connect(path: Path | str, timeout: float = 5.0) -> sqlite3.Connection:
+    # Transactions are begun and ended by us alone.
+    return sqlite3.connect(path, timeout=timeout, isolation_level=None)
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Generator[None]:
+    db.execute("BEGIN")
+    yield
+    db.execute("COMMIT")
+
+
+@contextmanager
+def _locked(path: Path) -> Generator[None]:
+    """Hold the file's lock: a database beside it, because SQLite can lock on every system."""
+    beside = path.with_name(f"{path.name}-lock")
+    _make_private(beside)
+    with closing(_connect(beside, timeout=0)) as lock:
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            raise JournalError(f"the journal {path} is in use by another run ({error})") from None
+        yield
+
+
+def _make_private(path: Path) -> None:
+    """See to it that the file exists and only its owner may read it; SQLite gives -wal and -shm the same."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        # Not through a descriptor: closing one would drop the locks that SQLite holds in this process.
+        path.chmod(0o600)
+    else:
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _values(entry: Entry) -> tuple[str | int | float | None, ...]:
+    # Not attrs' astuple: the state is stored by its value.
+    return (
+        *(entry.number, entry.line, entry.key, entry.username, entry.alias, entry.app_id),
+        *(entry.state.value, entry.epoch, entry.lost, entry.intent_at),
+        *(entry.endpoint_id, entry.made_as, entry.reason),
+    )
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    known: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
+    known["state"] = State(known["state"])
+    return Entry(**known)
+
+
+def _insert(db: sqlite3.Connection, entry: Entry) -> Clash | None:
+    with suppress(sqlite3.IntegrityError):
+        db.execute(_INSERT, _values(entry))
+        return None
+    for field in _UNIQUE:
+        row = db.execute(f"{_SELECT} WHERE {field} = ?", (getattr(entry, field),)).fetchone()
+        if row is not None:
+            return Clash(entry, field, _entry(row))
+    raise JournalError(f"entry {entry.number} was added twice")
+
+
+def _replace(db: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    for before, after in changes:
+        values = _values(after)[_COLUMNS.index("state") :]
+        done = db.execute(_REPLACE, (*values, before.number, before.state.value, before.epoch))
+        if done.rowcount != 1:
+            raise JournalError(f"row {before.number} was changed by somebody else")

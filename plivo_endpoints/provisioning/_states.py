@@ -1,0 +1,206 @@
+"""The state machine of a row: pure functions from one entry of the journal to the next.
+
+```
+NEW ──stamp──▶ INTENT ──created──▶ CREATED
+ ▲               │ │ └──refused──▶ FAILED
+ │◀───released───┘ park / restart
+ │                 ▼
+ └──none found── PARKED ──one found──▶ ADOPTED,  several ──▶ REVIEW
+NEW ──matched by the plan──▶ UNCHANGED | OUTDATED ──updated──▶ UPDATED,  conflict ──▶ REVIEW
+```
+
+INTENT says: a create of this row may be on its way. It is durable before the first byte leaves, so a row in
+any other state has none. No clock, file or network in here: what is true is decided elsewhere, what follows
+from it here, and the tests walk through every interleaving of these very functions.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from attrs import evolve, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SEND_GUARD: Final = 5.0  # seconds for which an intent entitles to send
+MAX_LOST: Final = 5  # creates of one row that may be lost, and proven to have made nothing, before it fails
+
+
+class State(Enum):
+    """Where a row stands."""
+
+    NEW = "new"
+    INTENT = "intent"
+    PARKED = "parked"
+    OUTDATED = "outdated"
+    CREATED = "created"
+    ADOPTED = "adopted"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    REVIEW = "review"
+
+
+OPEN: Final = frozenset({State.NEW, State.INTENT, State.PARKED, State.OUTDATED})
+HELD: Final = frozenset({State.CREATED, State.ADOPTED, State.UPDATED, State.UNCHANGED})
+
+
+@frozen(kw_only=True)
+class Entry:
+    """What the journal knows of a row: never its password.
+
+    Attributes:
+        number: Its place in the source, from 1.
+        line: Its line in the source, for people; 0 without lines.
+        key: The row's key.
+        username: The username asked for.
+        alias: The alias asked for.
+        app_id: The application asked for.
+        state: Where it stands.
+        epoch: Counts the intents; a decision about one epoch says nothing about the next.
+        lost: Creates of it whose answer was lost.
+        intent_at: When its last intent was made, in epoch seconds.
+        endpoint_id: The endpoint that it became.
+        made_as: The username as Plivo made it.
+        reason: Why it failed or needs review, in words.
+    """
+
+    number: int
+    line: int
+    key: str
+    username: str
+    alias: str
+    app_id: str | None = None
+    state: State = State.NEW
+    epoch: int = 0
+    lost: int = 0
+    intent_at: float | None = None
+    endpoint_id: str | None = None
+    made_as: str | None = None
+    reason: str | None = None
+
+
+@frozen
+class Found:
+    """An endpoint of the account's list, as far as it matters here."""
+
+    endpoint_id: str
+    username: str
+    alias: str
+    app_id: str | None = None
+
+
+def is_made_from(username: str, made_as: str) -> bool:
+    """Whether Plivo can have made `made_as` out of the username asked for: it appends digits."""
+    return re.fullmatch(re.escape(username) + "[0-9]+", made_as) is not None
+
+
+def may_be(entry: Entry, found: Found) -> bool:
+    """Whether an endpoint can be the work of a create of this row."""
+    return found.alias == entry.alias and is_made_from(entry.username, found.username)
+
+
+def stamp(entry: Entry, now: float) -> Entry:
+    """Intend to send a create; durable before the first byte leaves, and again if it gets too old."""
+    _expect(entry, State.NEW, State.INTENT)
+    return evolve(entry, state=State.INTENT, epoch=entry.epoch + 1, intent_at=now)
+
+
+def is_fresh(entry: Entry, now: float) -> bool:
+    """Whether the intent still entitles to send: later, somebody may have decided that nothing was sent."""
+    return entry.intent_at is not None and 0 <= now - entry.intent_at < SEND_GUARD
+
+
+def created(entry: Entry, endpoint_id: str, made_as: str) -> Entry:
+    """Plivo answered."""
+    _expect(entry, State.INTENT)
+    return evolve(entry, state=State.CREATED, endpoint_id=endpoint_id, made_as=made_as, reason=None)
+
+
+def refused(entry: Entry, reason: str) -> Entry:
+    """Plivo refused this row for what it is."""
+    _expect(entry, State.NEW, State.INTENT)
+    return evolve(entry, state=State.FAILED, reason=reason)
+
+
+def released(entry: Entry) -> Entry:
+    """Nothing left, or what left was refused for no fault of the row: it can be sent like a new one."""
+    _expect(entry, State.INTENT)
+    return evolve(entry, state=State.NEW)
+
+
+def parked(entry: Entry, reason: str) -> Entry:
+    """The answer is lost: the endpoint may exist, now or shortly."""
+    _expect(entry, State.INTENT)
+    return evolve(entry, state=State.PARKED, lost=entry.lost + 1, reason=reason)
+
+
+def recovered(entry: Entry) -> Entry:
+    """The process that intended is gone, for no fault of Plivo's; else as `parked`."""
+    _expect(entry, State.INTENT)
+    return evolve(entry, state=State.PARKED, reason="the program ended while the create was under way")
+
+
+def decided(entry: Entry, candidates: Sequence[Found]) -> Entry:
+    """Decide on a parked row, after it settled, by what a whole walk found."""
+    _expect(entry, State.PARKED)
+    if len(candidates) > 1:
+        ids = ", ".join(sorted(found.endpoint_id for found in candidates))
+        return evolve(entry, state=State.REVIEW, reason=f"several endpoints can be this row: {ids}")
+    if candidates:
+        (found,) = candidates
+        return evolve(
+            entry, state=State.ADOPTED, endpoint_id=found.endpoint_id, made_as=found.username, reason=None
+        )
+    if entry.lost >= MAX_LOST:
+        return evolve(
+            entry, state=State.FAILED, reason=f"tried {entry.lost} times and not made; last: {entry.reason}"
+        )
+    return evolve(entry, state=State.NEW)
+
+
+def undecidable(entry: Entry) -> Entry:
+    """No walk could prove that a parked row was not made."""
+    _expect(entry, State.PARKED)
+    reason = "the account lost endpoints during every walk, so whether this one was made cannot be told"
+    return evolve(entry, state=State.REVIEW, reason=reason)
+
+
+def matched(entry: Entry, found: Found) -> Entry:
+    """The plan met an endpoint with this row's alias."""
+    _expect(entry, State.NEW, State.UNCHANGED, State.OUTDATED, State.REVIEW)
+    if entry.endpoint_id not in (None, found.endpoint_id):
+        reason = f"its alias is that of endpoints {entry.endpoint_id} and {found.endpoint_id}"
+        return evolve(entry, state=State.REVIEW, reason=reason)
+    known = evolve(entry, endpoint_id=found.endpoint_id, made_as=found.username)
+    if not is_made_from(entry.username, found.username):
+        reason = f"its alias is that of endpoint {found.endpoint_id}, whose username is {found.username}"
+        return evolve(known, state=State.REVIEW, reason=reason)
+    same = entry.app_id in (None, found.app_id)
+    return evolve(known, state=State.UNCHANGED if same else State.OUTDATED)
+
+
+def updated(entry: Entry) -> Entry:
+    """Plivo took the update."""
+    _expect(entry, State.OUTDATED)
+    return evolve(entry, state=State.UPDATED)
+
+
+def update_refused(entry: Entry, reason: str) -> Entry:
+    """Plivo refused the update."""
+    _expect(entry, State.OUTDATED)
+    return evolve(entry, state=State.FAILED, reason=reason)
+
+
+def doubted(entry: Entry, reason: str) -> Entry:
+    """The audit found that a finished row is not so."""
+    _expect(entry, *HELD)
+    return evolve(entry, state=State.REVIEW, reason=reason)
+
+
+def _expect(entry: Entry, *states: State) -> None:
+    if entry.state not in states:
+        raise AssertionError(f"row {entry.number} is {entry.state.value}")
