@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from plivo_endpoints.sandbox._answers import refuse, refuse_caller, refuse_like
+from plivo_endpoints.sandbox._closing import add_closing
 from plivo_endpoints.sandbox._control import add_control
 from plivo_endpoints.sandbox._faults import Fault
 from plivo_endpoints.sandbox._page import add_page
@@ -29,6 +30,7 @@ def build_app(directory: Directory, *, control: bool) -> web.Application:
     """Return the application that answers for the accounts of `directory`."""
     middlewares = [_attending(directory), _refusing, _signing_in(directory), _metering]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
+    add_closing(app)
     app.on_response_prepare.append(_name_request)
     add_routes(app)
     add_page(app, directory)

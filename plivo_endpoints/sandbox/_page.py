@@ -12,6 +12,7 @@ from aiohttp import web
 
 from plivo_endpoints.sandbox._account import Account
 from plivo_endpoints.sandbox._answers import answer
+from plivo_endpoints.sandbox._closing import is_closing, pause
 from plivo_endpoints.sandbox._control import set_registration
 from plivo_endpoints.sandbox._snapshot import show_latest
 from plivo_endpoints.sandbox._state import Directory
@@ -37,6 +38,7 @@ def add_page(app: web.Application, directory: Directory) -> None:
     which a rebound domain name is not.
     """
     page = Page(directory)
+    app.on_shutdown.append(page.wake)
     app.router.add_routes(
         [
             web.get("/", _at_home(page.show), allow_head=False),
@@ -64,13 +66,17 @@ class Page:
         response.content_type = "text/event-stream"
         await response.prepare(request)
         with state.feed.listen() as changed, suppress(ConnectionError):
-            while True:
+            while not is_closing(request.app):
                 changed.clear()
                 await response.write(f"data: {json.dumps(show_latest(state))}\n\n".encode())
-                await asyncio.sleep(_SECONDS_BETWEEN_EVENTS)
+                await pause(request.app, _SECONDS_BETWEEN_EVENTS)
                 while not await _comes_true(changed):
                     await response.write(b": still here\n\n")
         return response
+
+    async def wake(self, _app: web.Application) -> None:
+        """Let the streams see that the sandbox is about to stop."""
+        self._directory.first().state.feed.publish()
 
     async def click(self, request: web.Request) -> web.StreamResponse:
         """Register or unregister an endpoint."""

@@ -4,14 +4,17 @@ import asyncio
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
+from ipaddress import ip_address
 from typing import TypeVar
 
 from aiohttp import web
 
 T = TypeVar("T")
 
-# Who stops a sandbox does not want to wait for whoever still hangs on it.
-_SHUTDOWN_SECONDS = 0.1
+_IPV4 = 4
+
+# For requests that are only half sent; all else ends at once.
+_SHUTDOWN_SECONDS = 0.5
 
 
 class LoopServer:
@@ -23,7 +26,7 @@ class LoopServer:
         self._port = port
 
     async def start(self) -> str:
-        """Begin to listen and return the origin, such as `http://127.0.0.1:8080`."""
+        """Begin to listen and return the origin at which this machine reaches it."""
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()
@@ -31,7 +34,10 @@ class LoopServer:
             await self._runner.cleanup()
             raise
         host, port = self._runner.addresses[0][:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        address = ip_address(host)
+        if address.is_unspecified:
+            address = ip_address("127.0.0.1" if address.version == _IPV4 else "::1")
+        return f"http://{address}:{port}" if address.version == _IPV4 else f"http://[{address}]:{port}"
 
     async def stop(self) -> None:
         """Stop listening and drop every connection."""

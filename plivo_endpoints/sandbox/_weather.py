@@ -1,6 +1,5 @@
 """Carrying out a fault on a live connection."""
 
-import asyncio
 import socket
 import struct
 from contextlib import suppress
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from plivo_endpoints.sandbox._answers import refuse
+from plivo_endpoints.sandbox._closing import pause
 
 if TYPE_CHECKING:
     from plivo_endpoints.sandbox._faults import Fault
@@ -33,7 +33,7 @@ async def deliver(
 ) -> web.StreamResponse:
     """Send `answer`, or nothing, as slowly and as incompletely as the fault wants."""
     if fault.latency:
-        await asyncio.sleep(fault.latency)
+        await pause(request.app, fault.latency)
     if answer is None:
         _drop(request, reset=True)
         return web.Response()
@@ -56,7 +56,8 @@ async def _send_in_part(
     step = 1 if fault.drip else max(len(shown), 1)
     for start in range(0, len(shown), step):
         await partly.write(shown[start : start + step])
-        await asyncio.sleep(fault.drip)
+        if fault.drip:
+            await pause(request.app, fault.drip)
     if fault.truncate_at is not None:
         _drop(request, reset=fault.reset)
     return partly

@@ -102,6 +102,14 @@ async def test_a_given_address() -> None:
     assert (sandbox.auth_id, sandbox.auth_token) == ("MA000000000000000000", "t" * 40)
 
 
+async def test_every_address() -> None:
+    """Bound to all addresses, it names the one that this machine can use."""
+    async with Sandbox(host="0.0.0.0") as sandbox, aiohttp.ClientSession(sandbox.base_url) as session:  # noqa: S104
+        assert sandbox.base_url.startswith("http://127.0.0.1:")
+        async with session.get("/v1/") as response:
+            assert response.status == 401
+
+
 @pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
 async def test_an_ipv6_address() -> None:
     """The address stands in brackets."""
