@@ -57,8 +57,8 @@ class Sandbox(Account):
         self._address = (host, port)
         self._control = control
         self._state_file = state_file
-        self._loop_server: LoopServer | None = None
-        self._thread_server: ThreadServer | None = None
+        self._loop_server: LoopServer
+        self._thread_server: ThreadServer
         if not kept:
             self.seed(endpoints)
 
@@ -69,8 +69,7 @@ class Sandbox(Account):
 
     async def __aexit__(self, *exc_info: object) -> None:
         self._directory.origin = None
-        if self._loop_server is not None:
-            await self._loop_server.stop()
+        await self._loop_server.stop()
         self._save()
 
     def __enter__(self) -> Self:
@@ -80,8 +79,7 @@ class Sandbox(Account):
 
     def __exit__(self, *exc_info: object) -> None:
         self._directory.origin = None
-        if self._thread_server is not None:
-            self._thread_server.stop()
+        self._thread_server.stop()
         self._save()
 
     @contextmanager

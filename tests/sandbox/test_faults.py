@@ -91,6 +91,16 @@ async def test_a_slow_answer(sandbox: Sandbox, api: aiohttp.ClientSession) -> No
     assert len(sandbox.endpoints) == 1
 
 
+async def test_who_leaves_before_the_reset_leaves_no_trace(caplog: pytest.LogCaptureFixture) -> None:
+    """A connection that is gone already cannot be reset, which is no error."""
+    async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
+        sandbox.inject(Fault(applied=True, latency=30, reset=True))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(session.get(f"{sandbox.base_url}/v1/"), 0.05)
+    assert [record.status for record in sandbox.requests] == [None]
+    assert caplog.records == []
+
+
 async def test_a_dripping_answer(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
     """The bytes of the body come one by one."""
     sandbox.inject(Fault(applied=False, status=200, body="0123456789", drip=0.005))
