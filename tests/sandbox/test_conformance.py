@@ -41,7 +41,7 @@ class Service:
         """Make an endpoint that is removed after the case."""
         fields = {"username": "conformance", "password": PASSWORD, "alias": alias}
         status, answer = await self.ask("POST", "Endpoint/", fields)
-        assert status == 201
+        assert 201 == status
         return answer
 
 
@@ -108,7 +108,7 @@ async def test_c04_an_update_changes_the_alias(service: Service) -> None:
 async def test_c05_a_deleted_endpoint_is_not_found(service: Service) -> None:
     """C05: a delete answers 204; what is deleted cannot be read or deleted."""
     path = f"Endpoint/{(await service.create())['endpoint_id']}/"
-    assert await service.ask("DELETE", path) == (204, None)
+    assert (204, None) == await service.ask("DELETE", path)
     for method in ("GET", "DELETE"):
         status, answer = await service.ask(method, path)
         assert (status, answer["error"]) == (404, "not found")
@@ -148,7 +148,7 @@ async def test_c09_strangers_stay_outside(service: Service) -> None:
     """C09: a wrong token is a 401."""
     headers = {"Authorization": aiohttp.encode_basic_auth(service.auth_id, "wrong")}
     async with service.session.get("Endpoint/", headers=headers) as response:
-        assert response.status == 401
+        assert 401 == response.status
 
 
 async def test_c10_a_token_is_minted(service: Service) -> None:
@@ -164,7 +164,7 @@ async def test_c10_a_token_is_minted(service: Service) -> None:
     assert status in (200, 201, 202)
     assert (header["alg"], header["cty"]) == ("HS256", "plivo;v=1")
     assert (claims["iss"], claims["sub"], claims["per"]) == (service.auth_id, "conformance", {"voice": voice})
-    assert claims["exp"] - claims["nbf"] == 86_400
+    assert 86_400 == claims["exp"] - claims["nbf"]
 
 
 async def test_c11_incoming_calls_need_a_subject(service: Service) -> None:
@@ -185,4 +185,4 @@ async def test_c12_a_token_lives_minutes_to_a_day(service: Service, seconds: int
 async def test_c13_there_is_no_put(service: Service) -> None:
     """C13: a method that the path does not know is a 405."""
     status, _ = await service.ask("PUT", "Endpoint/", {})
-    assert status == 405
+    assert 405 == status

@@ -35,33 +35,34 @@ async def test_it_is_closed_unless_asked_for() -> None:
     async with Sandbox() as sandbox, aiohttp.ClientSession(sandbox.base_url) as session:
         headers = {"Authorization": aiohttp.encode_basic_auth(sandbox.auth_id, sandbox.auth_token)}
         async with session.get("/_sandbox/state", headers=headers) as response:
-            assert response.status == 404
+            assert 404 == response.status
 
 
 async def test_it_asks_for_credentials(sandbox: Sandbox) -> None:
     """A stranger learns nothing and changes nothing."""
     async with aiohttp.ClientSession(sandbox.base_url) as session:
         async with session.get("/_sandbox/state") as response:
-            assert response.status == 401
+            assert 401 == response.status
         async with session.delete("/_sandbox/faults") as response:
-            assert response.status == 401
+            assert 401 == response.status
 
 
 async def test_faults_are_ordered_and_cleared(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
     """Every field of an order has its JSON."""
     fault = {"applied": False, "status": 503, "headers": {"Retry-After": "1"}, "body": None, "latency": 0}
     order = {"fault": fault, "times": 2, "method": "POST", "path": "Endpoint/"}
-    assert (await send(api, "faults", order))[0] == 200
-    assert await create(api) == 503
+    assert 200 == (await send(api, "faults", order))[0]
+    assert 503 == await create(api)
     async with api.delete("/_sandbox/faults") as response:
-        assert response.status == 200
-    assert await create(api) == 201
-    assert (await send(api, "faults", {"fault": {"applied": True, "reset": True}, "rate": 1, "seed": 3}))[
-        0
-    ] == 200
+        assert 200 == response.status
+    assert 201 == await create(api)
+    assert (
+        200
+        == (await send(api, "faults", {"fault": {"applied": True, "reset": True}, "rate": 1, "seed": 3}))[0]
+    )
     with pytest.raises(aiohttp.ClientOSError):
         await create(api)
-    assert sandbox.applied_creates == {"alice": 2}
+    assert {"alice": 2} == sandbox.applied_creates
 
 
 async def test_what_happened_can_be_asked(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
@@ -76,15 +77,15 @@ async def test_what_happened_can_be_asked(sandbox: Sandbox, api: aiohttp.ClientS
             answers[name] = await response.json()
             texts += await response.text()
     (endpoint_id,) = sandbox.endpoints
-    assert [item["endpoint_id"] for item in answers["state"]["endpoints"]] == [endpoint_id]
-    assert [claims["sub"] for claims in answers["state"]["tokens"]] == ["alice"]
-    assert [(each["method"], each["status"]) for each in answers["requests"]["requests"]] == [
+    assert [endpoint_id] == [item["endpoint_id"] for item in answers["state"]["endpoints"]]
+    assert ["alice"] == [claims["sub"] for claims in answers["state"]["tokens"]]
+    assert [
         ("POST", 201),
         ("POST", 200),
-    ]
-    assert answers["creates"]["creates"] == {"alice": 1}
+    ] == [(each["method"], each["status"]) for each in answers["requests"]["requests"]]
+    assert {"alice": 1} == answers["creates"]["creates"]
     secrets = ("s3cret-canary", sandbox.endpoints[endpoint_id].password, sandbox.auth_token, token)
-    assert [secret in texts for secret in secrets] == [False] * 4
+    assert [False] * 4 == [secret in texts for secret in secrets]
 
 
 async def test_settings_change(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
@@ -96,7 +97,7 @@ async def test_settings_change(sandbox: Sandbox, api: aiohttp.ClientSession) -> 
         "quota": True,
         "list_lag": 1.5,
     }
-    assert (await send(api, "settings", wanted))[0] == 200
+    assert 200 == (await send(api, "settings", wanted))[0]
     assert {name: getattr(sandbox, name) for name in wanted} == wanted
 
 
@@ -104,26 +105,26 @@ async def test_the_clock_is_set_and_moved(sandbox: Sandbox, api: aiohttp.ClientS
     """Time is set in ISO 8601 and moved in seconds."""
     status, answer = await send(api, "clock", {"set": "2030-01-01T00:00:00Z", "move": 3600})
     assert (status, answer["now"][:15]) == (200, "2030-01-01T01:0")
-    assert sandbox.clock.now().year == 2030
+    assert 2030 == sandbox.clock.now().year
 
 
 async def test_endpoints_register(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
     """Registration is a POST, and 404 for what is not there."""
     sandbox.seed(1)
     (endpoint_id,) = sandbox.endpoints
-    assert (await send(api, f"endpoints/{endpoint_id}/register", {}))[0] == 200
+    assert 200 == (await send(api, f"endpoints/{endpoint_id}/register", {}))[0]
     assert sandbox.endpoints[endpoint_id].sip_registered
-    assert (await send(api, f"endpoints/{endpoint_id}/unregister", {}))[0] == 200
+    assert 200 == (await send(api, f"endpoints/{endpoint_id}/unregister", {}))[0]
     assert not sandbox.endpoints[endpoint_id].sip_registered
-    assert (await send(api, "endpoints/1/register", {}))[0] == 404
+    assert 404 == (await send(api, "endpoints/1/register", {}))[0]
 
 
 async def test_it_leaves_no_trace_among_the_requests(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
     """Asking is not an event, and no fault strikes it."""
     await send(api, "faults", {"fault": {"applied": False, "status": 500}})
     async with api.get("/_sandbox/requests") as response:
-        assert (response.status, (await response.json())["requests"]) == (200, [])
-    assert sandbox.requests == ()
+        assert (200, []) == (response.status, (await response.json())["requests"])
+    assert () == sandbox.requests
 
 
 @pytest.mark.parametrize(
@@ -153,4 +154,4 @@ async def test_it_leaves_no_trace_among_the_requests(sandbox: Sandbox, api: aioh
 async def test_what_makes_no_sense_is_refused(api: aiohttp.ClientSession, path: str, body: object) -> None:
     """A wrong field, type or value is a 400 that says what is wrong."""
     status, answer = await send(api, path, body)
-    assert (status, type(answer["error"])) == (400, str)
+    assert (400, str) == (status, type(answer["error"]))

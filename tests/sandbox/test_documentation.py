@@ -27,5 +27,5 @@ def test_testing_your_own_service(tmp_path: Path) -> None:
         check=False,
         timeout=100,
     )
-    assert [name for name, _ in blocks] == ["switchboard.py", "test_switchboard.py"]
+    assert ["switchboard.py", "test_switchboard.py"] == [name for name, _ in blocks]
     assert "3 passed" in ended.stdout, ended.stdout

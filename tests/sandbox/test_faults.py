@@ -27,10 +27,10 @@ async def test_a_status_hides_whether_it_was_applied(
     async with api.post("Endpoint/", json=ALICE) as response:
         answer = await response.json()
     assert (response.status, answer["error"], "api_id" in answer) == (503, "service unavailable", True)
-    assert len(sandbox.endpoints) == int(applied)
+    assert int(applied) == len(sandbox.endpoints)
     assert sandbox.applied_creates == ({"alice": 1} if applied else {})
-    assert [(record.status, record.applied) for record in sandbox.requests] == [(503, applied)]
-    assert await create(api) == 201
+    assert [(503, applied)] == [(record.status, record.applied) for record in sandbox.requests]
+    assert 201 == await create(api)
 
 
 @pytest.mark.parametrize("applied", [True, False])
@@ -41,8 +41,8 @@ async def test_a_reset_hides_whether_it_was_applied(
     sandbox.inject(Fault(applied=applied, reset=True))
     with pytest.raises(aiohttp.ClientOSError):
         await create(api)
-    assert len(sandbox.endpoints) == int(applied)
-    assert [(record.status, record.applied) for record in sandbox.requests] == [(None, applied)]
+    assert int(applied) == len(sandbox.endpoints)
+    assert [(None, applied)] == [(record.status, record.applied) for record in sandbox.requests]
 
 
 async def test_html_from_a_proxy(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
@@ -59,7 +59,7 @@ async def test_html_from_a_proxy(sandbox: Sandbox, api: aiohttp.ClientSession) -
     )
     async with api.get("Endpoint/") as response:
         seen = (response.status, response.content_type, response.headers["Via"], await response.text())
-    assert seen == (502, "text/html", "x", page)
+    assert (502, "text/html", "x", page) == seen
 
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "2"}])
@@ -78,8 +78,8 @@ async def test_a_truncated_answer(sandbox: Sandbox, api: aiohttp.ClientSession, 
     sandbox.inject(Fault(applied=True, truncate_at=10, reset=reset))
     with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ClientOSError)):
         await create(api)
-    assert len(sandbox.endpoints) == 1
-    assert await create(api) == 201
+    assert 1 == len(sandbox.endpoints)
+    assert 201 == await create(api)
 
 
 async def test_a_slow_answer(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
@@ -87,8 +87,8 @@ async def test_a_slow_answer(sandbox: Sandbox, api: aiohttp.ClientSession) -> No
     sandbox.inject(Fault(applied=True, latency=30))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(create(api), 0.05)
-    assert [(record.status, record.applied) for record in sandbox.requests] == [(201, True)]
-    assert len(sandbox.endpoints) == 1
+    assert [(201, True)] == [(record.status, record.applied) for record in sandbox.requests]
+    assert 1 == len(sandbox.endpoints)
 
 
 async def test_who_leaves_before_the_reset_leaves_no_trace(caplog: pytest.LogCaptureFixture) -> None:
@@ -97,8 +97,8 @@ async def test_who_leaves_before_the_reset_leaves_no_trace(caplog: pytest.LogCap
         sandbox.inject(Fault(applied=True, latency=30, reset=True))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(session.get(f"{sandbox.base_url}/v1/"), 0.05)
-    assert [record.status for record in sandbox.requests] == [None]
-    assert caplog.records == []
+    assert [None] == [record.status for record in sandbox.requests]
+    assert [] == caplog.records
 
 
 async def test_a_dripping_answer(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
@@ -107,7 +107,7 @@ async def test_a_dripping_answer(sandbox: Sandbox, api: aiohttp.ClientSession) -
     begun = time.monotonic()
     async with api.get("Endpoint/") as response:
         chunks = [chunk async for chunk in response.content.iter_any()]
-    assert (b"".join(chunks), len(chunks) > 1) == (b"0123456789", True)
+    assert (b"0123456789", True) == (b"".join(chunks), len(chunks) > 1)
     assert time.monotonic() - begun >= 0.045
 
 
@@ -118,8 +118,8 @@ async def test_who_leaves_a_dripping_answer_leaves_no_trace(
     sandbox.inject(Fault(applied=False, status=200, body="x" * 40, drip=0.005))
     async with api.get("Endpoint/") as response:
         response.close()
-    assert await create(api) == 201
-    assert caplog.records == []
+    assert 201 == await create(api)
+    assert [] == caplog.records
 
 
 async def test_faults_choose_their_requests(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
@@ -133,7 +133,7 @@ async def test_faults_choose_their_requests(sandbox: Sandbox, api: aiohttp.Clien
     for method, path in asked:
         async with api.request(method, path, json={"alias": "a"}) as response:
             statuses.append(response.status)
-    assert statuses == [501, 200, 202, 500, 500, 200]
+    assert [501, 200, 202, 500, 500, 200] == statuses
 
 
 async def test_a_rate_is_repeatable(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
@@ -152,7 +152,7 @@ async def test_a_rate_is_repeatable(sandbox: Sandbox, api: aiohttp.ClientSession
     assert first == again != other
     assert 15 < first.count(500) < 45
     async with api.get("Endpoint/") as response:
-        assert response.status == 200
+        assert 200 == response.status
 
 
 @pytest.mark.parametrize(
@@ -183,4 +183,4 @@ async def test_a_status_that_nobody_knows(sandbox: Sandbox, api: aiohttp.ClientS
     """Any status from 200 to 599 can be sent."""
     sandbox.inject(Fault(applied=False, status=599))
     async with api.get("Endpoint/") as response:
-        assert (response.status, (await response.json())["error"]) == (599, "error")
+        assert (599, "error") == (response.status, (await response.json())["error"])

@@ -41,14 +41,14 @@ def test_every_operation(sandbox: Sandbox, client: Any) -> None:
     client.endpoints.delete(made.endpoint_id)
     with pytest.raises(plivo.exceptions.ResourceNotFoundError, match="not found"):
         client.endpoints.get(made.endpoint_id)
-    assert len(sandbox.endpoints) == 0
+    assert 0 == len(sandbox.endpoints)
 
 
 def test_two_pages(sandbox: Sandbox, client: Any) -> None:
     """A list of 25 comes on two pages."""
     sandbox.seed(25)
     first, second = client.endpoints.list(limit=20), client.endpoints.list(limit=20, offset=20)
-    assert (len(first.objects), len(second.objects)) == (20, 5)
+    assert (20, 5) == (len(first.objects), len(second.objects))
     assert list(sandbox.endpoints)[::-1] == [item.endpoint_id for item in (*first.objects, *second.objects)]
     assert (second.meta.total_count, second.meta.next) == (25, None)
 

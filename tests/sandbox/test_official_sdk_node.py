@@ -51,11 +51,11 @@ def test_every_operation() -> None:
     assert (claims["sub"], claims["per"]["voice"]["incoming_allow"]) == (username, True)
     assert "not found" in seen.pop("gone")
     assert seen.pop("refused").startswith("Error")
-    assert seen == {
+    assert {
         "made": "created",
         "sameName": True,
         "registered": "false",
         "changed": "changed",
         "alias": "Double time.",
         "pages": [20, 5],
-    }
+    } == seen

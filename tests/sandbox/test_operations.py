@@ -22,8 +22,8 @@ async def test_create_answers_the_suffixed_username(api: aiohttp.ClientSession) 
     """A create answers 201 with exactly the documented fields, 12 digits after the name."""
     async with api.post("Endpoint/", json=ALICE) as response:
         answer = await response.json()
-    assert response.status == 201
-    assert sorted(answer) == ["alias", "api_id", "endpoint_id", "message", "username"]
+    assert 201 == response.status
+    assert ["alias", "api_id", "endpoint_id", "message", "username"] == sorted(answer)
     assert (answer["alias"], answer["message"]) == ("front-desk", "created")
     assert re.fullmatch(r"alice\d{12}", answer["username"])
     assert re.fullmatch(r"\d{14}", answer["endpoint_id"])
@@ -37,7 +37,7 @@ async def test_retrieve_shows_the_md5_until_registered(sandbox: Sandbox, api: ai
         answer = await response.json()
     username = sandbox.endpoints[endpoint_id].username
     answer.pop("api_id")
-    assert answer == {
+    assert {
         "alias": "front-desk",
         "application": f"{account}/Application/123/",
         "endpoint_id": endpoint_id,
@@ -47,7 +47,7 @@ async def test_retrieve_shows_the_md5_until_registered(sandbox: Sandbox, api: ai
         "sip_uri": f"sip:{username}@phone.plivo.com",
         "sub_account": None,
         "username": username,
-    }
+    } == answer
 
 
 async def test_a_registered_endpoint_shows_its_contact(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
@@ -59,12 +59,12 @@ async def test_a_registered_endpoint_shows_its_contact(sandbox: Sandbox, api: ai
     sandbox.unregister(endpoint_id)
     async with api.get(f"Endpoint/{endpoint_id}/") as response:
         unregistered = await response.json()
-    assert registered["sip_registered"] == "true"
-    assert registered["sip_contact"] == "sip:alice@192.0.2.7:5060;ob"
-    assert registered["sip_user_agent"] == "Phone 2"
+    assert "true" == registered["sip_registered"]
+    assert "sip:alice@192.0.2.7:5060;ob" == registered["sip_contact"]
+    assert "Phone 2" == registered["sip_user_agent"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", registered["sip_expires"])
     assert "password" not in registered
-    assert unregistered["sip_registered"] == "false"
+    assert "false" == unregistered["sip_registered"]
     assert "password" in unregistered
     assert not {"sip_contact", "sip_expires", "sip_user_agent"} & set(unregistered)
 
@@ -87,7 +87,7 @@ async def test_update_changes_the_given_fields_only(sandbox: Sandbox, api: aioht
     async with api.post(f"Endpoint/{endpoint_id}/", json={"alias": "Double time."}) as response:
         answer = await response.json()
     after = sandbox.endpoints[endpoint_id]
-    assert (response.status, sorted(answer), answer["message"]) == (202, ["api_id", "message"], "changed")
+    assert (202, ["api_id", "message"], "changed") == (response.status, sorted(answer), answer["message"])
     assert (after.alias, after.password, after.app_id) == ("Double time.", before.password, before.app_id)
 
 
@@ -95,8 +95,8 @@ async def test_a_deleted_endpoint_is_gone(sandbox: Sandbox, api: aiohttp.ClientS
     """A delete answers 204 without a body; afterwards there is nothing to get, change or delete."""
     endpoint_id = (await created(api))["endpoint_id"]
     async with api.delete(f"Endpoint/{endpoint_id}/") as response:
-        assert (response.status, await response.read()) == (204, b"")
-    assert dict(sandbox.endpoints) == {}
+        assert (204, b"") == (response.status, await response.read())
+    assert {} == dict(sandbox.endpoints)
     for method in ("GET", "POST", "DELETE"):
         async with api.request(method, f"Endpoint/{endpoint_id}/", json={"alias": "x"}) as response:
             answer = await response.json()
@@ -129,14 +129,14 @@ async def test_a_create_against_the_rules_names_the_field(
     """The error of a create maps the one field that is wrong to a list of messages; nothing is made."""
     async with api.post("Endpoint/", json=ALICE | {field: value}) as response:
         answer = await response.json()
-    assert (response.status, list(answer), list(answer["error"])) == (400, ["api_id", "error"], [field])
+    assert (400, ["api_id", "error"], [field]) == (response.status, list(answer), list(answer["error"]))
     assert [str] == [type(message) for message in answer["error"][field]]
-    assert len(sandbox.endpoints) == 0
+    assert 0 == len(sandbox.endpoints)
 
 
 async def test_a_username_of_25_letters_is_fine(api: aiohttp.ClientSession) -> None:
     """The longest name that is allowed is."""
-    assert (await created(api, username="a" * 25))["message"] == "created"
+    assert "created" == (await created(api, username="a" * 25))["message"]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ async def test_an_update_against_the_rules_is_refused_in_one_line(
     before = sandbox.endpoints[endpoint_id]
     async with api.post(f"Endpoint/{endpoint_id}/", json=changes) as response:
         answer = await response.json()
-    assert (response.status, list(answer), type(answer["error"])) == (400, ["api_id", "error"], str)
+    assert (400, ["api_id", "error"], str) == (response.status, list(answer), type(answer["error"]))
     assert sandbox.endpoints[endpoint_id] == before
 
 
@@ -158,11 +158,11 @@ async def test_strict_alias_refuses_what_the_documentation_forbids(
     sandbox: Sandbox, api: aiohttp.ClientSession
 ) -> None:
     """Plivo's own examples hold a space, its rules do not: strictness is a choice."""
-    assert (await created(api, alias="Test Account"))["alias"] == "Test Account"
+    assert "Test Account" == (await created(api, alias="Test Account"))["alias"]
     sandbox.strict_alias = True
     async with api.post("Endpoint/", json=ALICE | {"alias": "Test Account"}) as response:
-        assert (response.status, list((await response.json())["error"])) == (400, ["alias"])
-    assert (await created(api, alias="Test_Account-2"))["alias"] == "Test_Account-2"
+        assert (400, ["alias"]) == (response.status, list((await response.json())["error"]))
+    assert "Test_Account-2" == (await created(api, alias="Test_Account-2"))["alias"]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ async def test_a_method_that_the_path_does_not_know(
 async def test_an_unknown_path_is_not_found(api: aiohttp.ClientSession, path: str) -> None:
     """A missing trailing slash is another path."""
     async with api.get(path) as response:
-        assert (response.status, (await response.json())["error"]) == (404, "not found")
+        assert (404, "not found") == (response.status, (await response.json())["error"])
 
 
 async def test_every_answer_has_its_own_request_id(api: aiohttp.ClientSession) -> None:
@@ -195,4 +195,4 @@ async def test_every_answer_has_its_own_request_id(api: aiohttp.ClientSession) -
     for path in ("Endpoint/", "Endpoint/", "Nothing/", "Endpoint/?limit=0"):
         async with api.get(path) as response:
             seen |= {(await response.json())["api_id"], response.headers["X-Request-ID"]}
-    assert len(seen) == 8
+    assert 8 == len(seen)

@@ -39,7 +39,7 @@ async def test_the_page_needs_nothing_else(sandbox: Sandbox) -> None:
     sources = Sources()
     sources.feed(html)
     assert (response.status, response.content_type) == (200, "text/html")
-    assert sources.found == ["data:,"]
+    assert ["data:,"] == sources.found
     assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
 
 
@@ -55,12 +55,12 @@ async def test_events_follow_the_state(sandbox: Sandbox, api: aiohttp.ClientSess
         sandbox.register(endpoint_id)
         third = await next_event(events)
     assert (first["total"], first["endpoints"], first["requests"]) == (0, [], [])
-    assert [each["sip_registered"] for each in second["endpoints"]] == ["false"]
-    assert [(each["method"], each["status"]) for each in second["requests"]] == [("POST", 201)]
-    assert [each["sip_registered"] for each in third["endpoints"]] == ["true"]
+    assert ["false"] == [each["sip_registered"] for each in second["endpoints"]]
+    assert [("POST", 201)] == [(each["method"], each["status"]) for each in second["requests"]]
+    assert ["true"] == [each["sip_registered"] for each in third["endpoints"]]
     shown = json.dumps([first, second, third])
     secrets = ("s3cret-canary", sandbox.endpoints[endpoint_id].password, sandbox.auth_token)
-    assert [secret in shown for secret in secrets] == [False] * 3
+    assert [False] * 3 == [secret in shown for secret in secrets]
 
 
 async def test_a_click_registers(sandbox: Sandbox) -> None:
@@ -70,7 +70,7 @@ async def test_a_click_registers(sandbox: Sandbox) -> None:
     path = f"/_page/endpoints/{endpoint_id}/"
     async with aiohttp.ClientSession(sandbox.base_url) as session:
         async with session.post(f"{path}register") as response:
-            assert response.status == 403
+            assert 403 == response.status
         async with session.post(f"{path}register", headers={"X-Sandbox-Page": "1"}) as response:
             assert (response.status, sandbox.endpoints[endpoint_id].sip_registered) == (200, True)
         async with session.post(f"{path}unregister", headers={"X-Sandbox-Page": "1"}) as response:
@@ -85,7 +85,7 @@ async def test_a_rebound_name_sees_nothing(sandbox: Sandbox, host: str) -> None:
     async with aiohttp.ClientSession(sandbox.base_url, headers={"Host": host}) as session:
         for path in ("/", "/_page/events"):
             async with session.get(path) as response:
-                assert response.status == 403
+                assert 403 == response.status
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1", "127.1.2.3:1", "[::1]:8080"])
@@ -93,7 +93,7 @@ async def test_loopback_has_many_names(sandbox: Sandbox, host: str) -> None:
     """Every name that can only mean this machine is fine."""
     async with aiohttp.ClientSession(sandbox.base_url, headers={"Host": host}) as session:
         response = await session.get("/")
-        assert response.status == 200
+        assert 200 == response.status
 
 
 async def test_a_silent_stream_lives(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

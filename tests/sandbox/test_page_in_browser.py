@@ -134,14 +134,14 @@ async def test_a_create_appears_and_a_click_registers(
     """Without reloading, a create shows up; "Register" makes the API say `sip_registered` true."""
     await browser.call("Page.navigate", url=sandbox.base_url)
     await browser.until("document.querySelector('#link.live') !== null")
-    assert await browser.evaluate("document.querySelectorAll('#endpoints tr').length") == 0
+    assert 0 == await browser.evaluate("document.querySelectorAll('#endpoints tr').length")
     endpoint_id = await create(api, "alice")
     row = f"document.querySelector('[data-key=\"{endpoint_id}\"]')"
     await browser.until(f"{row} !== null")
     await browser.evaluate(f"{row}.querySelector('button').click()")
     await browser.until(f"{row}.textContent.includes('Unregister')")
     async with api.get(f"Endpoint/{endpoint_id}/") as response:
-        assert (await response.json())["sip_registered"] == "true"
+        assert "true" == (await response.json())["sip_registered"]
 
 
 async def test_the_keyboard_is_enough(sandbox: Sandbox, api: aiohttp.ClientSession, browser: Browser) -> None:
@@ -169,7 +169,7 @@ async def test_what_others_send_stays_text(
         pass
     await browser.call("Page.navigate", url=sandbox.base_url)
     await browser.until("document.querySelectorAll('#requests tr').length === 2")
-    assert await browser.evaluate("[document.title, document.images.length]") == ["Plivo sandbox", 0]
+    assert ["Plivo sandbox", 0] == await browser.evaluate("[document.title, document.images.length]")
     assert await browser.evaluate("document.body.textContent.includes('<img src=x')")
 
 

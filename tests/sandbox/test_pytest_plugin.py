@@ -52,7 +52,7 @@ def run(folder: Path, *arguments: str) -> str:
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=100
     )
     printed = ended.stdout + ended.stderr
-    assert ended.returncode == 0, printed
+    assert 0 == ended.returncode, printed
     return printed
 
 
@@ -109,4 +109,4 @@ def test_a_run_without_it_pays_nothing(tmp_path: Path) -> None:
     """Loading the plugin takes under 5 ms and imports nothing of the package."""
     (tmp_path / "cost.py").write_text(COST)
     seconds, imported = run(tmp_path, "cost").split()
-    assert (imported, float(seconds) < 0.005) == ("False", True)
+    assert ("False", True) == (imported, float(seconds) < 0.005)

@@ -192,6 +192,6 @@ async def test_no_odd_request_breaks_the_sandbox() -> None:
             assert status < 500, (status, request[:3000])
             seen[status] += 1
         good = f"GET /v1/Account/{sandbox.auth_id}/Endpoint/ HTTP/1.0\r\nAuthorization: {credentials}\r\n\r\n"
-        assert await ask(sandbox, good.encode()) == 200
+        assert 200 == await ask(sandbox, good.encode())
     # Both sides of every rule have been met, or the generator has lost its teeth.
     assert {200, 201, 202, 204, 400, 401, 404, 405, 417} <= set(seen)

@@ -31,7 +31,7 @@ def test_a_blocking_program_gets_a_thread() -> None:
     before = threading.active_count()
     with Sandbox(endpoints=3) as sandbox:
         assert threading.active_count() == before + 1
-        assert len(get_page(sandbox)) == 3
+        assert 3 == len(get_page(sandbox))
         host, port = sandbox.base_url.removeprefix("http://").split(":")
     assert threading.active_count() == before
     with pytest.raises(ConnectionRefusedError):
@@ -65,7 +65,7 @@ def test_a_sandbox_can_be_started_again() -> None:
     sandbox = Sandbox(endpoints=1)
     for _ in range(2):
         with sandbox:
-            assert len(sandbox.endpoints) == 1
+            assert 1 == len(sandbox.endpoints)
 
 
 async def test_a_sandbox_runs_once_at_a_time() -> None:
@@ -107,7 +107,7 @@ async def test_every_address() -> None:
     async with Sandbox(host="0.0.0.0") as sandbox, aiohttp.ClientSession(sandbox.base_url) as session:  # noqa: S104
         assert sandbox.base_url.startswith("http://127.0.0.1:")
         async with session.get("/v1/") as response:
-            assert response.status == 401
+            assert 401 == response.status
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
@@ -116,7 +116,7 @@ async def test_an_ipv6_address() -> None:
     async with Sandbox(host="::1") as sandbox, aiohttp.ClientSession(sandbox.base_url) as session:
         assert sandbox.base_url.startswith("http://[::1]:")
         async with session.get("/v1/") as response:
-            assert response.status == 401
+            assert 401 == response.status
 
 
 async def test_parallel_creates_are_all_there(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
@@ -132,9 +132,9 @@ async def test_parallel_creates_are_all_there(sandbox: Sandbox, api: aiohttp.Cli
                 return username
 
         usernames = await asyncio.gather(*(create() for _ in range(200)))
-    assert {len(username) for username in usernames} == {17}
+    assert {17} == {len(username) for username in usernames}
     assert sorted(usernames) == sorted(endpoint.username for endpoint in sandbox.endpoints.values())
-    assert len(set(usernames)) == 200
+    assert 200 == len(set(usernames))
 
 
 def test_a_page_of_a_hundred_thousand() -> None:
@@ -157,7 +157,7 @@ async def test_requests_are_reported(api: aiohttp.ClientSession) -> None:
             pass
         async with api.get(f"{sandbox.base_url}/"):
             pass
-    assert [(record.method, record.status) for record in reported] == [("GET", 401)]
+    assert [("GET", 401)] == [(record.method, record.status) for record in reported]
     assert tuple(reported) == sandbox.requests
 
 
@@ -165,7 +165,7 @@ def test_a_view_of_many_is_short() -> None:
     """The endpoints' repr counts them, and shows no password where it shows one."""
     sandbox = Sandbox(endpoints=2)
     endpoint = next(iter(sandbox.endpoints.values()))
-    assert repr(sandbox.endpoints) == "<2 endpoints>"
+    assert "<2 endpoints>" == repr(sandbox.endpoints)
     assert endpoint.password not in repr(endpoint)
     with pytest.raises(KeyError):
         sandbox.endpoints["1"]

@@ -19,7 +19,7 @@ async def test_bad_credentials_open_nothing(sandbox: Sandbox, header: str) -> No
     async with aiohttp.ClientSession(sandbox.base_url, headers={"Authorization": header}) as session:
         for path in (f"/v1/Account/{sandbox.auth_id}/Endpoint/", "/v1/Account/MA/Nothing/", "/v1/"):
             async with session.get(path) as response:
-                assert (response.status, list(await response.json())) == (401, ["error"])
+                assert (401, ["error"]) == (response.status, list(await response.json()))
                 assert "X-Request-ID" in response.headers
 
 
@@ -29,7 +29,7 @@ async def test_a_wrong_token_opens_nothing(sandbox: Sandbox) -> None:
     async with aiohttp.ClientSession(sandbox.base_url) as session:
         for token in ("", "wrong", f"{sandbox.auth_token}x"):
             async with session.get(path, headers=basic(sandbox.auth_id, token)) as response:
-                assert response.status == 401
+                assert 401 == response.status
 
 
 async def test_credentials_open_their_own_account_only(sandbox: Sandbox) -> None:
@@ -39,7 +39,7 @@ async def test_credentials_open_their_own_account_only(sandbox: Sandbox) -> None
         for auth_id in (subaccount.auth_id, "MA000000000000000000", "%00"):
             path = f"/v1/Account/{auth_id}/Endpoint/"
             async with session.get(path, headers=basic(sandbox.auth_id, sandbox.auth_token)) as response:
-                assert response.status == 401
+                assert 401 == response.status
 
 
 async def test_a_subaccount_sees_its_own_endpoints(sandbox: Sandbox) -> None:
@@ -57,10 +57,10 @@ async def test_a_subaccount_sees_its_own_endpoints(sandbox: Sandbox) -> None:
             page = await response.json()
         statuses = [(await session.get(f"Endpoint/{endpoint_id}/")).status for endpoint_id in (own, other)]
         async with session.delete(f"Endpoint/{other}/") as response:
-            assert response.status == 404
+            assert 404 == response.status
     assert [own] == [item["endpoint_id"] for item in page["objects"]]
     assert (page["meta"]["total_count"], page["meta"]["next"]) == (1, None)
-    assert statuses == [200, 404]
+    assert [200, 404] == statuses
     assert [None, subaccount.auth_id] == [endpoint.sub_account for endpoint in sandbox.endpoints.values()]
 
 
@@ -72,14 +72,14 @@ async def test_secrets_do_not_show(sandbox: Sandbox, api: aiohttp.ClientSession)
         async with api.post(path, json=body):
             pass
     text = repr(sandbox.requests) + repr(sandbox.add_subaccount())
-    assert [secret in text for secret in ("s3cret-canary", sandbox.auth_token)] == [False, False]
-    assert [(record.status, record.applied) for record in sandbox.requests] == [(201, True), (400, False)]
-    assert sandbox.requests[0].body == {
+    assert [False, False] == [secret in text for secret in ("s3cret-canary", sandbox.auth_token)]
+    assert [(201, True), (400, False)] == [(record.status, record.applied) for record in sandbox.requests]
+    assert {
         "username": "alice",
         "password": "[redacted]",
         "alias": "a",
         "pin": "[redacted]",
-    }
+    } == sandbox.requests[0].body
 
 
 async def test_strangers_are_remembered_too(sandbox: Sandbox) -> None:

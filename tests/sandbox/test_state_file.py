@@ -21,12 +21,12 @@ async def test_an_account_is_kept(tmp_path: Path) -> None:
         assert dict(after.endpoints) == dict(before.endpoints)
         after.seed(1)
     assert list(after.endpoints)[:3] == list(before.endpoints)
-    assert len({endpoint.username for endpoint in after.endpoints.values()}) == 4
+    assert 4 == len({endpoint.username for endpoint in after.endpoints.values()})
     async with Sandbox(state_file=file) as third, aiohttp.ClientSession(third.base_url) as session:
         headers = {"Authorization": aiohttp.encode_basic_auth(subaccount.auth_id, subaccount.auth_token)}
         async with session.get(f"/v1/Account/{subaccount.auth_id}/Endpoint/", headers=headers) as response:
-            assert response.status == 200
-    assert (len(third.endpoints), third.endpoints[registered].sip_registered) == (4, True)
+            assert 200 == response.status
+    assert (4, True) == (len(third.endpoints), third.endpoints[registered].sip_registered)
 
 
 def test_only_its_owner_reads_the_file(tmp_path: Path) -> None:
@@ -34,8 +34,8 @@ def test_only_its_owner_reads_the_file(tmp_path: Path) -> None:
     file = tmp_path / "state.json"
     with Sandbox(state_file=file):
         pass
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert list(tmp_path.iterdir()) == [file]
+    assert 0o600 == stat.S_IMODE(file.stat().st_mode)
+    assert [file] == list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"format": 2}', '{"format": 1, "auth_id": "MA"}'])

@@ -25,10 +25,10 @@ async def test_a_token_with_everything(sandbox: Sandbox, api: aiohttp.ClientSess
     async with api.post("JWT/Token/", json=asked | {"iss": sandbox.auth_id}) as response:
         answer = await response.json()
     claims = read_token(answer["token"], sandbox.auth_token)
-    assert (response.status, list(answer)) == (200, ["api_id", "token"])
-    assert jwt.get_unverified_header(answer["token"]) == {"alg": "HS256", "cty": "plivo;v=1", "typ": "JWT"}
+    assert (200, ["api_id", "token"]) == (response.status, list(answer))
+    assert {"alg": "HS256", "cty": "plivo;v=1", "typ": "JWT"} == jwt.get_unverified_header(answer["token"])
     assert claims == asked | {"iss": sandbox.auth_id}
-    assert sandbox.tokens == (claims,)
+    assert (claims,) == sandbox.tokens
 
 
 async def test_what_a_token_leaves_out_is_filled_in(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
@@ -38,7 +38,7 @@ async def test_what_a_token_leaves_out_is_filled_in(sandbox: Sandbox, api: aioht
     claims = read_token(token, sandbox.auth_token)
     nothing = {"incoming_allow": False, "outgoing_allow": False}
     assert ("", "", {"voice": nothing}) == (claims["app"], claims["sub"], claims["per"])
-    assert claims["exp"] - claims["nbf"] == 86_400
+    assert 86_400 == claims["exp"] - claims["nbf"]
     assert abs(sandbox.clock.now().timestamp() - claims["nbf"]) < 60
 
 
@@ -92,9 +92,9 @@ async def test_a_token_against_the_rules(
     """The answer is a 400 whose text begins with the field's name, and nothing is minted."""
     async with api.post("JWT/Token/", json={"iss": sandbox.auth_id} | fields) as response:
         answer = await response.json()
-    assert (response.status, list(answer)) == (400, ["api_id", "error"])
+    assert (400, ["api_id", "error"]) == (response.status, list(answer))
     assert named == answer["error"].partition(" ")[0]
-    assert sandbox.tokens == ()
+    assert () == sandbox.tokens
 
 
 async def test_a_subaccount_signs_with_its_own_token(sandbox: Sandbox) -> None:

@@ -21,10 +21,10 @@ async def test_a_new_endpoint_shows_up_late(sandbox: Sandbox, api: aiohttp.Clien
     sandbox.seed(1)
     first, second, late = sandbox.endpoints
     async with api.get(f"Endpoint/{late}/") as response:
-        assert response.status == 200
-    assert await listed_ids(api) == [second, first]
+        assert 200 == response.status
+    assert [second, first] == await listed_ids(api)
     sandbox.clock.move(31)
-    assert await listed_ids(api) == [late, second, first]
+    assert [late, second, first] == await listed_ids(api)
 
 
 async def test_the_quota_answers_429(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
@@ -39,13 +39,13 @@ async def test_the_quota_answers_429(sandbox: Sandbox, api: aiohttp.ClientSessio
 
     sandbox.clock.set(datetime(2030, 1, 1, tzinfo=UTC))
     sandbox.quota = True
-    assert await statuses(302) == [200] * 300 + [429] * 2
+    assert [200] * 300 + [429] * 2 == await statuses(302)
     async with api.post("JWT/Token/", json={"iss": sandbox.auth_id}) as response:
-        assert response.status == 200
+        assert 200 == response.status
     sandbox.clock.move(5)
-    assert await statuses(1) == [200]
+    assert [200] == await statuses(1)
     sandbox.quota = False
-    assert await statuses(301) == [200] * 301
+    assert [200] * 301 == await statuses(301)
 
 
 async def test_the_clock_dates_what_is_made(sandbox: Sandbox) -> None:
