@@ -11,7 +11,7 @@ def main() -> NoReturn:
     try:
         from plivo_endpoints.cli.root import run  # noqa: PLC0415 - the extra `cli` may be missing
     except ModuleNotFoundError as error:
-        if error.name not in {"click", "rich"}:
+        if (error.name or "").partition(".")[0] not in {"click", "rich"}:
             raise
         sys.exit("plivo-endpoints: the command line needs an extra: pip install 'plivo-endpoints[cli]'")
     run()

@@ -117,13 +117,20 @@ def _tell(error: BaseException, message: str, settings: Settings, *, search: str
 
 def _search(error: OutcomeUnknownError, settings: Settings) -> str:
     """Return a command that finds out, with the client's own search and exactly what the error knows."""
-    server = "" if settings.base_url is None else f"base_url={settings.base_url!r}"
+    server = "" if settings.base_url is None else f"base_url={_literal(settings.base_url)}"
     code = (
         "from datetime import datetime; from plivo_endpoints import Client; "
-        f"print(Client({server}).endpoints.find_created(username={error.username!r}, "
-        f"alias={error.alias!r}, sent_at=datetime.fromisoformat({error.sent_at.isoformat()!r})))"
+        f"print(Client({server}).endpoints.find_created("
+        f"username={_literal(error.username)}, alias={_literal(error.alias)}, "
+        f"sent_at=datetime.fromisoformat({_literal(error.sent_at.isoformat())})))"
     )
     return f"python -c {shlex.quote(code)}"
+
+
+def _literal(text: str) -> str:
+    # In double quotes, which stay as they are between a shell's single ones; repr's would not.
+    escaped = text.replace("\\", r"\\").replace('"', r"\"")
+    return f'"{escape(escaped)}"'
 
 
 @contextmanager

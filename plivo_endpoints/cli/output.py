@@ -9,8 +9,9 @@ import json
 import sys
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 Fields = Mapping[str, object]
+
+_GAP: Final = 2  # spaces between two columns
 
 
 class Output(Protocol):
@@ -67,7 +70,7 @@ class LineOutput:
 
 
 class TerminalOutput:
-    """Tables that fit the terminal by folding: no value is ever cut."""
+    """Tables, or a block of lines for each thing where the terminal is too narrow: no value is ever cut."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -77,8 +80,7 @@ class TerminalOutput:
         known = list(_known(fields))
         width = max((len(name) for name, _ in known), default=0)
         for name, value in known:
-            line = Text.assemble((name.ljust(width), "bold"), "  ", value)
-            self._console.print(line, soft_wrap=True)
+            self._console.print(Text.assemble((name.ljust(width), "bold"), "  ", value), soft_wrap=True)
 
     def listing(self, columns: Sequence[str], pages: Iterable[Sequence[Fields]]) -> None:
         """Print a table that grows page by page; its columns widen when a later page needs it."""
@@ -87,18 +89,25 @@ class TerminalOutput:
         for page in pages:
             rows = [[_to_text(fields[name]) for name in columns] for fields in page]
             for row in rows:
-                widths = [max(width, len(cell)) for width, cell in zip(widths, row, strict=True)]
-            self._console.print(_table(columns, widths, rows, header=header), crop=False)
-            header = False
+                widths = [max(width, cell_len(cell)) for width, cell in zip(widths, row, strict=True)]
+            if sum(widths) + _GAP * (len(widths) - 1) <= self._console.width:
+                self._console.print(_table(columns, widths, rows, header=header))
+                header = False
+            else:
+                self._blocks(columns, rows)
+
+    def _blocks(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        for row in rows:
+            self.record(dict(zip(columns, row, strict=True)))
+            self._console.print()
 
 
 def _table(
     columns: Sequence[str], widths: Sequence[int], rows: Iterable[Sequence[str]], *, header: bool
 ) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=header, header_style="bold")
-    for number, (name, width) in enumerate(zip(columns, widths, strict=True)):
-        # The first column is the id: it keeps its width, the others make room.
-        table.add_column(name, overflow="fold", max_width=width, min_width=width if number == 0 else None)
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=header, header_style="bold")
+    for name, width in zip(columns, widths, strict=True):
+        table.add_column(name, width=width, no_wrap=True)
     for row in rows:
         table.add_row(*[Text(cell) for cell in row])
     return table

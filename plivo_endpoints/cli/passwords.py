@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
 VARIABLE: Final = "PLIVO_ENDPOINT_PASSWORD"
 
-stdin_option = click.option(
-    "--password-stdin", "from_stdin", is_flag=True, help="Read the SIP password from standard input."
-)
+
+def stdin_option(command: F) -> F:
+    """Give a command `--password-stdin`."""
+    return click.option(
+        "--password-stdin", "from_stdin", is_flag=True, help="Read the SIP password from standard input."
+    )(command)
 
 
 def read_password(*, from_stdin: bool) -> str:
@@ -29,11 +37,10 @@ def read_password(*, from_stdin: bool) -> str:
 
 def _from_stdin() -> str:
     try:
-        text = sys.stdin.buffer.read().decode()
+        lines = sys.stdin.buffer.read().decode().splitlines()
     except UnicodeDecodeError:
-        text = "\n\n"
-    password = text.removesuffix("\n").removesuffix("\r")
-    if not password or len(password.splitlines()) > 1:
+        lines = []
+    if len(lines) != 1:
         # Raised out here: the decoder's exception holds what it read.
         raise click.UsageError("standard input must hold the SIP password, one line of UTF-8")
-    return password
+    return lines[0]

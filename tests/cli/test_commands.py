@@ -1,0 +1,216 @@
+"""Each command against the sandbox, in this process."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from plivo_endpoints.sandbox import Fault, Sandbox
+
+Run = Callable[..., Result]
+
+
+def lines(result: Result) -> dict[str, str]:
+    """Read lines of name, tab and value."""
+    return dict(line.split("\t") for line in result.stdout.splitlines())
+
+
+def test_create(sandbox: Sandbox, run: Run) -> None:
+    """The password comes from standard input; what Plivo made of the username comes out."""
+    result = run("create", "alice", "--alias", "front desk", "--password-stdin", stdin="s3cret\n")
+    (endpoint_id,) = sandbox.endpoints
+    made = sandbox.endpoints[endpoint_id]
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert lines(result) == {
+        "endpoint_id": endpoint_id,
+        "username": made.username,
+        "alias": "front desk",
+        "message": "created",
+        "api_id": lines(result)["api_id"],
+    }
+    assert made.username.startswith("alice")
+
+
+def test_create_with_an_application_and_a_password_from_the_environment(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--app-id` attaches the application; the variable spares the prompt."""
+    monkeypatch.setenv("PLIVO_ENDPOINT_PASSWORD", "s3cret")
+    result = run("create", "alice", "--alias", "a", "--app-id", "123", "--json")
+    (made,) = sandbox.endpoints.values()
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["endpoint_id"] == made.endpoint_id
+    assert json.loads(run("get", made.endpoint_id, "--json").stdout)["application_id"] == "123"
+
+
+def test_get(sandbox: Sandbox, run: Run) -> None:
+    """What is not known is left out of the lines."""
+    sandbox.seed(1)
+    (endpoint_id,) = sandbox.endpoints
+    shown = lines(run("get", endpoint_id))
+    assert shown["endpoint_id"] == endpoint_id
+    assert shown["sip_registered"] == "false"
+    assert "sip_contact" not in shown
+
+
+def test_get_a_registered_endpoint(sandbox: Sandbox, run: Run) -> None:
+    """A time is written with its offset."""
+    sandbox.seed(1)
+    (endpoint_id,) = sandbox.endpoints
+    sandbox.register(endpoint_id)
+    document = json.loads(run("--json", "get", endpoint_id).stdout)
+    assert document["sip_registered"] is True
+    assert datetime.fromisoformat(document["sip_expires"]).utcoffset() == timedelta(0)
+
+
+def test_update(sandbox: Sandbox, run: Run) -> None:
+    """Only what is named changes."""
+    sandbox.seed(1)
+    (endpoint_id,) = sandbox.endpoints
+    result = run("update", endpoint_id, "--alias", "lobby")
+    assert (result.exit_code, lines(result)["message"]) == (0, "changed")
+    assert sandbox.endpoints[endpoint_id].alias == "lobby"
+    assert sandbox.requests[-1].body == {"alias": "lobby"}
+
+
+def test_update_of_the_password(sandbox: Sandbox, run: Run) -> None:
+    """It comes from standard input."""
+    sandbox.seed(1)
+    (endpoint_id,) = sandbox.endpoints
+    result = run("update", endpoint_id, "--password-stdin", stdin="n3w-secret")
+    assert result.exit_code == 0
+    assert sandbox.requests[-1].body == {"password": "[redacted]"}
+
+
+def test_the_password_variable_alone_changes_nothing(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left over from a create, it must not change a password in passing; `--password` asks for it."""
+    monkeypatch.setenv("PLIVO_ENDPOINT_PASSWORD", "n3w-secret")
+    sandbox.seed(1)
+    (endpoint_id,) = sandbox.endpoints
+    run("update", endpoint_id, "--alias", "lobby")
+    assert sandbox.requests[-1].body == {"alias": "lobby"}
+    run("update", endpoint_id, "--password")
+    assert sandbox.requests[-1].body == {"password": "[redacted]"}
+
+
+def test_delete(sandbox: Sandbox, run: Run) -> None:
+    """It is gone, and the output says so."""
+    sandbox.seed(1)
+    (endpoint_id,) = sandbox.endpoints
+    result = run("delete", endpoint_id, "--json")
+    assert json.loads(result.stdout) == {"endpoint_id": endpoint_id, "message": "deleted"}
+    assert len(sandbox.endpoints) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((), 45),
+        (("--limit", "1"), 1),
+        (("--limit", "20"), 20),
+        (("--limit", "21"), 21),
+        (("--limit", "99"), 45),
+        (("--offset", "44"), 1),
+        (("--offset", "45"), 0),
+        (("--limit", "5", "--offset", "42"), 3),
+    ],
+)
+def test_list(sandbox: Sandbox, run: Run, arguments: tuple[str, ...], expected: int) -> None:
+    """As many as asked for, across pages, each once; as JSON and as lines."""
+    sandbox.seed(45)
+    documents = json.loads(run("list", "--json", *arguments).stdout)
+    ids = [line.split("\t")[0] for line in run("list", *arguments).stdout.splitlines()]
+    assert len(set(ids)) == expected
+    assert [document["endpoint_id"] for document in documents] == ids
+
+
+def test_list_asks_for_no_more_than_it_needs(sandbox: Sandbox, run: Run) -> None:
+    """With a limit, no page is read ahead."""
+    sandbox.seed(45)
+    run("list", "--limit", "3")
+    assert [request.query for request in sandbox.requests] == [{"limit": "3", "offset": "0"}]
+
+
+def test_lines_of_a_list(sandbox: Sandbox, run: Run) -> None:
+    """Five columns with tabs between, without a header; what is unknown is empty."""
+    sandbox.seed(1)
+    (endpoint_id,) = sandbox.endpoints
+    document: dict[str, Any] = json.loads(run("list", "--json").stdout)[0]
+    expected = [endpoint_id, document["username"], "seeded-1", "false", document["application_id"]]
+    assert run("list").stdout == "\t".join(expected) + "\n"
+
+
+def test_a_list_that_breaks_off_is_no_document(sandbox: Sandbox, run: Run) -> None:
+    """Half a list must not look like a whole one to a program."""
+    sandbox.seed(45)
+    sandbox.inject(Fault(applied=False, status=403), path="Endpoint/", times=1)
+    refused = run("list", "--json")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    sandbox.pagination = "cursor"
+    sandbox.inject(Fault(applied=True, status=200, body=cut_page(run)), times=1)
+    sandbox.inject(Fault(applied=False, status=403), times=1)
+    cut = run("list", "--json")
+    assert cut.exit_code == 1
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(cut.stdout)
+
+
+def cut_page(run: Run) -> str:
+    """Return a first page whose next one will be refused."""
+    endpoint = json.loads(run("list", "--json", "--limit", "1").stdout)[0]
+    return json.dumps({"meta": {"next": "/?cursor=x", "total_count": 45}, "objects": [endpoint]})
+
+
+def test_a_list_that_changed(sandbox: Sandbox, run: Run) -> None:
+    """A warning of one line, on stderr; the list is printed all the same."""
+    sandbox.seed(45)
+    page = '{"meta": {"next": "/?offset=20", "total_count": 44}, "objects": []}'
+    sandbox.inject(Fault(applied=True, status=200, body=page), times=1)
+    result = run("list")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 25)
+    assert result.stderr == (
+        "Warning: the endpoints changed while they were listed: some may be missing here\n"
+    )
+
+
+def test_token(sandbox: Sandbox, run: Run) -> None:
+    """Permissions and lifetime arrive; the token's claims are read from it."""
+    result = run("token", "--sub", "alice", "--incoming", "--lifetime", "3600", "--app", "9", "--json")
+    document = json.loads(result.stdout)
+    claims = document["claims"]
+    assert (claims["sub"], claims["app"]) == ("alice", "9")
+    assert (claims["incoming_allow"], claims["outgoing_allow"]) == (True, False)
+    left = datetime.fromisoformat(document["expires_at"]) - datetime.now(UTC)
+    assert timedelta(seconds=3590) < left <= timedelta(seconds=3600)
+    assert sandbox.tokens[-1]["sub"] == "alice"
+
+
+def test_token_in_lines(sandbox: Sandbox, run: Run) -> None:
+    """The claims get dotted names."""
+    shown = lines(run("token", "--outgoing"))
+    assert shown["claims.outgoing_allow"] == "true"
+    assert shown["claims.iss"] == sandbox.auth_id
+    assert shown["jwt"].count(".") == 2
+
+
+def test_another_server_by_option(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--base-url` beats the environment, before and after the command's name."""
+    monkeypatch.setenv("PLIVO_BASE_URL", "http://127.0.0.1:1")
+    for arguments in (("--base-url", sandbox.base_url, "list"), ("list", "--base-url", sandbox.base_url)):
+        assert run(*arguments).exit_code == 0
+
+
+def test_text_from_the_server_cannot_steer(sandbox: Sandbox, run: Run) -> None:
+    """Escape sequences, tabs, line breaks and right-to-left marks come out written."""
+    sandbox.seed(1)
+    (endpoint_id,) = sandbox.endpoints
+    body = json.dumps({"endpoint_id": endpoint_id, "alias": "\x1b[2J\t\n\u202e", "\x1b]0;": "\x07"})
+    sandbox.inject(Fault(applied=True, status=200, body=body), times=2)
+    shown = run("get", endpoint_id).stdout
+    assert shown == (f"endpoint_id\t{endpoint_id}\nalias\t\\x1b[2J\\t\\n\\u202e\nextra.\\x1b]0;\t\\x07\n")
+    assert "\x1b" not in run("get", endpoint_id, "--json").stdout

@@ -1,0 +1,175 @@
+"""What is refused, fails, or may have happened: a line on stderr, and a status that tells which."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+
+import click
+import pytest
+from click.testing import Result
+
+from plivo_endpoints import ConnectError
+from plivo_endpoints.cli.failures import report
+from plivo_endpoints.cli.settings import Settings
+from plivo_endpoints.sandbox import Fault, Sandbox
+
+Run = Callable[..., Result]
+
+FULL = "No space left on device"
+ALIAS = 'it\'s "A" \\ \U0001f600\u202e'  # what quoting can get wrong
+CREATE = ("create", "alice", "--alias", ALIAS, "--password-stdin")
+
+
+def test_refused(sandbox: Sandbox, run: Run) -> None:
+    """Plivo's no: status 1 and what it said."""
+    assert sandbox.requests == ()
+    result = run("get", "1")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: GET Endpoint/{endpoint_id}/ answered 404: not found (api_id ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_refused_as_json(sandbox: Sandbox, run: Run) -> None:
+    """One document, on stderr, so that standard output holds answers only."""
+    assert sandbox.requests == ()
+    result = run("get", "1", "--json")
+    error = json.loads(result.stderr)["error"]
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert error == {
+        "type": "NotFoundError",
+        "message": error["message"],
+        "status": 404,
+        "api_id": error["api_id"],
+        "attempts": 1,
+    }
+
+
+def test_no_server(run: Run, sandbox: Sandbox) -> None:
+    """Nothing listens: status 1."""
+    result = run("list", "--base-url", "http://127.0.0.1:1")
+    assert sandbox.requests == ()
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("create", "7alice", "--alias", "a", "--password-stdin"), "Error: username: "),
+        (("create", "alice", "--alias", "", "--password-stdin"), "Error: alias: "),
+        (("update", "1"), "Error: update: "),
+        (("get", ".."), "Error: endpoint_id: "),
+        (("token", "--incoming"), "Error: sub: "),
+        (("list", "--base-url", "http://example.com"), "Error: base_url: "),
+        (("list", "--limit", "0"), "Invalid value for '--limit'"),
+        (("token", "--lifetime", "179"), "Invalid value for '--lifetime'"),
+        (("create", "alice"), "Missing option '--alias'"),
+        (("invent",), "No such command 'invent'"),
+    ],
+)
+def test_wrong_usage(sandbox: Sandbox, run: Run, arguments: tuple[str, ...], problem: str) -> None:
+    """Status 2, the rule that was broken, and nothing is sent."""
+    result = run(*arguments, stdin="s3cret")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert problem in result.stderr
+    assert sandbox.requests == ()
+
+
+@pytest.mark.parametrize("stdin", ["", "one\ntwo\n", b"\xffcanary"])
+def test_a_password_that_is_not_one_line(sandbox: Sandbox, run: Run, stdin: str | bytes) -> None:
+    """Status 2; what was read is shown nowhere."""
+    result = run(*CREATE, stdin=stdin)
+    assert result.exit_code == 2
+    assert "one line of UTF-8" in result.stderr
+    assert "canary" not in f"{result.output!r}{result.exc_info!r}"
+    assert sandbox.requests == ()
+
+
+def test_no_password(sandbox: Sandbox, run: Run) -> None:
+    """Without a terminal nobody can be asked: status 2, and what to use."""
+    result = run("create", "alice", "--alias", "a")
+    assert result.exit_code == 2
+    assert "--password-stdin or PLIVO_ENDPOINT_PASSWORD" in result.stderr
+    assert sandbox.requests == ()
+
+
+def test_no_credentials(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Status 2, and the names of the variables."""
+    for name in ("PLIVO_AUTH_ID", "PLIVO_AUTH_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    result = run("list")
+    assert result.exit_code == 2
+    assert "PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN" in result.stderr
+
+
+def test_unknown_outcome(sandbox: Sandbox, run: Run) -> None:
+    """Status 3, and a line to paste which finds the endpoint that was made all the same."""
+    sandbox.inject(Fault(applied=True, status=500))
+    result = run(*CREATE, "--base-url", sandbox.base_url, stdin="s3cret")
+    (endpoint_id,) = sandbox.endpoints
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "Do not run it again" in result.stderr
+    python, *command = shlex.split(result.stderr.splitlines()[-1])
+    found = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)  # noqa: S603
+    assert python == "python"
+    assert f"endpoint_id='{endpoint_id}'" in found.stdout
+
+
+def test_unknown_outcome_as_json(sandbox: Sandbox, run: Run) -> None:
+    """The document holds what `find_created` wants, and the endpoint's id where it came."""
+    sandbox.inject(Fault(applied=True, status=201, body='{"endpoint_id": "18406780198123"}'))
+    result = run(*CREATE, "--json", stdin="s3cret")
+    error = json.loads(result.stderr)["error"]
+    assert (result.exit_code, error["type"]) == (3, "OutcomeUnknownError")
+    assert (error["username"], error["alias"]) == ("alice", ALIAS)
+    assert error["endpoint_id"] == "18406780198123"
+    assert error["sent_at"] in error["find_out_with"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
+def test_interrupted(error: BaseException, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C, also at a prompt, ends with the status that shells give it."""
+    assert report(error, Settings()) == 130
+    assert capsys.readouterr().err == "Error: stopped\n"
+
+
+def test_a_failure_of_the_command_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    """Commands may fail in their own words."""
+    assert report(click.ClickException("no luck"), Settings()) == 1
+    assert report(OSError(28, "No space left on device"), Settings()) == 1
+    assert report(ConnectError("gone", method="GET", path="Endpoint/"), Settings()) == 1
+    assert capsys.readouterr().err == (
+        "Error: no luck\nError: [Errno 28] No space left on device\nError: gone\n"
+    )
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")  # noqa: PTH110
+class TestFullDisk:
+    """Standard output that takes nothing."""
+
+    def test_of_a_create(self, sandbox: Sandbox) -> None:
+        """Status 3, and the endpoint's id on stderr: run again, it would make a second one."""
+        result = to_full_disk(*CREATE)
+        (endpoint_id,) = sandbox.endpoints
+        username = sandbox.endpoints[endpoint_id].username
+        assert (result.returncode, result.stderr) == (
+            3,
+            f"Error: endpoint {endpoint_id} was created as {username}, but the output was lost: {FULL}\n",
+        )
+
+    def test_of_a_list(self, sandbox: Sandbox) -> None:
+        """Status 1."""
+        sandbox.seed(1)
+        result = to_full_disk("list")
+        assert (result.returncode, result.stderr) == (1, f"Error: [Errno 28] {FULL}\n")
+
+
+def to_full_disk(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that cannot write its output."""
+    command = [sys.executable, "-m", "plivo_endpoints", *arguments]
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        return subprocess.run(  # noqa: S603
+            command, input="s3cret", stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )

@@ -1,0 +1,183 @@
+"""Commands as processes of their own: how they start, are interrupted, and end."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import pytest
+
+from plivo_endpoints import AsyncClient
+from plivo_endpoints.sandbox import Fault, Sandbox
+
+COMMAND = (sys.executable, "-W", "error", "-m", "plivo_endpoints")
+
+
+def start(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start a command and return its process, with pipes for all three streams."""
+    return subprocess.Popen(  # noqa: S603
+        [*COMMAND, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **(environment or {})},
+    )
+
+
+def read_lines(process: subprocess.Popen[str], count: int) -> list[str]:
+    """Read the first lines that it prints."""
+    assert process.stdout is not None
+    return [process.stdout.readline().rstrip("\n") for _ in range(count)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_sandbox(number: signal.Signals) -> None:
+    """Its three lines are what a client needs; it ends cleanly on Ctrl-C and on `kill`."""
+    with start("sandbox", "--endpoints", "3") as process:
+        exports = dict(line.removeprefix("export ").split("=") for line in read_lines(process, 3))
+        listed = start("list", environment=exports).communicate()
+        process.send_signal(number)
+        rest = process.communicate()
+    assert (len(listed[0].splitlines()), listed[1]) == (3, "")
+    assert (process.returncode, rest) == (0, ("", ""))
+
+
+async def test_sandbox_in_json() -> None:
+    """With `--json` the same three values are a document."""
+    with start("sandbox", "--json") as process:
+        values = json.loads(read_lines(process, 1)[0])
+        async with AsyncClient(
+            values["PLIVO_AUTH_ID"], values["PLIVO_AUTH_TOKEN"], base_url=values["PLIVO_BASE_URL"]
+        ) as client:
+            assert [endpoint async for endpoint in client.endpoints.list()] == []
+        process.send_signal(signal.SIGINT)
+        await asyncio.to_thread(process.communicate)
+    assert process.returncode == 0
+
+
+def test_sandbox_on_a_port_that_is_taken(sandbox: Sandbox) -> None:
+    """Status 1, and why."""
+    port = sandbox.base_url.rpartition(":")[2]
+    process = start("sandbox", "--port", port)
+    assert process.communicate() == ("", f"Error: cannot serve on port {port}: Address already in use\n")
+    assert process.returncode == 1
+
+
+def test_demo() -> None:
+    """Every step, both clients, an error of each kind; the sandbox that it started has ended."""
+    process = start("demo")
+    shown, complaints = process.communicate()
+    assert (process.returncode, complaints) == (0, "")
+    exports = dict(line.removeprefix("export ").split("=") for line in shown.splitlines() if "export" in line)
+    gone = start("list", environment=exports)
+    assert "Error: " in gone.communicate()[1]
+    for method in ("create", "get", "update", "list", "delete"):
+        assert shown.count(f"await client.endpoints.{method}(") + (method == "list") * 1 == 1, method
+    assert shown.count("    [20, 20, 5]\n") == 2
+    assert shown.count("    45\n") == 2
+    assert shown.count("    CreatedEndpoint(") == shown.count("    Token(claims=TokenClaims(") == 2
+    assert shown.count("    InvalidArgumentError: ") == shown.count("    NotFoundError: ") == 1
+
+
+def test_demo_ends_its_sandbox_when_interrupted() -> None:
+    """A signal to the demo alone takes the sandbox with it."""
+    process = start("demo")
+    exports = dict(
+        line.removeprefix("export ").split("=") for line in read_lines(process, 6) if "export" in line
+    )
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    assert process.returncode == 130
+    assert "Error: " in start("list", environment=exports).communicate()[1]
+
+
+def test_demo_without_a_sandbox() -> None:
+    """If the sandbox cannot start, the demo says so, in one line after what the sandbox says."""
+    code = (
+        "import sys; from plivo_endpoints.cli import demo, root; "
+        "demo._ARGUMENTS = ('sandbox', '--port', '70000'); root.run()"
+    )
+    ended = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code, "demo"], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("Error: the sandbox did not start\n")
+
+
+def test_ctrl_c_during_a_create(sandbox: Sandbox) -> None:
+    """Status 3, not 130: the endpoint may exist, and here it does."""
+    sandbox.inject(Fault(applied=True, latency=60))
+    with start("create", "alice", "--alias", "a", "--password-stdin") as process:
+        assert process.stdin is not None
+        process.stdin.write("s3cret")
+        process.stdin.close()
+        while not sandbox.applied_creates:
+            pass
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 3
+        assert process.stderr is not None
+        assert 'find_created(username="alice", alias="a"' in process.stderr.read()
+    assert len(sandbox.endpoints) == 1
+
+
+def test_ctrl_c_during_a_list(sandbox: Sandbox) -> None:
+    """Status 130 and one line."""
+    sandbox.seed(1)
+    sandbox.inject(Fault(applied=True, drip=60))
+    with start("list") as process:
+        while not sandbox.requests:
+            pass
+        process.send_signal(signal.SIGINT)
+        assert process.communicate() == ("", "Error: stopped\n")
+    assert process.returncode == 130
+
+
+def test_a_reader_that_leaves(sandbox: Sandbox) -> None:
+    """`list | head -1` is quiet."""
+    sandbox.seed(2000)
+    with start("list", "--json") as process:
+        read_lines(process, 1)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
+
+
+def test_text_that_the_terminal_cannot_show(sandbox: Sandbox) -> None:
+    """An alias beyond the output's encoding is written out, not a traceback."""
+    process = start(
+        "create",
+        "alice",
+        "--alias",
+        "caf\u00e9",
+        "--password-stdin",
+        environment={"PYTHONIOENCODING": "ascii"},
+    )
+    shown, complaints = process.communicate("s3cret")
+    assert (process.returncode, complaints) == (0, "")
+    assert "alias\tcaf\\xe9\n" in shown
+    assert len(sandbox.endpoints) == 1
+
+
+@pytest.mark.parametrize("missing", ["click", "rich"])
+def test_without_the_extra(missing: str) -> None:
+    """It says in one line what to install."""
+    code = f"import sys; sys.modules[{missing!r}] = None\nfrom plivo_endpoints.__main__ import main; main()"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "plivo-endpoints: the command line needs an extra: pip install 'plivo-endpoints[cli]'\n"
+    )
+
+
+def test_another_module_missing() -> None:
+    """Only what the extra brings gets that advice."""
+    code = "import sys; sys.modules['attrs'] = None\nfrom plivo_endpoints.__main__ import main; main()"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
+    assert "No module named" not in ended.stdout
+    assert "import of attrs halted" in ended.stderr

@@ -1,0 +1,75 @@
+"""What people see: tables that fit, colours that can be turned off, prompts that hide."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from plivo_endpoints.sandbox import Sandbox
+
+OnTerminal = Callable[..., str]
+
+
+def plain(shown: str) -> str:
+    """Take the colours out."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown)
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_a_table_fits(sandbox: Sandbox, on_terminal: OnTerminal, columns: int) -> None:
+    """No line is longer than the terminal is wide; every id is whole."""
+    sandbox.seed(45)
+    shown = plain(on_terminal("list", columns=columns))
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= columns
+    assert [endpoint_id in shown for endpoint_id in sandbox.endpoints] == [True] * 45
+
+
+def test_a_table_has_one_header(sandbox: Sandbox, on_terminal: OnTerminal) -> None:
+    """Three pages make one table; where it does not fit, each endpoint is a block of lines."""
+    sandbox.seed(45)
+    assert on_terminal("list").count("endpoint_id") == 1
+    assert on_terminal("list", columns=40).count("endpoint_id") == 45
+
+
+def test_an_empty_table(sandbox: Sandbox, on_terminal: OnTerminal) -> None:
+    """No endpoints: the header alone."""
+    assert len(sandbox.endpoints) == 0
+    assert len(on_terminal("list").splitlines()) == 1
+
+
+def test_a_record_is_not_broken(sandbox: Sandbox, on_terminal: OnTerminal) -> None:
+    """A token is longer than a line and stays whole, to be copied."""
+    shown = plain(on_terminal("token", "--sub", "alice"))
+    assert re.search(r"^jwt +\S+\.\S+\.\S+$", shown, re.MULTILINE)
+    assert sandbox.tokens[-1]["sub"] == "alice"
+
+
+def test_no_colour(sandbox: Sandbox, on_terminal: OnTerminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`NO_COLOR` leaves bold type at most."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    sandbox.seed(1)
+    shown = on_terminal("list") + on_terminal("demo")
+    assert set(re.findall(r"\x1b\[[0-9;]*m", shown)) <= {"\x1b[1m", "\x1b[0m"}
+
+
+def test_a_prompt_hides(sandbox: Sandbox, on_terminal: OnTerminal) -> None:
+    """The password is asked for twice, and does not appear."""
+    shown = on_terminal("create", "alice", "--alias", "a", typed=(b"s3cret\n", b"s3cret\n"))
+    assert shown.count("SIP password") == 1
+    assert "Repeat" in shown
+    assert "s3cret" not in shown
+    assert len(sandbox.endpoints) == 1
+
+
+def test_ctrl_c_at_the_prompt(sandbox: Sandbox, on_terminal: OnTerminal) -> None:
+    """It stops the command before anything is sent."""
+    shown = on_terminal("create", "alice", "--alias", "a", typed=(b"\x03",))
+    assert "Error: stopped" in shown
+    assert sandbox.requests == ()
+
+
+def test_no_password_in_json(sandbox: Sandbox, on_terminal: OnTerminal) -> None:
+    """On a terminal too, `--json` is JSON."""
+    shown = on_terminal("list", "--json")
+    assert len(sandbox.endpoints) == 0
+    assert shown == "[]\n"
