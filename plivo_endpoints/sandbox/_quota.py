@@ -10,7 +10,7 @@ class Quota:
     """At most 300 admitted requests in any 5 seconds; refused ones do not count."""
 
     def __init__(self) -> None:
-        self.enforced = False
+        self.enforced: bool = False
         self._admitted: deque[float] = deque(maxlen=LIMIT)
 
     def admit(self, now: float) -> bool:

@@ -29,14 +29,14 @@ class AccountState:
     """Everything that one account consists of."""
 
     def __init__(self, auth_id: str) -> None:
-        self.auth_id = auth_id
-        self.clock = Clock()
-        self.feed = Feed()
-        self.store = EndpointStore(auth_id, self.clock, self.feed.publish)
-        self.faults = Faults()
-        self.quota = Quota()
-        self.list_lag = 0.0
-        self.strict_alias = False
+        self.auth_id: str = auth_id
+        self.clock: Clock = Clock()
+        self.feed: Feed = Feed()
+        self.store: EndpointStore = EndpointStore(auth_id, self.clock, self.feed.publish)
+        self.faults: Faults = Faults()
+        self.quota: Quota = Quota()
+        self.list_lag: float = 0.0
+        self.strict_alias: bool = False
         self.pagination: Pagination = "offset"
         self.order: PageOrder = "newest"
         # Bounded, so that a sandbox may run for weeks.

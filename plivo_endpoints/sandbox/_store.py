@@ -19,7 +19,7 @@ class EndpointStore:
     """Holds endpoints by id and reports each change; every method may be called from any thread."""
 
     def __init__(self, account_id: str, clock: Clock, changed: Callable[[], None]) -> None:
-        self.default_app_id = f"{secrets.randbelow(9 * 10**16) + 10**16}"
+        self.default_app_id: str = f"{secrets.randbelow(9 * 10**16) + 10**16}"
         self._account_id = account_id
         self._clock = clock
         self._changed = changed
@@ -27,8 +27,8 @@ class EndpointStore:
         self._by_id: dict[str, SandboxEndpoint] = {}
         # Sorted, as ids only grow. Under None all, under a subaccount its own.
         self._ids: dict[str | None, list[str]] = {None: []}
-        self.last_id = secrets.randbelow(8 * 10**13) + 10**13
-        self.last_suffix = 0
+        self.last_id: int = secrets.randbelow(8 * 10**13) + 10**13
+        self.last_suffix: int = 0
 
     def create(self, username: str, fields: Changes, sub_account: str | None = None) -> SandboxEndpoint:
         """Make an endpoint out of fields that passed the rules."""
