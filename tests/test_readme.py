@@ -1,0 +1,60 @@
+"""The README keeps to its form, and what it shows runs."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from plivo_endpoints.sandbox import Sandbox
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
+def test_snippets_run(
+    snippet: str,
+    threaded_sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each runs as it stands, with the environment pointing to a sandbox."""
+    monkeypatch.setenv("PLIVO_BASE_URL", threaded_sandbox.base_url)
+    monkeypatch.setenv("PLIVO_AUTH_ID", threaded_sandbox.auth_id)
+    monkeypatch.setenv("PLIVO_AUTH_TOKEN", threaded_sandbox.auth_token)
+    exec(compile(snippet, "README.md", "exec"), {})  # noqa: S102 - the point
+    assert bool(capsys.readouterr().out) == ("print(" in snippet)
+
+
+def test_its_first_thirty_lines() -> None:
+    """They hold the promise, the install, the demo, both clients, and what to do after a lost create."""
+    head = "\n".join(README.splitlines()[:30])
+    wanted = (
+        "never creates an endpoint twice behind your back",
+        "Unofficial",
+        "pip install",
+        "plivo-endpoints demo",
+        SNIPPETS[0],
+        SNIPPETS[1],
+        "`OutcomeUnknownError`",
+        "docs/errors.md",
+    )
+    assert [text for text in wanted if text not in head] == []
+
+
+def test_its_size() -> None:
+    """120 lines at most; eight for the async example, four for the blocking one."""
+    assert len(README.splitlines()) <= 120
+    assert [len(snippet.splitlines()) for snippet in SNIPPETS[:2]] == [8, 4]
+
+
+def test_its_links() -> None:
+    """Every file that it links to is there, and every heading in it."""
+    root = Path(__file__).parent.parent
+    missing: list[str] = []
+    for target in re.findall(r"\]\((?!https:)([^)]+)\)", README):
+        name, _, heading = target.partition("#")
+        path = root / name
+        if not path.is_file() or (heading and heading not in path.read_text(encoding="utf-8")):
+            missing.append(target)
+    assert missing == []
