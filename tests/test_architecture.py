@@ -1,0 +1,169 @@
+"""Imports run one way, a fresh import stays light, and modules and functions stay short."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT: Final = "plivo_endpoints"
+PACKAGE: Final = Path(__file__).parent.parent / ROOT
+
+_BASE: Final = {"_errors", "_validation", "_config", "_models", "_version"}
+# What each part may import when it runs, beside itself; imports for type checkers alone are free.
+ALLOWED: Final = {
+    "_version": set[str](),
+    "_errors": set[str](),
+    "_validation": {"_errors"},
+    "_config": {"_errors", "_validation"},
+    "_models": {"_errors", "_validation"},
+    "_events": set[str](),
+    "_sansio": {"_errors", "_validation", "_config", "_models"},
+    "_transport": {"_errors", "_sansio", "_version"},
+    "_middleware": {"_errors", "_sansio", "_transport"},
+    "_pagination": {"_errors", "_models"},
+    "_blocking": {"_errors"},
+    "_connections": {"_errors", "_events", "_sansio", "_middleware", "_transport"},
+    "_resources": {"_errors", "_validation", "_models", "_sansio", "_pagination", "_blocking"},
+    "_client": {"_config", "_connections", "_resources", "_blocking"},
+    "sandbox": set[str](),
+    "provisioning": {"_client", "_resources", *_BASE},
+    "cli": {"_client", "provisioning", "sandbox", *_BASE},
+    "testing": {"_client", "sandbox", *_BASE},
+    "__main__": {"cli"},
+    "__init__": {"_client", "_events", *_BASE},
+}
+
+
+def module_name(path: Path) -> str:
+    """Return a file's dotted name within the package; `__init__` for the package's own."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+TREES: Final = {
+    module_name(path): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+
+def running_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """Walk a tree, but for what only type checkers see."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from running_nodes(child)
+
+
+def imported_names(tree: ast.AST) -> Iterator[str]:
+    """Return the dotted names that a module imports, what it takes from a module included."""
+    for node in running_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_imports(tree: ast.AST) -> set[str]:
+    """Return the modules of this package that a module imports: the longest that there are of each name."""
+    found: set[str] = set()
+    for name in imported_names(tree):
+        if name.split(".")[0] == ROOT:
+            below = name.split(".")[1:]
+            known = [".".join(below[:length]) for length in range(len(below), 0, -1)]
+            found.add(next((each for each in known if each in TREES), "__init__"))
+    return found
+
+
+IMPORTS: Final = {name: own_imports(tree) for name, tree in TREES.items()}
+
+
+def test_imports_run_one_way() -> None:
+    """Each part imports only what stands below it."""
+    broken = [
+        f"{name} imports {imported}"
+        for name, all_imported in IMPORTS.items()
+        for imported in sorted(all_imported)
+        if (part := name.split(".")[0]) != imported.split(".")[0]
+        and imported.split(".")[0] not in ALLOWED[part]
+    ]
+    assert broken == []
+
+
+def test_nothing_imports_the_package_root() -> None:
+    """The root imports them all: that way lie cycles."""
+    assert [name for name, imported in IMPORTS.items() if "__init__" in imported] == []
+
+
+def test_no_cycles() -> None:
+    """There is an order in which all modules can be imported."""
+    order = list(TopologicalSorter(IMPORTS).static_order())
+    assert set(order) == set(TREES)
+
+
+def test_only_the_transport_knows_aiohttp() -> None:
+    """Of the client's modules; the sandbox is a server of its own."""
+    users = {
+        name
+        for name, tree in TREES.items()
+        if any(imported.split(".")[0] == "aiohttp" for imported in imported_names(tree))
+        and not name.startswith("sandbox")
+    }
+    assert users == {"_transport"}
+
+
+def test_the_protocol_does_no_input_or_output() -> None:
+    """Below `_sansio`: no await, and none of the modules with clocks, chance, sockets or threads that wait."""
+    forbidden = {"asyncio", "anyio", "aiohttp", "socket", "ssl", "time", "random", "secrets"}
+    found = [
+        f"{name}: {what}"
+        for name, tree in TREES.items()
+        if name.split(".")[0] == "_sansio"
+        for what in (
+            *(each for each in imported_names(tree) if each.split(".")[0] in forbidden),
+            *(type(node).__name__ for node in ast.walk(tree) if isinstance(node, ast.Await | ast.AsyncFor)),
+        )
+    ]
+    assert found == []
+
+
+def test_a_fresh_import_is_light() -> None:
+    """What only some need waits until they do."""
+    heavy = (
+        "aiohttp",
+        "ssl",
+        "click",
+        "rich",
+        "sqlite3",
+        "orjson",
+        f"{ROOT}.sandbox",
+        f"{ROOT}.provisioning",
+    )
+    code = f"import sys, {ROOT}; print([name for name in {heavy!r} if name in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    assert ended.stdout == "[]\n"
+
+
+def test_modules_are_short() -> None:
+    """Under 300 lines each."""
+    lengths = {path.name: path.read_text(encoding="utf-8").count("\n") for path in PACKAGE.rglob("*.py")}
+    assert {name: length for name, length in lengths.items() if length >= 300} == {}
+
+
+def test_functions_are_short() -> None:
+    """None over 40 lines, docstring included; half of them under 10."""
+    lengths = {
+        f"{name}:{node.lineno} {node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert {name: length for name, length in lengths.items() if length > 40} == {}
+    assert statistics.median(lengths.values()) < 10
