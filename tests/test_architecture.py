@@ -120,7 +120,7 @@ def test_only_the_transport_knows_aiohttp() -> None:
 
 
 def test_the_protocol_does_no_input_or_output() -> None:
-    """Below `_sansio`: no await, and none of the modules with clocks, chance, sockets or threads that wait."""
+    """Below `_sansio`: no await, and no module with clocks, chance or sockets."""
     forbidden = {"asyncio", "anyio", "aiohttp", "socket", "ssl", "time", "random", "secrets"}
     found = [
         f"{name}: {what}"
@@ -138,11 +138,9 @@ def test_a_fresh_import_is_light() -> None:
     """What only some need waits until they do."""
     heavy = (
         "aiohttp",
-        "ssl",
         "click",
         "rich",
         "sqlite3",
-        "orjson",
         f"{ROOT}.sandbox",
         f"{ROOT}.provisioning",
     )
@@ -157,10 +155,18 @@ def test_modules_are_short() -> None:
     assert {name: length for name, length in lengths.items() if length >= 300} == {}
 
 
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Count a function's lines without its docstring."""
+    first = function.body[0]
+    has_docstring = ast.get_docstring(function) is not None
+    docstring = (first.end_lineno or 0) - first.lineno + 1 if has_docstring else 0
+    return (function.end_lineno or 0) - function.lineno + 1 - docstring
+
+
 def test_functions_are_short() -> None:
-    """None over 40 lines, docstring included; half of them under 10."""
+    """None over 40 lines, half of them under 10; a docstring may take what it needs."""
     lengths = {
-        f"{name}:{node.lineno} {node.name}": (node.end_lineno or 0) - node.lineno + 1
+        f"{name}:{node.lineno} {node.name}": code_lines(node)
         for name, tree in TREES.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
