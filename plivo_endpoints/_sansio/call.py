@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@frozen
+@frozen(slots=False)
 class Call(Generic[T]):
     """What the retry loop works on, over as many attempts as it takes."""
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TEXT_LIMIT: Final = 200
+_OK: Final = int(HTTPStatus.OK)  # plain numbers: each look at a member of an enumeration is a call
+_REDIRECTIONS: Final = int(HTTPStatus.MULTIPLE_CHOICES)
 _READABLE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ERRORS: Final[Mapping[int, type[errors.APIError]]] = {
     400: errors.BadRequestError,
@@ -54,7 +56,7 @@ def build_request(
 
 def parse_response(operation: Operation[T], response: Response) -> T:
     """Return what a success says; raise the `APIError` of a refusal, or what makes a success unreadable."""
-    if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
+    if not _OK <= response.status < _REDIRECTIONS:
         raise _api_error(operation, response)
     if operation.returns is type(None):
         return converter.structure(

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from plivo_endpoints._errors import Phase
 
 
-@frozen
+# Made for every call, and without slots because that takes a frozen class less time.
+@frozen(slots=False)
 class Request:
     """One request, ready but for its headers, which carry the credentials and are added at send time."""
 
@@ -22,7 +23,7 @@ class Request:
     body: bytes | None = field(default=None, repr=False)  # may hold a SIP password
 
 
-@frozen
+@frozen(slots=False)
 class Response:
     """One answer, read whole or up to the size limit."""
 
