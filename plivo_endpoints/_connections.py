@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from plivo_endpoints._errors import ClientStateError
 from plivo_endpoints._events import Observer
@@ -16,7 +16,7 @@ from plivo_endpoints._sansio.retry import RetryBudget, RetryPolicy
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     import aiohttp
 
@@ -108,7 +108,7 @@ class ConnectedExecutor:
         """The account's id."""
         return self._connections.credentials.auth_id
 
-    async def execute(
+    def execute(
         self,
         operation: Operation[T],
         argument: NewEndpoint | EndpointChanges | NewToken | None = None,
@@ -116,8 +116,8 @@ class ConnectedExecutor:
         query: Mapping[str, int | str] | None = None,
         before_send: Callable[[], Awaitable[None]] | None = None,
         **ids: str,
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Send one operation, as often as its rules allow, and return its result."""
         request = build_request(operation, self._connections.account_url, argument, query, ids)
         retrying = self._connections.retrying()
-        return await retrying.execute(Call(operation, request, argument, self._options, before_send))
+        return retrying.execute(Call(operation, request, argument, self._options, before_send))

@@ -48,6 +48,7 @@ class Transport(Protocol):
 
 
 USER_AGENT: Final = f"plivo-endpoints/{__version__} (Python: {platform.python_version()})"
+_REFUSALS: Final = 400  # statuses from here on may say when to try again
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the call has its own, which covers the retries too
 _KEEP_ALIVE: Final = 15.0  # seconds; well below what servers grant, or a POST meets a closing connection
 
@@ -102,7 +103,7 @@ class _Connector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
     ) -> Connection:
         connection = await super().connect(req, traces, timeout)
-        if _is_spoilt(connection.transport):
+        if connection.protocol is None or connection.protocol.should_close:
             connection.close()
             raise aiohttp.ServerDisconnectedError
         return connection
@@ -138,8 +139,6 @@ class AiohttpTransport:
     async def send(self, request: Request, attempt: Attempt) -> Response:
         """Send one request once; see `Transport`."""
         session = self._session or await self._open()
-        if session.closed:
-            raise ClientStateError("the session is closed")
         tracker = None if request.body is not None else aiohttp.UploadTracker()
         try:
             answer = await session.request(
@@ -162,7 +161,8 @@ class AiohttpTransport:
         except Exception as error:  # noqa: BLE001 - an answer can make aiohttp raise anything
             problem = _describe(error)
         else:
-            return Response(answer.status, body, complete, _retry_after(answer))
+            retry_after = None if answer.status < _REFUSALS else _retry_after(answer)
+            return Response(answer.status, body, complete, retry_after)
         finally:
             if tracker is not None:
                 _note_upload(tracker, attempt)
@@ -171,6 +171,8 @@ class AiohttpTransport:
         # Raised out here: aiohttp's exceptions hold the request, whose repr prints the Authorization header.
         if attempt.sent:
             raise TransportError(problem, method=request.method, path=request.path, sent="unknown")
+        if session.closed:
+            raise ClientStateError("the session is closed")
         raise ConnectError(problem, method=request.method, path=request.path)
 
     async def _open(self) -> aiohttp.ClientSession:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from plivo_endpoints._models import EndpointChanges, NewEndpoint, NewToken
     from plivo_endpoints._sansio.operation import Operation
@@ -21,7 +21,7 @@ class Executor(Protocol):
         """The account's id."""
         ...
 
-    async def execute(
+    def execute(
         self,
         operation: Operation[T],
         argument: NewEndpoint | EndpointChanges | NewToken | None = None,
@@ -29,7 +29,7 @@ class Executor(Protocol):
         query: Mapping[str, int | str] | None = None,
         before_send: Callable[[], Awaitable[None]] | None = None,
         **ids: str,
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Send one operation, as often as its rules allow, and return its result.
 
         Args:
