@@ -12,6 +12,7 @@ from attrs import asdict
 from plivo_endpoints._errors import NotFoundError
 from plivo_endpoints.provisioning import _states as states
 from plivo_endpoints.provisioning._ledger import batches
+from plivo_endpoints.provisioning._patience import patiently
 from plivo_endpoints.provisioning._reconcile import matches
 from plivo_endpoints.provisioning._report import Extra
 from plivo_endpoints.provisioning._states import HELD, State
@@ -65,7 +66,7 @@ async def _ask_for(client: AsyncClient, journal: Journal, unseen: list[Entry]) -
 async def _doubt(client: AsyncClient, entry: Entry) -> str | None:
     endpoint_id = entry.endpoint_id or ""
     try:
-        endpoint = await client.endpoints.get(endpoint_id)
+        endpoint = await patiently(lambda: client.endpoints.get(endpoint_id))
     except NotFoundError:
         return f"its endpoint {endpoint_id} does not exist any more"
     if endpoint.alias == entry.alias:

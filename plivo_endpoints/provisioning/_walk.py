@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from plivo_endpoints._errors import RateLimitedError, ResponseDecodeError, ServerError, TransportError
+from plivo_endpoints.provisioning._patience import patiently
 from plivo_endpoints.provisioning._reach import raw_pages
 from plivo_endpoints.provisioning._states import Found
 
@@ -15,10 +14,6 @@ if TYPE_CHECKING:
 
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints._models import Endpoint
-
-PASSING: Final = (TransportError, ServerError, RateLimitedError, ResponseDecodeError)
-_TRIES: Final = 4
-_FIRST_PAUSE: Final = 0.5  # seconds
 
 
 class Walk:
@@ -49,14 +44,7 @@ async def walk(client: AsyncClient, visit: Callable[[list[Found]], Awaitable[Non
 
     A walk that breaks off begins anew, so `visit` may be shown an endpoint more than once.
     """
-    pause = _FIRST_PAUSE
-    for _ in range(_TRIES - 1):
-        try:
-            return await _walk_once(client, visit)
-        except PASSING:
-            await asyncio.sleep(pause)
-            pause *= 4
-    return await _walk_once(client, visit)
+    return await patiently(lambda: _walk_once(client, visit))
 
 
 async def _walk_once(client: AsyncClient, visit: Callable[[list[Found]], Awaitable[None]]) -> bool:

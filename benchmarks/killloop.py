@@ -1,0 +1,28 @@
+"""The kill loop of the tests, longer: `python benchmarks/killloop.py [rows] [kills] [seed]`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from attrs import asdict
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the tests are no package that is installed
+
+from tests.provisioning.killloop import Loop, run
+
+
+def main(rows: int = 50_000, kills: int = 500, seed: int = 1) -> None:
+    """Run it in a folder that vanishes and print what came of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        # Far enough between two kills that all of them come before the rows are through.
+        loop = Loop(
+            rows=rows, kills=kills, seed=seed, folder=Path(folder), reach=max(60, rows // kills * 3 // 2)
+        )
+        for name, value in asdict(run(loop)).items():
+            print(f"{name}: {value}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -1,0 +1,36 @@
+"""Killed again and again, a run makes each row once; without any one of its rules it does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.provisioning.killloop import Loop, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_each_row_exactly_once(tmp_path: Path) -> None:
+    """2,000 rows, 4% faults, lagging lists, 36 kills at random and at every step of the journal."""
+    result = run(Loop(rows=2000, kills=36, folder=tmp_path))
+    assert (result.doubled, result.lost, result.mismatched, result.strangers_touched) == ([], [], [], [])
+    assert result.counts["created"] + result.counts["adopted"] == 2000
+    assert result.status == 0
+    assert result.kills >= 30
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"broken": "blind retry", "kills": 0},
+        {"broken": "no intent", "kills": 4, "first": (), "then": ("finish",), "last": ()},
+        {"broken": "no settle", "kills": 0, "lag": 1.0, "settle": 3.0},
+    ],
+    ids=lambda broken: broken["broken"],
+)
+def test_without_a_rule_rows_are_doubled(tmp_path: Path, broken: dict[str, Any]) -> None:
+    """The loop can see what it is there to see."""
+    result = run(Loop(rows=400, folder=tmp_path, faults=0.1, **broken))
+    assert result.doubled != []
