@@ -308,6 +308,7 @@ def test_the_blocking_list_says_what_it_returns() -> None:
 
 
 POLICIES = {"_middleware.py", "_events.py", "retry.py", "rate_limit.py", "call.py"}
+READS_JSON = "_loads"  # there without orjson only
 PACKAGE = Path(plivo_endpoints.__file__).parent
 
 
@@ -316,7 +317,7 @@ def _own_calls(frames: list[tuple[str, str]]) -> list[str]:
     return [
         f"{file.stem}.{name}"
         for file, name in own
-        if "sandbox" not in file.parts and file.name not in POLICIES
+        if "sandbox" not in file.parts and file.name not in POLICIES and name != READS_JSON
     ]
 
 
@@ -331,6 +332,7 @@ async def test_the_way_of_a_create_is_short(client: AsyncClient) -> None:
             seen.add(frame)  # a coroutine that goes on is not called again
             frames.append((frame.f_code.co_filename, frame.f_code.co_name))
 
+    gc.collect()  # or a client of an earlier test is collected on the way
     sys.setprofile(note)
     try:
         await client.endpoints.create(username="alice", password="s3cret", alias="a")
