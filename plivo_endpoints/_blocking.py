@@ -65,7 +65,8 @@ class Runner:
         if os.getpid() != self._pid:
             raise ClientStateError("a client does not survive fork: make one in the child process")
         with self._starting:
-            if self._closed:
+            # A walk left half done ends after the finalizer ran at interpreter exit.
+            if self._closed or (self._finalizer is not None and not self._finalizer.alive):
                 raise ClientStateError("the client is closed")
             if self._thread is None:
                 self._thread = _LoopThread()
@@ -77,6 +78,8 @@ class Runner:
 
     def close(self) -> None:
         """End the thread; no call works afterwards."""
+        if os.getpid() != self._pid:
+            return  # nothing of it is here, and a lock held at the fork stays so for ever
         with self._starting:
             self._closed = True
         if self._finalizer is not None:
@@ -110,9 +113,11 @@ def _run(ready: Future[tuple[BlockingPortal, asyncio.AbstractEventLoop]]) -> Non
     try:
         anyio.run(_serve, ready, backend_options=options)
     except BaseException as error:
-        if ready.done():
+        if not ready.done():
+            ready.set_exception(error)  # or the first caller would wait for ever
+        elif threading.main_thread().is_alive():
             raise
-        ready.set_exception(error)  # or the first caller would wait for ever
+        # At exit Python 3.12 refuses asyncio the thread with which it ends its executor.
 
 
 async def _serve(ready: Future[tuple[BlockingPortal, asyncio.AbstractEventLoop]]) -> None:
