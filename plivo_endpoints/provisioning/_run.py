@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 Phase = Literal["planning", "canary", "creating", "updating", "settling", "reconciling", "auditing", "done"]
 
 _LOOK_AHEAD: Final = 500  # entries
+_MOST_LOST_CANARIES: Final = 3
+_MOST_LOST: Final = 100
 
 
 @frozen(kw_only=True)
@@ -68,7 +70,7 @@ class Phases:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._ledger = job.ledger
-        self._outage = Outage()
+        self._outage = Outage(most_lost=_MOST_LOST_CANARIES)
         self._stopping = asyncio.Event()
         # Rows parked by an earlier process settle from now on: no clock but our own is to be trusted.
         self._parked_at = time.monotonic()
@@ -105,7 +107,8 @@ class Phases:
                 now = await read_plan(self._ledger.journal, self._job.account, self._job.contents)
                 self._job.plan.check_steps(now)
             await self._ledger.note({"planned": "yes"})
-        self._is_proven = "proven" in facts
+        if "proven" in facts:
+            self._is_proven, self._outage = True, Outage(most_lost=_MOST_LOST)
         await self._ledger.count()
         if planned:
             async with aclosing(batches(self._ledger, State.UNCHANGED, State.REVIEW)) as finished:
@@ -141,6 +144,8 @@ class Phases:
         if first:
             await self._ledger.note({"proven": "yes"})
         self._is_proven = bool(first) or not self._ledger.has(State.NEW, State.PARKED)
+        if self._is_proven:
+            self._outage = Outage(most_lost=_MOST_LOST)
 
     async def _send(self) -> None:
         await share(self._new_rows(), self._create, self._job.concurrency if self._is_proven else 1)

@@ -32,7 +32,7 @@ UNSENT: Final = (TransportError, RateLimitedError)
 class Outage:
     """Notices when no row gets through any more, so that a run stops instead of trying them all."""
 
-    def __init__(self, *, most_lost: int = 100, patience: float = 60.0, pause: float = 1.0) -> None:
+    def __init__(self, *, most_lost: int, patience: float = 60.0, pause: float = 1.0) -> None:
         self._most_lost = most_lost
         self._patience = patience
         self._pause = pause
@@ -43,11 +43,11 @@ class Outage:
         """Plivo had an answer for a row."""
         self._lost, self._unsent_since = 0, None
 
-    def lost(self, error: CallError) -> None:
+    def lost(self, reason: str) -> None:
         """An answer was lost; raise if it is one too many in a row."""
         self._lost, self._unsent_since = self._lost + 1, None
         if self._lost >= self._most_lost:
-            raise OutageError(f"{self._lost} creates in a row had no answer that could be read: {error}")
+            raise OutageError(f"{self._lost} creates in a row had no answer that could be read: {reason}")
 
     async def unsent(self, error: CallError) -> None:
         """A create could not be sent; wait a little, raise if it goes on for too long."""
@@ -79,7 +79,7 @@ class Create:
             made = await create_after(client.endpoints, new, self._intend)
         except OutcomeUnknownError as error:
             await self._become(states.parked(self._entry, _without(new.password, error.reason)))
-            outage.lost(error)
+            outage.lost(error.reason)
         except ABOUT_THE_ROW as error:
             reason = _without(new.password, f"Plivo refused it: {error.message or error}")
             await self._become(states.refused(self._entry, reason))

@@ -1,0 +1,58 @@
+"""What the tests of provisioning share: rows, and a run to its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from attrs import frozen
+
+from plivo_endpoints.provisioning import Outcome, Report, Row, apply
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from plivo_endpoints import AsyncClient
+    from plivo_endpoints.provisioning import RowSource
+
+    Apply = Callable[..., Awaitable["Ended"]]
+
+
+@frozen
+class Ended:
+    """A run that came to its end."""
+
+    outcomes: list[Outcome]
+    report: Report
+
+
+@pytest.fixture
+def rows() -> Callable[[int], list[Row]]:
+    """Make so many rows; a list is a source."""
+
+    def make(count: int) -> list[Row]:
+        return [
+            Row(key=f"key-{n}", username=f"user{n}x", alias=f"row-{n}", password=f"secret-{n}")
+            for n in range(1, count + 1)
+        ]
+
+    return make
+
+
+@pytest.fixture
+def applied(client: AsyncClient, tmp_path: Path) -> Apply:
+    """Apply a source to its end, with a journal in the test's folder and hardly any time to settle."""
+
+    async def run(source: RowSource, **options: Any) -> Ended:
+        settings: dict[str, Any] = {
+            "client": client,
+            "journal": tmp_path / "run.db",
+            "settle": 0.2,
+            **options,
+        }
+        async with apply(source=source, **settings) as running:
+            outcomes = [outcome async for outcome in running]
+        return Ended(outcomes, running.report)
+
+    return run

@@ -1,0 +1,372 @@
+"""A run against the sandbox, in this process: what it makes, finds, changes and refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import evolve
+
+from plivo_endpoints import AsyncClient, AuthenticationError, RateLimit
+from plivo_endpoints.provisioning import (
+    CanaryError,
+    ExitStatus,
+    JournalError,
+    OutageError,
+    Row,
+    StaleError,
+    apply,
+)
+from plivo_endpoints.provisioning import _run as run_module
+from plivo_endpoints.provisioning._passwords import Deriver
+from plivo_endpoints.provisioning._sending import Outage
+from plivo_endpoints.sandbox import Account, Fault, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
+
+    from tests.provisioning.conftest import Ended
+
+    Apply = Callable[..., Awaitable[Ended]]
+    Rows = Callable[[int], list[Row]]
+
+
+def ids_by_alias(sandbox: Sandbox) -> dict[str, str]:
+    """Return what the account has."""
+    return {endpoint.alias: endpoint_id for endpoint_id, endpoint in sandbox.endpoints.items()}
+
+
+def creates(sandbox: Sandbox) -> int:
+    """Count the creates received."""
+    return len([r for r in sandbox.requests if r.method == "POST" and r.path.endswith("/Endpoint/")])
+
+
+def statuses(ended: Ended) -> dict[str, str]:
+    """Return each row's status."""
+    return {outcome.key: outcome.status for outcome in ended.outcomes}
+
+
+async def test_every_row_becomes_an_endpoint(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
+    """Each outcome names the endpoint and what Plivo made of the username."""
+    ended = await applied(rows(40))
+    assert {outcome.status for outcome in ended.outcomes} == {"created"}
+    made = {outcome.key.replace("key", "row"): outcome.endpoint_id for outcome in ended.outcomes}
+    assert made == ids_by_alias(sandbox)
+    assert {endpoint.username for endpoint in sandbox.endpoints.values()} == {
+        outcome.username for outcome in ended.outcomes
+    }
+    assert ended.report.exit_status == ExitStatus.DONE
+
+
+async def test_a_second_run_changes_nothing(
+    applied: Apply, rows: Rows, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """With the same journal there is nothing left to do, and with a new one everything is unchanged."""
+    await applied(rows(10))
+    again = await applied(rows(10))
+    assert (again.outcomes, again.report.counts["created"]) == ([], 10)
+    anew = await applied(rows(10), journal=tmp_path / "other.db")
+    assert set(statuses(anew).values()) == {"unchanged"}
+    assert len(sandbox.endpoints) == creates(sandbox) == 10
+
+
+async def test_no_rows(applied: Apply, sandbox: Sandbox) -> None:
+    """An empty source is done at once."""
+    ended = await applied([])
+    assert (ended.outcomes, ended.report.exit_status, creates(sandbox)) == ([], ExitStatus.DONE, 0)
+
+
+async def test_what_is_there_already(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
+) -> None:
+    """By alias: the same is left alone, another application updated, another name or two of them reviewed."""
+    for name, alias in [("user1x", "row-1"), ("user2x", "row-2"), ("mallory", "row-3"), ("user4x", "row-4")]:
+        await client.endpoints.create(username=name, password="old-one", alias=alias, app_id="111")
+    await client.endpoints.create(username="user4x", password="old-one", alias="row-4")
+    wanted = [
+        evolve(row, app_id=app) for row, app in zip(rows(5), (None, "222", None, None, "333"), strict=True)
+    ]
+    before = {endpoint_id: endpoint.password for endpoint_id, endpoint in sandbox.endpoints.items()}
+    ended = await applied(wanted)
+    assert statuses(ended) == {
+        "key-1": "unchanged",
+        "key-2": "updated",
+        "key-3": "review",
+        "key-4": "review",
+        "key-5": "created",
+    }
+    apps = {endpoint.alias: endpoint.app_id for endpoint in sandbox.endpoints.values()}
+    assert (apps["row-1"], apps["row-2"], apps["row-5"]) == ("111", "222", "333")
+    assert before == {endpoint_id: sandbox.endpoints[endpoint_id].password for endpoint_id in before}
+    reasons = {outcome.key: outcome.error or "" for outcome in ended.outcomes}
+    assert "whose username is mallory" in reasons["key-3"]
+    assert "its alias is that of endpoints" in reasons["key-4"]
+    assert ended.report.exit_status == ExitStatus.REVIEW
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(applied=True, status=200, body="<html>bad gateway</html>", content_type="text/html"),
+        Fault(applied=True, reset=True),
+        Fault(applied=True, status=503),
+        Fault(applied=True, truncate_at=10),
+        Fault(applied=True, latency=0.6),
+    ],
+    ids=["page", "reset", "503", "cut", "timeout"],
+)
+async def test_a_lost_answer_to_a_create_that_worked(
+    applied: Apply, rows: Rows, sandbox: Sandbox, fault: Fault
+) -> None:
+    """The endpoint is found in the list, late as it is, and adopted: it is sent once."""
+    sandbox.list_lag = 0.5
+    sandbox.inject(fault, times=1, method="POST")
+    account = AsyncClient(
+        sandbox.auth_id, sandbox.auth_token, base_url=sandbox.base_url, rate_limit=None, timeout=0.3
+    )
+    async with account as client:
+        ended = await applied(rows(3), settle=1.0, client=client)
+    assert statuses(ended) == {"key-1": "adopted", "key-2": "created", "key-3": "created"}
+    assert len(sandbox.endpoints) == creates(sandbox) == 3
+    assert ended.report.exit_status == ExitStatus.DONE
+
+
+async def test_a_lost_create_that_did_not_work(
+    applied: Apply, rows: Rows, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is sent again after the walk did not find it, and fails after five times, in words."""
+    monkeypatch.setattr(run_module, "_MOST_LOST_CANARIES", 10)
+    sandbox.inject(Fault(applied=False, status=500), times=5, method="POST")
+    ended = await applied(rows(1), settle=0.0)
+    (outcome,) = ended.outcomes
+    assert outcome.status == "failed"
+    assert (outcome.error or "").startswith("tried 5 times and not made; last: POST Endpoint/ answered 500")
+    assert (creates(sandbox), len(sandbox.endpoints)) == (5, 0)
+    assert ended.report.exit_status == ExitStatus.FAILED
+
+
+async def test_several_found(rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Where two endpoints can be a lost row, nobody guesses."""
+    sandbox.inject(Fault(applied=True, reset=True), times=1, method="POST")
+    async with apply(client, rows(1), journal=tmp_path / "run.db", settle=0.5) as run:
+        while not sandbox.endpoints:
+            await asyncio.sleep(0.01)
+        await client.endpoints.create(username="user1x", password="secret", alias="row-1")
+        (outcome,) = [outcome async for outcome in run]
+    assert outcome.status == "review"
+    assert all(endpoint_id in (outcome.error or "") for endpoint_id in sandbox.endpoints)
+
+
+async def test_a_refused_row(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
+    """It fails with Plivo's words, without the password that these may quote; the canary is the next row."""
+    body = '{"error": {"alias": ["secret-1 will not do"]}}'
+    sandbox.inject(Fault(applied=False, status=400, body=body), times=1, method="POST")
+    ended = await applied(rows(3))
+    failed = [outcome for outcome in ended.outcomes if outcome.status == "failed"]
+    assert [(outcome.key, outcome.error) for outcome in failed] == [
+        ("key-1", "Plivo refused it: alias: [password] will not do")
+    ]
+    assert ended.report.counts["created"] == 2
+
+
+async def test_a_refusal_that_is_about_the_account(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
+    """It stops the run; no row is to blame, and the next run does them all."""
+    sandbox.inject(Fault(applied=False, status=401), times=1, method="POST")
+    with pytest.raises(AuthenticationError):
+        await applied(rows(3))
+    assert statuses(await applied(rows(3))) == dict.fromkeys(["key-1", "key-2", "key-3"], "created")
+
+
+async def test_the_canary_is_not_listed(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
+    """A list that lags longer than the settling time would hide every lost create: one endpoint, and stop."""
+    sandbox.list_lag = 60
+    for _ in range(2):  # going on does not make a second
+        with pytest.raises(CanaryError, match=r"did not show it within 0\.2 s"):
+            await applied(rows(5))
+    assert creates(sandbox) == 1
+
+
+async def test_the_canary_has_another_name(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
+    """A username that is not the one asked for and digits could not be found again."""
+    body = '{"endpoint_id": "123", "username": "somebody", "alias": "row-1", "message": "created"}'
+    sandbox.inject(Fault(applied=True, status=201, body=body), times=1, method="POST")
+    with pytest.raises(CanaryError, match="named 'somebody'"):
+        await applied(rows(5))
+    assert creates(sandbox) == 1
+
+
+async def test_the_canary_has_another_alias(
+    rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """An alias that is changed on the way could not be found again either."""
+    sandbox.list_lag = 0.5
+    with pytest.raises(CanaryError, match="alias came out as 'changed'"):
+        async with apply(client, rows(5), journal=tmp_path / "run.db", settle=5.0) as run:
+            async for outcome in run:
+                await client.endpoints.update(outcome.endpoint_id or "", alias="changed")
+    assert creates(sandbox) == 1
+
+
+async def test_leaving_early(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """No further row is begun, those under way are finished, and the next run does the rest."""
+    seen = 0
+    async with apply(client, rows(200), journal=tmp_path / "run.db", concurrency=4) as run:
+        async for _ in run:
+            seen += 1
+            if seen == 20:
+                break
+    sent = creates(sandbox)
+    assert 20 <= sent < 60  # outcomes wait to be read while others are made
+    ended = await applied(rows(200))
+    assert (len(ended.outcomes), creates(sandbox), len(sandbox.endpoints)) == (200 - sent, 200, 200)
+
+
+async def test_the_callers_error_comes_through(rows: Rows, client: AsyncClient, tmp_path: Path) -> None:
+    """What is raised in the block ends the run and is not replaced."""
+    with pytest.raises(ZeroDivisionError):
+        async with apply(client, rows(50), journal=tmp_path / "run.db") as run:
+            async for _ in run:
+                raise ZeroDivisionError
+
+
+async def test_an_error_that_nobody_iterated_to(
+    rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """It is raised where the block is left."""
+    sandbox.inject(Fault(applied=False, status=401), times=1, method="POST")
+    with pytest.raises(AuthenticationError):
+        async with apply(client, rows(5), journal=tmp_path / "run.db") as run:
+            while run.progress.phase != "canary" or creates(sandbox) == 0:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+
+
+async def test_answers_that_are_all_lost(
+    applied: Apply, rows: Rows, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The run stops after three canaries, or a hundred rows, and goes on when the weather is better."""
+    monkeypatch.setattr(run_module, "_MOST_LOST", 10)
+    refusing = Fault(applied=False, status=500)
+    sandbox.inject(refusing, rate=1.0, method="POST")
+    with pytest.raises(OutageError, match="3 creates in a row"):
+        await applied(rows(50), settle=0.0)
+    sandbox.clear_faults()
+    with pytest.raises(OutageError, match="10 creates in a row"):
+        async with (
+            sandbox_client(sandbox) as client,
+            apply(client, rows(50), journal=tmp_path / "run.db", settle=0.1) as run,
+        ):
+            async for _ in run:
+                sandbox.inject(refusing, rate=1.0, method="POST")
+    sandbox.clear_faults()
+    ended = await applied(rows(50))
+    assert (len(sandbox.endpoints), ended.report.exit_status) == (50, ExitStatus.DONE)
+
+
+async def test_nothing_can_be_sent(
+    applied: Apply, rows: Rows, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A row that never left is tried again for a while, then the run stops; nothing has to settle."""
+    monkeypatch.setattr(run_module, "Outage", partial(Outage, patience=0.3, pause=0.1))
+    sandbox.inject(Fault(applied=False, status=429, headers={"Retry-After": "900"}), times=2, method="POST")
+    ended = await applied(rows(3), settle=60.0)
+    assert ended.report.counts["created"] == 3
+    sandbox.inject(Fault(applied=False, status=429, headers={"Retry-After": "900"}), rate=1.0, method="POST")
+    with pytest.raises(OutageError, match="nothing could be sent for"):
+        await applied(rows(4), journal=tmp_path / "other.db", settle=60.0)
+
+
+async def test_passwords_from_a_master_key(
+    applied: Apply, rows: Rows, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row without one gets its own, the same after a restart; another key is refused."""
+    wanted = [evolve(row, password=None) for row in rows(4)]
+    sandbox.inject(Fault(applied=False, status=401), times=1, method="POST")
+    with pytest.raises(AuthenticationError):
+        await applied(wanted, master_key="correct horse battery staple")
+    with pytest.raises(StaleError, match="master key"):
+        await applied(wanted, master_key="incorrect horse battery staple")
+    monkeypatch.setenv("PLIVO_PROVISION_KEY", "correct horse battery staple")
+    await applied(wanted)
+    assert len({endpoint.password for endpoint in sandbox.endpoints.values()}) == 4
+
+
+def test_a_derived_password() -> None:
+    """It depends on key, run and row, and on nothing else."""
+    derive = Deriver("correct horse battery staple", "run-1").password
+    assert derive("alice") == Deriver("correct horse battery staple", "run-1").password("alice")
+    others = [
+        derive("bob"),
+        Deriver("correct horse battery staple", "run-2").password("alice"),
+        Deriver("incorrect horse battery staple", "run-1").password("alice"),
+    ]
+    assert derive("alice") not in others
+    assert (len(derive("alice")), derive("alice").isalnum()) == (26, True)
+
+
+async def test_a_journal_of_something_else(
+    applied: Apply, rows: Rows, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Another source, another account, a file that is no journal: refused before anything is sent."""
+    await applied(rows(2))
+    with pytest.raises(StaleError, match="the source is not the one"):
+        await applied(rows(3))
+    with pytest.raises(StaleError, match="the source is not the one"):
+        await applied([evolve(row, password="another") for row in rows(2)])
+    with sandbox.fresh_account() as other:
+        async with sandbox_client(other) as client:
+            with pytest.raises(StaleError, match="the journal belongs to"):
+                await applied(rows(2), client=client)
+    tmp_path.joinpath("notes.txt").write_text("not a database")
+    with pytest.raises(JournalError, match="not a database"):
+        await applied(rows(2), journal=tmp_path / "notes.txt")
+    assert creates(sandbox) == 2
+
+
+async def test_a_source_that_changes_on_the_way(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
+    """A row that is not the one that was checked is not sent."""
+
+    class Shifting:
+        reads = 0
+
+        def __iter__(self) -> Iterator[Row]:
+            self.reads += 1
+            return iter(rows(4)[self.reads // 2 :])
+
+    with pytest.raises(StaleError, match="row 1 of the source changed"):
+        await applied(Shifting())
+    assert creates(sandbox) == 0
+
+
+async def test_one_run_at_a_time(rows: Rows, client: AsyncClient, applied: Apply, tmp_path: Path) -> None:
+    """A journal that is in use refuses a second run, and is free after the first."""
+    async with apply(client, rows(1), journal=tmp_path / "run.db"):
+        with pytest.raises(JournalError, match="in use by another run"):
+            await applied(rows(1))
+    ended = await applied(rows(1))
+    assert ended.report.exit_status == ExitStatus.DONE
+
+
+async def test_a_resumed_run_takes_the_rate_limit_as_spent(
+    applied: Apply, rows: Rows, sandbox: Sandbox
+) -> None:
+    """What the process before sent is not known, so the first request waits for a whole window."""
+    await applied(rows(2))
+    limit = RateLimit(50, 0.7)
+    async with AsyncClient(
+        sandbox.auth_id, sandbox.auth_token, base_url=sandbox.base_url, rate_limit=limit
+    ) as client:
+        begun = time.monotonic()
+        await applied(rows(2), client=client)
+    assert time.monotonic() - begun >= 0.7
+
+
+def sandbox_client(account: Account) -> AsyncClient:
+    """Make a client of an account."""
+    return AsyncClient(account.auth_id, account.auth_token, base_url=account.base_url, rate_limit=None)
