@@ -205,21 +205,22 @@ async def _session_scope(
 async def _read_body(answer: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:
     """Return the body, and whether that is all of it: beyond the limit the connection is dropped."""
     length = answer.content_length
-    if length is not None and length <= limit:
-        return await answer.read(), True
-    body = bytearray()
+    chunks: list[bytes] = []
+    size = 0
     try:
-        while chunk := await answer.content.readany():
-            body += chunk
-            if len(body) > limit:
+        while size != length and (chunk := await answer.content.readany()):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
                 break
     except BaseException:
         answer.close()
         raise
-    if len(body) <= limit:
-        return bytes(body), True
+    body = b"".join(chunks)
+    if size <= limit:
+        return body, True
     answer.close()
-    return bytes(body[:limit]), False
+    return body[:limit], False
 
 
 def _retry_after(answer: aiohttp.ClientResponse) -> float | None:
