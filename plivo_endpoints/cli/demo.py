@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -16,7 +17,6 @@ from rich.text import Text
 
 from plivo_endpoints._client import AsyncClient, Client
 from plivo_endpoints.cli import tour
-from plivo_endpoints.cli.sandbox import end_on_sigterm
 from plivo_endpoints.cli.walkthrough import walk, walk_async
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def demo() -> None:
     and deletes, with the async client and the blocking one, and shows what errors look like. Each line is
     the code that runs, with what came back below it.
     """
-    end_on_sigterm()
+    # Ended by `kill`, it takes the sandbox's process with it, as it does on Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     stage = ConsoleStage()
     stage.title(f"$ plivo-endpoints {shlex.join(_ARGUMENTS)}")
     with _sandbox_process() as environment:

@@ -14,8 +14,6 @@ import click
 from plivo_endpoints.cli.settings import Settings, shared_options
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from plivo_endpoints.sandbox import Sandbox
 
 
@@ -34,7 +32,6 @@ def sandbox(settings: Settings, port: int, endpoints: int) -> None:
     """
     from plivo_endpoints.sandbox import Sandbox  # noqa: PLC0415 - aiohttp's server costs the others nothing
 
-    end_on_sigterm()
     try:
         with suppress(KeyboardInterrupt):
             asyncio.run(_serve(Sandbox(port=port, endpoints=endpoints), settings))
@@ -44,19 +41,13 @@ def sandbox(settings: Settings, port: int, endpoints: int) -> None:
         raise click.ClickException(f"cannot serve on port {port}: {os.strerror(error.errno)}") from error
 
 
-def end_on_sigterm() -> None:
-    """Let SIGTERM, as from `kill` and the demo, end the process as cleanly as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, _interrupt)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    signal.raise_signal(signal.SIGINT)
-
-
 async def _serve(server: Sandbox, settings: Settings) -> None:
+    ended = asyncio.Event()
+    with suppress(NotImplementedError):  # on Windows, where `kill` is not this gentle
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     async with server:
         _announce(server, settings)
-        await asyncio.Event().wait()
+        await ended.wait()
 
 
 def _announce(server: Sandbox, settings: Settings) -> None:

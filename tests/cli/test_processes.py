@@ -46,6 +46,22 @@ def test_sandbox(number: signal.Signals) -> None:
     assert (process.returncode, rest) == (0, ("", ""))
 
 
+def test_sandbox_in_the_background() -> None:
+    """Where a script's shell lets Ctrl-C pass it by, `kill` still ends it."""
+    script = f"{sys.executable} -m plivo_endpoints sandbox & read -r _; kill -TERM $!; wait $!; echo ended $?"
+    with subprocess.Popen(  # noqa: S603
+        ["/bin/sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        exports = read_lines(process, 3)
+        shown, _ = process.communicate("go on\n")
+    assert [line.partition("=")[0] for line in exports] == [
+        "export PLIVO_BASE_URL",
+        "export PLIVO_AUTH_ID",
+        "export PLIVO_AUTH_TOKEN",
+    ]
+    assert shown == "ended 0\n"
+
+
 async def test_sandbox_in_json() -> None:
     """With `--json` the same three values are a document."""
     with start("sandbox", "--json") as process:
