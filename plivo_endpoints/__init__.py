@@ -1,6 +1,8 @@
 """Async-first client for Plivo SIP endpoints and JWTs, with a sync facade. Unofficial."""
 
-from plivo_endpoints._client import AsyncClient, Client
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
 from plivo_endpoints._config import RateLimit
 from plivo_endpoints._errors import (
     APIError,
@@ -21,7 +23,6 @@ from plivo_endpoints._errors import (
     ServerError,
     TransportError,
 )
-from plivo_endpoints._events import AttemptFinished, CallFinished
 from plivo_endpoints._models import (
     Acknowledgement,
     CreatedEndpoint,
@@ -32,6 +33,26 @@ from plivo_endpoints._models import (
     TokenClaims,
 )
 from plivo_endpoints._version import __version__
+
+if TYPE_CHECKING:
+    from plivo_endpoints._client import AsyncClient, Client
+    from plivo_endpoints._events import AttemptFinished, CallFinished
+else:
+    # asyncio, logging and all else that a client stands on take twice as long to import as the rest, and code
+    # that only handles errors and models does without.
+    _WHEN_ASKED_FOR: Final = {
+        "AsyncClient": "_client",
+        "Client": "_client",
+        "AttemptFinished": "_events",
+        "CallFinished": "_events",
+    }
+
+    def __getattr__(name: str) -> object:
+        if name not in _WHEN_ASKED_FOR:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = getattr(import_module(f"{__name__}.{_WHEN_ASKED_FOR[name]}"), name)
+        return globals()[name]
+
 
 __all__ = [
     "APIError",

@@ -20,13 +20,12 @@ from functools import update_wrapper
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
-import anyio
-from anyio.from_thread import BlockingPortal
-
 from plivo_endpoints._errors import ClientStateError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator
+
+    from anyio.from_thread import BlockingPortal
 
     from plivo_endpoints._models import Page
     from plivo_endpoints._pagination import AsyncPaginator
@@ -47,11 +46,14 @@ class Runner:
         self._closed = False
         self._finalizer: weakref.finalize[[_LoopThread], Runner] | None = None
 
-    def run(self, function: Callable[..., Awaitable[R]], *args: object, **kwargs: object) -> R:
-        """Return what `function` returns, called and awaited on the loop."""
+    def run(self, start: Callable[[], Awaitable[R]]) -> R:
+        """Return the result of what `start` returns, called and awaited on the loop.
+
+        It takes no arguments to pass on: its frame would show them in a traceback, passwords among them.
+        """
         loop = self._usable_loop()
         tasks: list[asyncio.Task[Any]] = []
-        future = asyncio.run_coroutine_threadsafe(_watched(tasks, function, args, kwargs), loop)
+        future = asyncio.run_coroutine_threadsafe(_watched(tasks, start), loop)
         try:
             return future.result()
         except BaseException as error:
@@ -111,6 +113,8 @@ class _LoopThread:
 def _run(ready: Future[tuple[BlockingPortal, asyncio.AbstractEventLoop]]) -> None:
     options = {"use_uvloop": find_spec("uvloop") is not None}  # the extra `speed`, if it is there
     try:
+        import anyio  # noqa: PLC0415 - the async client does without
+
         anyio.run(_serve, ready, backend_options=options)
     except BaseException as error:
         if not ready.done():
@@ -121,21 +125,18 @@ def _run(ready: Future[tuple[BlockingPortal, asyncio.AbstractEventLoop]]) -> Non
 
 
 async def _serve(ready: Future[tuple[BlockingPortal, asyncio.AbstractEventLoop]]) -> None:
+    from anyio.from_thread import BlockingPortal  # noqa: PLC0415 - likewise
+
     async with BlockingPortal() as portal:
         ready.set_result((portal, asyncio.get_running_loop()))
         await portal.sleep_until_stopped()
 
 
-async def _watched(
-    tasks: list[asyncio.Task[Any]],
-    function: Callable[..., Awaitable[R]],
-    args: tuple[object, ...],
-    kwargs: dict[str, object],
-) -> R:
+async def _watched(tasks: list[asyncio.Task[Any]], start: Callable[[], Awaitable[R]]) -> R:
     task = asyncio.current_task()
     if task is not None:
         tasks.append(task)
-    return await function(*args, **kwargs)
+    return await start()
 
 
 def _cancel(
@@ -178,7 +179,7 @@ def blocking(
     """Return the blocking twin of an async method: same arguments, same result, same docstring."""
 
     def call(self: BlockingResource[A], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self.runner.run(method, self.resource, *args, **kwargs)
+        return self.runner.run(lambda: method(self.resource, *args, **kwargs))
 
     return update_wrapper(call, method)
 
@@ -214,7 +215,7 @@ class Paginator(Generic[T]):
         """Return the pages instead of the objects on them, repeated objects left out."""
         walk = self._pages.pages()
         try:
-            while (page := self._runner.run(anext, walk, None)) is not None:
+            while (page := self._runner.run(lambda: anext(walk, None))) is not None:
                 yield page
         finally:
             # A closed client's loop has closed the walk already.
