@@ -120,4 +120,5 @@ class ConnectedExecutor:
         """Send one operation, as often as its rules allow, and return its result."""
         request = build_request(operation, self._connections.account_url, argument, query, ids)
         retrying = self._connections.retrying()
-        return retrying.execute(Call(operation, request, argument, self._options, before_send))
+        credentials = self._connections.credentials
+        return retrying.execute(Call(operation, request, argument, self._options, before_send, credentials))

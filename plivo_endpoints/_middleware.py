@@ -127,7 +127,7 @@ class Retrying:
         outcome: str = "cancelled"
         try:
             response = await self._send(call.request, attempt)
-            result = parse_response(call.operation, response)
+            result = parse_response(call.operation, response, call.secrets)
             outcome = AttemptClass.DONE
         except CallError as error:
             outcome = classify(error)

@@ -158,6 +158,8 @@ class AiohttpTransport:
                 raise ConnectionResetError("the server spoke unasked")  # noqa: TRY301 - as if aiohttp had
             attempt.sent, attempt.status = True, answer.status
             body, complete = await _read_body(answer, self._settings.max_body)
+        except asyncio.CancelledError as cancelled:
+            raise cancelled.with_traceback(None)  # noqa: B904 - aiohttp's frames hold the Authorization header
         except Exception as error:  # noqa: BLE001 - an answer can make aiohttp raise anything
             problem = _describe(error)
         else:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from attrs import frozen
 
+from plivo_endpoints._sansio.auth import authorization
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from plivo_endpoints._config import CallOptions
+    from plivo_endpoints._config import CallOptions, Credentials
     from plivo_endpoints._models import EndpointChanges, NewEndpoint, NewToken
     from plivo_endpoints._sansio.messages import Request
     from plivo_endpoints._sansio.operation import Operation
@@ -26,3 +28,12 @@ class Call(Generic[T]):
     argument: NewEndpoint | EndpointChanges | NewToken | None
     options: CallOptions
     before_send: Callable[[], Awaitable[None]] | None = None
+    credentials: Credentials | None = None
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return what no error may repeat, though the server may have: it can echo what it was sent."""
+        known: list[str | None] = [getattr(self.argument, "password", None)]
+        if self.credentials is not None:
+            header = authorization(self.credentials)
+            known += [header.removeprefix("Basic "), self.credentials.auth_token.reveal()]
+        return tuple([secret for secret in known if secret])

@@ -13,7 +13,7 @@ from plivo_endpoints._sansio.messages import Request, Response
 from plivo_endpoints._validation import check_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from plivo_endpoints._models import EndpointChanges, NewEndpoint, NewToken
     from plivo_endpoints._sansio.operation import Operation
@@ -54,10 +54,15 @@ def build_request(
     return Request(operation.method, url, operation.path, body)
 
 
-def parse_response(operation: Operation[T], response: Response) -> T:
-    """Return what a success says; raise the `APIError` of a refusal, or what makes a success unreadable."""
+def parse_response(
+    operation: Operation[T], response: Response, secrets: Callable[[], Iterable[str]] = tuple
+) -> T:
+    """Return what a success says; raise the `APIError` of a refusal, or what makes a success unreadable.
+
+    `secrets` tells what an error must not repeat. A function, so that no frame holds them when one is raised.
+    """
     if not _OK <= response.status < _REDIRECTIONS:
-        raise _api_error(operation, response)
+        raise _api_error(operation, response, secrets())
     if operation.returns is type(None):
         return converter.structure(
             None, operation.returns
@@ -68,7 +73,7 @@ def parse_response(operation: Operation[T], response: Response) -> T:
         if response.complete:
             return converter.structure(body, operation.returns)
     except _DECODING as error:
-        problem = _describe(response, error, decoded=body is not None)
+        problem = _describe(response, error, secrets(), decoded=body is not None)
     else:
         problem = "its body is larger than max_body allows"
     endpoint_id = _readable_id(body)
@@ -83,16 +88,16 @@ def parse_response(operation: Operation[T], response: Response) -> T:
     )
 
 
-def _describe(response: Response, error: Exception, *, decoded: bool) -> str:
+def _describe(response: Response, error: Exception, secrets: Iterable[str], *, decoded: bool) -> str:
     # Never the body of a success, but for a proxy's page: it may hold a token.
     if not response.complete:
         return "its body is larger than max_body allows"
     if decoded:
-        return f"its body is not of the expected form ({_escape(str(error))})"
+        return f"its body is not of the expected form ({_escape(str(error), secrets)})"
     if not response.body:
         return "its body is empty"
     if response.body.lstrip().startswith(b"<"):
-        return f"its body is a page, not JSON: {_plain(response.body)}"
+        return f"its body is a page, not JSON: {_plain(response.body, secrets)}"
     return f"its body is not JSON ({len(response.body)} bytes)"
 
 
@@ -101,8 +106,8 @@ def _readable_id(body: object) -> str | None:
     return found if isinstance(found, str) and _READABLE_ID.fullmatch(found) else None
 
 
-def _api_error(operation: Operation[Any], response: Response) -> errors.APIError:
-    message, api_id = _error_text(response.body)
+def _api_error(operation: Operation[Any], response: Response, secrets: Iterable[str]) -> errors.APIError:
+    message, api_id = _error_text(response.body, secrets)
     facts: dict[str, Any] = {
         "status": response.status,
         "api_id": api_id,
@@ -116,18 +121,18 @@ def _api_error(operation: Operation[Any], response: Response) -> errors.APIError
     return _ERRORS.get(response.status, errors.APIError)(message, **facts)
 
 
-def _error_text(body: bytes) -> tuple[str, str | None]:
+def _error_text(body: bytes, secrets: Iterable[str]) -> tuple[str, str | None]:
     try:
         content: object = load_json(body)
         if not isinstance(content, dict):
-            return _escape(_flatten(content)), None
+            return _escape(_flatten(content), secrets), None
         fields = cast("dict[str, object]", content)
         text = _flatten(fields.get("error") or fields.get("message"))
     except (ValueError, RecursionError):
         # Cut JSON is not shown: it could be a model's, secrets included.
-        return ("" if body.lstrip()[:1] in {b"{", b"["} else _plain(body)), None
+        return ("" if body.lstrip()[:1] in {b"{", b"["} else _plain(body, secrets)), None
     api_id = fields.get("api_id")
-    return _escape(text), _escape(api_id) if isinstance(api_id, str) else None
+    return _escape(text, secrets), _escape(api_id, secrets) if isinstance(api_id, str) else None
 
 
 def _flatten(error: object) -> str:
@@ -143,12 +148,15 @@ def _flatten(error: object) -> str:
     return "" if error is None else str(error)
 
 
-def _plain(body: bytes) -> str:
-    return _escape(" ".join(body[: 4 * _TEXT_LIMIT].decode("utf-8", "replace").split()))
+def _plain(body: bytes, secrets: Iterable[str]) -> str:
+    # Whole, for a secret that is cut in half is not recognised.
+    return _escape(" ".join(body.decode("utf-8", "replace").split()), secrets)
 
 
-def _escape(text: str) -> str:
+def _escape(text: str, secrets: Iterable[str]) -> str:
     """Bound a stranger's text and make it printable: it must not steer a terminal or forge a log line."""
+    for secret in secrets:
+        text = text.replace(secret, "[secret]")
     kept = text[:_TEXT_LIMIT]
     if not kept.isprintable():
         kept = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in kept)

@@ -88,7 +88,10 @@ def _utc(value: object) -> datetime:
     # Plivo writes 2022-07-21 19:26:08 and means UTC.
     if not isinstance(value, str):
         raise TypeError("a time is not a string")
-    moment = datetime.fromisoformat(value)
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise TypeError("a time is not a date") from None  # its own words quote the answer
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
