@@ -5,6 +5,7 @@ that it is about to; of lists that are walked to find what was made of a create 
 an audit at the end.
 """
 
+from plivo_endpoints.provisioning._afterwards import audit, prune, read_report
 from plivo_endpoints.provisioning._apply import Progress, Run, apply
 from plivo_endpoints.provisioning._errors import (
     CanaryError,
@@ -15,15 +16,27 @@ from plivo_endpoints.provisioning._errors import (
     StaleError,
 )
 from plivo_endpoints.provisioning._plan import Plan, plan
-from plivo_endpoints.provisioning._report import ExitStatus, Extra, Outcome, Report
+from plivo_endpoints.provisioning._plan_file import load_plan, save_plan
+from plivo_endpoints.provisioning._report import STATUSES, ExitStatus, Extra, Outcome, Report, Status
+from plivo_endpoints.provisioning._results import (
+    Credentials,
+    Form,
+    private_file,
+    read_credentials,
+    read_outcomes,
+    writer,
+)
 from plivo_endpoints.provisioning._rows import Problem, Row, RowSource
 from plivo_endpoints.provisioning._source import CsvSource, JsonlSource
 
 __all__ = [
+    "STATUSES",
     "CanaryError",
+    "Credentials",
     "CsvSource",
     "ExitStatus",
     "Extra",
+    "Form",
     "JournalError",
     "JsonlSource",
     "OutageError",
@@ -38,6 +51,16 @@ __all__ = [
     "Run",
     "SourceError",
     "StaleError",
+    "Status",
     "apply",
+    "audit",
+    "load_plan",
     "plan",
+    "private_file",
+    "prune",
+    "read_credentials",
+    "read_outcomes",
+    "read_report",
+    "save_plan",
+    "writer",
 ]

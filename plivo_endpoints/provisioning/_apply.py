@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
 from plivo_endpoints._validation import check_count, check_seconds
-from plivo_endpoints.provisioning._errors import StaleError
+from plivo_endpoints.provisioning._binding import bind
 from plivo_endpoints.provisioning._ledger import Channel, Ledger
-from plivo_endpoints.provisioning._load import examine, load
-from plivo_endpoints.provisioning._passwords import Deriver, master_key_of
-from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
+from plivo_endpoints.provisioning._passwords import master_key_of
+from plivo_endpoints.provisioning._reach import account_of
 from plivo_endpoints.provisioning._report import Report
 from plivo_endpoints.provisioning._run import Job, Phases
 from plivo_endpoints.provisioning._sqlite import SqliteJournal
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._journal import Journal
-    from plivo_endpoints.provisioning._load import Contents
     from plivo_endpoints.provisioning._plan import Plan
     from plivo_endpoints.provisioning._report import Outcome, Status
     from plivo_endpoints.provisioning._rows import RowSource
@@ -139,7 +136,7 @@ async def apply(
     opened = SqliteJournal(journal) if isinstance(journal, (str, os.PathLike)) else journal
     await opened.open()
     try:
-        contents, deriver = await _pin(client, source, opened, master_key_of(master_key), plan)
+        contents, deriver = await bind(client, source, opened, master_key_of(master_key), plan)
         outcomes = Channel()
         job = Job(
             client=client,
@@ -168,43 +165,3 @@ async def _followed(run: Run) -> AsyncGenerator[Run]:
             await run.end()
         raise
     await run.end()
-
-
-async def _pin(
-    client: AsyncClient, source: RowSource, journal: Journal, master_key: str | None, plan: Plan | None
-) -> tuple[Contents, Deriver | None]:
-    """Bind a new journal to source, account and master key, or check that an old one is bound to these."""
-    facts, account = await journal.facts(), account_of(client)
-    if facts:
-        spend_rate_limit(client)
-    if "planned" in facts:
-        contents = await examine(source)
-        deriver = _check(facts, account, contents, master_key)
-    else:  # nothing was sent yet, so it begins anew
-        await journal.clear()
-        contents = await load(journal, source, derives=master_key is not None)
-        run_id = secrets.token_hex(16)
-        deriver = Deriver(master_key, run_id) if master_key and contents.derives else None
-        mark = deriver.mark if deriver else ""
-        digest = contents.digest(run_id)
-        await journal.note({"account": account, "run_id": run_id, "digest": digest, "mark": mark})
-    if plan is not None:
-        plan.check_source(account, contents)
-    return contents, deriver
-
-
-def _check(
-    facts: Mapping[str, str], account: str, contents: Contents, master_key: str | None
-) -> Deriver | None:
-    if facts["account"] != account:
-        raise StaleError(f"the journal belongs to {facts['account']}, not to {account}")
-    if contents.digest(facts["run_id"]) != facts["digest"]:
-        raise StaleError(
-            "the source is not the one that the journal was made for: give that one, or a new journal"
-        )
-    if not contents.derives:
-        return None
-    deriver = Deriver(master_key, facts["run_id"]) if master_key else None
-    if deriver is None or deriver.mark != facts["mark"]:
-        raise StaleError("the master key is not the one that the run began with: passwords would differ")
-    return deriver

@@ -19,7 +19,7 @@ from plivo_endpoints.provisioning._states import HELD, State
 from plivo_endpoints.provisioning._walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._journal import Journal
@@ -48,7 +48,7 @@ async def examine_account(client: AsyncClient, journal: Journal) -> tuple[Extra,
     async with aclosing(batches(journal, *HELD)) as held:
         async for batch in held:
             await _ask_for(client, journal, [entry for entry in batch if not seen[entry.number]])
-    await journal.note({"extras": _dump(extras), "audited": "yes"})
+    await note_extras(journal, extras.values())
     return tuple(extras.values())
 
 
@@ -74,7 +74,7 @@ async def _doubt(client: AsyncClient, entry: Entry) -> str | None:
     return f"its endpoint {endpoint_id} has another alias now"
 
 
-async def prune(client: AsyncClient, extras: tuple[Extra, ...]) -> tuple[Extra, ...]:
+async def delete_doubles(client: AsyncClient, extras: tuple[Extra, ...]) -> tuple[Extra, ...]:
     """Delete doubles and return those deleted: never one with a phone registered, or changed since."""
     deleted: list[Extra] = []
     for extra in extras:
@@ -86,6 +86,11 @@ async def prune(client: AsyncClient, extras: tuple[Extra, ...]) -> tuple[Extra, 
                 await client.endpoints.delete(extra.endpoint_id)
                 deleted.append(extra)
     return tuple(deleted)
+
+
+async def note_extras(journal: Journal, extras: Iterable[Extra]) -> None:
+    """Note the doubles that there are now."""
+    await journal.note({"extras": json.dumps([asdict(extra) for extra in extras]), "audited": "yes"})
 
 
 def read_extras(facts: Mapping[str, str]) -> tuple[Extra, ...]:
@@ -101,7 +106,3 @@ def _extra(entry: Entry, found: Found) -> Extra:
         alias=found.alias,
         kept=entry.endpoint_id,
     )
-
-
-def _dump(extras: Mapping[str, Extra]) -> str:
-    return json.dumps([asdict(extra) for extra in extras.values()])

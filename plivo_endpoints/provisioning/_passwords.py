@@ -6,10 +6,13 @@ import hashlib
 import hmac
 import os
 from base64 import b32encode
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints._config import Unpicklable
 from plivo_endpoints._errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from plivo_endpoints.provisioning._rows import Row
 
 _SHORTEST: Final = 16  # characters of a master key
 _LENGTH: Final = 26  # characters of a derived password: 130 bits
@@ -36,6 +39,15 @@ class Deriver(Unpicklable):
 
     def _mac(self, purpose: bytes, key: str) -> bytes:
         return hmac.digest(self._root, purpose + b"\0" + key.encode(), "sha256")
+
+
+def password_of(row: Row, deriver: Deriver | None) -> str:
+    """Return a row's password: its own, or else the derived one."""
+    if row.password is not None:
+        return row.password
+    if deriver is None:
+        raise AssertionError("a row without password was let in without a master key")
+    return deriver.password(row.key)
 
 
 def master_key_of(given: str | None) -> str | None:

@@ -18,6 +18,7 @@ from plivo_endpoints.provisioning._canary import examine_canary
 from plivo_endpoints.provisioning._errors import StaleError
 from plivo_endpoints.provisioning._ledger import batches
 from plivo_endpoints.provisioning._load import chunks, is_row_of
+from plivo_endpoints.provisioning._passwords import password_of
 from plivo_endpoints.provisioning._plan import compare, read_plan
 from plivo_endpoints.provisioning._reconcile import reconcile
 from plivo_endpoints.provisioning._report import outcome_of
@@ -183,10 +184,8 @@ class Phases:
         return not self._stopping.is_set() and (self._is_proven or entry.state is State.FAILED)
 
     def _new(self, row: Row) -> NewEndpoint:
-        password = row.password
-        if password is None and self._job.deriver is not None:
-            password = self._job.deriver.password(row.key)
-        return NewEndpoint(username=row.username, password=password or "", alias=row.alias, app_id=row.app_id)
+        password = password_of(row, self._job.deriver)
+        return NewEndpoint(username=row.username, password=password, alias=row.alias, app_id=row.app_id)
 
     async def _outdated(self) -> AsyncGenerator[Entry]:
         async with aclosing(batches(self._ledger, State.OUTDATED)) as outdated:

@@ -1,0 +1,97 @@
+"""What came of each row, as a stream and as a file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from contextlib import aclosing, contextmanager
+from typing import TYPE_CHECKING, Final, Literal, TextIO
+
+from attrs import asdict, field, fields, frozen
+
+from plivo_endpoints.provisioning._afterwards import opened
+from plivo_endpoints.provisioning._binding import rebind
+from plivo_endpoints.provisioning._errors import StaleError
+from plivo_endpoints.provisioning._ledger import batches
+from plivo_endpoints.provisioning._load import chunks, is_row_of
+from plivo_endpoints.provisioning._passwords import master_key_of, password_of
+from plivo_endpoints.provisioning._report import Outcome, outcome_of
+from plivo_endpoints.provisioning._rows import Row
+from plivo_endpoints.provisioning._sqlite import SqliteJournal
+from plivo_endpoints.provisioning._states import State
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Generator
+    from os import PathLike
+
+    from plivo_endpoints.provisioning._rows import RowSource
+
+Form = Literal["jsonl", "csv"]
+
+# Only these have the password that the source, or the master key, gives.
+_MADE: Final = {"created", "adopted"}
+
+
+@frozen(kw_only=True)
+class Credentials(Outcome):
+    """An outcome with the SIP password; `None` where the endpoint was not made by the run."""
+
+    password: str | None = field(default=None, repr=False)
+
+
+async def read_outcomes(journal: str | PathLike[str]) -> AsyncGenerator[Outcome]:
+    """Give what came of each row so far, in the order of the source, also while the run is under way."""
+    async with (
+        opened(SqliteJournal(journal, read_only=True)) as known,
+        aclosing(batches(known, *State)) as entries,
+    ):
+        async for batch in entries:
+            for entry in batch:
+                yield outcome_of(entry)
+
+
+async def read_credentials(
+    journal: str | PathLike[str], source: RowSource, *, master_key: str | None = None
+) -> AsyncGenerator[Credentials]:
+    """Give what came of each row with its password, from the source or derived again.
+
+    Raises:
+        StaleError: Source or master key is not the one of the run.
+    """
+    async with opened(SqliteJournal(journal, read_only=True)) as known:
+        _, deriver = await rebind(known, source, master_key_of(master_key))
+        after = 0
+        async with aclosing(chunks(source)) as reading:
+            async for _, chunk in reading:
+                entries = await known.read(after=after, limit=len(chunk), states=tuple(State))
+                after += len(chunk)
+                for row, entry in zip(chunk, entries, strict=True):
+                    if not (isinstance(row, Row) and is_row_of(row, entry)):
+                        raise StaleError(f"row {entry.number} of the source has changed")
+                    outcome = outcome_of(entry)
+                    password = password_of(row, deriver) if outcome.status in _MADE else None
+                    yield Credentials(**asdict(outcome), password=password)
+
+
+@contextmanager
+def private_file(path: str | PathLike[str]) -> Generator[TextIO]:
+    """Make a file that only its owner may read; one that exists is not touched: `FileExistsError`."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+        yield file
+
+
+def writer(file: TextIO, form: Form, kind: type[Outcome]) -> Callable[[Outcome], None]:
+    """Return what writes outcomes of a kind into an open file, one at a time."""
+    if form == "jsonl":
+        return lambda outcome: print(json.dumps(asdict(outcome)), file=file)
+    columns = csv.writer(file)
+    columns.writerow(each.name for each in fields(kind))
+    return lambda outcome: columns.writerow(map(_cell, asdict(outcome).values()))
+
+
+def _cell(value: object) -> str:
+    # A spreadsheet would run what begins like a formula.
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
