@@ -1,0 +1,121 @@
+"""What the client tells while things go wrong: events, log lines, and nothing that a server could forge."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+import pytest
+
+from plivo_endpoints import (
+    AsyncClient,
+    AttemptFinished,
+    CallFinished,
+    ConnectError,
+    NotFoundError,
+    ServerError,
+)
+from tests.faults.account import AUTH_ID, SEED, Step
+from tests.faults.kinds import KINDS, Fault, cut, instead
+from tests.faults.wire import Wire, make_answer
+
+if TYPE_CHECKING:
+    from tests.faults.server import FaultServer
+
+_BY_NAME: Final = {fault.name: fault for fault in KINDS}
+FORGED: Final = make_answer(
+    404,
+    "No",
+    b'{"api_id": "a\\u001b[2J", "error": "gone\\n2026-01-01 ERROR root: forged\\r\\u001b[31m\\u202e"}',
+)
+
+
+async def test_one_event_for_each_attempt_and_call(faults: FaultServer) -> None:
+    """In order, and with what is known of each."""
+    account, url = faults.account()
+    account.play([Step(_BY_NAME["503"], applied=False), Step(_BY_NAME["RST mid body"], applied=True)])
+    events: list[AttemptFinished | CallFinished] = []
+    async with AsyncClient(AUTH_ID, "t", base_url=url, on_event=events.append) as client:
+        await client.endpoints.get(SEED)
+    told = [
+        (type(event).__name__, getattr(event, "outcome", None), getattr(event, "status", None), event.path)
+        for event in events
+    ]
+    assert told == [
+        ("AttemptFinished", "ambiguous", 503, "Endpoint/{endpoint_id}/"),
+        ("AttemptFinished", "ambiguous", 200, "Endpoint/{endpoint_id}/"),
+        ("AttemptFinished", "done", 200, "Endpoint/{endpoint_id}/"),
+        ("CallFinished", None, None, "Endpoint/{endpoint_id}/"),
+    ]
+    assert [event.attempt for event in events if isinstance(event, AttemptFinished)] == [1, 2, 3]
+
+
+async def test_a_replay_of_the_callers_session_is_counted(faults: FaultServer) -> None:
+    """What aiohttp sends again by itself is told of as a further attempt, as the server saw it."""
+    account, url = faults.account()
+    account.play([Step(Fault("dropped", cut(0, Wire.fin)), applied=True)])
+    events: list[AttemptFinished | CallFinished] = []
+    async with aiohttp.ClientSession() as session:
+        client = AsyncClient(AUTH_ID, "t", base_url=url, session=session, on_event=events.append)
+        await client.endpoints.delete(SEED)
+    assert [(type(event).__name__, event.path) for event in events] == [
+        ("AttemptFinished", "Endpoint/{endpoint_id}/"),
+        ("CallFinished", "Endpoint/{endpoint_id}/"),
+    ]
+    assert [event.attempts for event in events if isinstance(event, CallFinished)] == [2]
+    assert len(account.arrivals) == 2
+
+
+async def test_a_hook_that_fails(faults: FaultServer, caplog: pytest.LogCaptureFixture) -> None:
+    """A create that worked is not lost to it; the log names the failure."""
+
+    def fail(_: AttemptFinished | CallFinished) -> None:
+        raise RuntimeError("metrics are down")
+
+    account, url = faults.account()
+    async with AsyncClient(AUTH_ID, "t", base_url=url, on_event=fail) as client:
+        made = await client.endpoints.create(username="alice", password="s3cret", alias="desk")
+        account.play([Step(_BY_NAME["500"], applied=False)] * 3)
+        with pytest.raises(ServerError):
+            await client.endpoints.get(SEED)
+    assert [made.endpoint_id] == [known.endpoint_id for known in account.created]
+    assert {record.message for record in caplog.records if record.levelno == logging.ERROR} == {
+        "the on_event hook failed"
+    }
+
+
+async def test_no_server_forges_a_log_line(faults: FaultServer, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither logs nor errors carry control characters from an answer."""
+    caplog.set_level(logging.DEBUG)
+    account, url = faults.account()
+    account.forever = Step(Fault("forged", instead(FORGED)), applied=False)
+    async with AsyncClient(AUTH_ID, "t", base_url=url) as client:
+        with pytest.raises(NotFoundError) as caught:
+            await client.endpoints.get(SEED)
+    lines = [record.getMessage() for record in caplog.records if record.name == "plivo_endpoints"]
+    assert len(lines) >= 1
+    assert [
+        text for text in (*lines, str(caught.value), caught.value.api_id) if not str(text).isprintable()
+    ] == []
+
+
+def _where_nothing_listens(account_url: str) -> str:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return f"http://127.0.0.1:{port}/{account_url.rpartition('/')[2]}"
+
+
+async def test_nothing_listens(faults: FaultServer) -> None:
+    """A create that cannot have left is tried three times, says so, and none of it counts as sent."""
+    account, url = faults.account()
+    events: list[AttemptFinished | CallFinished] = []
+    async with AsyncClient(
+        AUTH_ID, "t", base_url=_where_nothing_listens(url), on_event=events.append
+    ) as client:
+        with pytest.raises(ConnectError) as caught:
+            await client.endpoints.create(username="alice", password="s3cret", alias="desk")
+    attempts = [event for event in events if isinstance(event, AttemptFinished)]
+    assert (caught.value.sent, caught.value.attempts, account.arrivals) == ("no", 3, [])
+    assert [(event.outcome, event.sent) for event in attempts] == [("not sent", False)] * 3
