@@ -9,7 +9,7 @@ from typing import NoReturn
 import click
 
 from plivo_endpoints._errors import PlivoError
-from plivo_endpoints.cli import demo, endpoints, sandbox, tokens
+from plivo_endpoints.cli import demo, endpoints, provision, sandbox, tokens
 from plivo_endpoints.cli.failures import report
 from plivo_endpoints.cli.settings import Settings, shared_options
 
@@ -71,6 +71,7 @@ for _command in (
     endpoints.update,
     endpoints.delete,
     tokens.token,
+    provision.provision,
     sandbox.sandbox,
     demo.demo,
 ):

@@ -28,7 +28,7 @@ def load_plan(path: str | PathLike[str]) -> Plan:
     """
     try:
         known: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-        keys = {name: tuple(map(str, known.pop(name))) for name in ("create", "update", "unchanged")}
+        keys: dict[str, Any] = {name: tuple(known.pop(name)) for name in ("create", "update", "unchanged")}
         return Plan(**keys, **known)
     except (ValueError, TypeError, LookupError, AttributeError):
         raise ProvisioningError(f"{path} holds no plan") from None
