@@ -78,11 +78,10 @@ class Create:
         try:
             made = await create_after(client.endpoints, new, self._intend)
         except OutcomeUnknownError as error:
-            await self._become(states.parked(self._entry, _without(new.password, error.reason)))
+            await self._become(states.parked(self._entry, error.reason))
             outage.lost(error.reason)
         except ABOUT_THE_ROW as error:
-            reason = _without(new.password, f"Plivo refused it: {error.message or error}")
-            await self._become(states.refused(self._entry, reason))
+            await self._become(states.refused(self._entry, f"Plivo refused it: {error.message or error}"))
             outage.answered()
         except CallError as error:
             await self._release()
@@ -109,8 +108,3 @@ class Create:
         # Noted first: the journal carries out what it was asked for even if this wait is cut short.
         before, self._entry = self._entry, after
         await self._journal.save([(before, after)])
-
-
-def _without(password: str, text: str) -> str:
-    # A refusal may quote what it refuses, and the reason is kept in the journal.
-    return text.replace(password, "[password]")

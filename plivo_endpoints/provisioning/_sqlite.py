@@ -172,6 +172,7 @@ def _locked(path: Path) -> Generator[None]:
     _make_private(beside)
     with closing(_connect(beside, timeout=0)) as lock:
         try:
+            lock.execute("PRAGMA journal_mode = MEMORY")  # nothing is ever written to it
             lock.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
             raise JournalError(f"the journal {path} is in use by another run ({error})") from None

@@ -24,6 +24,7 @@ from plivo_endpoints.provisioning import _run as run_module
 from plivo_endpoints.provisioning._passwords import Deriver
 from plivo_endpoints.provisioning._sending import Outage
 from plivo_endpoints.sandbox import Account, Fault, Sandbox
+from tests.provisioning.file_layer import FULL, IO_ERROR, is_possible, remembered
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -168,7 +169,7 @@ async def test_a_refused_row(applied: Apply, rows: Rows, sandbox: Sandbox) -> No
     ended = await applied(rows(3))
     failed = [outcome for outcome in ended.outcomes if outcome.status == "failed"]
     assert [(outcome.key, outcome.error) for outcome in failed] == [
-        ("key-1", "Plivo refused it: alias: [password] will not do")
+        ("key-1", "Plivo refused it: alias: [secret] will not do")
     ]
     assert ended.report.counts["created"] == 2
 
@@ -280,6 +281,23 @@ async def test_nothing_can_be_sent(
     sandbox.inject(Fault(applied=False, status=429, headers={"Retry-After": "900"}), rate=1.0, method="POST")
     with pytest.raises(OutageError, match="nothing could be sent for"):
         await applied(rows(4), journal=tmp_path / "other.db", settle=60.0)
+
+
+@pytest.mark.skipif(not is_possible(), reason="this Python hides its SQLite")
+@pytest.mark.parametrize("failure", [FULL, IO_ERROR], ids=["disk full", "I/O error"])
+async def test_a_journal_that_fails(applied: Apply, rows: Rows, sandbox: Sandbox, failure: int) -> None:
+    """All sending stops at once, and the run goes on when the disk is well again."""
+    with remembered() as layer:
+        layer.failure, layer.fails_at["sync"] = failure, 25
+        with pytest.raises(JournalError):
+            await applied(rows(300), concurrency=8)
+        sent = creates(sandbox)
+    assert 0 < sent < 300
+    await asyncio.sleep(0.1)  # whatever might still come
+    assert creates(sandbox) == sent
+    ended = await applied(rows(300))
+    assert (len(sandbox.endpoints), ended.report.exit_status) == (300, ExitStatus.DONE)
+    assert set(sandbox.applied_creates.values()) == {1}
 
 
 async def test_passwords_from_a_master_key(

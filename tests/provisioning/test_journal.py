@@ -1,0 +1,215 @@
+"""The journal: what it promises about power, disks, processes and secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+import stat
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from plivo_endpoints.provisioning import JournalError
+from plivo_endpoints.provisioning._sqlite import SqliteJournal
+from plivo_endpoints.provisioning._states import Entry, State, stamp
+from tests.provisioning.file_layer import FULL, IO_ERROR, Event, disk_after, is_possible, remembered
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+needs_layer = pytest.mark.skipif(not is_possible(), reason="this Python hides its SQLite")
+
+ROWS = 60
+
+
+class BusyJournal(SqliteJournal):
+    """Moves the log into the database all the time, so that this is in the middle of things too."""
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        super()._prepare(db)
+        db.execute("PRAGMA wal_autocheckpoint = 7")
+
+
+class CarelessJournal(BusyJournal):
+    """What it would be with SQLite's other setting for a write-ahead log."""
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        super()._prepare(db)
+        db.execute("PRAGMA synchronous = NORMAL")
+
+
+def entries(count: int) -> list[Entry]:
+    """Make so many new entries."""
+    return [
+        Entry(number=n, line=n, key=f"key-{n}", username=f"user{n}x", alias=f"row-{n}")
+        for n in range(1, count + 1)
+    ]
+
+
+async def intend(journal: SqliteJournal, events: list[Event]) -> None:
+    """Write intents, several at the same time, and note among the events when each was acknowledged."""
+
+    async def one(entry: Entry) -> None:
+        await journal.save([(entry, stamp(entry, 1.0))])
+        events.append(Event("sync", f"acknowledged {entry.number}"))
+
+    await journal.open()
+    await journal.add(entries(ROWS))
+    for first in range(0, ROWS, 4):
+        await asyncio.gather(*(one(entry) for entry in entries(ROWS)[first : first + 4]))
+    await journal.close()
+
+
+def lost(events: list[Event], chance: random.Random | None, folder: Path) -> set[int]:
+    """Return the acknowledged intents that a power cut after these events takes along."""
+    told = {int(event.file.split()[1]) for event in events if event.file.startswith("acknowledged")}
+    for old in folder.iterdir():
+        old.unlink()
+    for name, content in disk_after(events, chance).items():
+        if "run.db" in name and not name.endswith("-lock"):
+            (folder / name.rpartition("/")[2]).write_bytes(content)
+    with closing(sqlite3.connect(folder / "run.db")) as db:
+        if not db.execute("SELECT name FROM sqlite_master WHERE name = 'rows'").fetchall():
+            return told
+        kept = {number for (number,) in db.execute("SELECT number FROM rows WHERE state = 'intent'")}
+    return told - kept
+
+
+async def trials(kind: type[SqliteJournal], tmp_path: Path, count: int) -> int:
+    """Cut the power at many moments, and count the acknowledged intents that are lost."""
+    with remembered() as layer:
+        await intend(kind(tmp_path / "run.db"), layer.events)
+    events, chance = layer.events, random.Random(1)  # noqa: S311 - repeatable on purpose
+    folder = tmp_path / "after"
+    folder.mkdir()
+    total = 0
+    for trial in range(count):
+        cut = events[: chance.randint(0, len(events))]
+        total += len(lost(cut, chance if trial % 2 else None, folder))
+    return total
+
+
+@needs_layer
+async def test_a_power_cut_takes_no_acknowledged_intent_along(tmp_path: Path) -> None:
+    """300 cuts at any moment: what was not synced is gone, in part or whole, in any order."""
+    assert await trials(BusyJournal, tmp_path, 300) == 0
+
+
+@needs_layer
+async def test_with_less_care_it_would(tmp_path: Path) -> None:
+    """With `synchronous=NORMAL` the same cuts lose intents: the layer sees what it is there to see."""
+    assert await trials(CarelessJournal, tmp_path, 100) > 0
+
+
+@needs_layer
+@pytest.mark.parametrize("failure", [FULL, IO_ERROR], ids=["disk full", "I/O error"])
+@pytest.mark.parametrize("kind", ["write", "sync"])
+async def test_a_disk_that_fails(tmp_path: Path, kind: str, failure: int) -> None:
+    """The orders of the failed group and all later ones raise; what was told is there after a restart."""
+    path = tmp_path / "run.db"
+    with remembered() as layer:
+        journal = SqliteJournal(path)
+        await journal.open()
+        await journal.add(entries(ROWS))
+        layer.failure = failure
+        layer.fails_at = {"write": 5} if kind == "write" else {"sync": 5}
+        kept: set[int] = set()
+        for entry in entries(ROWS):
+            try:
+                await journal.save([(entry, stamp(entry, 1.0))])
+            except JournalError:
+                break
+            kept.add(entry.number)
+        with pytest.raises(JournalError):
+            await journal.facts()
+        layer.fails_at = {}
+        await journal.close()
+    again = SqliteJournal(path)
+    await again.open()
+    found = {entry.number for entry in await again.read(after=0, limit=ROWS, states={State.INTENT})}
+    await again.close()
+    assert kept
+    assert kept <= found
+
+
+def file_modes(folder: Path) -> dict[str, int]:
+    """Return who may do what with the files of a folder."""
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+async def test_files_are_private(tmp_path: Path) -> None:
+    """Whatever the umask, only the owner may read the journal and what SQLite puts beside it."""
+    journal = SqliteJournal(tmp_path / "run.db")
+    await journal.open()
+    await journal.add(entries(1))
+    modes = file_modes(tmp_path)
+    await journal.close()
+    assert modes == dict.fromkeys(["run.db", "run.db-wal", "run.db-shm", "run.db-lock"], 0o600)
+
+
+async def test_settings(tmp_path: Path) -> None:
+    """The promise about power rests on these two."""
+    journal = SqliteJournal(tmp_path / "run.db")
+    await journal.open()
+    mode = await journal._run(lambda db: db.execute("PRAGMA journal_mode").fetchone())
+    synchronous = await journal._run(lambda db: db.execute("PRAGMA synchronous").fetchone())
+    await journal.close()
+    assert (mode, synchronous) == (("wal",), (2,))
+
+
+async def test_another_looks_on(tmp_path: Path) -> None:
+    """A second connection reads while the first writes; a second writer is refused."""
+    journal = SqliteJournal(tmp_path / "run.db")
+    await journal.open()
+    await journal.add(entries(3))
+    onlooker = SqliteJournal(tmp_path / "run.db", read_only=True)
+    await onlooker.open()
+    assert await onlooker.count() == {State.NEW: 3}
+    with pytest.raises(JournalError):
+        await onlooker.clear()
+    await onlooker.close()
+    with pytest.raises(JournalError, match="in use by another run"):
+        await SqliteJournal(tmp_path / "run.db").open()
+    await journal.save([(entries(1)[0], stamp(entries(1)[0], 1.0))])
+    await journal.close()
+
+
+async def test_compare_and_swap(tmp_path: Path) -> None:
+    """An entry that is no longer as it was is not replaced."""
+    journal = SqliteJournal(tmp_path / "run.db")
+    await journal.open()
+    (new,) = entries(1)
+    await journal.add([new])
+    await journal.save([(new, stamp(new, 1.0))])
+    with pytest.raises(JournalError, match="row 1 was changed by somebody else"):
+        await journal.save([(new, stamp(new, 2.0))])
+    await journal.close()
+
+
+async def test_a_wait_that_is_cut_short(tmp_path: Path) -> None:
+    """An order that was begun is carried out, though nobody waits for it any more."""
+    journal = SqliteJournal(tmp_path / "run.db")
+    await journal.open()
+    (new,) = entries(1)
+    await journal.add([new])
+    waiting = asyncio.create_task(journal.save([(new, stamp(new, 1.0))]))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await journal.count() == {State.INTENT: 1}
+    await journal.close()
+
+
+async def test_it_keeps_up_with_any_quota(tmp_path: Path) -> None:
+    """Those who wait at the same time share a sync: far fewer of them than intents."""
+    journal = SqliteJournal(tmp_path / "run.db")
+    await journal.open()
+    await journal.add(entries(1000))
+    commits: list[str] = []
+    await journal._run(lambda db: db.set_trace_callback(commits.append))
+    await asyncio.gather(*(journal.save([(entry, stamp(entry, 1.0))]) for entry in entries(1000)))
+    await journal.close()
+    assert commits.count("COMMIT") <= 50
