@@ -5,10 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from plivo_endpoints.sandbox import Sandbox
+from plivo_endpoints.sandbox import Fault, Sandbox
 
+DOCS = Path(__file__).parent.parent / "docs"
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-SNIPPETS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def snippets(text: str) -> list[str]:
+    """Return the Python code in a Markdown text."""
+    return re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+SNIPPETS = snippets(README)
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
@@ -24,6 +32,20 @@ def test_snippets_run(
     monkeypatch.setenv("PLIVO_AUTH_TOKEN", threaded_sandbox.auth_token)
     exec(compile(snippet, "README.md", "exec"), {})  # noqa: S102 - the point
     assert bool(capsys.readouterr().out) == ("print(" in snippet)
+
+
+def test_the_worked_example_of_a_lost_create(
+    threaded_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As docs/errors.md has it: the endpoint is found, and made once."""
+    monkeypatch.setenv("PLIVO_BASE_URL", threaded_sandbox.base_url)
+    monkeypatch.setenv("PLIVO_AUTH_ID", threaded_sandbox.auth_id)
+    monkeypatch.setenv("PLIVO_AUTH_TOKEN", threaded_sandbox.auth_token)
+    threaded_sandbox.inject(Fault(applied=True, status=502), method="POST")
+    (example,) = snippets((DOCS / "errors.md").read_text(encoding="utf-8"))
+    exec(compile(example, "errors.md", "exec"), {})  # noqa: S102 - the point
+    assert "\n".join(threaded_sandbox.endpoints) + "\n" == capsys.readouterr().out
+    assert threaded_sandbox.applied_creates == {"alice": 1}
 
 
 def test_its_first_thirty_lines() -> None:
