@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from plivo_endpoints._errors import PlivoError
 
-_ARGUMENTS: Final = ("sandbox", "--port", "0", "--endpoints", "44")  # and one that the tour makes
+_ARGUMENTS: Final = ("sandbox", "--port", "0", "--endpoints", "44", "--quiet")  # and one that the tour makes
 
 
 class ConsoleStage:

@@ -7,14 +7,16 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from plivo_endpoints.cli.output import escape
 from plivo_endpoints.cli.settings import Settings, shared_options
 
 if TYPE_CHECKING:
-    from plivo_endpoints.sandbox import Sandbox
+    from plivo_endpoints.sandbox import RequestRecord, Sandbox
 
 
 @click.command
@@ -22,19 +24,50 @@ if TYPE_CHECKING:
 @click.option(
     "--endpoints", type=click.IntRange(min=0), metavar="N", default=0, help="How many to begin with."
 )
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Another address than loopback opens it to others."
+)
+@click.option(
+    "--state",
+    "state_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep the account in a file, from one start to the next.",
+)
+@click.option("--quiet", is_flag=True, help="Log no requests.")
+@click.option("--control", is_flag=True, help="Open /_sandbox/, for faults and settings over HTTP.")
 @shared_options
 @click.pass_obj
-def sandbox(settings: Settings, port: int, endpoints: int) -> None:
+def sandbox(
+    settings: Settings,
+    *,
+    port: int,
+    endpoints: int,
+    host: str,
+    state_file: Path | None,
+    quiet: bool,
+    control: bool,
+) -> None:
     """Serve a stand-in for Plivo on this machine until Ctrl-C.
 
     It prints three lines to paste into another shell, whose plivo-endpoints, or any other program that reads
-    these variables, then talks to it. With --json, one document instead.
+    these variables, then talks to it. With --json, one document instead. Requests are logged to standard
+    error. A page for people is at the URL it prints.
     """
     from plivo_endpoints.sandbox import Sandbox  # noqa: PLC0415 - aiohttp's server costs the others nothing
 
     try:
+        server = Sandbox(
+            host=host,
+            port=port,
+            endpoints=endpoints,
+            control=control,
+            state_file=state_file,
+            on_request=None if quiet else _log,
+        )
         with suppress(KeyboardInterrupt):
-            asyncio.run(_serve(Sandbox(port=port, endpoints=endpoints), settings))
+            asyncio.run(_serve(server, settings))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
     except OSError as error:
         if error.errno is None or isinstance(error, BrokenPipeError):
             raise
@@ -48,6 +81,11 @@ async def _serve(server: Sandbox, settings: Settings) -> None:
     async with server:
         _announce(server, settings)
         await ended.wait()
+
+
+def _log(record: RequestRecord) -> None:
+    status = record.status or "dropped"
+    click.echo(f"{record.at:%H:%M:%S} {record.method} {escape(record.path)} {status}", err=True)
 
 
 def _announce(server: Sandbox, settings: Settings) -> None:

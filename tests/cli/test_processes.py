@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
+import aiohttp
 import pytest
 
 from plivo_endpoints import AsyncClient
@@ -43,7 +45,53 @@ def test_sandbox(number: signal.Signals) -> None:
         process.send_signal(number)
         rest = process.communicate()
     assert (len(listed[0].splitlines()), listed[1]) == (3, "")
-    assert (process.returncode, rest) == (0, ("", ""))
+    path = f"/v1/Account/{exports['PLIVO_AUTH_ID']}/Endpoint/"
+    assert (process.returncode, rest[0]) == (0, "")
+    assert [f"GET {path} 200"] == [line.partition(" ")[2] for line in rest[1].splitlines()]
+
+
+def test_sandbox_keeps_its_account(tmp_path: Path) -> None:
+    """With `--state`, endpoints and credentials outlive the process; `--quiet` logs nothing."""
+    kept = tmp_path / "account.json"
+    arguments = ("sandbox", "--state", str(kept), "--quiet", "--endpoints", "2")
+    exports: list[dict[str, str]] = []
+    for count in (3, 4):
+        with start(*arguments) as process:
+            exports.append(dict(line.removeprefix("export ").split("=") for line in read_lines(process, 3)))
+            created = start(
+                *("create", "alice", "--alias", f"a{count}"),
+                environment=exports[-1] | {"PLIVO_ENDPOINT_PASSWORD": "s3cret"},
+            )
+            created.communicate()
+            listed = start("list", environment=exports[-1]).communicate()
+            process.send_signal(signal.SIGTERM)
+            assert ("", "") == process.communicate()
+        assert count == len(listed[0].splitlines())
+    assert exports[0]["PLIVO_AUTH_TOKEN"] == exports[1]["PLIVO_AUTH_TOKEN"]
+
+
+def test_sandbox_with_a_file_that_is_no_state(tmp_path: Path) -> None:
+    """Status 1, and why."""
+    other = tmp_path / "notes.txt"
+    other.write_text("hello")
+    process = start("sandbox", "--state", str(other))
+    assert ("", f"Error: {other} holds no state of a sandbox\n") == process.communicate()
+    assert process.returncode == 1
+
+
+async def test_sandbox_with_its_control_path() -> None:
+    """`--control` opens it, and it is closed without."""
+    for arguments, status in (((), 404), (("--control",), 200)):
+        with start("sandbox", "--json", *arguments) as process:
+            values = json.loads(read_lines(process, 1)[0])
+            authorization = aiohttp.encode_basic_auth(values["PLIVO_AUTH_ID"], values["PLIVO_AUTH_TOKEN"])
+            async with (
+                aiohttp.ClientSession(headers={"Authorization": authorization}) as session,
+                session.get(values["PLIVO_BASE_URL"] + "/_sandbox/state") as answer,
+            ):
+                assert status == answer.status
+            process.send_signal(signal.SIGINT)
+            await asyncio.to_thread(process.communicate)
 
 
 def test_sandbox_in_the_background() -> None:
