@@ -1,8 +1,8 @@
-"""CPU per call, split into our layers: `python -m benchmarks.layers` measures its own.
+"""CPU per call, split into our layers, 50 calls in flight: `python -m benchmarks.layers URL ROUNDS COUNT`.
 
-Each layer is a value or a function, so each is measured alone: what a call asks is made and encoded; the
-policies send it to a transport that answers at once; the answer is decoded. What a whole call costs beyond
-that is the transport's, aiohttp's above all, and the facade's.
+Layers are measured where they work, for alone in a tight loop their code and data stay in the processor's
+caches and cost a third of what they cost in a real call. So the same call is made with one layer after the
+other put on top, in turns, and a layer's share is what it adds.
 """
 
 from __future__ import annotations
@@ -12,116 +12,129 @@ import json
 import subprocess
 import sys
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.canned import AUTH_ID, CREATED, ENDPOINT_ID, FOUND, PAGE
-from benchmarks.peers import AIOHTTP, NEW, OURS, SDK, UNHURRIED
+from benchmarks.canned import AUTH_ID, AUTH_TOKEN, ENDPOINT_ID
+from benchmarks.peers import AIOHTTP, NEW, SDK, UNHURRIED
 from benchmarks.rounds import Measured, Order, Scale, column, interleave
 from benchmarks.servers import canned_server, pin
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from plivo_endpoints import AsyncClient
+    from plivo_endpoints._sansio.messages import Request
+    from plivo_endpoints._sansio.operation import Operation
 
 OPERATIONS: Final = ("get", "create", "page")
-_ROUNDS: Final = 7
-_CALLS: Final = 2000
-_ACCOUNT_URL: Final = f"https://api.plivo.com/v1/Account/{AUTH_ID}/"
+LAYERS: Final = (
+    "transport, aiohttp, the loop",
+    "ask: check and encode",
+    "answer: decode into a model",
+    "policies: timeout, retries, rate limit, events",
+)
+_IN_FLIGHT: Final = 50
 
 
 def layers(scale: Scale) -> Measured:
-    """CPU of whole calls, one after the other, and of our own layers in them."""
+    """CPU of each of our layers, and of naive aiohttp's and the SDK's whole calls."""
     measured: Measured = {}
     with canned_server() as url:
         for operation in OPERATIONS:
-            order = Order(operation, 1, {OURS: 1000, AIOHTTP: 1000, SDK: 500})
+            order = Order(operation, _IN_FLIGHT, {AIOHTTP: 2000, SDK: 600})
             measured[f"cpu-{operation}"] = column(interleave(url, order, scale), "cpu")
-    command = [sys.executable, "-m", "benchmarks.layers"]
-    told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)  # noqa: S603
+        arguments = [url, str(3 * scale.rounds), str(scale.of(1000))]
+        command = [sys.executable, "-m", "benchmarks.layers", *arguments]
+        told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)  # noqa: S603
     own: Measured = json.loads(told.stdout)
     return measured | own
 
 
-async def _measure() -> Measured:
-    from plivo_endpoints._sansio.codec import parse_response
-    from plivo_endpoints._sansio.messages import Response
+async def _measure(url: str, rounds: int, count: int) -> Measured:
+    from plivo_endpoints import AsyncClient, RateLimit
 
-    measured: Measured = {}
-    for name, body in zip(OPERATIONS, (FOUND, CREATED, PAGE), strict=True):
-        operation, make = _requests()[name]
-        answer = Response(200, body)
-        encode = _seconds(make)
-        decode = _seconds(partial(parse_response, operation, answer))
-        whole = await _seconds_awaited(_policies(answer, operation, make()))
-        measured[f"layers-{name}"] = {
-            "ask: check and encode": encode,
-            "policies: timeout, retries, rate limit, events": [
-                max(0.0, both - one) for both, one in zip(whole, decode, strict=True)
-            ],
-            "answer: decode into a model": decode,
-        }
-    return measured
+    limit = RateLimit(*UNHURRIED)
+    async with AsyncClient(AUTH_ID, AUTH_TOKEN, base_url=url, rate_limit=limit) as client:
+        await client.endpoints.get(ENDPOINT_ID)
+        return {f"layers-{name}": await _split(_towers(client)[name], rounds, count) for name in OPERATIONS}
 
 
-def _requests() -> dict[str, tuple[Any, Callable[[], Any]]]:
+async def _split(
+    tower: tuple[Callable[[], Awaitable[object]], ...], rounds: int, count: int
+) -> dict[str, list[float]]:
+    added: dict[str, list[float]] = {layer: [] for layer in LAYERS}
+    for call in tower:
+        await _seconds(call, 2 * _IN_FLIGHT)
+    for _ in range(rounds):
+        below = 0.0
+        for layer, call in zip(LAYERS, tower, strict=True):
+            seconds = await _seconds(call, count)
+            added[layer].append(seconds - below)
+            below = seconds
+    return added
+
+
+def _towers(client: AsyncClient) -> dict[str, tuple[Callable[[], Awaitable[object]], ...]]:
+    """Return each operation as calls with one layer more each, the last of them the whole."""
     from plivo_endpoints._models import NewEndpoint
     from plivo_endpoints._resources.endpoints import CREATE, GET, LIST
     from plivo_endpoints._sansio.codec import build_request
 
+    url = client._connections.account_url  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     query, ids = {"limit": 20, "offset": 0}, {"endpoint_id": ENDPOINT_ID}
     return {
-        "get": (GET, lambda: build_request(GET, _ACCOUNT_URL, ids=ids)),
-        "create": (CREATE, lambda: build_request(CREATE, _ACCOUNT_URL, NewEndpoint(**NEW))),
-        "page": (LIST, lambda: build_request(LIST, _ACCOUNT_URL, query=query)),
+        "get": (
+            *_lower(client, GET, lambda: build_request(GET, url, ids=ids)),
+            lambda: client.endpoints.get(ENDPOINT_ID),
+        ),
+        "create": (
+            *_lower(client, CREATE, lambda: build_request(CREATE, url, NewEndpoint(**NEW))),
+            lambda: client.endpoints.create(**NEW),
+        ),
+        "page": (
+            *_lower(client, LIST, lambda: build_request(LIST, url, query=query)),
+            client.endpoints.list_page,
+        ),
     }
 
 
-def _policies(answer: Any, operation: Any, request: Any) -> Callable[[], Awaitable[object]]:
-    from plivo_endpoints._config import CallOptions, RateLimit
-    from plivo_endpoints._events import Observer
-    from plivo_endpoints._middleware import Retrying, rate_limited
-    from plivo_endpoints._sansio.call import Call
-    from plivo_endpoints._sansio.rate_limit import SlidingWindow
-    from plivo_endpoints._sansio.retry import RetryBudget, RetryPolicy
+def _lower(
+    client: AsyncClient, operation: Operation[Any], ask: Callable[[], Request]
+) -> tuple[Callable[[], Awaitable[object]], ...]:
+    from plivo_endpoints._sansio.codec import parse_response
+    from plivo_endpoints._sansio.messages import Attempt
 
-    async def send(_request: Any, attempt: Any) -> Any:
-        attempt.sent = True
-        return answer
+    loops = client._connections._loops  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    transport, _ = loops[asyncio.get_running_loop()]
+    ready = ask()
 
-    window = SlidingWindow(RateLimit(*UNHURRIED))
-    retrying = Retrying(
-        rate_limited(send, window),
-        window=window,
-        budget=RetryBudget(),
-        observer=Observer(None),
-        policy=RetryPolicy(),
-    )
-    options = CallOptions(timeout=30.0, max_attempts=3)
-    return lambda: retrying.execute(Call(operation, request, None, options))
+    async def send() -> object:
+        return await transport.send(ready, Attempt())
+
+    async def ask_and_send() -> object:
+        return await transport.send(ask(), Attempt())
+
+    async def without_policies() -> object:
+        return parse_response(operation, await transport.send(ask(), Attempt()))
+
+    return send, ask_and_send, without_policies
 
 
-def _seconds(function: Callable[[], object]) -> list[float]:
-    seconds: list[float] = []
-    for _ in range(_ROUNDS):
-        begun = time.process_time()
-        for _ in range(_CALLS):
-            function()
-        seconds.append((time.process_time() - begun) / _CALLS)
-    return seconds
+async def _seconds(call: Callable[[], Awaitable[object]], count: int) -> float:
+    begun = time.process_time()
+    left = iter(range(count))
+    await asyncio.gather(*[_take_turns(call, left) for _ in range(_IN_FLIGHT)])
+    return (time.process_time() - begun) / count
 
 
-async def _seconds_awaited(function: Callable[[], Awaitable[object]]) -> list[float]:
-    seconds: list[float] = []
-    for _ in range(_ROUNDS):
-        begun = time.process_time()
-        for _ in range(_CALLS):
-            await function()
-        seconds.append((time.process_time() - begun) / _CALLS)
-    return seconds
+async def _take_turns(call: Callable[[], Awaitable[object]], turns: Iterator[int]) -> None:
+    for _ in turns:
+        await call()
 
 
 if __name__ == "__main__":
     pin(0, 0)
     for hidden in ("orjson", "uvloop"):
         sys.modules[hidden] = None  # type: ignore[assignment]  # pyright: ignore[reportArgumentType]
-    print(json.dumps(asyncio.run(_measure())))  # noqa: T201 - to the parent
+    split = asyncio.run(_measure(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+    print(json.dumps(split))  # noqa: T201 - to the parent
