@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
+import aiohttp.abc
 import pytest
 
 from plivo_endpoints import (
@@ -68,6 +69,32 @@ async def test_a_replay_of_the_callers_session_is_counted(faults: FaultServer) -
     assert len(account.arrivals) == 2
 
 
+async def test_a_session_of_our_own_replays_nothing(faults: FaultServer) -> None:
+    """Each send is an attempt that the retry rules, the rate limit and the budget know of."""
+    account, url = faults.account()
+    account.play([Step(Fault("dropped", cut(0, Wire.fin)), applied=True)])
+    events: list[AttemptFinished | CallFinished] = []
+    async with AsyncClient(AUTH_ID, "t", base_url=url, on_event=events.append) as client:
+        await client.endpoints.delete(SEED)
+    attempts = [event for event in events if isinstance(event, AttemptFinished)]
+    assert [(event.outcome, event.attempt) for event in attempts] == [("ambiguous", 1), ("refused", 2)]
+    assert len(account.arrivals) == 2
+
+
+async def test_what_a_session_of_the_callers_raises(faults: FaultServer) -> None:
+    """Its middlewares may raise anything; what comes out is ours, and says that nothing left."""
+
+    async def fail(_request: aiohttp.ClientRequest, _handler: object) -> aiohttp.ClientResponse:
+        raise ValueError("not today")
+
+    _, url = faults.account()
+    async with aiohttp.ClientSession(middlewares=[fail]) as session:
+        client = AsyncClient(AUTH_ID, "t", base_url=url, session=session)
+        with pytest.raises(ConnectError) as caught:
+            await client.endpoints.create(username="alice", password="s3cret", alias="desk")
+    assert (caught.value.sent, caught.value.__context__) == ("no", None)
+
+
 async def test_a_hook_that_fails(faults: FaultServer, caplog: pytest.LogCaptureFixture) -> None:
     """A create that worked is not lost to it; the log names the failure."""
 
@@ -119,3 +146,22 @@ async def test_nothing_listens(faults: FaultServer) -> None:
     attempts = [event for event in events if isinstance(event, AttemptFinished)]
     assert (caught.value.sent, caught.value.attempts, account.arrivals) == ("no", 3, [])
     assert [(event.outcome, event.sent) for event in attempts] == [("not sent", False)] * 3
+
+
+class _NoNames(aiohttp.abc.AbstractResolver):
+    """Knows no host."""
+
+    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[aiohttp.abc.ResolveResult]:
+        raise OSError(None, f"no address for {host}:{port} ({family})")
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+async def test_a_name_that_is_not_known() -> None:
+    """A create that finds no address was not sent."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=_NoNames())) as session:
+        client = AsyncClient(AUTH_ID, "t", base_url="https://plivo.invalid", session=session)
+        with pytest.raises(ConnectError) as caught:
+            await client.endpoints.create(username="alice", password="s3cret", alias="desk")
+    assert (caught.value.sent, caught.value.attempts, caught.value.__context__) == ("no", 3, None)
