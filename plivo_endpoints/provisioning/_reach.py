@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from plivo_endpoints._client import AsyncClient
+    from plivo_endpoints._config import RateLimit
     from plivo_endpoints._models import Endpoint, Page
 
 _PAGES_AHEAD: Final = 4
@@ -24,6 +25,11 @@ def account_of(client: AsyncClient) -> str:
 def spend_rate_limit(client: AsyncClient) -> None:
     """Take the rate limit as used up now: what an earlier process sent until now is known to nobody."""
     client._connections._window.spend(time.monotonic())
+
+
+def rate_limit_of(client: AsyncClient) -> RateLimit | None:
+    """Return the client's rate limit."""
+    return client._connections._window._limit
 
 
 def raw_pages(client: AsyncClient) -> AsyncGenerator[Page[Endpoint]]:

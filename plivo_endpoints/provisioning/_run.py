@@ -18,8 +18,10 @@ from plivo_endpoints.provisioning._canary import examine_canary
 from plivo_endpoints.provisioning._errors import StaleError
 from plivo_endpoints.provisioning._ledger import batches
 from plivo_endpoints.provisioning._load import chunks, is_row_of
+from plivo_endpoints.provisioning._pace import Pace
 from plivo_endpoints.provisioning._passwords import password_of
 from plivo_endpoints.provisioning._plan import compare, read_plan
+from plivo_endpoints.provisioning._reach import rate_limit_of
 from plivo_endpoints.provisioning._reconcile import reconcile
 from plivo_endpoints.provisioning._report import outcome_of
 from plivo_endpoints.provisioning._rows import Row
@@ -72,6 +74,7 @@ class Phases:
         self._job = job
         self._ledger = job.ledger
         self._outage = Outage(most_lost=_MOST_LOST_CANARIES)
+        self._pace = Pace(rate_limit_of(job.client))
         self._stopping = asyncio.Event()
         # Rows parked by an earlier process settle from now on: no clock but our own is to be trusted.
         self._parked_at = time.monotonic()
@@ -177,7 +180,9 @@ class Phases:
     async def _create(self, item: tuple[Row, Entry]) -> bool:
         row, entry = item
         while entry.state is State.NEW and not self._stopping.is_set():
-            entry = await Create(self._ledger, entry).send(self._job.client, self._new(row), self._outage)
+            async with self._pace.turn():
+                create = Create(self._ledger, entry)
+                entry = await create.send(self._job.client, self._new(row), self._outage)
         if entry.state is State.PARKED:
             self._parked_at = time.monotonic()
         # The canary goes alone; but one that is refused made nothing, so the next may try.

@@ -145,8 +145,9 @@ class SqliteJournal:
         if self._read_only:
             db.execute("PRAGMA query_only = ON")
             return
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
+        if self.path is not None:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
         if not tables:
             with _transaction(db):
                 for statement in _SCHEMA:

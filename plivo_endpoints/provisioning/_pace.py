@@ -1,0 +1,45 @@
+"""The pace of creates: even, and by when they were answered rather than by when they left."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from plivo_endpoints._sansio.rate_limit import SlidingWindow
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from plivo_endpoints._config import RateLimit
+
+_CATCH_UP: Final = 0.1  # seconds: a sleep that lasts a little too long must not slow the pace for good
+
+
+class Pace:
+    """Holds creates to the rate limit as the server counts them.
+
+    The client counts a request from when it left. One that lingers, on the way or in a server that is busy,
+    is counted there later than here, and a run at full rate for hours has enough of those. So a create holds
+    its place until one period after its answer, and they go one by one instead of in bursts.
+    """
+
+    def __init__(self, limit: RateLimit | None) -> None:
+        self._window = SlidingWindow(limit)
+        self._gap = 0.0 if limit is None else limit.seconds / limit.requests
+        self._next = 0.0
+        self._turns = asyncio.Lock()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncGenerator[None]:
+        """Wait for one's turn; the block is the create."""
+        async with self._turns:
+            await asyncio.sleep(self._next - time.monotonic())
+            while (free := self._window.reserve(now := time.monotonic())) > now:  # noqa: ASYNC110 - it names the time
+                await asyncio.sleep(free - now)
+            self._next = max(self._next, now - _CATCH_UP) + self._gap
+        try:
+            yield
+        finally:
+            self._window.settle(time.monotonic())
