@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints._config import RateLimit
     from plivo_endpoints._models import Endpoint, Page
+    from plivo_endpoints._sansio.rate_limit import SlidingWindow
 
 _PAGES_AHEAD: Final = 4
 
@@ -30,6 +31,12 @@ def spend_rate_limit(client: AsyncClient) -> None:
 def rate_limit_of(client: AsyncClient) -> RateLimit | None:
     """Return the client's rate limit."""
     return client._connections._window._limit
+
+
+def another_window(client: AsyncClient) -> SlidingWindow:
+    """Return a window of the client's rate limit that counts by itself."""
+    window = client._connections._window
+    return type(window)(window._limit)
 
 
 def raw_pages(client: AsyncClient) -> AsyncGenerator[Page[Endpoint]]:

@@ -21,7 +21,7 @@ from plivo_endpoints.provisioning._load import chunks, is_row_of
 from plivo_endpoints.provisioning._pace import Pace
 from plivo_endpoints.provisioning._passwords import password_of
 from plivo_endpoints.provisioning._plan import compare, read_plan
-from plivo_endpoints.provisioning._reach import rate_limit_of
+from plivo_endpoints.provisioning._reach import another_window, rate_limit_of
 from plivo_endpoints.provisioning._reconcile import reconcile
 from plivo_endpoints.provisioning._report import outcome_of
 from plivo_endpoints.provisioning._rows import Row
@@ -74,7 +74,7 @@ class Phases:
         self._job = job
         self._ledger = job.ledger
         self._outage = Outage(most_lost=_MOST_LOST_CANARIES)
-        self._pace = Pace(rate_limit_of(job.client))
+        self._pace = Pace(rate_limit_of(job.client), another_window(job.client))
         self._stopping = asyncio.Event()
         # Rows parked by an earlier process settle from now on: no clock but our own is to be trusted.
         self._parked_at = time.monotonic()
