@@ -43,7 +43,9 @@ def _arguments() -> argparse.Namespace:
         "--quick", action="store_true", help="see that everything runs; the figures mean little"
     )
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS), metavar="GROUP")
-    parser.add_argument("--output", type=Path, help="folder for results.json and the plots; none without it")
+    parser.add_argument(
+        "--output", type=Path, help="folder for results.json and the plots: keeps what --only leaves out"
+    )
     return parser.parse_args()
 
 
@@ -61,9 +63,11 @@ def _write(folder: Path, measured: Measured) -> None:
     from benchmarks.plots import draw
 
     folder.mkdir(parents=True, exist_ok=True)
-    results = {"circumstances": _circumstances(), "measured": measured}
-    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    draw(measured, folder)
+    path = folder / "results.json"
+    kept: Measured = json.loads(path.read_text())["measured"] if path.exists() else {}
+    results = {"circumstances": _circumstances(), "measured": kept | measured}
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    draw(kept | measured, folder)
 
 
 def main() -> None:

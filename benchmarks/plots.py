@@ -135,7 +135,10 @@ def _import(measured: Measured) -> Figure:
     figure, axes = _axes("CPU of the import, over bare Python", "", "milliseconds")
     peers = sorted(measured["import"], key=lambda peer: median(measured["import"][peer]))
     values = [1000 * median(measured["import"][peer]) for peer in peers]
-    bars = axes.bar(peers, values, color=[_COLOURS.get(peer, "#8a9199") for peer in peers], width=0.6)
+    names = [peer.replace(", ", ",\n") for peer in peers]
+    bars = axes.bar(
+        names, values, color=[_COLOURS.get(peer, _COLOURS[OURS_FAST]) for peer in peers], width=0.6
+    )
     axes.bar_label(bars, fmt="{:.0f}", padding=2)
     axes.margins(y=0.1)
     return figure

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _PLAIN: Final = "import sys; sys.modules.update(orjson=None, uvloop=None)\n"
 _IMPORTS: Final = {
     OURS: "import plivo_endpoints",
+    f"{OURS}, its client": "from plivo_endpoints import AsyncClient",
     SDK: "import plivo",
     AIOHTTP: "import aiohttp",
     HTTPX: "import httpx",
