@@ -24,7 +24,8 @@ FULL: Final = 13  # SQLITE_FULL
 IO_ERROR: Final = 10  # SQLITE_IOERR
 
 _Pointer, _Int, _Long = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
-_OPEN: Final = ctypes.CFUNCTYPE(_Int, _Pointer, ctypes.c_char_p, _Pointer, _Int, _Pointer)
+# The name as a bare pointer: SQLite keeps it, and a copy made for Python would be gone when it is used.
+_OPEN: Final = ctypes.CFUNCTYPE(_Int, _Pointer, _Pointer, _Pointer, _Int, _Pointer)
 _DELETE: Final = ctypes.CFUNCTYPE(_Int, _Pointer, ctypes.c_char_p, _Int)
 _WRITE: Final = ctypes.CFUNCTYPE(_Int, _Pointer, _Pointer, _Int, _Long)
 _TRUNCATE: Final = ctypes.CFUNCTYPE(_Int, _Pointer, _Long)
@@ -95,10 +96,10 @@ class FileLayer:
         self._library.sqlite3_vfs_unregister(ctypes.byref(self._own))
         self._library.sqlite3_vfs_register(ctypes.byref(self._real), 1)
 
-    def _open(self, _vfs: int, name: bytes | None, file: int, flags: int, out: int) -> int:
+    def _open(self, _vfs: int, name: int | None, file: int, flags: int, out: int) -> int:
         status: int = self._real.xOpen(ctypes.addressof(self._real), name, file, flags, out)
         if status == 0 and name is not None:
-            self._names[file] = name.decode()
+            self._names[file] = ctypes.string_at(name).decode()
             opened = _File.from_address(file)
             methods = _Methods.from_buffer_copy(opened.pMethods.contents)
             self._replace(methods, opened.pMethods.contents)
