@@ -40,6 +40,12 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
         yield running
 
 
+@pytest.fixture(params=["buffered", "unbuffered"])
+def output_buffering(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands meet a lost output at the end, when it is flushed, and at once, when it is written."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1" if request.param == "unbuffered" else "")
+
+
 @pytest.fixture
 def run() -> Callable[..., Result]:
     """Run a command in this process; `stdin` is what it can read."""

@@ -145,6 +145,13 @@ def test_lines_of_a_list(sandbox: Sandbox, run: Run) -> None:
     assert run("list").stdout == "\t".join(expected) + "\n"
 
 
+def test_a_value_that_is_not_known(sandbox: Sandbox, run: Run) -> None:
+    """Its column is there all the same, and empty."""
+    page = '{"meta": {}, "objects": [{"endpoint_id": "1", "username": "alice1"}]}'
+    sandbox.inject(Fault(applied=True, status=200, body=page))
+    assert run("list").stdout == "1\talice1\t\t\t\n"
+
+
 def test_a_list_that_breaks_off_is_no_document(sandbox: Sandbox, run: Run) -> None:
     """Half a list must not look like a whole one to a program."""
     sandbox.seed(45)

@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 
 import click
@@ -12,7 +13,7 @@ import pytest
 from click.testing import Result
 
 from plivo_endpoints import ConnectError
-from plivo_endpoints.cli.failures import report
+from plivo_endpoints.cli.failures import list_changes_in_one_line, report
 from plivo_endpoints.cli.settings import Settings
 from plivo_endpoints.sandbox import Fault, Sandbox
 
@@ -128,6 +129,13 @@ def test_unknown_outcome_as_json(sandbox: Sandbox, run: Run) -> None:
     assert error["sent_at"] in error["find_out_with"]
 
 
+def test_other_warnings_are_left_alone() -> None:
+    """Only a changed list gets a line of ours."""
+    with pytest.warns(DeprecationWarning, match="old"), list_changes_in_one_line():
+        warnings.simplefilter("always")
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
 def test_interrupted(error: BaseException, capsys: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C, also at a prompt, ends with the status that shells give it."""
@@ -146,6 +154,7 @@ def test_a_failure_of_the_command_itself(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")  # noqa: PTH110
+@pytest.mark.usefixtures("output_buffering")
 class TestFullDisk:
     """Standard output that takes nothing."""
 
