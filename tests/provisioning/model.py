@@ -1,0 +1,207 @@
+"""A model of provisioning: every order in which things can happen to one or two rows, within bounds.
+
+Workers share a journal without any lock, may be halted at any point for any time, and may crash. A create
+that was sent lands at once, late, or never, and is listed later still. What a row becomes is decided by the very
+functions that the real thing uses (`_states`); what is modelled is when they are called, and with what.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, Literal
+
+from attrs import evolve, frozen
+
+from plivo_endpoints.provisioning import _states as states
+from plivo_endpoints.provisioning._states import Entry, Found, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Rule = Literal["intent first", "guard", "park", "settle", "swap", "restart", "journal", "unique"]
+
+TICK: Final = 2.5  # seconds: an intent is fresh in the tick it was made in and in the next
+LANDING: Final = 1  # ticks that a create may take to land
+LAG: Final = 1  # ticks until it is listed
+SETTLE: Final = 3  # so many after its intent, whatever was sent has landed and is listed
+
+
+@frozen
+class Worker:
+    """What a process has in mind; all of it is gone when it crashes."""
+
+    phase: Literal["idle", "intended", "waiting", "walking"] = "idle"
+    row: int = 0
+    entry: Entry | None = None
+    create: int = 0
+    seen: tuple[Found, ...] = ()
+
+
+@frozen
+class Create:
+    """A create that was sent and may still land."""
+
+    number: int
+    row: int
+    until: int
+
+
+@frozen
+class World:
+    """Everything there is at one moment."""
+
+    entries: tuple[Entry, ...]
+    workers: tuple[Worker, ...]
+    now: int = 0
+    sent: tuple[Create, ...] = ()
+    made: tuple[tuple[Create, int], ...] = ()  # with the tick from which it is listed
+    number: int = 0
+    crashes: int = 0
+    failures: int = 0  # of the journal
+
+    @property
+    def wrong(self) -> str | None:
+        """Return what must not be, if it is."""
+        for row, entry in enumerate(self.entries):
+            made = {str(create.number) for create, _ in self.made if create.row == row}
+            if len(made) > 1:
+                return "doubled"
+            if entry.state in states.HELD and entry.endpoint_id not in made:
+                return "lost"
+            if entry.state is State.REVIEW:
+                return "in need of review"
+        return None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every row has its endpoint and nothing is on its way."""
+        return not self.sent and all(entry.state in states.HELD for entry in self.entries)
+
+
+class Model:
+    """The protocol, less the rules that are taken away."""
+
+    def __init__(
+        self, *, rows: int, workers: int, without: Rule | None = None, troubles: int = 1, ticks: int = 8
+    ) -> None:
+        self._without = without
+        self._ticks = ticks
+        entries = tuple(self._new(number) for number in range(rows))
+        self.begin = World(entries, (Worker(),) * workers, crashes=troubles, failures=troubles)
+
+    def _new(self, number: int) -> Entry:
+        alias = "alias" if self._without == "unique" else f"alias-{number}"
+        name = "name" if self._without == "unique" else f"name{number}x"
+        return Entry(number=number, line=number, key=str(number), username=name, alias=alias)
+
+    def explore(self) -> tuple[int, str | None, bool]:
+        """Visit every world; return how many there are and whether rows get done, or what is wrong in one."""
+        known, waiting = {self.begin}, deque([self.begin])
+        is_done = False
+        while waiting:
+            world = waiting.popleft()
+            is_done = is_done or world.is_done
+            if world.wrong:
+                return len(known), world.wrong, is_done
+            for following in self._next(world):
+                ordered = evolve(following, workers=tuple(sorted(following.workers, key=repr)))
+                if ordered not in known:
+                    known.add(ordered)
+                    waiting.append(ordered)
+        return len(known), None, is_done
+
+    def _next(self, world: World) -> Iterator[World]:
+        for create in world.sent:
+            yield _land(world, create)
+        if world.now < self._ticks:
+            yield evolve(world, now=world.now + 1, sent=tuple(c for c in world.sent if c.until > world.now))
+        for place, worker in enumerate(world.workers):
+            if world.crashes and worker.phase != "idle":
+                yield evolve(self._with(world, place, Worker()), crashes=world.crashes - 1)
+            for row in range(len(world.entries)) if worker.phase == "idle" else (worker.row,):
+                yield from getattr(self, f"_{worker.phase}")(world, place, row)
+
+    def _idle(self, world: World, place: int, row: int) -> Iterator[World]:
+        entry = world.entries[row]
+        if entry.state is State.NEW:
+            yield from self._stamp(world, place, row, entry)
+        elif entry.state is State.INTENT:
+            # Somebody takes over what may be a dead process's.
+            after = evolve(entry, state=State.NEW) if self._without == "restart" else states.recovered(entry)
+            yield self._save(world, place, row, entry, after)
+        elif entry.state is State.PARKED and self._is_settled(world, entry):
+            seen = tuple(
+                Found(
+                    str(create.number),
+                    f"{world.entries[create.row].username}1",
+                    world.entries[create.row].alias,
+                )
+                for create, listed in world.made
+                if listed <= world.now
+            )
+            yield self._with(world, place, Worker("walking", row, entry, seen=seen))
+
+    def _is_settled(self, world: World, entry: Entry) -> bool:
+        age = world.now - (entry.intent_at or 0.0) / TICK
+        return self._without == "settle" or age >= SETTLE
+
+    def _stamp(self, world: World, place: int, row: int, entry: Entry) -> Iterator[World]:
+        after = states.stamp(entry, world.now * TICK)
+        if self._without == "intent first":
+            yield self._with(world, place, Worker("intended", row, after))
+            return
+        saved = self._save(world, place, row, entry, after)
+        if saved.entries != world.entries:
+            saved = self._with(saved, place, Worker("intended", row, after))
+        yield saved
+        if world.failures:
+            failed = evolve(world, failures=world.failures - 1)
+            sends = self._without == "journal"
+            yield self._with(failed, place, Worker("intended", row, after) if sends else Worker())
+
+    def _intended(self, world: World, place: int, row: int) -> Iterator[World]:
+        entry = _of(world.workers[place])
+        if self._without != "guard" and not states.is_fresh(entry, world.now * TICK):
+            yield from self._stamp(world, place, row, entry)
+            return
+        create = Create(world.number + 1, row, world.now + LANDING)
+        left = evolve(world, number=create.number, sent=(*world.sent, create))
+        yield self._with(left, place, Worker("waiting", row, entry, create.number))
+
+    def _waiting(self, world: World, place: int, row: int) -> Iterator[World]:
+        worker = world.workers[place]
+        entry = _of(worker)
+        before = world.entries[row] if self._without in {"intent first", "journal"} else entry
+        if any(create.number == worker.create for create, _ in world.made):
+            after = states.created(entry, str(worker.create), f"{entry.username}1")
+            yield self._save(world, place, row, before, after)
+        lost = states.released(entry) if self._without == "park" else states.parked(entry, "lost")
+        yield self._save(world, place, row, before, lost)
+
+    def _walking(self, world: World, place: int, row: int) -> Iterator[World]:
+        worker = world.workers[place]
+        entry = _of(worker)
+        found = tuple(each for each in worker.seen if states.may_be(entry, each))
+        yield self._save(world, place, row, entry, states.decided(entry, found))
+
+    def _save(self, world: World, place: int, row: int, before: Entry, after: Entry) -> World:
+        """Write an entry if it still is as it was; the worker is free again either way."""
+        now = world.entries[row]
+        if (now.state, now.epoch) == (before.state, before.epoch) or self._without == "swap":
+            entries = (*world.entries[:row], after, *world.entries[row + 1 :])
+            world = evolve(world, entries=entries)
+        return self._with(world, place, Worker())
+
+    @staticmethod
+    def _with(world: World, place: int, worker: Worker) -> World:
+        return evolve(world, workers=(*world.workers[:place], worker, *world.workers[place + 1 :]))
+
+
+def _of(worker: Worker) -> Entry:
+    assert worker.entry is not None
+    return worker.entry
+
+
+def _land(world: World, create: Create) -> World:
+    sent = tuple(each for each in world.sent if each != create)
+    return evolve(world, sent=sent, made=(*world.made, (create, world.now + LAG)))

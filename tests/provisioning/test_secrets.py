@@ -1,0 +1,61 @@
+"""No password, master key or token is left anywhere but where it was asked for."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import evolve
+
+from plivo_endpoints.provisioning import Row, apply, plan, save_plan
+from plivo_endpoints.provisioning._passwords import Deriver
+from plivo_endpoints.sandbox import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from plivo_endpoints import AsyncClient
+    from plivo_endpoints.sandbox import Sandbox
+
+KEY = "canary-master-key-0123456789"
+
+
+def contents(folder: Path) -> bytes:
+    """Return all that is in a folder's files."""
+    return b"".join(path.read_bytes() for path in folder.iterdir())
+
+
+async def test_files_and_logs(
+    client: AsyncClient,
+    sandbox: Sandbox,
+    rows: Callable[[int], list[Row]],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With the run still open, so that the log beside the journal is seen too, and with refusals that echo."""
+    caplog.set_level(logging.DEBUG)
+    given = [evolve(row, password="canary-password") for row in rows(30)]
+    derived = [Row(key=f"d{row.key}", username=f"d{row.username}", alias=f"d{row.alias}") for row in rows(10)]
+    wanted = [*given, *derived]
+    echo = '{"error": {"password": ["canary-password will not do"]}}'
+    sandbox.inject(Fault(applied=False, status=400, body=echo), rate=0.2, method="POST")
+    sandbox.inject(Fault(applied=True, status=500, body=echo), rate=0.2, method="POST")
+    async with apply(client, wanted, journal=tmp_path / "run.db", settle=0.1, master_key=KEY) as run:
+        shown = [repr(outcome) async for outcome in run]
+        left = contents(tmp_path)
+    save_plan(await plan(client, wanted, master_key=KEY), tmp_path / "plan.json")
+    left += contents(tmp_path) + repr((wanted, shown, run.report)).encode() + caplog.text.encode()
+    assert len(shown) == 40
+    assert left.count(b"canary") == 0
+    assert sandbox.auth_token.encode() not in left
+
+
+def test_what_may_be_guessed_from_a_journal() -> None:
+    """Neither the mark of the master key nor a source's digest is a quick hash."""
+    deriver = Deriver(KEY, "run")
+    assert KEY not in repr(deriver)
+    assert deriver.mark != Deriver(KEY, "another").mark
+    with pytest.raises(ValueError, match="at least 16 characters"):
+        Deriver("short", "run")
