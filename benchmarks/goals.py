@@ -64,4 +64,4 @@ def _line(goal: Goal, figures: list[float]) -> str:
     verdict = "reached" if figure <= goal.goal else "first bar" if figure <= goal.bar else "missed"
     spread = f"{min(figures):.2f} to {max(figures):.2f}" if len(figures) > 1 else "one round"
     bounds = f"{goal.goal:.3g}{goal.unit} | {goal.bar:.3g}{goal.unit}"
-    return f"| {goal.what} | **{figure:.2f}{goal.unit}** | {spread} | {bounds} | {verdict} |"
+    return f"| {goal.what} | **{figure:.3g}{goal.unit}** | {spread} | {bounds} | {verdict} |"
