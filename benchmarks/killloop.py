@@ -1,4 +1,4 @@
-"""The kill loop of the tests, longer: `python benchmarks/killloop.py [rows] [kills] [seed]`."""
+"""The kill loop of the tests, longer: `python -m benchmarks.killloop [rows] [kills] [seed]`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import tempfile
 from pathlib import Path
 
 from attrs import asdict
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the tests are no package that is installed
 
 from tests.provisioning.killloop import Loop, run
 

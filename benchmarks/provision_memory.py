@@ -1,12 +1,10 @@
-"""How much memory 100,000 rows take: `python benchmarks/provision_memory.py [rows]`."""
+"""How much memory 100,000 rows take: `python -m benchmarks.provision_memory [rows]`."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the tests are no package that is installed
 
 from tests.provisioning.measured_run import measure
 

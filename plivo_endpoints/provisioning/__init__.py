@@ -15,6 +15,7 @@ from plivo_endpoints.provisioning._errors import (
     SourceError,
     StaleError,
 )
+from plivo_endpoints.provisioning._journal import Clash, Journal
 from plivo_endpoints.provisioning._plan import Plan, plan
 from plivo_endpoints.provisioning._plan_file import load_plan, save_plan
 from plivo_endpoints.provisioning._report import STATUSES, ExitStatus, Extra, Outcome, Report, Status
@@ -28,15 +29,20 @@ from plivo_endpoints.provisioning._results import (
 )
 from plivo_endpoints.provisioning._rows import Problem, Row, RowSource
 from plivo_endpoints.provisioning._source import CsvSource, JsonlSource
+from plivo_endpoints.provisioning._sqlite import SqliteJournal
+from plivo_endpoints.provisioning._states import Entry, State
 
 __all__ = [
     "STATUSES",
     "CanaryError",
+    "Clash",
     "Credentials",
     "CsvSource",
+    "Entry",
     "ExitStatus",
     "Extra",
     "Form",
+    "Journal",
     "JournalError",
     "JsonlSource",
     "OutageError",
@@ -50,7 +56,9 @@ __all__ = [
     "RowSource",
     "Run",
     "SourceError",
+    "SqliteJournal",
     "StaleError",
+    "State",
     "Status",
     "apply",
     "audit",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._states import Entry, Found
 
 _AT_ONCE: Final = 16
+_MOST_WALKS: Final = 5  # as long as endpoints vanish from under them: a double could be overlooked
 
 
 async def examine_account(client: AsyncClient, journal: Journal) -> tuple[Extra, ...]:
@@ -44,7 +45,9 @@ async def examine_account(client: AsyncClient, journal: Journal) -> tuple[Extra,
             elif entry.state in HELD | {State.FAILED} and states.may_be(entry, found):
                 extras[found.endpoint_id] = _extra(entry, found)
 
-    await walk(client, visit)
+    for _ in range(_MOST_WALKS):
+        if await walk(client, visit):
+            break
     async with aclosing(batches(journal, *HELD)) as held:
         async for batch in held:
             await _ask_for(client, journal, [entry for entry in batch if not seen[entry.number]])

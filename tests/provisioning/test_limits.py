@@ -62,5 +62,5 @@ async def _live(sandbox: Sandbox, source: list[Row], journal: Path, *, outcomes:
 
 @pytest.mark.parametrize(("work", "count"), [("plan", 100_000), ("apply", 10_000)])
 def test_memory(tmp_path: Path, work: str, count: int) -> None:
-    """It does not grow with the rows; `benchmarks/provision_memory.py` applies 100,000."""
+    """It does not grow with the rows; `benchmarks.provision_memory` applies 100,000."""
     assert measure(tmp_path, count, applies=work == "apply")["grown"] < 80
