@@ -24,6 +24,7 @@ class SlowRoad:
     def __init__(self, port: int) -> None:
         self._port = port
         self._held = False
+        self._serving: list[asyncio.Task[None] | None] = []
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[int]:
@@ -33,8 +34,10 @@ class SlowRoad:
             yield server.sockets[0].getsockname()[1]
         finally:
             server.close()
+            await asyncio.gather(*(task for task in self._serving if task is not None))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._serving.append(asyncio.current_task())
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
         back = asyncio.create_task(self._pass(far_reader, writer))
         while chunk := await reader.read(65_536):
@@ -42,8 +45,8 @@ class SlowRoad:
                 self._held = True
                 await asyncio.sleep(DELAY)  # what is late is the point
             far_writer.write(chunk)
-        await back
         far_writer.close()
+        await asyncio.gather(back, far_writer.wait_closed(), writer.wait_closed())
 
     @staticmethod
     async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,0 +1,130 @@
+"""Single steps that a whole run seldom takes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import evolve
+
+from plivo_endpoints.provisioning import ExitStatus, Outcome, Row, SqliteJournal, _states, apply, load_plan
+from plivo_endpoints.provisioning import _reconcile as reconcile_module
+from plivo_endpoints.provisioning._errors import ProvisioningError
+from plivo_endpoints.provisioning._results import private_file, writer
+from plivo_endpoints.provisioning._states import State
+from plivo_endpoints.provisioning._walk import Walk
+from plivo_endpoints.sandbox import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
+
+    from plivo_endpoints import AsyncClient
+    from plivo_endpoints.provisioning._journal import Change
+    from plivo_endpoints.sandbox import Sandbox
+    from tests.provisioning.conftest import Ended
+
+    Apply = Callable[..., Awaitable[Ended]]
+    Rows = Callable[[int], list[Row]]
+
+
+class SlowJournal(SqliteJournal):
+    """Takes its time with the first two intents."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.intents: list[int] = []
+
+    async def save(self, changes: Sequence[Change]) -> None:
+        """Write, and dawdle."""
+        await super().save(changes)
+        for _, after in changes:
+            if after.state is State.INTENT:
+                self.intents.append(after.epoch)
+                if after.epoch <= 2:
+                    await asyncio.sleep(0.15)
+
+
+async def test_an_intent_that_got_old_is_written_again(
+    applied: Apply, rows: Rows, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sent on the strength of one that somebody may have decided on by now."""
+    monkeypatch.setattr(_states, "SEND_GUARD", 0.1)
+    journal = SlowJournal(tmp_path / "slow.db")
+    ended = await applied(rows(1), journal=journal)
+    assert (journal.intents, len(sandbox.endpoints)) == ([1, 2, 3], 1)
+    assert ended.report.exit_status == ExitStatus.DONE
+
+
+async def test_a_walk_that_endpoints_vanish_from(client: AsyncClient, sandbox: Sandbox) -> None:
+    """It knows that it may have missed some; one that endpoints are added to missed none."""
+    sandbox.seed(100)
+    for change, expected in ((client.endpoints.delete, False), (None, True)):
+        walk = Walk(client)
+        async for _ in walk.pages():
+            if change is None:
+                sandbox.seed(1)
+            else:
+                await change(max(sandbox.endpoints))
+        assert walk.is_whole is expected
+
+
+async def test_absence_that_cannot_be_proven(
+    applied: Apply, rows: Rows, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lost row that no walk could be sure about is not sent again: a person decides."""
+
+    async def walk_in_part(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(reconcile_module, "walk", walk_in_part)
+    sandbox.inject(Fault(applied=False, status=500), times=1, method="POST")
+    ended = await applied(rows(2))
+    assert [(outcome.key, outcome.status) for outcome in ended.outcomes] == [
+        ("key-1", "review"),
+        ("key-2", "created"),
+    ]
+    assert "cannot be told" in (ended.outcomes[0].error or "")
+
+
+async def test_an_update_that_fails(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
+) -> None:
+    """Refused, it fails the row; lost, it is done again: an update may be."""
+    for number in (1, 2):
+        await client.endpoints.create(username=f"user{number}x", password="secret", alias=f"row-{number}")
+    wanted = [evolve(row, app_id="77") for row in rows(2)]
+    sandbox.inject(Fault(applied=False, status=400, body='{"error": "no"}'), times=1, path="Endpoint/*/")
+    sandbox.inject(Fault(applied=False, reset=True), times=4, path="Endpoint/*/")
+    ended = await applied(wanted, concurrency=1)
+    assert [(outcome.status, outcome.error) for outcome in ended.outcomes] == [
+        ("failed", "Plivo refused the update: no"),
+        ("updated", None),
+    ]
+
+
+async def test_outcomes_that_nobody_reads(rows: Rows, client: AsyncClient, tmp_path: Path) -> None:
+    """A run whose outcomes are not read waits, and is left without delay all the same."""
+    async with apply(client, rows(1500), journal=tmp_path / "run.db", concurrency=4) as run:
+        while run.progress.counts["created"] < 1000:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        assert run.progress.counts["created"] <= 1000 + 2 * 4
+
+
+def test_a_formula_in_a_result(tmp_path: Path) -> None:
+    """A spreadsheet must not run what a file brought along."""
+    with private_file(tmp_path / "out.csv") as file:
+        writer(file, "csv", Outcome)(Outcome(key="=cmd()", status="failed", error="-1"))
+    assert (tmp_path / "out.csv").read_text().splitlines()[1] == "'=cmd(),failed,,,'-1,0"
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"create": 1, "update": [], "unchanged": []}', "nonsense"]
+)
+def test_a_file_that_is_no_plan(tmp_path: Path, content: str) -> None:
+    """It says so, in one line."""
+    (tmp_path / "plan.json").write_text(content)
+    with pytest.raises(ProvisioningError, match="holds no plan"):
+        load_plan(tmp_path / "plan.json")
