@@ -31,6 +31,7 @@ class Door:
     delay: float = 0.0  # seconds before each is accepted
     resets: int = 0  # connections reset as soon as they are accepted
     greetings: list[bytes] = field(factory=list[bytes])  # said on accepting, one per connection
+    greeted: threading.Event = field(factory=threading.Event)  # set when the first has been said
 
     @property
     def port(self) -> int:
@@ -109,6 +110,7 @@ class FaultServer:
                     continue
                 if door.greetings:
                     await Wire(connection).send(door.greetings.pop(0))
+                    door.greeted.set()
                 task = asyncio.create_task(self._converse(connection))
                 self._connections.add(task)
                 task.add_done_callback(self._connections.discard)

@@ -12,6 +12,8 @@ import aiohttp
 import pytest
 
 from plivo_endpoints import AsyncClient, CreatedEndpoint, PlivoError
+from plivo_endpoints._models import NewEndpoint
+from plivo_endpoints._resources.endpoints import create_after
 from tests.faults.account import AUTH_ID, SEED, Account, Step
 from tests.faults.kinds import Fault
 from tests.faults.wire import Answer, Wire, make_answer
@@ -125,6 +127,11 @@ async def test_a_server_that_greets_with_an_answer(faults: FaultServer) -> None:
     greeting = make_answer(400, "Bad Request", b'{"error":"greeting"}')
     door = faults.open_door(greetings=[greeting.encode()])
     account, url = faults.account(port=door.port)
+
+    async def greeted() -> None:
+        assert await asyncio.to_thread(door.greeted.wait, 5)
+
+    new = NewEndpoint(username="alice", password="s3cret", alias="desk")
     async with AsyncClient(AUTH_ID, "fault-token", base_url=url) as client:
-        result = await client.endpoints.create(username="alice", password="s3cret", alias="desk")
+        result = await create_after(client.endpoints, new, greeted)
     assert _verdict(result, account) == "made"
