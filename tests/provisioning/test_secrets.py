@@ -9,6 +9,7 @@ import pytest
 from attrs import evolve
 
 from plivo_endpoints.provisioning import Row, apply, plan, save_plan
+from plivo_endpoints.provisioning._load import Contents
 from plivo_endpoints.provisioning._passwords import Deriver
 from plivo_endpoints.sandbox import Fault
 
@@ -61,5 +62,7 @@ def test_what_may_be_guessed_from_a_journal() -> None:
     deriver = Deriver(KEY, "run")
     assert KEY not in repr(deriver)
     assert deriver.mark != Deriver(KEY, "another").mark
+    contents = Contents(b"hash of all rows", derives=False)
+    assert contents.digest("salt") not in {contents.hash.hex(), contents.digest("other salt")}
     with pytest.raises(ValueError, match="at least 16 characters"):
         Deriver("short", "run")

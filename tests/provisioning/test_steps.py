@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,8 +12,10 @@ from attrs import evolve
 
 from plivo_endpoints.provisioning import ExitStatus, Outcome, Row, SqliteJournal, _states, apply, load_plan
 from plivo_endpoints.provisioning import _reconcile as reconcile_module
+from plivo_endpoints.provisioning import _run as run_module
 from plivo_endpoints.provisioning._errors import ProvisioningError
 from plivo_endpoints.provisioning._results import private_file, writer
+from plivo_endpoints.provisioning._sending import Outage
 from plivo_endpoints.provisioning._states import State
 from plivo_endpoints.provisioning._walk import Walk
 from plivo_endpoints.sandbox import Fault
@@ -111,6 +115,20 @@ async def test_outcomes_that_nobody_reads(rows: Rows, client: AsyncClient, tmp_p
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.2)
         assert run.progress.counts["created"] <= 1000 + 2 * 4
+
+
+async def test_leaving_while_nothing_can_be_sent(
+    rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that is tried again and again is given up at once, without an intent left behind."""
+    monkeypatch.setattr(run_module, "Outage", partial(Outage, pause=0.05))
+    sandbox.inject(Fault(applied=False, status=429, headers={"Retry-After": "900"}), rate=1.0, method="POST")
+    async with apply(client, rows(3), journal=tmp_path / "run.db") as run:
+        while len(sandbox.requests) < 5:
+            await asyncio.sleep(0.01)
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 2.0
+    assert (run.progress.waiting, run.progress.counts["unprocessed"]) == (0, 3)
 
 
 def test_a_formula_in_a_result(tmp_path: Path) -> None:
