@@ -102,13 +102,21 @@ class Ledger:
 
     async def save(self, changes: Sequence[Change]) -> None:
         """See `Journal`; a row that is finished by it becomes an outcome."""
-        await self.journal.save(changes)
-        for before, after in changes:
-            self._counts[before.state] -= 1
-            self._counts[after.state] += 1
+        # Counted first: the journal carries out what it was asked for even if this wait is cut short.
+        self._tally(changes)
+        try:
+            await self.journal.save(changes)
+        except Exception:
+            self._tally([(after, before) for before, after in changes])
+            raise
         for before, after in changes:
             if after.state not in OPEN and before.state in OPEN:
                 await self._outcomes.put(outcome_of(after))
+
+    def _tally(self, changes: Sequence[Change]) -> None:
+        for before, after in changes:
+            self._counts[before.state] -= 1
+            self._counts[after.state] += 1
 
     async def read(self, *, after: int, limit: int, states: Collection[State]) -> Sequence[Entry]:
         """See `Journal`."""
