@@ -53,14 +53,17 @@ class Runner:
         """
         loop = self._usable_loop()
         tasks: list[asyncio.Task[Any]] = []
-        future = asyncio.run_coroutine_threadsafe(_watched(tasks, start), loop)
+        future: Future[R] | None = None
         try:
+            future = asyncio.run_coroutine_threadsafe(_watched(tasks, start), loop)
             return future.result()
-        except BaseException as error:
-            if future.cancelled():
+        except Exception:
+            if future is not None and future.cancelled():
                 raise ClientStateError("the client was closed during the call") from _end_of(tasks)
-            if not future.done() and (cause := _cancel(future, tasks, loop)) is not None:
-                error.__cause__ = cause
+            raise
+        except BaseException as interrupt:
+            if future is not None:
+                _settle(interrupt, future, tasks, loop)
             raise
 
     def _usable_loop(self) -> asyncio.AbstractEventLoop:
@@ -139,12 +142,20 @@ async def _watched(tasks: list[asyncio.Task[Any]], start: Callable[[], Awaitable
     return await start()
 
 
-def _cancel(
-    future: Future[Any], tasks: list[asyncio.Task[Any]], loop: asyncio.AbstractEventLoop
-) -> BaseException | None:
-    """Cancel the call, see it end, and return what its cancellation tells: a create's unknown outcome."""
+def _settle(
+    interrupt: BaseException,
+    future: Future[Any],
+    tasks: list[asyncio.Task[Any]],
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    """Cancel the call, see it end, and tell the interrupt what came of it: a create's outcome above all."""
     future.cancel()
-    return asyncio.run_coroutine_threadsafe(_cause(tasks), loop).result()
+    cause = asyncio.run_coroutine_threadsafe(_cause(tasks), loop).result()
+    if cause is not None:
+        interrupt.__cause__ = cause
+    for task in tasks:
+        if task.done() and not task.cancelled() and task.exception() is None:
+            interrupt.add_note(f"The call had just ended, with {task.result()!r}")
 
 
 async def _cause(tasks: list[asyncio.Task[Any]]) -> BaseException | None:

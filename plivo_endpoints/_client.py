@@ -134,12 +134,12 @@ class AsyncClient(Unpicklable):
             session=session,
             on_event=on_event,
         )
-        self._set_up(connections, CallOptions(timeout=timeout, max_attempts=max_attempts), is_view=False)
+        self._set_up(connections, CallOptions(timeout=timeout, max_attempts=max_attempts), root=None)
 
-    def _set_up(self, connections: Connections, options: CallOptions, *, is_view: bool) -> None:
+    def _set_up(self, connections: Connections, options: CallOptions, *, root: AsyncClient | None) -> None:
         self._connections = connections
         self._options = options
-        self._is_view = is_view
+        self._root = root  # whose view this is; held, so that it complains if nobody closes it
         executor = ConnectedExecutor(connections, options)
         self.endpoints = AsyncEndpoints(executor)
         self.tokens = AsyncTokens(executor)
@@ -151,13 +151,13 @@ class AsyncClient(Unpicklable):
         """
         view = AsyncClient.__new__(AsyncClient)
         view._set_up(  # noqa: SLF001 - a view is one of us
-            self._connections, _changed(self._options, timeout, max_attempts), is_view=True
+            self._connections, _changed(self._options, timeout, max_attempts), root=self._root or self
         )
         return view
 
     async def close(self) -> None:
         """Close the connections; calls after it raise `ClientStateError`. Again is no error."""
-        if not self._is_view:
+        if self._root is None:
             await self._connections.aclose()
 
     async def __aenter__(self) -> Self:
@@ -176,7 +176,7 @@ class AsyncClient(Unpicklable):
 
     def __del__(self) -> None:
         connections: Connections | None = getattr(self, "_connections", None)
-        if connections is not None and not self._is_view and connections.opened:
+        if connections is not None and self._root is None and connections.opened:
             warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
 
 

@@ -113,11 +113,11 @@ class Retrying:
             if history.is_done_after_all(call.operation, failure):
                 return cast("T", None)
             kind, delay = history.next_delay(call.operation, failure, self._chance())
+            if kind is AttemptClass.THROTTLED and delay is not None:
+                self._window.pause(self._clock() + delay)  # everyone's: the quota is the account's
             if delay is None or self._clock() + delay >= deadline:
                 raise _final(call, history, kind, failure)
-            if kind is AttemptClass.THROTTLED:
-                self._window.pause(self._clock() + delay)  # everyone's: the quota is the account's
-            else:
+            if kind is not AttemptClass.THROTTLED:
                 await self._sleep(delay)
 
     async def _attempt(self, call: Call[T], history: Retries) -> T:

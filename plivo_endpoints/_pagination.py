@@ -159,20 +159,35 @@ class AsyncPaginator(Generic[T]):
         )
 
 
+async def search(paginator: AsyncPaginator[T], is_wanted: Callable[[T], bool]) -> tuple[list[T], bool]:
+    """Walk once; return what is wanted, and whether that is all: not so where the list shrank meanwhile."""
+    changes = _Changes(paginator._identify)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    found: list[T] = []
+    async with aclosing(paginator._walk()) as pages:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        async for page in pages:
+            found += filter(is_wanted, changes.without_repeats(page).objects)
+    return found, not changes.shrank
+
+
 class _Changes(Generic[T]):
     """Notices in the pages of one walk that the list changed under it."""
 
     def __init__(self, identify: Callable[[T], str]) -> None:
         self._identify = identify
         self._total: int | None = None
+        self._last_total = 0
         self._recent: dict[str, None] = {}  # in order of arrival
         self.noticed = False
+        self.shrank = False  # what vanished moved others to pages already read; creates move none there
 
     def without_repeats(self, page: Page[T]) -> Page[T]:
         """Return the page without the objects that came before."""
         total = page.meta.total_count
         if self._total is None:
             self._total = total
+        if total is not None:
+            self.shrank = self.shrank or total < self._last_total
+            self._last_total = total
         kept = tuple([item for item in page.objects if self._is_new(self._identify(item))])
         unchanged = len(kept) == len(page.objects)
         if total != self._total or not unchanged:

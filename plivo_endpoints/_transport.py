@@ -135,6 +135,7 @@ class AiohttpTransport:
         # A session of the caller's is not ours to change, so our headers go with each request.
         self._extra_headers = None if session is None else self._headers
         self._scope: AsyncGenerator[aiohttp.ClientSession] | None = None
+        self._closed = False
 
     async def send(self, request: Request, attempt: Attempt) -> Response:
         """Send one request once; see `Transport`."""
@@ -178,12 +179,15 @@ class AiohttpTransport:
         raise ConnectError(problem, method=request.method, path=request.path)
 
     async def _open(self) -> aiohttp.ClientSession:
+        if self._closed:  # while the call waited for the rate limit
+            raise ClientStateError("the client is closed")
         self._scope = _session_scope(self._settings, self._headers)
         self._session = await anext(self._scope)
         return self._session
 
     async def aclose(self) -> None:
-        """Close the session, if it is ours."""
+        """Close the session, if it is ours, and open none any more."""
+        self._closed = True
         if self._scope is not None:
             await self._scope.aclose()
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +134,49 @@ def test_the_loops_own_thread_is_refused(blocking_client: Client) -> None:
 
     with pytest.raises(ClientStateError, match="own loop's thread"):
         blocking_client._runner.run(inside)
+
+
+async def test_a_view_alone_keeps_its_client(sandbox: Sandbox) -> None:
+    """And the client complains if nobody closes it."""
+    box = sandbox
+    async with AsyncClient(box.auth_id, box.auth_token, base_url=box.base_url).with_options(
+        timeout=5
+    ) as view:
+        await view.endpoints.list_page()
+    with pytest.warns(ResourceWarning, match="unclosed <AsyncClient"):
+        del view
+        gc.collect()
+
+
+async def test_no_call_begins_after_closing(sandbox: Sandbox) -> None:
+    """One that waited for the rate limit meanwhile, before anything was connected, is told."""
+    box = sandbox
+    client = AsyncClient(box.auth_id, box.auth_token, base_url=box.base_url)
+    client._connections._window.pause(time.monotonic() + 0.2)
+    waiting = asyncio.create_task(client.endpoints.create(username="alice", password="s3cret", alias="a"))
+    await asyncio.sleep(0)
+    await client.close()
+    with pytest.raises(ClientStateError, match="closed"):
+        await waiting
+    assert 0 == len(box.requests)
+
+
+def test_an_interrupt_tells_of_a_call_that_had_ended(
+    blocking_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the instant after a create succeeded must not lose what it made."""
+
+    def interrupted(future: Future[object], timeout: float | None = None) -> object:
+        monkeypatch.undo()
+        future.result(timeout)
+        raise KeyboardInterrupt
+
+    blocking_client.endpoints.list_page()  # its thread runs
+    monkeypatch.setattr(Future, "result", interrupted)
+    with pytest.raises(KeyboardInterrupt) as interrupt:
+        blocking_client.endpoints.create(username="alice", password="s3cret", alias="a")
+    (note,) = interrupt.value.__notes__
+    assert "had just ended, with CreatedEndpoint(endpoint_id=" in note
 
 
 async def test_views_share_and_cannot_close(sandbox: Sandbox) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
+from unittest.mock import patch
 
 import pytest
 
@@ -17,11 +19,11 @@ from plivo_endpoints import (
     PageMeta,
     ResponseDecodeError,
 )
-from plivo_endpoints._pagination import AsyncPaginator
+from plivo_endpoints._pagination import AsyncPaginator, search
 from plivo_endpoints._resources.endpoints import LIST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from plivo_endpoints.sandbox import Sandbox
 
@@ -196,6 +198,40 @@ async def test_without_links_a_short_page_is_the_last() -> None:
     asked: list[Any] = []
     assert await ids(walk({0: page("ab"), 2: page("cd"), 4: page("e")}, asked)) == "abcde"
     assert [0, 2, 4] == [query["offset"] for query in asked]
+
+
+async def test_a_search_tells_whether_it_can_have_missed_some() -> None:
+    """Where the list shrank meanwhile; a list that grows only repeats."""
+    for totals, is_all in (((4, 4), True), ((4, 5), True), ((4, 3), False)):
+        pages: dict[int | str, Page[Endpoint]] = {
+            0: page("ab", next=f"{PATH}?offset=2", total_count=totals[0]),
+            2: page("cd", next=None, total_count=totals[1]),
+        }
+        found, told = await search(walk(pages, []), lambda endpoint: endpoint.endpoint_id in "bd")
+        assert ([each.endpoint_id for each in found], told) == (["b", "d"], is_all)
+
+
+async def test_find_created_looks_again_where_endpoints_vanished(
+    client: AsyncClient, sandbox: Sandbox
+) -> None:
+    """A deletion during its walk moved the endpoint past it; the next walk finds it."""
+    sandbox.order = "oldest"
+    sandbox.seed(20)
+    made = await client.endpoints.create(username="alice", password="s3cret", alias="desk")
+    oldest = next(iter(sandbox.endpoints))
+    fetch = client.endpoints._fetch_page
+
+    async def fetch_and_delete(query: Mapping[str, int | str]) -> Page[Endpoint]:
+        read = await fetch(query)
+        if oldest in sandbox.endpoints:
+            await client.endpoints.delete(oldest)
+        return read
+
+    with patch.object(client.endpoints, "_fetch_page", fetch_and_delete):
+        found = await client.endpoints.find_created(
+            username="alice", alias="desk", sent_at=datetime.now(UTC), settle=0
+        )
+    assert [made.endpoint_id] == [endpoint.endpoint_id for endpoint in found]
 
 
 async def test_prefetch_keeps_order_and_bounds() -> None:

@@ -236,6 +236,16 @@ async def test_a_pause_beyond_the_timeout_is_not_begun() -> None:
     assert (1, 0.0) == (rig.sends, rig.now)
 
 
+async def test_a_pause_that_one_call_cannot_wait_for_holds_the_others() -> None:
+    """The quota is the account's, whoever was told."""
+    window = SlidingWindow(None)
+    rig = Rig([answers(429, retry_after=31.0), good], window=window)
+    with pytest.raises(RateLimitedError):
+        await rig.call(endpoints.GET, timeout=30.0)
+    await rig.call(endpoints.GET, timeout=60.0)
+    assert (2, 31.0) == (rig.sends, rig.now)
+
+
 async def test_zero_is_no_advice() -> None:
     """A server that says to wait no time is not hammered."""
     rig = Rig([answers(429, retry_after=0.0), good])

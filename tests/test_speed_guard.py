@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import timeit
@@ -109,6 +110,7 @@ async def test_function_calls(
     check(PAGE_CALLS, await calls(ours.endpoints.list_page) / await calls(page))
 
 
+@pytest.mark.skipif("COVERAGE_RUN" in os.environ, reason="coverage slows our code and not that of C")
 def test_decoding() -> None:
     """A page of 20 against the standard library's reading of it; minima, which load does not move."""
     body = json.dumps({"api_id": "a", "meta": {"total_count": 20}, "objects": [ITEM] * 20}).encode()

@@ -17,7 +17,7 @@ from plivo_endpoints._models import (
     NewEndpoint,
     Page,
 )
-from plivo_endpoints._pagination import AsyncPaginator
+from plivo_endpoints._pagination import AsyncPaginator, search
 from plivo_endpoints._resources.base import AsyncResource
 from plivo_endpoints._sansio.operation import Operation
 from plivo_endpoints._validation import check_count, check_seconds, check_text, check_username
@@ -133,8 +133,9 @@ class AsyncEndpoints(AsyncResource):
         It takes what an `OutcomeUnknownError` tells, rather than the error: a crashed program has none left.
         Endpoints match whose alias is equal and whose username is the one asked for and digits, so an older
         endpoint of the same name and alias matches too. Matches are returned as soon as a walk of the list
-        finds some. Finding none proves nothing while the create may still land: an empty answer comes only
-        from a walk begun `settle` seconds after `sent_at`, and until then this looks again.
+        finds some. Finding none proves nothing while the create may still land, or where endpoints vanish
+        during the walk and move others past it: an empty answer comes only from a walk begun `settle` seconds
+        after `sent_at`, during which the list never shrank, and until then this looks again.
 
         Args:
             username: As it was asked for, without the digits.
@@ -149,17 +150,17 @@ class AsyncEndpoints(AsyncResource):
             raise InvalidArgumentError("sent_at", "must be an aware datetime")
         made = re.compile(re.escape(username) + "[0-9]+")
         settled, pause = sent_at + timedelta(seconds=settle), _FIRST_LOOK
+
+        def may_be_it(endpoint: Endpoint) -> bool:
+            return endpoint.alias == alias and made.fullmatch(endpoint.username or "") is not None
+
         while True:
             begun = datetime.now(UTC)
-            found = [
-                endpoint
-                async for endpoint in self.list()
-                if endpoint.alias == alias and made.fullmatch(endpoint.username or "")
-            ]
-            if found or begun >= settled:
+            found, is_all = await search(self.list(), may_be_it)
+            if found or (is_all and begun >= settled):
                 return tuple(found)
             remaining = (settled - datetime.now(UTC)).total_seconds()
-            await asyncio.sleep(min(pause, max(0.0, remaining)))
+            await asyncio.sleep(min(pause, remaining) if remaining > 0 else pause)
             pause = min(2 * pause, _LONGEST_LOOK)
 
 
