@@ -44,12 +44,13 @@ async def audit(client: AsyncClient, journal: str | PathLike[str]) -> Report:
 async def prune(client: AsyncClient, journal: str | PathLike[str]) -> tuple[Extra, ...]:
     """Delete the doubles that the last audit found, and return those deleted.
 
-    One that a phone is registered with, or that has changed since, is left alone and stays in the report.
+    One that a phone is registered with, or that has changed since, is left alone and stays in the report; so
+    is one whose row has lost the endpoint that was kept for it.
     There is no way back, so ask first.
     """
     async with _own(client, journal) as known:
         extras = read_extras(await known.facts())
-        deleted = await delete_doubles(client, extras)
+        deleted = await delete_doubles(client, known, extras)
         await note_extras(known, [extra for extra in extras if extra not in deleted])
         return deleted
 

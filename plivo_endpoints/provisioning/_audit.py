@@ -33,29 +33,40 @@ async def examine_account(client: AsyncClient, journal: Journal) -> tuple[Extra,
     """Check that each finished row has its one endpoint; return the doubles.
 
     What the list does not show (it may lag) is asked for by id. A row whose endpoint is gone, or is not its
-    own any more, needs review.
+    own any more, needs review, and so does one that failed but seems to have been made: what else can be
+    theirs may be all that they have, so it is no double.
     """
     seen = bytearray(sum((await journal.count()).values()) + 1)  # by number: a set would not stay small
     extras: dict[str, Extra] = {}
+    failed: dict[int, tuple[Entry, set[str]]] = {}
 
     async def visit(page: list[Found]) -> None:
         for entry, found in await matches(journal, page):
+            if not states.may_be(entry, found):
+                continue
             if found.endpoint_id == entry.endpoint_id:
                 seen[entry.number] = 1
-            elif entry.state in HELD | {State.FAILED} and states.may_be(entry, found):
+            elif entry.state in HELD:
                 extras[found.endpoint_id] = _extra(entry, found)
+            elif entry.state is State.FAILED:
+                failed.setdefault(entry.number, (entry, set()))[1].add(found.endpoint_id)
 
     for _ in range(_MOST_WALKS):
         if await walk(client, visit):
             break
+    await journal.save([(entry, states.found_after_all(entry, ids)) for entry, ids in failed.values()])
+    doubted: set[str] = set()
     async with aclosing(batches(journal, *HELD)) as held:
         async for batch in held:
-            await _ask_for(client, journal, [entry for entry in batch if not seen[entry.number]])
-    await note_extras(journal, extras.values())
-    return tuple(extras.values())
+            doubted |= await _ask_for(client, journal, [entry for entry in batch if not seen[entry.number]])
+    doubles = tuple(extra for extra in extras.values() if extra.key not in doubted)
+    await note_extras(journal, doubles)
+    return doubles
 
 
-async def _ask_for(client: AsyncClient, journal: Journal, unseen: list[Entry]) -> None:
+async def _ask_for(client: AsyncClient, journal: Journal, unseen: list[Entry]) -> set[str]:
+    """Ask for the endpoints of rows that no walk showed; return the keys of rows that lost theirs."""
+    doubted: set[str] = set()
     for first in range(0, len(unseen), _AT_ONCE):
         some = unseen[first : first + _AT_ONCE]
         doubts = await asyncio.gather(*(_doubt(client, entry) for entry in some))
@@ -64,6 +75,8 @@ async def _ask_for(client: AsyncClient, journal: Journal, unseen: list[Entry]) -
         ]
         if changes:
             await journal.save(changes)
+        doubted |= {entry.key for entry, _ in changes}
+    return doubted
 
 
 async def _doubt(client: AsyncClient, entry: Entry) -> str | None:
@@ -72,16 +85,25 @@ async def _doubt(client: AsyncClient, entry: Entry) -> str | None:
         endpoint = await patiently(lambda: client.endpoints.get(endpoint_id))
     except NotFoundError:
         return f"its endpoint {endpoint_id} does not exist any more"
-    if endpoint.alias == entry.alias:
-        return None
-    return f"its endpoint {endpoint_id} has another alias now"
+    if endpoint.alias != entry.alias:
+        return f"its endpoint {endpoint_id} has another alias now"
+    if not states.is_made_from(entry.username, endpoint.username or ""):
+        return f"its endpoint {endpoint_id} is named {endpoint.username}"
+    return None
 
 
-async def delete_doubles(client: AsyncClient, extras: tuple[Extra, ...]) -> tuple[Extra, ...]:
-    """Delete doubles and return those deleted: never one with a phone registered, or changed since."""
+async def delete_doubles(
+    client: AsyncClient, journal: Journal, extras: tuple[Extra, ...]
+) -> tuple[Extra, ...]:
+    """Delete doubles and return those deleted: never one with a phone registered, or changed since.
+
+    And never one whose row has not, at this very moment, the endpoint that the journal holds for it.
+    """
     deleted: list[Extra] = []
     for extra in extras:
         with suppress(NotFoundError):
+            if not await _has_its_own(client, journal, extra):
+                continue
             endpoint = await client.endpoints.get(extra.endpoint_id)
             same = (endpoint.alias, endpoint.username) == (extra.alias, extra.username)
             # Unknown is not unregistered.
@@ -89,6 +111,13 @@ async def delete_doubles(client: AsyncClient, extras: tuple[Extra, ...]) -> tupl
                 await client.endpoints.delete(extra.endpoint_id)
                 deleted.append(extra)
     return tuple(deleted)
+
+
+async def _has_its_own(client: AsyncClient, journal: Journal, extra: Extra) -> bool:
+    for entry in await journal.find([extra.alias]):
+        if entry.state in HELD and entry.endpoint_id == extra.kept and extra.kept != extra.endpoint_id:
+            return await _doubt(client, entry) is None
+    return False
 
 
 async def note_extras(journal: Journal, extras: Iterable[Extra]) -> None:

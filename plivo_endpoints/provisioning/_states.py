@@ -7,6 +7,7 @@ NEW ──stamp──▶ INTENT ──created──▶ CREATED
  │                 ▼
  └──none found── PARKED ──one found──▶ ADOPTED,  several ──▶ REVIEW
 NEW ──matched by the plan──▶ UNCHANGED | OUTDATED ──updated──▶ UPDATED,  conflict ──▶ REVIEW
+FAILED ──found by the audit──▶ REVIEW ◀──doubted by the audit── CREATED | ADOPTED | UPDATED | UNCHANGED
 ```
 
 INTENT says: a create of this row may be on its way. It is durable before the first byte leaves, so a row in
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 SEND_GUARD: Final = 5.0  # seconds for which an intent entitles to send
 MAX_LOST: Final = 5  # creates of one row that may be lost, and proven to have made nothing, before it fails
@@ -199,6 +200,15 @@ def doubted(entry: Entry, reason: str) -> Entry:
     """The audit found that a finished row is not so."""
     _expect(entry, *HELD)
     return evolve(entry, state=State.REVIEW, reason=reason)
+
+
+def found_after_all(entry: Entry, endpoint_ids: Iterable[str]) -> Entry:
+    """The audit found what can be the work of a row that failed: perhaps the only endpoint it has."""
+    _expect(entry, State.FAILED)
+    ids = ", ".join(sorted(endpoint_ids))
+    return evolve(
+        entry, state=State.REVIEW, reason=f"it failed ({entry.reason}), yet it can be endpoint {ids}"
+    )
 
 
 def _expect(entry: Entry, *states: State) -> None:

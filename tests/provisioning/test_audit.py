@@ -1,0 +1,96 @@
+"""What the audit finds, and that deleting doubles never takes a row's only endpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from plivo_endpoints.provisioning import Row, audit, prune
+from plivo_endpoints.sandbox import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from plivo_endpoints import AsyncClient
+    from plivo_endpoints.sandbox import Sandbox
+    from tests.provisioning.conftest import Ended
+
+    Apply = Callable[..., Awaitable[Ended]]
+    Rows = Callable[[int], list[Row]]
+
+
+def ids_of(sandbox: Sandbox, alias: str) -> set[str]:
+    """Return the endpoints with an alias."""
+    return {endpoint_id for endpoint_id, each in sandbox.endpoints.items() if each.alias == alias}
+
+
+@pytest.fixture
+async def doubled(applied: Apply, rows: Rows, client: AsyncClient) -> tuple[str, str]:
+    """Make two rows and a double of the first; return its own endpoint and the double."""
+    ended = await applied(rows(2))
+    (own,) = [each.endpoint_id for each in ended.outcomes if each.key == "key-1"]
+    double = await client.endpoints.create(username="user1x", password="secret", alias="row-1")
+    return own or "", double.endpoint_id
+
+
+@pytest.mark.parametrize("is_audited_again", [False, True])
+async def test_a_double_that_became_the_only_one(
+    doubled: tuple[str, str], client: AsyncClient, sandbox: Sandbox, tmp_path: Path, *, is_audited_again: bool
+) -> None:
+    """Where the row's own endpoint was deleted by hand, the double is no double any more: a person looks."""
+    own, double = doubled
+    journal = tmp_path / "run.db"
+    assert [each.endpoint_id for each in (await audit(client, journal)).extras] == [double]
+    await client.endpoints.delete(own)
+    if is_audited_again:
+        report = await audit(client, journal)
+        assert (report.extras, report.counts["review"]) == ((), 1)
+    assert await prune(client, journal) == ()
+    assert ids_of(sandbox, "row-1") == {double}
+
+
+async def test_a_double_of_an_endpoint_with_another_alias_now(
+    doubled: tuple[str, str], client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The row's own endpoint serves somebody else since the audit, so the double stays."""
+    own, double = doubled
+    await audit(client, tmp_path / "run.db")
+    await client.endpoints.update(own, alias="somebody-else")
+    assert await prune(client, tmp_path / "run.db") == ()
+    assert ids_of(sandbox, "row-1") == {double}
+
+
+async def test_a_double_beside_its_row(
+    doubled: tuple[str, str], client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """It goes, and the row's own endpoint stays."""
+    own, double = doubled
+    await audit(client, tmp_path / "run.db")
+    assert [each.endpoint_id for each in await prune(client, tmp_path / "run.db")] == [double]
+    assert ids_of(sandbox, "row-1") == {own}
+
+
+async def test_a_row_that_failed_and_was_made_all_the_same(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Its endpoint is the only one, so a person decides, and nothing is deleted."""
+    sandbox.inject(Fault(applied=True, status=400), times=1, method="POST")
+    ended = await applied(rows(2))
+    assert (ended.report.extras, ended.report.counts["review"], ended.report.counts["failed"]) == ((), 1, 0)
+    await client.endpoints.create(username="user1x", password="secret", alias="row-1")
+    assert await prune(client, tmp_path / "run.db") == ()
+    assert len(ids_of(sandbox, "row-1")) == 2
+
+
+async def test_a_failed_row_with_two_matches(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Both are named to the person who decides."""
+    sandbox.inject(Fault(applied=False, status=400), times=1, method="POST")
+    await applied(rows(2))
+    for _ in range(2):
+        await client.endpoints.create(username="user1x", password="secret", alias="row-1")
+    report = await audit(client, tmp_path / "run.db")
+    assert (report.extras, report.counts["review"], report.counts["failed"]) == ((), 1, 0)
