@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 from attrs import asdict
 
-from plivo_endpoints.cli.failures import list_changes_in_one_line, told_anyway
+from plivo_endpoints.cli.failures import list_changes_in_one_line, told_anyway, told_of_interrupts
 from plivo_endpoints.cli.passwords import read_password, stdin_option
 from plivo_endpoints.cli.settings import Settings, shared_options
 
@@ -38,9 +38,10 @@ def create(settings: Settings, username: str, alias: str, app_id: str | None, *,
     """
     with settings.connect() as client:
         password = read_password(from_stdin=from_stdin)
-        made = client.endpoints.create(username=username, password=password, alias=alias, app_id=app_id)
-    with told_anyway(f"endpoint {made.endpoint_id} was created as {made.username}"):
-        settings.output().record(asdict(made))
+        with told_of_interrupts():
+            made = client.endpoints.create(username=username, password=password, alias=alias, app_id=app_id)
+        with told_anyway(f"endpoint {made.endpoint_id} was created as {made.username}"):
+            settings.output().record(asdict(made))
 
 
 @click.command

@@ -66,6 +66,19 @@ def told_anyway(fact: str) -> Generator[None]:
         sys.stdout.flush()
     except OSError as error:
         raise OutputLostError(f"{fact}, but the output was lost: {error.strerror}") from error
+    except KeyboardInterrupt as error:
+        raise OutputLostError(f"{fact}, and then it was stopped") from error
+
+
+@contextmanager
+def told_of_interrupts() -> Generator[None]:
+    """Tell what a create inside had made when Ctrl-C came in the instant after it."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        if notes := getattr(interrupt, "__notes__", None):
+            raise OutputLostError(f"stopped. {' '.join(notes)}") from interrupt
+        raise
 
 
 def report(error: BaseException, settings: Settings) -> int:
@@ -124,7 +137,7 @@ def _search(error: OutcomeUnknownError, settings: Settings) -> str:
         f"username={_literal(error.username)}, alias={_literal(error.alias)}, "
         f"sent_at=datetime.fromisoformat({_literal(error.sent_at.isoformat())})))"
     )
-    return f"python -c {shlex.quote(code)}"
+    return f"{shlex.quote(sys.executable)} -c {shlex.quote(code)}"
 
 
 def _literal(text: str) -> str:

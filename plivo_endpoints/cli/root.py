@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
-from typing import NoReturn
+from pathlib import Path
+from typing import Final, NoReturn, cast
 
 import click
 
 from plivo_endpoints._errors import PlivoError
+from plivo_endpoints._version import __version__
 from plivo_endpoints.cli import demo, endpoints, provision, sandbox, tokens
 from plivo_endpoints.cli.failures import report
 from plivo_endpoints.cli.settings import Settings, shared_options
 
+_USAGE: Final = 2
 _EPILOG = """
 \b
 Examples:
@@ -57,6 +61,7 @@ class RootGroup(click.Group):
 
 @click.group(cls=RootGroup, epilog=_EPILOG, context_settings={"max_content_width": 100})
 @shared_options
+@click.version_option(__version__, package_name="plivo-endpoints")
 def cli() -> None:
     """Make, read, change and delete Plivo SIP endpoints, and mint tokens for them.
 
@@ -80,6 +85,12 @@ for _command in (
 
 def run() -> NoReturn:
     """Run the command line of this process."""
+    if cast("io.TextIOBase | None", sys.stdout) is None:
+        # A create that worked must not end in a complaint about this.
+        print("Error: standard output is closed, so no answer could be given", file=sys.stderr)
+        raise SystemExit(_USAGE)
+    if cast("io.TextIOBase | None", sys.stdin) is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - as long as the process
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # An alias that the terminal's encoding lacks must not turn a create that worked into a traceback.

@@ -114,7 +114,7 @@ def test_unknown_outcome(sandbox: Sandbox, run: Run) -> None:
     assert "Do not run it again" in result.stderr
     python, *command = shlex.split(result.stderr.splitlines()[-1])
     found = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)  # noqa: S603
-    assert python == "python"
+    assert python == sys.executable
     assert f"endpoint_id='{endpoint_id}'" in found.stdout
 
 

@@ -123,6 +123,22 @@ async def test_sandbox_in_json() -> None:
     assert process.returncode == 0
 
 
+def test_closed_streams(sandbox: Sandbox) -> None:
+    """Without standard output nothing is sent; without standard input there is no password."""
+    credentials = {
+        "PLIVO_BASE_URL": sandbox.base_url,
+        "PLIVO_AUTH_ID": sandbox.auth_id,
+        "PLIVO_AUTH_TOKEN": sandbox.auth_token,
+    }
+    for closed, complaint in ((">&-", "standard output is closed"), ("<&-", "no terminal to ask")):
+        script = f"{sys.executable} -m plivo_endpoints create alice --alias a {closed}"
+        ended = subprocess.run(  # noqa: S602
+            script, shell=True, env={**os.environ, **credentials}, capture_output=True, text=True, check=False
+        )
+        assert (2, True) == (ended.returncode, complaint in ended.stderr)
+    assert 0 == len(sandbox.requests)
+
+
 def test_sandbox_on_a_port_that_is_taken(sandbox: Sandbox) -> None:
     """Status 1, and why."""
     port = sandbox.base_url.rpartition(":")[2]
