@@ -53,6 +53,9 @@ else:
         globals()[name] = getattr(import_module(f"{__name__}.{_WHEN_ASKED_FOR[name]}"), name)
         return globals()[name]
 
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})  # completion shows what was not yet asked for too
+
 
 __all__ = [
     "APIError",
