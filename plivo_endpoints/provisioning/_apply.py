@@ -83,11 +83,13 @@ class Run:
     async def end(self) -> None:
         """Let creates under way finish, begin no others, and raise an error that nobody was told."""
         self._phases.stop()
-        await self._job.outcomes.close()
         grace = _GRACE if self._phases.phase in {"canary", "creating", "updating"} else 0.0
-        await asyncio.wait({self._work}, timeout=grace)
-        self._work.cancel()
-        (ended,) = await asyncio.gather(self._work, return_exceptions=True)
+        try:
+            await self._job.outcomes.close()
+            await asyncio.wait({self._work}, timeout=grace)
+        finally:  # also if the grace is cut short: the work needs the journal, which is closed next
+            self._work.cancel()
+            (ended,) = await asyncio.gather(self._work, return_exceptions=True)
         if isinstance(ended, Exception) and not self._is_told:
             raise ended
 

@@ -57,6 +57,7 @@ class Committer:
         self._orders: SimpleQueue[_Order[Any] | None] = SimpleQueue()
         self._thread = Thread(target=self._serve, name=f"journal {name}", daemon=True)
         self._failure: JournalError | None = None
+        self._is_stopped = False
 
     def start(self) -> None:
         """Start the thread; that it cannot connect is raised by the first order."""
@@ -64,6 +65,8 @@ class Committer:
 
     async def run(self, work: Work[T]) -> T:
         """Carry out `work` in the thread; return its result once all it wrote is durable."""
+        if self._is_stopped:  # nobody would ever answer
+            raise JournalError("the journal is closed")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         self._orders.put(_Order(work, loop, answer))
@@ -71,6 +74,7 @@ class Committer:
 
     async def stop(self) -> None:
         """Finish what was ordered, close the connection and end the thread."""
+        self._is_stopped = True
         self._orders.put(None)
         await asyncio.to_thread(self._thread.join)
 

@@ -1,0 +1,55 @@
+"""Leaving a run, however often one is told to: nothing of it is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from plivo_endpoints.provisioning import JournalError, Row, SqliteJournal, apply
+from plivo_endpoints.sandbox import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from plivo_endpoints import AsyncClient
+    from plivo_endpoints.provisioning import Run
+    from plivo_endpoints.sandbox import Sandbox
+
+    Rows = Callable[[int], list[Row]]
+
+
+async def test_cancelled_while_it_is_left(
+    rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The second cancellation cuts the grace short, and the work has ended when the block has."""
+    sandbox.inject(Fault(applied=True, latency=30.0), rate=1.0, method="POST")
+    runs: list[Run] = []
+
+    async def job() -> None:
+        async with apply(client, rows(5), journal=tmp_path / "run.db") as run:
+            runs.append(run)
+            async for _ in run:
+                pass
+
+    leaving = asyncio.create_task(job())
+    while not (runs and runs[0].progress.phase == "canary" and len(sandbox.requests) >= 2):
+        await asyncio.sleep(0.01)
+    leaving.cancel()
+    while not runs[0]._phases._stopping.is_set():
+        await asyncio.sleep(0)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert runs[0]._work.done()
+
+
+async def test_a_journal_that_is_closed(tmp_path: Path) -> None:
+    """It refuses, instead of letting wait for a thread that has ended."""
+    journal = SqliteJournal(tmp_path / "run.db")
+    await journal.open()
+    await journal.close()
+    with pytest.raises(JournalError, match="closed"):
+        await asyncio.wait_for(journal.facts(), 5.0)
