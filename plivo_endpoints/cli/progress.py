@@ -26,11 +26,11 @@ class Figures:
 
     def __init__(self, run: Run, begun: float, done_before: int) -> None:
         progress, counts = run.progress, run.progress.counts
-        self.phase = progress.phase
-        self.total = sum(counts.values())
-        self.done = self.total - counts["unprocessed"]
+        self.phase: str = progress.phase
+        self.total: int = sum(counts.values())
+        self.done: int = self.total - counts["unprocessed"]
         rate = (self.done - done_before) / max(time.monotonic() - begun, 0.001)
-        self.text = (
+        self.text: str = (
             f"made {counts['created']}, adopted {counts['adopted']}, waiting {progress.waiting}, "
             f"failed {counts['failed']}, {rate:.0f}/s"
         )
@@ -49,7 +49,7 @@ class Bar:
         )
         self._progress = Progress(*columns, console=Console(stderr=True, highlight=False))
         self._task: TaskID | None = None
-        self.seconds = _BAR_SECONDS
+        self.seconds: float = _BAR_SECONDS
 
     def show(self, figures: Figures) -> None:
         """Move the bar."""

@@ -25,7 +25,7 @@ class CsvSource:
     """  # noqa: D205 - the columns are the sentence
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
 
     def __iter__(self) -> Iterator[Row | Problem]:
         with _open(self.path) as file:
@@ -36,7 +36,7 @@ class JsonlSource:
     """A file with one JSON object per line, UTF-8, with the fields of `CsvSource`'s columns, all strings."""
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
 
     def __iter__(self) -> Iterator[Row | Problem]:
         with _open(self.path) as file:

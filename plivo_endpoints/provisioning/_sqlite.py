@@ -63,7 +63,7 @@ class SqliteJournal:
     """
 
     def __init__(self, path: str | PathLike[str] | None, *, read_only: bool = False) -> None:
-        self.path = None if path is None else Path(path)
+        self.path: Path | None = None if path is None else Path(path)
         self._read_only = read_only
         self._committer = Committer(self._connected, name=str(path))
 
