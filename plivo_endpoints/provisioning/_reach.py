@@ -7,8 +7,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from plivo_endpoints._pagination import AsyncPaginator
+from plivo_endpoints._resources.endpoints import LIST
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
 
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints._config import RateLimit
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from plivo_endpoints._sansio.rate_limit import SlidingWindow
 
 _PAGES_AHEAD: Final = 4
+_PAGE: Final = 20  # the most that Plivo gives
 
 
 def account_of(client: AsyncClient) -> str:
@@ -39,6 +43,27 @@ def another_window(client: AsyncClient) -> SlidingWindow:
     return type(window)(window._limit)
 
 
-def raw_pages(client: AsyncClient) -> AsyncGenerator[Page[Endpoint]]:
-    """Walk the list as it comes: here more follows from a changing account than a warning."""
-    return client.endpoints.list(prefetch=_PAGES_AHEAD)._walk()
+def overlapping_pages(client: AsyncClient) -> AsyncGenerator[Page[Endpoint]]:
+    """Walk the list as it comes; where pages are linked by offset, each begins with the end of the last.
+
+    A cursor says by itself where the last page ended, so there nothing overlaps.
+    """
+
+    async def fetch(query: Mapping[str, int | str]) -> Page[Endpoint]:
+        return await client.endpoints._fetch_page(_begun_earlier(query))
+
+    pages = AsyncPaginator(
+        fetch,
+        operation=LIST,
+        identify=lambda endpoint: endpoint.endpoint_id,
+        page_size=_PAGE - 1,
+        offset=0,
+        prefetch=_PAGES_AHEAD,
+    )
+    return pages._walk()
+
+
+def _begun_earlier(query: Mapping[str, int | str]) -> Mapping[str, int | str]:
+    # The end stays where it was, and with it the offset that the page's link names.
+    offset = int(query.get("offset", 0))
+    return {"limit": _PAGE, "offset": offset - 1} if offset else query

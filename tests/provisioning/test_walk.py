@@ -1,0 +1,69 @@
+"""A walk over a list that changes meanwhile knows whether it missed anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+from attrs import evolve
+
+from plivo_endpoints._models import PageMeta
+from plivo_endpoints.provisioning import _reach
+from plivo_endpoints.provisioning._walk import Walk
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from plivo_endpoints import AsyncClient, Endpoint, Page
+    from plivo_endpoints.sandbox import Sandbox
+
+Kind = Literal["offset", "cursor", "hybrid"]
+
+
+async def test_deletes_that_creates_make_up_for(
+    client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The total stays, and yet one moved from a page to come to a page that was read."""
+    monkeypatch.setattr(_reach, "_PAGES_AHEAD", 0)  # so that the change falls between two pages
+    sandbox.order = "oldest"
+    sandbox.seed(60)
+    there = set(sandbox.endpoints)
+    met: set[str] = set()
+    walk = Walk(client)
+    async for page in walk.pages():
+        for number in range(0 if met else 2):
+            await client.endpoints.delete(min(sandbox.endpoints))
+            await client.endpoints.create(username="another", password="secret", alias=f"another-{number}")
+        met |= {found.endpoint_id for found in page}
+    assert there - met
+    assert not walk.is_whole
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+@pytest.mark.parametrize("kind", ["offset", "cursor", "hybrid"])
+@pytest.mark.parametrize("count", [0, 1, 19, 20, 37, 38, 39, 100])
+async def test_a_list_that_rests(
+    client: AsyncClient, sandbox: Sandbox, kind: Kind, order: Literal["newest", "oldest"], count: int
+) -> None:
+    """However it is linked and ordered, and wherever its last page ends, a walk of it is whole."""
+    sandbox.pagination, sandbox.order = kind, order
+    sandbox.seed(count)
+    walk = Walk(client)
+    met = {found.endpoint_id async for page in walk.pages() for found in page}
+    assert (met, walk.is_whole) == (set(sandbox.endpoints), True)
+
+
+async def test_a_list_that_does_not_say_how_long_it_is(
+    client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is proven by a walk that cannot be checked."""
+    sandbox.seed(5)
+    fetch = client.endpoints._fetch_page
+
+    async def fetch_without_meta(query: Mapping[str, int | str]) -> Page[Endpoint]:
+        return evolve(await fetch(query), meta=PageMeta())
+
+    monkeypatch.setattr(client.endpoints, "_fetch_page", fetch_without_meta)
+    walk = Walk(client)
+    assert [len(page) async for page in walk.pages()] == [5]
+    assert not walk.is_whole
