@@ -34,7 +34,8 @@ async def audit(client: AsyncClient, journal: str | PathLike[str]) -> Report:
 
     Raises:
         StaleError: The journal belongs to another account.
-        JournalError: It cannot be used, or is in use.
+        ProvisioningError: No walk was whole.
+        JournalError: The journal cannot be used, or is in use.
     """
     async with _own(client, journal) as known:
         await examine_account(client, known)
@@ -79,5 +80,7 @@ async def _own(client: AsyncClient, path: str | PathLike[str]) -> AsyncGenerator
 async def _report(journal: SqliteJournal) -> Report:
     facts = await journal.facts()
     return Report(
-        counts=by_status(await journal.count()), extras=read_extras(facts), audited="audited" in facts
+        counts=by_status(await journal.count()),
+        extras=read_extras(facts),
+        audited=bool(facts.get("audited")),
     )

@@ -11,6 +11,7 @@ from attrs import asdict
 
 from plivo_endpoints._errors import NotFoundError
 from plivo_endpoints.provisioning import _states as states
+from plivo_endpoints.provisioning._errors import ProvisioningError
 from plivo_endpoints.provisioning._ledger import batches
 from plivo_endpoints.provisioning._patience import patiently
 from plivo_endpoints.provisioning._reconcile import matches
@@ -19,13 +20,14 @@ from plivo_endpoints.provisioning._states import HELD, State
 from plivo_endpoints.provisioning._walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._journal import Journal
     from plivo_endpoints.provisioning._states import Entry, Found
 
 _AT_ONCE: Final = 16
+NOT_AUDITED: Final = {"audited": ""}
 _MOST_WALKS: Final = 5  # as long as endpoints vanish from under them: a double could be overlooked
 
 
@@ -35,7 +37,11 @@ async def examine_account(client: AsyncClient, journal: Journal) -> tuple[Extra,
     What the list does not show (it may lag) is asked for by id. A row whose endpoint is gone, or is not its
     own any more, needs review, and so does one that failed but seems to have been made: what else can be
     theirs may be all that they have, so it is no double.
+
+    Raises:
+        ProvisioningError: No walk was whole, so a double could be overlooked; nothing was changed.
     """
+    await journal.note(NOT_AUDITED)
     seen = bytearray(sum((await journal.count()).values()) + 1)  # by number: a set would not stay small
     extras: dict[str, Extra] = {}
     failed: dict[int, tuple[Entry, set[str]]] = {}
@@ -51,9 +57,7 @@ async def examine_account(client: AsyncClient, journal: Journal) -> tuple[Extra,
             elif entry.state is State.FAILED:
                 failed.setdefault(entry.number, (entry, set()))[1].add(found.endpoint_id)
 
-    for _ in range(_MOST_WALKS):
-        if await walk(client, visit):
-            break
+    await _walk_whole(client, visit)
     await journal.save([(entry, states.found_after_all(entry, ids)) for entry, ids in failed.values()])
     doubted: set[str] = set()
     async with aclosing(batches(journal, *HELD)) as held:
@@ -61,7 +65,17 @@ async def examine_account(client: AsyncClient, journal: Journal) -> tuple[Extra,
             doubted |= await _ask_for(client, journal, [entry for entry in batch if not seen[entry.number]])
     doubles = tuple(extra for extra in extras.values() if extra.key not in doubted)
     await note_extras(journal, doubles)
+    await journal.note({"audited": "yes"})
     return doubles
+
+
+async def _walk_whole(client: AsyncClient, visit: Callable[[list[Found]], Awaitable[None]]) -> None:
+    for _ in range(_MOST_WALKS):
+        if await walk(client, visit):
+            return
+    raise ProvisioningError(
+        "no walk of the account's list was whole, so nothing is audited: audit again when it rests"
+    )
 
 
 async def _ask_for(client: AsyncClient, journal: Journal, unseen: list[Entry]) -> set[str]:
@@ -122,7 +136,7 @@ async def _has_its_own(client: AsyncClient, journal: Journal, extra: Extra) -> b
 
 async def note_extras(journal: Journal, extras: Iterable[Extra]) -> None:
     """Note the doubles that there are now."""
-    await journal.note({"extras": json.dumps([asdict(extra) for extra in extras]), "audited": "yes"})
+    await journal.note({"extras": json.dumps([asdict(extra) for extra in extras])})
 
 
 def read_extras(facts: Mapping[str, str]) -> tuple[Extra, ...]:

@@ -13,7 +13,7 @@ from attrs import frozen
 from plivo_endpoints._errors import NotFoundError
 from plivo_endpoints._models import NewEndpoint
 from plivo_endpoints.provisioning import _states as states
-from plivo_endpoints.provisioning._audit import examine_account
+from plivo_endpoints.provisioning._audit import NOT_AUDITED, examine_account
 from plivo_endpoints.provisioning._canary import examine_canary
 from plivo_endpoints.provisioning._errors import StaleError
 from plivo_endpoints.provisioning._ledger import batches
@@ -90,6 +90,8 @@ class Phases:
         """Do all that is left to do."""
         try:
             await self._plan()
+            if self._ledger.has(*OPEN):  # an audit before knew nothing of what they become
+                await self._ledger.note(NOT_AUDITED)
             await self._recover()
             while self._ledger.has(*OPEN) and not self._stopping.is_set():
                 await self._pass()

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from plivo_endpoints.provisioning import Row, audit, prune
+from plivo_endpoints.provisioning import (
+    JournalError,
+    ProvisioningError,
+    Row,
+    apply,
+    audit,
+    prune,
+    read_report,
+)
+from plivo_endpoints.provisioning import _audit as audit_module
+from plivo_endpoints.provisioning import _run as run_module
 from plivo_endpoints.sandbox import Fault
 
 if TYPE_CHECKING:
@@ -94,3 +104,43 @@ async def test_a_failed_row_with_two_matches(
         await client.endpoints.create(username="user1x", password="secret", alias="row-1")
     report = await audit(client, tmp_path / "run.db")
     assert (report.extras, report.counts["review"], report.counts["failed"]) == ((), 1, 0)
+
+
+async def test_an_audit_that_rows_came_after(
+    rows: Rows, applied: Apply, client: AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says nothing about them: a run that goes on is not audited until its own end."""
+    journal = tmp_path / "run.db"
+    async with apply(client, rows(30), journal=journal, concurrency=1) as run:
+        async for _ in run:
+            break
+    assert (await audit(client, journal)).audited
+
+    async def fail(*_: object) -> None:
+        raise JournalError("the disk is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "examine_account", fail)
+        with pytest.raises(JournalError):
+            await applied(rows(30))
+    report = await read_report(journal)
+    assert (report.counts["created"], report.audited) == (30, False)
+    await prune(client, journal)
+    assert not (await read_report(journal)).audited
+    assert (await applied(rows(30))).report.audited
+
+
+async def test_an_audit_without_a_whole_walk(
+    rows: Rows, applied: Apply, client: AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so instead of passing for one, and the rows stay as they are."""
+
+    async def walk_in_part(*_: object) -> bool:
+        return False
+
+    await applied(rows(2))
+    monkeypatch.setattr(audit_module, "walk", walk_in_part)
+    with pytest.raises(ProvisioningError, match="no walk of the account's list was whole"):
+        await audit(client, tmp_path / "run.db")
+    report = await read_report(tmp_path / "run.db")
+    assert (report.counts["created"], report.audited) == (2, False)
