@@ -129,7 +129,7 @@ async def apply(
     Raises:
         SourceError: Rows break rules; nothing was sent.
         StaleError: Source, account, master key or plan is another than the journal's.
-        CanaryError: The first endpoint did not come out as asked for.
+        CanaryError: An endpoint, mostly the first, did not come out as asked for.
         JournalError: The journal cannot be used.
         ProvisioningError: The account lost endpoints during every walk of its list.
         OutageError: Plivo cannot be reached, or answers nothing that can be read.

@@ -1,4 +1,4 @@
-"""The first create of a run is made alone, and looked at, before the others follow."""
+"""The first create of a run is made alone, and looked at, before the others follow; then every answer is."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ async def examine_canary(client: AsyncClient, entry: Entry, *, settle: float) ->
     Raises:
         CanaryError: Alias or username came out otherwise, or the list does not show it within `settle`.
     """
-    if not is_made_from(entry.username, entry.made_as or ""):
-        raise _surprise(entry, f"it was named {entry.made_as!r}, which is not that name and digits")
+    check_answer(entry, None)
     found = await _look(client, entry, settle)
     if found is None:
         raise _surprise(entry, f"the list did not show it within {settle:g} s")
@@ -35,6 +34,18 @@ async def examine_canary(client: AsyncClient, entry: Entry, *, settle: float) ->
         raise _surprise(entry, f"its alias came out as {found.alias!r}")
     if not is_made_from(entry.username, found.username):
         raise _surprise(entry, f"the list names it {found.username!r}")
+
+
+def check_answer(entry: Entry, alias: str | None) -> None:
+    """Check that an endpoint just made could be found again, had its answer been lost.
+
+    Raises:
+        CanaryError: Alias or username came out otherwise: so may those of the creates that follow.
+    """
+    if not is_made_from(entry.username, entry.made_as or ""):
+        raise _surprise(entry, f"it was named {entry.made_as!r}, which is not that name and digits")
+    if alias not in (None, entry.alias):
+        raise _surprise(entry, f"its alias came out as {alias!r}")
 
 
 async def _look(client: AsyncClient, entry: Entry, settle: float) -> Found | None:
@@ -60,6 +71,5 @@ async def _walk_to(client: AsyncClient, endpoint_id: str | None) -> Found | None
 
 def _surprise(entry: Entry, what: str) -> CanaryError:
     return CanaryError(
-        f"stopped after the first endpoint ({entry.endpoint_id}, for {entry.key!r}, alias {entry.alias!r}):"
-        f" {what}"
+        f"stopped at endpoint {entry.endpoint_id} (for {entry.key!r}, alias {entry.alias!r}): {what}"
     )

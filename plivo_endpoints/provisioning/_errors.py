@@ -5,7 +5,7 @@ PlivoError
 └── ProvisioningError
     ├── SourceError       the input breaks a rule; .problems names every line
     ├── StaleError        input, account, key or plan is not the one that the journal or plan was made for
-    ├── CanaryError       the first endpoint came out otherwise than asked for
+    ├── CanaryError       an endpoint, mostly the first, came out otherwise than asked for
     ├── OutageError       Plivo cannot be reached, or loses every answer
     └── JournalError      the journal cannot be read or written: nothing more is sent
 ```
@@ -48,7 +48,7 @@ class StaleError(ProvisioningError):
 
 
 class CanaryError(ProvisioningError):
-    """The first endpoint came out otherwise than asked for: the run stopped at one."""
+    """An endpoint, mostly the first, came out otherwise than asked for: the run stopped at it."""
 
 
 class OutageError(ProvisioningError):

@@ -22,7 +22,7 @@ class Row:
     Attributes:
         key: What this row is called in the journal and in results; unique.
         username: The name asked for; Plivo appends digits. Unique.
-        alias: The name for people, by which the endpoint is found again: unique.
+        alias: The name for people, by which the endpoint is found again: unique, without blanks around it.
         password: The SIP password; `None` derives one from the master key.
         app_id: The application that handles its calls; `None` leaves it to the account's default.
         line: Where it stands in its source, from 1; 0 if that has no lines.
@@ -66,6 +66,8 @@ def fault_of(row: Row, *, derives: bool) -> str | None:
     for name, text in texts.items():
         if text is not None and (reason := fault_of_text(text)):
             return f"{name}: {reason}"
+    if row.alias != row.alias.strip():  # cut off on the way, they would keep its endpoint from being found
+        return "alias: begins or ends with a blank"
     if row.password is None and not derives:
         return "password: is missing, and there is no master key to derive one from"
     try:

@@ -16,6 +16,7 @@ from plivo_endpoints._errors import (
 )
 from plivo_endpoints._resources.endpoints import create_after
 from plivo_endpoints.provisioning import _states as states
+from plivo_endpoints.provisioning._canary import check_answer
 from plivo_endpoints.provisioning._errors import OutageError
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Create:
 
         Raises:
             JournalError: The intent or the result could not be written.
+            CanaryError: It came out otherwise than asked for.
             OutageError: No row gets through any more.
             CallError: Plivo refused for a reason that every row would meet.
         """
@@ -91,6 +93,7 @@ class Create:
         else:
             await self._become(states.created(self._entry, made.endpoint_id, made.username))
             outage.answered()
+            check_answer(self._entry, made.alias)
         return self._entry
 
     async def _intend(self) -> None:
