@@ -8,7 +8,6 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints.provisioning._errors import CanaryError
-from plivo_endpoints.provisioning._patience import patiently
 from plivo_endpoints.provisioning._states import is_made_from
 from plivo_endpoints.provisioning._walk import Walk
 
@@ -52,7 +51,7 @@ async def _look(client: AsyncClient, entry: Entry, settle: float) -> Found | Non
     deadline, pause = time.monotonic() + settle, _FIRST_LOOK
     while True:
         begun = time.monotonic()
-        if found := await patiently(lambda: _walk_to(client, entry.endpoint_id)):
+        if found := await _walk_to(client, entry.endpoint_id):
             return found
         if begun >= deadline:
             return None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints._pagination import AsyncPaginator
 from plivo_endpoints._resources.endpoints import LIST
+from plivo_endpoints.provisioning._patience import patiently
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -46,11 +47,12 @@ def another_window(client: AsyncClient) -> SlidingWindow:
 def overlapping_pages(client: AsyncClient) -> AsyncGenerator[Page[Endpoint]]:
     """Walk the list as it comes; where pages are linked by offset, each begins with the end of the last.
 
-    A cursor says by itself where the last page ended, so there nothing overlaps.
+    A cursor says by itself where the last page ended, so there nothing overlaps. Each page is tried for by
+    itself: a walk of thousands would never end if a page that fails meant all of them again.
     """
 
     async def fetch(query: Mapping[str, int | str]) -> Page[Endpoint]:
-        return await client.endpoints._fetch_page(_begun_earlier(query))
+        return await patiently(lambda: client.endpoints._fetch_page(_begun_earlier(query)))
 
     pages = AsyncPaginator(
         fetch,

@@ -6,7 +6,6 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
-from plivo_endpoints.provisioning._patience import patiently
 from plivo_endpoints.provisioning._reach import overlapping_pages
 from plivo_endpoints.provisioning._states import Found
 
@@ -58,12 +57,8 @@ def _joins(before: Page[Endpoint] | None, page: Page[Endpoint]) -> bool:
 async def walk(client: AsyncClient, visit: Callable[[list[Found]], Awaitable[None]]) -> bool:
     """Show every page of the list to `visit` and return whether the walk was whole.
 
-    A walk that breaks off begins anew, so `visit` may be shown an endpoint more than once.
+    Pages overlap, so `visit` may be shown an endpoint more than once.
     """
-    return await patiently(lambda: _walk_once(client, visit))
-
-
-async def _walk_once(client: AsyncClient, visit: Callable[[list[Found]], Awaitable[None]]) -> bool:
     attempt = Walk(client)
     async with aclosing(attempt.pages()) as pages:
         async for page in pages:

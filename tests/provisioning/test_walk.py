@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
 import pytest
 from attrs import evolve
 
+from plivo_endpoints import ServerError
 from plivo_endpoints._models import PageMeta
-from plivo_endpoints.provisioning import _reach
-from plivo_endpoints.provisioning._walk import Walk
+from plivo_endpoints.provisioning import _patience, _reach
+from plivo_endpoints.provisioning._walk import Walk, walk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from plivo_endpoints import AsyncClient, Endpoint, Page
+    from plivo_endpoints.provisioning._states import Found
     from plivo_endpoints.sandbox import Sandbox
 
 Kind = Literal["offset", "cursor", "hybrid"]
@@ -67,3 +70,26 @@ async def test_a_list_that_does_not_say_how_long_it_is(
     walk = Walk(client)
     assert [len(page) async for page in walk.pages()] == [5]
     assert not walk.is_whole
+
+
+async def test_a_page_that_is_hard_to_get(
+    client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It alone is asked for again, however often pages fail during a walk: what was read stays read."""
+    monkeypatch.setattr(_patience, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(_reach, "_PAGES_AHEAD", 0)
+    sandbox.seed(200)
+    fetch, fetched = client.endpoints._fetch_page, Counter[str]()
+
+    async def fetch_at_the_third_attempt(query: Mapping[str, int | str]) -> Page[Endpoint]:
+        fetched[str(query)] += 1
+        if fetched[str(query)] < 3:
+            raise ServerError("busy", status=503, method="GET", path="Endpoint/", api_id=None)
+        return await fetch(query)
+
+    async def visit(_: list[Found]) -> None:
+        pass
+
+    monkeypatch.setattr(client.endpoints, "_fetch_page", fetch_at_the_third_attempt)
+    assert await walk(client, visit)
+    assert (len(fetched), set(fetched.values())) == (11, {3})
