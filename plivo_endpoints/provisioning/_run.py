@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import frozen
@@ -20,6 +21,7 @@ from plivo_endpoints.provisioning._ledger import batches
 from plivo_endpoints.provisioning._load import chunks, is_row_of
 from plivo_endpoints.provisioning._pace import Pace
 from plivo_endpoints.provisioning._passwords import password_of
+from plivo_endpoints.provisioning._patience import patiently
 from plivo_endpoints.provisioning._plan import compare, read_plan
 from plivo_endpoints.provisioning._reach import another_window, rate_limit_of
 from plivo_endpoints.provisioning._reconcile import reconcile
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._ledger import Channel, Ledger
     from plivo_endpoints.provisioning._load import Contents
     from plivo_endpoints.provisioning._passwords import Deriver
-    from plivo_endpoints.provisioning._plan import Plan
+    from plivo_endpoints.provisioning._patience import patiently
+from plivo_endpoints.provisioning._plan import Plan
     from plivo_endpoints.provisioning._report import Extra
     from plivo_endpoints.provisioning._rows import RowSource
     from plivo_endpoints.provisioning._states import Entry
@@ -202,7 +205,8 @@ class Phases:
 
     async def _update(self, entry: Entry) -> bool:
         try:
-            await self._job.client.endpoints.update(entry.endpoint_id or "", app_id=entry.app_id)
+            update = partial(self._job.client.endpoints.update, entry.endpoint_id or "", app_id=entry.app_id)
+            await patiently(update)  # it may be done twice
         except (NotFoundError, *ABOUT_THE_ROW) as error:
             reason = f"Plivo refused the update: {error.message or error}"
             await self._ledger.save([(entry, states.update_refused(entry, reason))])

@@ -11,6 +11,7 @@ import pytest
 from attrs import evolve
 
 from plivo_endpoints.provisioning import ExitStatus, Outcome, Row, SqliteJournal, _states, apply, load_plan
+from plivo_endpoints.provisioning import _patience as patience_module
 from plivo_endpoints.provisioning import _reconcile as reconcile_module
 from plivo_endpoints.provisioning import _run as run_module
 from plivo_endpoints.provisioning._errors import ProvisioningError
@@ -106,6 +107,20 @@ async def test_an_update_that_fails(
         ("failed", "Plivo refused the update: no"),
         ("updated", None),
     ]
+
+
+async def test_an_update_in_bad_weather(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers of a server that is not well do not end the run: the update is tried again."""
+    monkeypatch.setattr(patience_module, "_PAUSES", (0.0, 0.0))
+    await client.endpoints.create(username="user1x", password="secret", alias="row-1")
+    sandbox.inject(Fault(applied=False, status=503), times=4, method="POST", path="Endpoint/*/")
+    ended = await applied([evolve(row, app_id="77") for row in rows(2)])
+    assert {outcome.key: outcome.status for outcome in ended.outcomes} == {
+        "key-1": "updated",
+        "key-2": "created",
+    }
 
 
 async def test_outcomes_that_nobody_reads(rows: Rows, client: AsyncClient, tmp_path: Path) -> None:
