@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._ledger import Channel, Ledger
     from plivo_endpoints.provisioning._load import Contents
     from plivo_endpoints.provisioning._passwords import Deriver
-    from plivo_endpoints.provisioning._patience import patiently
-from plivo_endpoints.provisioning._plan import Plan
+    from plivo_endpoints.provisioning._plan import Plan
     from plivo_endpoints.provisioning._report import Extra
     from plivo_endpoints.provisioning._rows import RowSource
     from plivo_endpoints.provisioning._states import Entry
