@@ -83,10 +83,10 @@ class Committer:
             connection: sqlite3.Connection | None = None
             try:
                 connection = stack.enter_context(self._connect())
-            except (sqlite3.Error, OSError) as error:
-                self._failure = JournalError(f"the journal cannot be opened: {error}")
             except JournalError as error:
                 self._failure = error
+            except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits has to be answered
+                self._failure = JournalError(f"the journal cannot be opened: {error}")
             serving = True
             while serving:
                 group, serving = self._next_group()

@@ -172,6 +172,7 @@ def _transaction(db: sqlite3.Connection) -> Generator[None]:
 @contextmanager
 def _locked(path: Path) -> Generator[None]:
     """Hold the file's lock: a database beside it, because SQLite can lock on every system."""
+    path = path.resolve()  # a link must not lead around it
     beside = path.with_name(f"{path.name}-lock")
     _make_private(beside)
     with closing(_connect(beside, timeout=0)) as lock:

@@ -6,6 +6,7 @@ import asyncio
 import random
 import sqlite3
 import stat
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -216,3 +217,20 @@ async def test_it_keeps_up_with_any_quota(tmp_path: Path) -> None:
     await asyncio.gather(*(journal.save([(entry, stamp(entry, 1.0))]) for entry in entries(1000)))
     await journal.close()
     assert commits.count("COMMIT") <= 50
+
+
+async def test_a_path_that_no_file_can_have() -> None:
+    """It is refused like every journal that cannot be opened, instead of letting wait for ever."""
+    with pytest.raises(JournalError, match="cannot be opened"):
+        await asyncio.wait_for(SqliteJournal("a\0b").open(), 5.0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+async def test_one_journal_by_two_names(tmp_path: Path) -> None:
+    """A link does not lead around the lock."""
+    (tmp_path / "link.db").symlink_to(tmp_path / "run.db")
+    journal = SqliteJournal(tmp_path / "run.db")
+    await journal.open()
+    with pytest.raises(JournalError, match="in use by another run"):
+        await SqliteJournal(tmp_path / "link.db").open()
+    await journal.close()
