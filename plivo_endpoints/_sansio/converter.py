@@ -121,19 +121,23 @@ def _endpoint(value: object, _: object = None) -> Endpoint:
 
 
 def _created(value: object, _: object) -> CreatedEndpoint:
-    body = _object(value)
-    return CreatedEndpoint(
-        endpoint_id=_required(body, "endpoint_id"),
-        username=_required(body, "username"),
-        alias=_optional(body, "alias"),
-        message=_optional(body, "message"),
-        api_id=_optional(body, "api_id"),
-    )
+    texts = _texts(_object(value), "endpoint_id", "username", "alias", "message", "api_id")
+    for name in ("endpoint_id", "username"):
+        if not texts[name]:
+            raise TypeError(f"{name} is not a non-empty string")
+    return CreatedEndpoint(**texts)
 
 
 def _acknowledgement(value: object, _: object) -> Acknowledgement:
-    body = _object(value)
-    return Acknowledgement(message=_optional(body, "message"), api_id=_optional(body, "api_id"))
+    return Acknowledgement(**_texts(_object(value), "message", "api_id"))
+
+
+def _texts(body: dict[str, Any], *names: str) -> dict[str, Any]:
+    texts: dict[str, object] = dict(zip(names, map(body.get, names), strict=True))
+    for name, text in texts.items():
+        if text is not None and not isinstance(text, str):
+            raise TypeError(f"{name} is not a string")
+    return texts
 
 
 def _page(value: object, _: object) -> Page[Endpoint]:
