@@ -188,7 +188,9 @@ def audit_(ctx: click.Context, /, journal: Path, *, prunes: bool, yes: bool) -> 
 @click.option("--out", type=_NEW_FILE, help="A new file, which only you may read; else standard output.")
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), help="By default what --out ends in.")
 @click.option("--status", "kept", type=click.Choice(STATUSES), multiple=True, help="Only these.")
-@click.option("--passwords", "source", type=_FILE, metavar="SOURCE", help="With passwords; needs --out.")
+@click.option(
+    "--passwords", "source", type=_FILE, metavar="SOURCE", help="With passwords; needs --out, JSON lines."
+)
 @shared_options
 @click.pass_context
 def results(
@@ -205,7 +207,10 @@ def results(
     settings = ctx.ensure_object(Settings)
     if source is not None and out is None:
         raise click.UsageError("--passwords needs --out: passwords go to a file that only you may read")
-    _run(_write(journal, out, form or _form_of(out), kept=kept, source=source), settings)
+    form = form or _form_of(out)
+    if source is not None and form == "csv":
+        raise click.UsageError("--passwords writes JSON lines only: what is safe in CSV would change some")
+    _run(_write(journal, out, form, kept=kept, source=source), settings)
     ctx.exit(_run(read_report(journal), settings).exit_status)
 
 

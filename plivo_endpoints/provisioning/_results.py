@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, TextIO
 
 from attrs import asdict, field, fields, frozen
 
+from plivo_endpoints._errors import InvalidArgumentError
 from plivo_endpoints.provisioning._afterwards import opened
 from plivo_endpoints.provisioning._binding import rebind
 from plivo_endpoints.provisioning._errors import StaleError
@@ -83,9 +84,15 @@ def private_file(path: str | PathLike[str]) -> Generator[TextIO]:
 
 
 def writer(file: TextIO, form: Form, kind: type[Outcome]) -> Callable[[Outcome], None]:
-    """Return what writes outcomes of a kind into an open file, one at a time."""
+    """Return what writes outcomes of a kind into an open file, one at a time.
+
+    Raises:
+        InvalidArgumentError: Passwords as CSV: what a spreadsheet may safely open is not what they are.
+    """
     if form == "jsonl":
         return lambda outcome: print(json.dumps(asdict(outcome)), file=file)
+    if issubclass(kind, Credentials):
+        raise InvalidArgumentError("form", "passwords are written as JSON lines only: CSV would change some")
     columns = csv.writer(file)
     columns.writerow(each.name for each in fields(kind))
     return lambda outcome: columns.writerow(map(_cell, asdict(outcome).values()))

@@ -178,13 +178,16 @@ def test_results(account: Sandbox, run: Run, users: Callable[[int], None], tmp_p
 def test_results_with_passwords(
     account: Sandbox, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given and derived ones, into a private file only."""
+    """Given and derived ones, into a private file only, and not as CSV."""
     monkeypatch.setenv("PLIVO_PROVISION_KEY", "correct horse battery staple")
     (tmp_path / "users.jsonl").write_text(
         '{"username": "alice", "alias": "a", "password": "s3cret"}\n{"username": "bob", "alias": "b"}\n'
     )
     assert run("apply", "users.jsonl", "--journal", "run.db").exit_code == 0
     assert run("results", "--journal", "run.db", "--passwords", "users.jsonl").exit_code == 2
+    refused = run("results", "--journal", "run.db", "--passwords", "users.jsonl", "--out", "secret.csv")
+    assert (refused.exit_code, "JSON lines" in refused.stderr) == (2, True)
+    assert not (tmp_path / "secret.csv").exists()
     told = run("results", "--journal", "run.db", "--passwords", "users.jsonl", "--out", "secret.jsonl")
     alice, bob = [json.loads(line) for line in (tmp_path / "secret.jsonl").read_text().splitlines()]
     assert (told.exit_code, alice["password"], len(bob["password"])) == (0, "s3cret", 26)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
+from plivo_endpoints import InvalidArgumentError
 from plivo_endpoints.provisioning import ExitStatus, Outcome, Row, SqliteJournal, _states, apply, load_plan
 from plivo_endpoints.provisioning import _patience as patience_module
 from plivo_endpoints.provisioning import _reconcile as reconcile_module
 from plivo_endpoints.provisioning import _run as run_module
 from plivo_endpoints.provisioning._errors import ProvisioningError
-from plivo_endpoints.provisioning._results import private_file, writer
+from plivo_endpoints.provisioning._results import Credentials, private_file, writer
 from plivo_endpoints.provisioning._sending import Outage
 from plivo_endpoints.provisioning._states import State
 from plivo_endpoints.provisioning._walk import Walk
@@ -151,6 +153,15 @@ def test_a_formula_in_a_result(tmp_path: Path) -> None:
     with private_file(tmp_path / "out.csv") as file:
         writer(file, "csv", Outcome)(Outcome(key="=cmd()", status="failed", error="-1"))
     assert (tmp_path / "out.csv").read_text().splitlines()[1] == "'=cmd(),failed,,,'-1,0"
+
+
+def test_passwords_for_a_spreadsheet(tmp_path: Path) -> None:
+    """CSV would have to choose between a formula that runs and a password that is false: it is refused."""
+    with private_file(tmp_path / "out") as file:
+        with pytest.raises(InvalidArgumentError, match="JSON lines"):
+            writer(file, "csv", Credentials)
+        writer(file, "jsonl", Credentials)(Credentials(key="one", status="created", password="=secret"))
+    assert json.loads((tmp_path / "out").read_text())["password"] == "=secret"
 
 
 @pytest.mark.parametrize(
