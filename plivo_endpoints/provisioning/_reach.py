@@ -7,8 +7,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from plivo_endpoints._pagination import AsyncPaginator
-from plivo_endpoints._resources.endpoints import LIST
 from plivo_endpoints.provisioning._patience import patiently
 
 if TYPE_CHECKING:
@@ -51,21 +49,17 @@ def overlapping_pages(client: AsyncClient) -> AsyncGenerator[Page[Endpoint]]:
     itself: a walk of thousands would never end if a page that fails meant all of them again.
     """
 
-    async def fetch(query: Mapping[str, int | str]) -> Page[Endpoint]:
-        return await patiently(lambda: client.endpoints._fetch_page(_begun_earlier(query)))
+    pages = client.endpoints.list(page_size=_PAGE - 1, prefetch=_PAGES_AHEAD)
+    fetch = pages._fetch
 
-    pages = AsyncPaginator(
-        fetch,
-        operation=LIST,
-        identify=lambda endpoint: endpoint.endpoint_id,
-        page_size=_PAGE - 1,
-        offset=0,
-        prefetch=_PAGES_AHEAD,
-    )
+    async def fetch_patiently(query: Mapping[str, int | str]) -> Page[Endpoint]:
+        return await patiently(lambda: fetch(_begun_earlier(query)))
+
+    pages._fetch = fetch_patiently
     return pages._walk()
 
 
-def _begun_earlier(query: Mapping[str, int | str]) -> Mapping[str, int | str]:
+def _begun_earlier(query: Mapping[str, int | str]) -> dict[str, int | str]:
     # The end stays where it was, and with it the offset that the page's link names.
     offset = int(query.get("offset", 0))
-    return {"limit": _PAGE, "offset": offset - 1} if offset else query
+    return {"limit": _PAGE, "offset": offset - 1} if offset else dict(query)
