@@ -71,7 +71,8 @@ def sandbox(
     except OSError as error:
         if error.errno is None or isinstance(error, BrokenPipeError):
             raise
-        raise click.ClickException(f"cannot serve on port {port}: {os.strerror(error.errno)}") from error
+        task = f"serve on port {port}" if error.filename is None else f"keep the account in {state_file}"
+        raise click.ClickException(f"cannot {task}: {os.strerror(error.errno)}") from error
 
 
 async def _serve(server: Sandbox, settings: Settings) -> None:

@@ -98,6 +98,7 @@ class Sandbox(Account):
     def _new_server(self) -> LoopServer:
         if self._directory.origin is not None:
             raise RuntimeError("the sandbox is running already")
+        self._save()  # a file that cannot be written is told now, not when there is something to lose
         host, port = self._address
         return LoopServer(build_app(self._directory, control=self._control), host, port)
 

@@ -79,6 +79,16 @@ def test_sandbox_with_a_file_that_is_no_state(tmp_path: Path) -> None:
     assert process.returncode == 1
 
 
+def test_sandbox_with_a_state_that_cannot_be_kept(tmp_path: Path) -> None:
+    """It is told before anything is served."""
+    nowhere = tmp_path / "missing" / "account.json"
+    process = start("sandbox", "--state", str(nowhere))
+    assert ("", f"Error: cannot keep the account in {nowhere}: No such file or directory\n") == (
+        process.communicate()
+    )
+    assert process.returncode == 1
+
+
 async def test_sandbox_with_its_control_path() -> None:
     """`--control` opens it, and it is closed without."""
     for arguments, status in (((), 404), (("--control",), 200)):
