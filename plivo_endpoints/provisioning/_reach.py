@@ -48,7 +48,6 @@ def overlapping_pages(client: AsyncClient) -> AsyncGenerator[Page[Endpoint]]:
     A cursor says by itself where the last page ended, so there nothing overlaps. Each page is tried for by
     itself: a walk of thousands would never end if a page that fails meant all of them again.
     """
-
     pages = client.endpoints.list(page_size=_PAGE - 1, prefetch=_PAGES_AHEAD)
     fetch = pages._fetch
 
