@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from cattrs import Converter
@@ -225,10 +226,11 @@ def _make_converter() -> Converter:
 
 def _find_loads() -> Callable[[bytes], object]:
     try:
-        import orjson  # noqa: PLC0415 - the extra `speed`, if it is there
+        orjson = import_module("orjson")  # the extra `speed`, if it is there: nothing to check types against
     except ImportError:
         return _loads
-    return orjson.loads
+    loads: Callable[[bytes], object] = orjson.loads
+    return loads
 
 
 def _loads(body: bytes) -> object:
