@@ -78,7 +78,7 @@ class Connections:
             self._settings, self.credentials, ssl_context=self._ssl_context, session=self._session
         )
         retrying = Retrying(
-            rate_limited(transport.send, self._window),
+            rate_limited(transport.send, self._window, connections=self._settings.max_connections),
             window=self._window,
             budget=self._budget,
             observer=self._observer,

@@ -33,10 +33,19 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 def rate_limited(
-    send: Send, window: SlidingWindow, *, clock: Clock = time.monotonic, sleep: Sleep = asyncio.sleep
+    send: Send,
+    window: SlidingWindow,
+    *,
+    connections: int,
+    clock: Clock = time.monotonic,
+    sleep: Sleep = asyncio.sleep,
 ) -> Send:
-    """Let an attempt through when the window has a place for it, in the order they came."""
+    """Let an attempt through when the window has a place for it, in the order they came.
+
+    Who then waits for one of the `connections` waits here and not in the pool: a 429 meanwhile is for all.
+    """
     turns = asyncio.Lock()
+    under_way = asyncio.Semaphore(connections)
 
     async def limited(request: Request, attempt: Attempt) -> Response:
         now = clock()
@@ -47,7 +56,12 @@ def rate_limited(
                     await sleep(free - now)
             attempt.phase = "connect"
         try:
-            return await send(request, attempt)
+            async with under_way:
+                while (resume := window.paused_until) > (now := clock()):
+                    attempt.phase = "rate limit"
+                    await sleep(resume - now)
+                    attempt.phase = "connect"
+                return await send(request, attempt)
         finally:
             window.settle((attempt.left_at or clock()) if attempt.sent else None)
 

@@ -113,7 +113,7 @@ class Rig:
     async def call(self, operation: Operation[Any], *, timeout: float = 30.0, max_attempts: int = 3) -> Any:  # noqa: ASYNC109
         """Execute one call."""
         retrying = Retrying(
-            rate_limited(self.send, self.window, clock=lambda: self.now, sleep=self.sleep),
+            rate_limited(self.send, self.window, connections=100, clock=lambda: self.now, sleep=self.sleep),
             window=self.window,
             budget=self.budget,
             observer=Observer(self.events.append),
@@ -234,6 +234,32 @@ async def test_a_pause_beyond_the_timeout_is_not_begun() -> None:
     with pytest.raises(RateLimitedError):
         await rig.call(endpoints.GET, timeout=30.0)
     assert (1, 0.0) == (rig.sends, rig.now)
+
+
+async def test_a_pause_holds_those_who_wait_for_a_connection() -> None:
+    """They had a place in the window before the 429 came, and must heed it all the same."""
+    window = SlidingWindow(RateLimit(100, 5.0))
+    rig = Rig([answers(429, retry_after=2.0), good], window=window)
+    sent_at: list[float] = []
+
+    async def send(request: Request, attempt: Attempt) -> Response:
+        sent_at.append(rig.now)
+        await asyncio.sleep(0)  # the others queue up meanwhile
+        return await rig.send(request, attempt)
+
+    retrying = Retrying(
+        rate_limited(send, window, connections=1, clock=lambda: rig.now, sleep=rig.sleep),
+        window=window,
+        budget=rig.budget,
+        observer=Observer(None),
+        policy=RetryPolicy(),
+        clock=lambda: rig.now,
+        sleep=rig.sleep,
+    )
+    options = CallOptions(timeout=30.0, max_attempts=3)
+    call = Call(endpoints.GET, Request("GET", "https://h/", "p"), None, options)
+    await asyncio.gather(*[retrying.execute(call) for _ in range(5)])
+    assert [0.0, *[2.0] * 5] == sent_at
 
 
 async def test_a_pause_that_one_call_cannot_wait_for_holds_the_others() -> None:
@@ -417,7 +443,7 @@ async def test_a_timeout_in_the_queue_is_no_attempt() -> None:
         await asyncio.Event().wait()
 
     retrying = Retrying(
-        rate_limited(rig.send, window, clock=lambda: 0.0, sleep=forever),
+        rate_limited(rig.send, window, connections=100, clock=lambda: 0.0, sleep=forever),
         window=window,
         budget=RetryBudget(),
         observer=Observer(None),

@@ -24,14 +24,14 @@ class SlidingWindow:
         self._limit = limit
         self._under_way = 0
         self._left: list[float] = []  # when each of the last period's requests had left, in order
-        self._paused_until = 0.0
+        self.paused_until = 0.0  # nothing may leave before
         self._lock = Lock()
 
     def reserve(self, now: float) -> float:
         """Take a place and return `now`; or take none and return the later time from which to ask again."""
         with self._lock:
-            if now < self._paused_until:
-                return self._paused_until
+            if now < self.paused_until:
+                return self.paused_until
             if self._limit is None:
                 return now
             # The same sum as below, or rounding could refuse a place at the very time it named.
@@ -55,7 +55,7 @@ class SlidingWindow:
     def pause(self, until: float) -> None:
         """Give out no place before `until`: Plivo said 429, which is meant for the whole account."""
         with self._lock:
-            self._paused_until = max(self._paused_until, until)
+            self.paused_until = max(self.paused_until, until)
 
     def spend(self, now: float) -> None:
         """Take the whole limit as used at `now`: what another process sent until then is not known here."""
