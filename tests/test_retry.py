@@ -247,14 +247,20 @@ async def test_a_pause_holds_those_who_wait_for_a_connection() -> None:
         await asyncio.sleep(0)  # the others queue up meanwhile
         return await rig.send(request, attempt)
 
+    async def sleep(seconds: float) -> None:
+        due = rig.now + seconds
+        for _ in range(50):
+            await asyncio.sleep(0)  # whoever does not heed the pause goes ahead now
+        rig.now = max(rig.now, due)
+
     retrying = Retrying(
-        rate_limited(send, window, connections=1, clock=lambda: rig.now, sleep=rig.sleep),
+        rate_limited(send, window, connections=1, clock=lambda: rig.now, sleep=sleep),
         window=window,
         budget=rig.budget,
         observer=Observer(None),
         policy=RetryPolicy(),
         clock=lambda: rig.now,
-        sleep=rig.sleep,
+        sleep=sleep,
     )
     options = CallOptions(timeout=30.0, max_attempts=3)
     call = Call(endpoints.GET, Request("GET", "https://h/", "p"), None, options)
