@@ -103,7 +103,7 @@ class Phases:
                 self.extras = await examine_account(self._job.client, self._ledger)
                 self.phase = "done"
         finally:
-            await self._job.outcomes.close()
+            self._job.outcomes.close()
 
     async def _plan(self) -> None:
         facts = await self._ledger.facts()
@@ -184,9 +184,12 @@ class Phases:
     async def _create(self, item: tuple[Row, Entry]) -> bool:
         row, entry = item
         while entry.state is State.NEW and not self._stopping.is_set():
-            async with self._pace.turn():
+            await self._pace.begin()
+            try:
                 create = Create(self._ledger, entry)
                 entry = await create.send(self._job.client, self._new(row), self._outage)
+            finally:
+                self._pace.end()
         if entry.state is State.PARKED:
             self._parked_at = time.monotonic()
         # The canary goes alone; but one that is refused made nothing, so the next may try.
