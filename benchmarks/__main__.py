@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -59,13 +59,13 @@ def _circumstances() -> dict[str, object]:
     }
 
 
-def _write(folder: Path, measured: Measured) -> None:
+def _write(folder: Path, measured: Measured, circumstances: dict[str, object]) -> None:
     from benchmarks.plots import draw
 
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "results.json"
     kept: Measured = json.loads(path.read_text())["measured"] if path.exists() else {}
-    results = {"circumstances": _circumstances(), "measured": kept | measured}
+    results = {"circumstances": circumstances, "measured": kept | measured}
     path.write_text(json.dumps(results, indent=1) + "\n")
     draw(kept | measured, folder)
 
@@ -73,6 +73,10 @@ def _write(folder: Path, measured: Measured) -> None:
 def main() -> None:
     """Measure, print the table, and write what was asked for."""
     arguments = _arguments()
+    try:
+        circumstances = _circumstances()
+    except PackageNotFoundError as missing:
+        sys.exit(f"{missing.name} is not installed; what the benchmarks need: pip install -e '.[bench]'")
     measured: Measured = {}
     for group in arguments.only:
         loads = os.getloadavg() if hasattr(os, "getloadavg") else ()
@@ -80,7 +84,7 @@ def main() -> None:
         measured |= GROUPS[group](_QUICK if arguments.quick else _FULL)
     print(table(measured))  # noqa: T201
     if arguments.output is not None:
-        _write(arguments.output, measured)
+        _write(arguments.output, measured, circumstances)
 
 
 if __name__ == "__main__":
