@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import update_wrapper
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
 from plivo_endpoints._errors import ClientStateError
 
@@ -51,20 +51,7 @@ class Runner:
 
         It takes no arguments to pass on: its frame would show them in a traceback, passwords among them.
         """
-        loop = self._usable_loop()
-        tasks: list[asyncio.Task[Any]] = []
-        future: Future[R] | None = None
-        try:
-            future = asyncio.run_coroutine_threadsafe(_watched(tasks, start), loop)
-            return future.result()
-        except Exception:
-            if future is not None and future.cancelled():
-                raise ClientStateError("the client was closed during the call") from _end_of(tasks)
-            raise
-        except BaseException as interrupt:
-            if future is not None:
-                _settle(interrupt, future, tasks, loop)
-            raise
+        return _Call(start, self._usable_loop()).run()
 
     def _usable_loop(self) -> asyncio.AbstractEventLoop:
         if os.getpid() != self._pid:
@@ -135,45 +122,81 @@ async def _serve(ready: Future[tuple[BlockingPortal, asyncio.AbstractEventLoop]]
         await portal.sleep_until_stopped()
 
 
-async def _watched(tasks: list[asyncio.Task[Any]], start: Callable[[], Awaitable[R]]) -> R:
-    task = asyncio.current_task()
-    if task is not None:
-        tasks.append(task)
-    return await start()
+class _Call(Generic[R]):
+    """A call that a task on the loop carries out and a thread waits for: one hop there, one back."""
 
+    def __init__(self, start: Callable[[], Awaitable[R]], loop: asyncio.AbstractEventLoop) -> None:
+        self._start = start
+        self._loop = loop
+        self._task: asyncio.Task[R] | None = None
+        self._is_stopped = False
+        self._under_way = threading.Lock()  # held until the call has ended
+        self._under_way.acquire()
 
-def _settle(
-    interrupt: BaseException,
-    future: Future[Any],
-    tasks: list[asyncio.Task[Any]],
-    loop: asyncio.AbstractEventLoop,
-) -> None:
-    """Cancel the call, see it end, and tell the interrupt what came of it: a create's outcome above all."""
-    future.cancel()
-    cause = asyncio.run_coroutine_threadsafe(_cause(tasks), loop).result()
-    if cause is not None:
-        interrupt.__cause__ = cause
-    for task in tasks:
-        if task.done() and not task.cancelled() and task.exception() is None:
-            interrupt.add_note(f"The call had just ended, with {task.result()!r}")
-
-
-async def _cause(tasks: list[asyncio.Task[Any]]) -> BaseException | None:
-    if tasks:
-        await asyncio.wait(tasks)
-    return _end_of(tasks)
-
-
-def _end_of(tasks: list[asyncio.Task[Any]]) -> BaseException | None:
-    """Return what the end of a call tells beyond that it ended."""
-    for task in tasks:
+    def run(self) -> R:
+        """Have it carried out, and return its result; if the wait is interrupted, it has ended before."""
         try:
-            task.result()
+            self._hand_over()
+            self._under_way.acquire()
+        except ClientStateError:
+            raise
+        except BaseException as interrupt:  # from a signal, so at any of these lines
+            self._stop()
+            self._tell(interrupt)
+            raise
+        return self._result()
+
+    def _hand_over(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._begin)
+        except RuntimeError:
+            raise ClientStateError("the client is closed") from None  # by another thread, just now
+
+    def _begin(self) -> None:
+        if not self._is_stopped:
+            self._task = self._loop.create_task(self._work())
+            self._task.add_done_callback(self._end)
+
+    async def _work(self) -> R:
+        return await self._start()
+
+    def _end(self, _task: asyncio.Task[R]) -> None:
+        self._under_way.release()
+
+    def _result(self) -> R:
+        task, self._task = cast("asyncio.Task[R]", self._task), None
+        try:
+            return task.result()
         except asyncio.CancelledError as cancelled:
-            return cancelled.__cause__
+            raise ClientStateError("the client was closed during the call") from cancelled.__cause__
+        finally:
+            del task  # an error's traceback holds this frame: do not make a cycle
+
+    def _stop(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed, and whatever ran on it has ended
+            self._loop.call_soon_threadsafe(self._cancel)
+            if self._task is None or not self._task.done():
+                self._under_way.acquire()
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        else:  # it has not begun, and will not
+            self._is_stopped = True
+            self._under_way.release()
+
+    def _tell(self, interrupt: BaseException) -> None:
+        """Tell the interrupt what came of the call: a create's outcome above all."""
+        if self._task is None:
+            return
+        try:
+            result = self._task.result()
+        except asyncio.CancelledError as cancelled:
+            interrupt.__cause__ = cancelled.__cause__
         except Exception as error:  # noqa: BLE001 - it ended just before, with an error of its own
-            return error
-    return None
+            interrupt.__cause__ = error
+        else:
+            interrupt.add_note(f"The call had just ended, with {result!r}")
 
 
 class BlockingResource(Generic[A]):

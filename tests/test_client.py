@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from plivo_endpoints import (
     RequestTimeoutError,
     ResponseDecodeError,
 )
-from plivo_endpoints._blocking import Runner
+from plivo_endpoints._blocking import Runner, _Call
 from plivo_endpoints.sandbox import Fault
 
 if TYPE_CHECKING:
@@ -161,22 +161,94 @@ async def test_no_call_begins_after_closing(sandbox: Sandbox) -> None:
     assert 0 == len(box.requests)
 
 
+class InterruptedLock:
+    """A lock whose owner a signal meets when it has just got it."""
+
+    def __init__(self, lock: threading.Lock, interrupt: BaseException) -> None:
+        self._lock = lock
+        self._interrupt = interrupt
+        self.release = lock.release
+
+    def acquire(self) -> None:
+        """Get it, and be interrupted."""
+        self._lock.acquire()
+        raise self._interrupt
+
+
 def test_an_interrupt_tells_of_a_call_that_had_ended(
     blocking_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C in the instant after a create succeeded must not lose what it made."""
 
-    def interrupted(future: Future[object], timeout: float | None = None) -> object:
-        monkeypatch.undo()
-        future.result(timeout)
-        raise KeyboardInterrupt
+    class Interrupted(_Call[Any]):
+        def _hand_over(self) -> None:
+            super()._hand_over()
+            self._under_way = InterruptedLock(self._under_way, KeyboardInterrupt())  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
 
-    blocking_client.endpoints.list_page()  # its thread runs
-    monkeypatch.setattr(Future, "result", interrupted)
+    monkeypatch.setattr("plivo_endpoints._blocking._Call", Interrupted)
     with pytest.raises(KeyboardInterrupt) as interrupt:
         blocking_client.endpoints.create(username="alice", password="s3cret", alias="a")
     (note,) = interrupt.value.__notes__
     assert "had just ended, with CreatedEndpoint(endpoint_id=" in note
+
+
+class NeverHandedOver(_Call[Any]):
+    """A signal comes before the loop has the call."""
+
+    interrupt: BaseException
+
+    def _hand_over(self) -> None:
+        raise self.interrupt
+
+
+class JustBegun(NeverHandedOver):
+    """A signal comes when the loop has made its task, which has not made a step."""
+
+    def _hand_over(self) -> None:
+        self._is_cancelled = threading.Event()
+        self._loop.call_soon_threadsafe(self._begin_and_wait)
+        raise self.interrupt
+
+    def _begin_and_wait(self) -> None:
+        self._begin()
+        self._is_cancelled.wait(10)
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._cancel)
+        self._is_cancelled.set()
+        super()._stop()
+
+
+@pytest.mark.parametrize("kind", [NeverHandedOver, JustBegun])
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), TimeoutError("of an alarm")], ids=repr)
+def test_an_interrupt_while_a_call_is_handed_over(
+    threaded_sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[NeverHandedOver],
+    interrupt: BaseException,
+) -> None:
+    """Whether the loop has it already or not: it waits for nothing, and nothing is sent behind one's back."""
+    monkeypatch.setattr(kind, "interrupt", interrupt, raising=False)
+    box = threaded_sandbox
+    with Client(box.auth_id, box.auth_token, base_url=box.base_url) as client:
+        client.endpoints.list_page()
+        with monkeypatch.context() as patch, pytest.raises(type(interrupt)) as caught:
+            patch.setattr("plivo_endpoints._blocking._Call", kind)
+            client.endpoints.create(username="alice", password="s3cret", alias="a")
+        assert caught.value is interrupt
+        client.endpoints.list_page()
+    assert ["GET", "GET"] == [request.method for request in box.requests]
+
+
+def test_a_call_that_meets_a_closed_loop(blocking_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread has closed the client since this one looked: it is told so."""
+    blocking_client.endpoints.list_page()
+    thread = blocking_client._runner._thread
+    assert thread is not None
+    blocking_client.close()
+    monkeypatch.setattr(blocking_client._runner, "_usable_loop", lambda: thread.loop)
+    with pytest.raises(ClientStateError, match="closed"):
+        blocking_client.endpoints.list_page()
 
 
 async def test_views_share_and_cannot_close(sandbox: Sandbox) -> None:
