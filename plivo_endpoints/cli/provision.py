@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
 
-from plivo_endpoints._client import AsyncClient
 from plivo_endpoints.cli.progress import shown
 from plivo_endpoints.cli.provision_output import (
     is_confirmed,
@@ -86,7 +85,7 @@ def plan_(ctx: click.Context, /, source: Path, out: Path | None) -> None:
     settings = ctx.ensure_object(Settings)
 
     async def compare() -> Plan:
-        async with AsyncClient(base_url=settings.base_url) as client:
+        async with settings.connect_async() as client:
             return await plan(client, _read(source))
 
     found = _run(compare(), settings)
@@ -136,7 +135,7 @@ def apply_(
         expected = None if plan_file is None else load_plan(plan_file)
         limits: dict[str, Any] = {"concurrency": concurrency, "settle": settle, "plan": expected}
         async with (
-            AsyncClient(base_url=settings.base_url) as client,
+            settings.connect_async() as client,
             apply(client, _read(source), journal=journal, **limits) as run,
             shown(run, quiet=settings.as_json),
         ):
@@ -174,7 +173,7 @@ def audit_(ctx: click.Context, /, journal: Path, *, prunes: bool, yes: bool) -> 
     _check_prune(prunes=prunes, yes=yes)
 
     async def look() -> Report:
-        async with AsyncClient(base_url=settings.base_url) as client:
+        async with settings.connect_async() as client:
             return await audit(client, journal)
 
     report = _run(look(), settings)
@@ -237,7 +236,7 @@ def _pruned(settings: Settings, journal: Path, report: Report, *, yes: bool) -> 
         return report
 
     async def delete() -> Report:
-        async with AsyncClient(base_url=settings.base_url) as client:
+        async with settings.connect_async() as client:
             deleted = await prune(client, journal)
         left = len(report.extras) - len(deleted)
         click.echo(f"{len(deleted)} deleted, {left} left alone: registered, changed or gone", err=True)

@@ -210,7 +210,7 @@ def test_ctrl_c_during_a_create(sandbox: Sandbox) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait() == 3
         assert process.stderr is not None
-        assert 'find_created(username="alice", alias="a"' in process.stderr.read()
+        assert "find-created --username alice --alias a --sent-at " in process.stderr.read()
     assert len(sandbox.endpoints) == 1
 
 
