@@ -2,65 +2,45 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Callable, Coroutine
-from contextlib import ExitStack, aclosing
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from plivo_endpoints.cli.files import form_of, new_file, new_file_option
 from plivo_endpoints.cli.progress import shown
-from plivo_endpoints.cli.provision_output import (
-    is_confirmed,
-    show_plan,
-    show_report,
-    tell_problems,
-    told_how_to_go_on,
+from plivo_endpoints.cli.provision_output import is_confirmed, show_plan, show_report
+from plivo_endpoints.cli.provision_parts import (
+    FILE,
+    journal_option,
+    read_source,
+    run_to_end,
+    source_argument,
 )
+from plivo_endpoints.cli.provision_results import results, write_results
+from plivo_endpoints.cli.provision_stop import stopped_well
 from plivo_endpoints.cli.settings import Settings, shared_options
 from plivo_endpoints.provisioning import (
-    STATUSES,
-    Credentials,
-    CsvSource,
     ExitStatus,
-    JsonlSource,
     Outcome,
-    SourceError,
     apply,
     audit,
     load_plan,
     plan,
-    private_file,
     prune,
-    read_credentials,
     read_outcomes,
     read_report,
     save_plan,
-    writer,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from pathlib import Path
 
-    from plivo_endpoints.provisioning import Form, Plan, Report, RowSource
+    from plivo_endpoints.provisioning import Plan, Report
 
-T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
-
-_FAILED: Final = 1
-_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-_NEW_FILE: Final = click.Path(dir_okay=False, path_type=Path)
-
-_source = click.argument("source", type=_FILE)
 _prune = click.option("--prune", "prunes", is_flag=True, help="Delete doubles that the audit finds; asks.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
-
-
-def _journal(*, exists: bool) -> Callable[[F], F]:
-    kind = _FILE if exists else _NEW_FILE
-    return click.option("--journal", type=kind, required=True, help="The file that remembers the run.")
 
 
 @click.group
@@ -76,8 +56,8 @@ def provision() -> None:
 
 
 @provision.command("plan")
-@_source
-@click.option("--out", type=_NEW_FILE, help="Save the plan, for apply --plan.")
+@source_argument
+@new_file_option("--out", explanation="Save the plan in a new file, for apply --plan.")
 @shared_options
 @click.pass_context
 def plan_(ctx: click.Context, /, source: Path, out: Path | None) -> None:
@@ -86,20 +66,21 @@ def plan_(ctx: click.Context, /, source: Path, out: Path | None) -> None:
 
     async def compare() -> Plan:
         async with settings.connect_async() as client:
-            return await plan(client, _read(source))
+            return await plan(client, read_source(source))
 
-    found = _run(compare(), settings)
+    found = run_to_end(compare(), settings)
     if out is not None:
-        save_plan(found, out)
+        with new_file(out):
+            save_plan(found, out)
     show_plan(found, settings)
     ctx.exit(ExitStatus.REVIEW if found.conflict else ExitStatus.DONE)
 
 
 @provision.command("apply")
-@_source
-@_journal(exists=False)
-@click.option("--plan", "plan_file", type=_FILE, help="Only if the account still is as this plan found it.")
-@click.option("--results", type=_NEW_FILE, help="Write what came of each row to a new file: *.csv, *.jsonl.")
+@source_argument
+@journal_option(exists=False)
+@click.option("--plan", "plan_file", type=FILE, help="Only if the account still is as this plan found it.")
+@new_file_option("--results", explanation="Write what came of each row to a new file, *.csv or *.jsonl.")
 @click.option("--concurrency", type=click.IntRange(1), default=32, show_default=True, help="Creates at once.")
 @click.option(
     "--settle",
@@ -128,41 +109,41 @@ def apply_(
     """Make what SOURCE has and the account has not; go on where an earlier run with this journal stopped."""
     settings = ctx.ensure_object(Settings)
     _check_prune(prunes=prunes, yes=yes)
-    if results is not None and results.exists():
-        raise click.UsageError(f"{results} exists already")
+    if results is not None:
+        form_of(results)  # a name without a form is refused now, not after hours
 
     async def work() -> Report:
         expected = None if plan_file is None else load_plan(plan_file)
         limits: dict[str, Any] = {"concurrency": concurrency, "settle": settle, "plan": expected}
         async with (
             settings.connect_async() as client,
-            apply(client, _read(source), journal=journal, **limits) as run,
+            apply(client, read_source(source), journal=journal, **limits) as run,
             shown(run, quiet=settings.as_json),
         ):
             async for _ in run:
                 pass
         return run.report
 
-    with told_how_to_go_on(ctx):
-        report = _run(work(), settings)
+    with stopped_well(ctx, journal):
+        report = run_to_end(work(), settings)
     if prunes:
         report = _pruned(settings, journal, report, yes=yes)
     if results is not None:
-        _run(_write(journal, results, _form_of(results)), settings)
+        run_to_end(write_results(journal, results), settings)
     _finish(ctx, journal, report)
 
 
 @provision.command
-@_journal(exists=True)
+@journal_option(exists=True)
 @shared_options
 @click.pass_context
 def status(ctx: click.Context, /, journal: Path) -> None:
     """Show where a run stands, also while it is under way. Asks nobody but the journal."""
-    _finish(ctx, journal, _run(read_report(journal), ctx.ensure_object(Settings)))
+    _finish(ctx, journal, run_to_end(read_report(journal), ctx.ensure_object(Settings)))
 
 
 @provision.command("audit")
-@_journal(exists=True)
+@journal_option(exists=True)
 @_prune
 @_yes
 @shared_options
@@ -176,54 +157,13 @@ def audit_(ctx: click.Context, /, journal: Path, *, prunes: bool, yes: bool) -> 
         async with settings.connect_async() as client:
             return await audit(client, journal)
 
-    report = _run(look(), settings)
+    report = run_to_end(look(), settings)
     if prunes:
         report = _pruned(settings, journal, report, yes=yes)
     _finish(ctx, journal, report)
 
 
-@provision.command
-@_journal(exists=True)
-@click.option("--out", type=_NEW_FILE, help="A new file, which only you may read; else standard output.")
-@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), help="By default what --out ends in.")
-@click.option("--status", "kept", type=click.Choice(STATUSES), multiple=True, help="Only these.")
-@click.option(
-    "--passwords", "source", type=_FILE, metavar="SOURCE", help="With passwords; needs --out, JSON lines."
-)
-@shared_options
-@click.pass_context
-def results(
-    ctx: click.Context,
-    /,
-    *,
-    journal: Path,
-    out: Path | None,
-    form: Form | None,
-    kept: tuple[str, ...],
-    source: Path | None,
-) -> None:
-    """Tell what came of each row: made, failed, unprocessed, needs review."""
-    settings = ctx.ensure_object(Settings)
-    if source is not None and out is None:
-        raise click.UsageError("--passwords needs --out: passwords go to a file that only you may read")
-    form = form or _form_of(out)
-    if source is not None and form == "csv":
-        raise click.UsageError("--passwords writes JSON lines only: what is safe in CSV would change some")
-    _run(_write(journal, out, form, kept=kept, source=source), settings)
-    ctx.exit(_run(read_report(journal), settings).exit_status)
-
-
-def _read(source: Path) -> RowSource:
-    return JsonlSource(source) if source.suffix in {".jsonl", ".ndjson"} else CsvSource(source)
-
-
-def _run(work: Coroutine[Any, Any, T], settings: Settings) -> T:
-    """Run to the end; what is wrong with a source is told line by line."""
-    try:
-        return asyncio.run(work)
-    except SourceError as error:
-        tell_problems(error, settings)
-        sys.exit(_FAILED)
+provision.add_command(results)
 
 
 def _check_prune(*, prunes: bool, yes: bool) -> None:
@@ -242,37 +182,13 @@ def _pruned(settings: Settings, journal: Path, report: Report, *, yes: bool) -> 
         click.echo(f"{len(deleted)} deleted, {left} left alone: registered, changed or gone", err=True)
         return await read_report(journal)
 
-    return _run(delete(), settings)
-
-
-async def _write(
-    journal: Path,
-    out: Path | None,
-    form: Form,
-    *,
-    kept: tuple[str, ...] = (),
-    source: Path | None = None,
-) -> None:
-    outcomes: AsyncGenerator[Outcome] | AsyncGenerator[Credentials]
-    kind: type[Outcome] = Outcome if source is None else Credentials
-    outcomes = read_outcomes(journal) if source is None else read_credentials(journal, _read(source))
-    with ExitStack() as stack:
-        file = sys.stdout if out is None else stack.enter_context(private_file(out))
-        write = writer(file, form, kind)
-        async with aclosing(outcomes):
-            async for outcome in outcomes:
-                if not kept or outcome.status in kept:
-                    write(outcome)
-
-
-def _form_of(out: Path | None) -> Form:
-    return "csv" if out is not None and out.suffix == ".csv" else "jsonl"
+    return run_to_end(delete(), settings)
 
 
 def _finish(ctx: click.Context, journal: Path, report: Report) -> NoReturn:
     """Show a report with the rows that are not done, and end with its status."""
     settings = ctx.ensure_object(Settings)
-    show_report(report, _run(_troubled(journal), settings), settings)
+    show_report(report, run_to_end(_troubled(journal), settings), settings)
     ctx.exit(report.exit_status)
 
 

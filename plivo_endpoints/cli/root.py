@@ -38,7 +38,7 @@ Environment:
 Exit status:
   0  done
   1  refused or failed
-  2  wrong usage, or no credentials; nothing was sent
+  2  wrong usage, a source file that breaks a rule, or no credentials; nothing was sent
   3  a create whose outcome is unknown: do not repeat it, see what it prints;
      or something that a person has to look at
 """
