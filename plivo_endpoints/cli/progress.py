@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Final
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterable
+
+    from rich.console import RenderableType
 
     from plivo_endpoints.provisioning import Run
 
@@ -30,24 +33,40 @@ class Figures:
         self.total: int = sum(counts.values())
         self.done: int = self.total - counts["unprocessed"]
         rate = (self.done - done_before) / max(time.monotonic() - begun, 0.001)
+        more = {
+            "adopted": counts["adopted"],
+            "waiting": progress.waiting,
+            "failed": counts["failed"],
+            "to review": counts["review"],
+        }
+        told = [f"{name} {count}" for name, count in more.items() if count]
         self.text: str = (
-            f"made {counts['created']}, adopted {counts['adopted']}, waiting {progress.waiting}, "
-            f"failed {counts['failed']}, {rate:.0f}/s"
+            ", ".join([f"made {counts['created']}", *told, f"{rate:.0f}/s"]) if self.total else ""
         )
+
+
+class _TwoLines(Progress):
+    """A bar, and words below it: beside it there is no room for both."""
+
+    words = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Return both."""
+        yield from super().get_renderables()
+        yield Text(self.words)
 
 
 class Bar:
-    """A bar that stays where it is."""
+    """A bar that stays where it is, as wide as the terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console) -> None:
         columns = (
             TextColumn("{task.description:<11}"),
-            BarColumn(),
+            BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"),
             TimeRemainingColumn(),
         )
-        self._progress = Progress(*columns, console=Console(stderr=True, highlight=False))
+        self._progress = _TwoLines(*columns, console=console, expand=True)
         self._task: TaskID | None = None
         self.seconds: float = _BAR_SECONDS
 
@@ -55,17 +74,18 @@ class Bar:
         """Move the bar."""
         if self._task is None:
             self._progress.start()
-            self._task = self._progress.add_task(figures.phase, total=None, text="")
+            self._task = self._progress.add_task(figures.phase, total=None)
+        self._progress.words = figures.text
         self._progress.update(
             self._task,
             description=figures.phase,
             completed=figures.done,
             total=figures.total or None,
-            text=figures.text,
         )
 
-    def end(self) -> None:
+    def end(self, figures: Figures) -> None:
         """Leave the last state standing."""
+        self.show(figures)
         self._progress.stop()
 
 
@@ -77,10 +97,13 @@ class Lines:
 
     def show(self, figures: Figures) -> None:
         """Print a line."""
-        click.echo(f"{figures.phase}: {figures.done} of {figures.total}, {figures.text}", err=True)
+        far = f": {figures.done} of {figures.total}, {figures.text}" if figures.total else ""
+        click.echo(f"{figures.phase}{far}", err=True)
 
-    def end(self) -> None:
-        """Nothing is left open."""
+    def end(self, figures: Figures) -> None:
+        """Print the last state, if there is something to tell."""
+        if figures.total:
+            self.show(figures)
 
 
 @asynccontextmanager
@@ -89,15 +112,14 @@ async def shown(run: Run, *, quiet: bool) -> AsyncGenerator[None]:
     if quiet:
         yield
         return
-    display = Bar() if sys.stderr.isatty() else Lines()
+    display = Bar(Console(stderr=True, highlight=False)) if sys.stderr.isatty() else Lines()
     begun, done_before = time.monotonic(), Figures(run, 0.0, 0).done
     told = asyncio.create_task(_tell(run, display, begun, done_before))
     try:
         yield
     finally:
         told.cancel()
-        display.show(Figures(run, begun, done_before))
-        display.end()
+        display.end(Figures(run, begun, done_before))
 
 
 async def _tell(run: Run, display: Bar | Lines, begun: float, done_before: int) -> None:
