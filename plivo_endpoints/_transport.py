@@ -250,7 +250,7 @@ def _describe(error: Exception) -> str:
             said = os.strerror(error.errno)
         return f"cannot connect to {error.host}:{error.port}: {said}"
     if isinstance(error, OSError) and str(error):
-        return str(error)
+        return error.strerror or str(error)
     if isinstance(error, aiohttp.ClientPayloadError):
         return "the answer broke off"
     if isinstance(error, aiohttp.ServerDisconnectedError):

@@ -171,6 +171,10 @@ def test_demo() -> None:
     assert shown.count("    45\n") == 2
     assert shown.count("    CreatedEndpoint(") == shown.count("    Token(claims=TokenClaims(") == 2
     assert shown.count("    InvalidArgumentError: ") == shown.count("    NotFoundError: ") == 1
+    lost, found = shown.split("    OutcomeUnknownError: ")[1].split(">>> client.endpoints.find_created(")
+    assert "(Connection reset by peer)" in lost
+    assert "username='bob'" in lost
+    assert found.count("Endpoint(endpoint_id=") == 1
 
 
 def test_demo_ends_its_sandbox_when_interrupted() -> None:
