@@ -70,7 +70,7 @@ class ConsoleStage:
 
 @click.command
 def demo() -> None:
-    """Show every call against a sandbox on this machine; needs no account.
+    """Show every call against a sandbox; needs no account.
 
     It starts `plivo-endpoints sandbox` as its own process, then creates, reads, updates, lists, mints a token
     and deletes, with the async client and the blocking one, and shows what errors look like, and how a create

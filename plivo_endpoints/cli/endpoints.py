@@ -31,6 +31,13 @@ _FIND_EXAMPLE: Final = """
 \b
 Example:
   plivo-endpoints find-created --username alice --alias front-desk --sent-at 2026-01-31T12:00:00Z
+
+\b
+Exit status:
+  0  one endpoint was created, or none: see what is printed
+  1  refused or failed
+  2  wrong usage, or no credentials
+  3  several match, of which some are older: a person has to decide
 """
 
 
@@ -88,13 +95,11 @@ def _read_moment(_: click.Context, __: click.Parameter, value: str) -> datetime:
 @shared_options
 @click.pass_context
 def find_created(ctx: click.Context, /, username: str, alias: str, sent_at: datetime, settle: float) -> None:
-    """Find the endpoint that a create with an unknown outcome may have made.
+    """Find what a create with an unknown outcome has made.
 
-    The create's error, exit status 3, prints the whole line. What matches is listed as `list` does: the alias
-    is equal, and the username is the one asked for and digits. As long as nothing matches it looks again,
-    until --settle has passed: then nothing was created, and it is safe to create it now.
-
-    Exit status 0: one endpoint, or none. 3: several, of which some must be older; a person has to decide.
+    Such a create ends with status 3 and prints this command's whole line. What matches is shown as `list`
+    shows it: the alias is equal, and the username is the one asked for and digits. As long as nothing matches
+    it looks again, until --settle has passed: then nothing was created, and it is safe to create it now.
     """
     settings = ctx.ensure_object(Settings)
     with settings.connect() as client, list_changes_in_one_line():
@@ -124,7 +129,7 @@ def _tell(text: str, settings: Settings) -> None:
 @shared_options
 @click.pass_obj
 def get(settings: Settings, endpoint_id: str) -> None:
-    """Show an endpoint, with its registration if a phone is registered."""
+    """Show an endpoint, with its registration if there is one."""
     with settings.connect() as client:
         settings.output().record(_fields(client.endpoints.get(endpoint_id)))
 

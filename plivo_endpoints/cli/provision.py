@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
@@ -12,6 +12,7 @@ from plivo_endpoints.cli.files import form_of, new_file, new_file_option
 from plivo_endpoints.cli.progress import shown
 from plivo_endpoints.cli.provision_output import is_confirmed, show_plan, show_report
 from plivo_endpoints.cli.provision_parts import (
+    EXIT_STATUS,
     FILE,
     journal_option,
     read_source,
@@ -39,29 +40,48 @@ if TYPE_CHECKING:
 
     from plivo_endpoints.provisioning import Plan, Report
 
+_FIRST_STEPS: Final = """
+\b
+First steps:
+  export PLIVO_PROVISION_KEY=$(openssl rand -hex 32)   # and keep it
+  plivo-endpoints provision plan users.csv
+  plivo-endpoints provision apply users.csv --journal run.db
+  plivo-endpoints provision results --journal run.db --out made.csv
+"""
+_PLAN_STATUS: Final = """
+\b
+Exit status:
+  0  nothing stands in the way
+  1  refused or failed
+  2  wrong usage, a source that breaks a rule, or no credentials; nothing was sent
+  3  some rows conflict with what the account has: a person has to look
+"""
+
 _prune = click.option("--prune", "prunes", is_flag=True, help="Delete doubles that the audit finds; asks.")
-_yes = click.option("--yes", is_flag=True, help="Do not ask.")
+_yes = click.option("--yes", is_flag=True, help="Delete them without asking.")
 
 
-@click.group
+@click.group(epilog=_FIRST_STEPS + EXIT_STATUS)
 def provision() -> None:
-    """Make an endpoint of each row of a file, exactly once, whatever happens on the way.
+    """Make an endpoint of each row of a file, exactly once.
 
-    The file is CSV, its first line naming the columns, or JSON lines (*.jsonl): username and alias, and as
-    wanted password, app_id and key. Rows without a password get one that is derived from the master key in
-    PLIVO_PROVISION_KEY; `results --passwords` tells it.
-
-    Exit status: 0 all rows are done, 1 some failed or are left, 3 some need review.
+    Lost answers, crashes and power cuts do not change that. The file is CSV, its first line naming the
+    columns, or JSON lines (*.jsonl): username and alias, and as wanted password, app_id and key. Rows without
+    a password get one that is derived from the master key in PLIVO_PROVISION_KEY: keep the key, and
+    `results --passwords` tells them.
     """
 
 
-@provision.command("plan")
+@provision.command("plan", epilog=_PLAN_STATUS)
 @source_argument
 @new_file_option("--out", explanation="Save the plan in a new file, for apply --plan.")
 @shared_options
 @click.pass_context
 def plan_(ctx: click.Context, /, source: Path, out: Path | None) -> None:
-    """Compare SOURCE with the account: what would be created, updated, left alone. Nothing is written."""
+    """Tell what apply would do: create, update, leave alone.
+
+    It compares SOURCE with the account, which is only read. Nothing is written but the plan, with --out.
+    """
     settings = ctx.ensure_object(Settings)
 
     async def compare() -> Plan:
@@ -76,18 +96,28 @@ def plan_(ctx: click.Context, /, source: Path, out: Path | None) -> None:
     ctx.exit(ExitStatus.REVIEW if found.conflict else ExitStatus.DONE)
 
 
-@provision.command("apply")
+@provision.command("apply", epilog=EXIT_STATUS)
 @source_argument
 @journal_option(exists=False)
-@click.option("--plan", "plan_file", type=FILE, help="Only if the account still is as this plan found it.")
+@click.option(
+    "--plan", "plan_file", type=FILE, help="Begin only if source and account are as this plan found them."
+)
 @new_file_option("--results", explanation="Write what came of each row to a new file, *.csv or *.jsonl.")
-@click.option("--concurrency", type=click.IntRange(1), default=32, show_default=True, help="Creates at once.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1),
+    metavar="N",
+    default=32,
+    show_default=True,
+    help="Creates at once.",
+)
 @click.option(
     "--settle",
     type=click.FloatRange(0),
+    metavar="SECONDS",
     default=120.0,
     show_default=True,
-    help="Seconds until a create with a lost answer counts as never carried out.",
+    help="How long until a create with a lost answer counts as never carried out.",
 )
 @_prune
 @_yes
@@ -106,7 +136,11 @@ def apply_(
     prunes: bool,
     yes: bool,
 ) -> None:
-    """Make what SOURCE has and the account has not; go on where an earlier run with this journal stopped."""
+    """Make what SOURCE has and the account has not.
+
+    After a crash, a power cut or Ctrl-C the same command, with the same source, key and journal, goes on
+    where it stopped. With another journal it begins anew; rows whose endpoint is there are then unchanged.
+    """
     settings = ctx.ensure_object(Settings)
     _check_prune(prunes=prunes, yes=yes)
     if results is not None:
@@ -133,23 +167,31 @@ def apply_(
     _finish(ctx, journal, report)
 
 
-@provision.command
+@provision.command(epilog=EXIT_STATUS)
 @journal_option(exists=True)
 @shared_options
 @click.pass_context
 def status(ctx: click.Context, /, journal: Path) -> None:
-    """Show where a run stands, also while it is under way. Asks nobody but the journal."""
+    """Show where a run stands.
+
+    It asks nobody but the journal, also while the run is under way. Rows that failed or need review are
+    listed.
+    """
     _finish(ctx, journal, run_to_end(read_report(journal), ctx.ensure_object(Settings)))
 
 
-@provision.command("audit")
+@provision.command("audit", epilog=EXIT_STATUS)
 @journal_option(exists=True)
 @_prune
 @_yes
 @shared_options
 @click.pass_context
 def audit_(ctx: click.Context, /, journal: Path, *, prunes: bool, yes: bool) -> None:
-    """Compare the account with a journal: each row's endpoint is there, and there once."""
+    """Look whether each row's endpoint is there, and there once.
+
+    It compares the account with the journal, and notes the doubles that it finds. A run ends with it; this
+    looks again, as a lost create may have landed since.
+    """
     settings = ctx.ensure_object(Settings)
     _check_prune(prunes=prunes, yes=yes)
 

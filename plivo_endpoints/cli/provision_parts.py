@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 F = TypeVar("F", bound="Callable[..., Any]")
 
+EXIT_STATUS: Final = """
+\b
+Exit status:
+  0    all rows are done, and the audit has found each endpoint once
+  1    some rows failed or are left, or the command was refused or failed
+  2    wrong usage, a source that breaks a rule, or no credentials; nothing was sent
+  3    some rows need review, or the audit has found doubles
+  130  stopped by Ctrl-C
+"""
+
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 _SQLITE: Final = b"SQLite format 3\0"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 from attrs import asdict
 
 from plivo_endpoints.cli.files import form_of, new_file, new_file_option
 from plivo_endpoints.cli.output import JsonArray
-from plivo_endpoints.cli.provision_parts import FILE, journal_option, read_source, run_to_end
+from plivo_endpoints.cli.provision_parts import EXIT_STATUS, FILE, journal_option, read_source, run_to_end
 from plivo_endpoints.cli.settings import Settings, shared_options
 from plivo_endpoints.provisioning import (
     STATUSES,
@@ -31,23 +31,16 @@ if TYPE_CHECKING:
 
     Write = Callable[[Outcome], None]
 
-_EPILOG = """
+_EXAMPLES: Final = """
 \b
 Examples:
   plivo-endpoints provision results --journal run.db --out made.csv
   plivo-endpoints provision results --journal run.db --status failed --status review --json
   plivo-endpoints provision results --journal run.db --passwords users.csv --out secret.jsonl
-
-\b
-Exit status, as that of apply:
-  0  all rows are done, and the audit has found them
-  1  some rows failed or are left, or the results could not be written
-  2  wrong usage
-  3  some rows need review
 """
 
 
-@click.command(epilog=_EPILOG)
+@click.command(epilog=_EXAMPLES + EXIT_STATUS)
 @journal_option(exists=True)
 @new_file_option("--out", explanation="Write to a new file, *.csv or *.jsonl, which only you may read.")
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), help="Whatever --out is called.")
@@ -71,9 +64,10 @@ def results(
     kept: tuple[str, ...],
     source: Path | None,
 ) -> None:
-    """Tell what came of each row: made, failed, unprocessed, needs review. Also while the run is under way.
+    """Tell what came of each row.
 
-    Without --out it prints JSON lines, CSV with --format csv, one array with --json.
+    It asks nobody but the journal, also while the run is under way. Without --out it prints JSON lines; CSV
+    with --format csv; one array with --json. The exit status is that of the run.
     """
     settings = ctx.ensure_object(Settings)
     if source is not None and out is None:

@@ -421,3 +421,11 @@ def test_no_journal(account: Sandbox, run: Run) -> None:
     """`status` makes none."""
     assert run("status", "--journal", "run.db").exit_code == 2
     assert account.requests == ()
+
+
+@pytest.mark.parametrize("command", ["", "plan", "apply", "status", "audit", "results"])
+def test_help(run: Run, command: str) -> None:
+    """Each lists its exit statuses, and what it says in the list of commands is not cut."""
+    shown = run(*command.split(), "--help")
+    assert (shown.exit_code, "Exit status:" in shown.stdout) == (0, True)
+    assert "..." not in shown.stdout.replace("[OPTIONS] COMMAND [ARGS]...", "")
