@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _FIRST_STEPS: Final = """
 \b
 First steps:
-  export PLIVO_PROVISION_KEY=$(openssl rand -hex 32)   # and keep it
+  export PLIVO_PROVISION_KEY=$(openssl rand -hex 32)
   plivo-endpoints provision plan users.csv
   plivo-endpoints provision apply users.csv --journal run.db
   plivo-endpoints provision results --journal run.db --out made.csv

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
 
     Run = Callable[..., Result]
+
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a key with openssl")
 
 
 @pytest.fixture
@@ -127,6 +131,7 @@ def test_a_column_that_is_not_known(account: Sandbox, run: Run, tmp_path: Path) 
     )
 
 
+@needs_openssl
 def test_rows_without_password_or_key(
     account: Sandbox, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -429,3 +434,20 @@ def test_help(run: Run, command: str) -> None:
     shown = run(*command.split(), "--help")
     assert (shown.exit_code, "Exit status:" in shown.stdout) == (0, True)
     assert "..." not in shown.stdout.replace("[OPTIONS] COMMAND [ARGS]...", "")
+
+
+@needs_openssl
+def test_the_first_steps_of_the_docs(
+    account: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they stand, in an empty folder."""
+    docs = Path(__file__).parents[2] / "docs" / "provisioning.md"
+    steps = docs.read_text(encoding="utf-8").split("```sh\n")[1].partition("```")[0]
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    done = subprocess.run(["bash", "-ec", steps], capture_output=True, text=True, check=False)  # noqa: S603, S607
+    assert (done.returncode, len(account.endpoints)) == (0, 3)
+    assert done.stdout.startswith("create\t3\nupdate\t0\nunchanged\t0\nconflict\t0\ncreated\t3\n")
+    told = [json.loads(line) for line in (tmp_path / "secret.jsonl").read_text().splitlines()]
+    assert [row["password"] for row in told[:2]] == ["s3cret-1", "s3cret-2"]
+    assert len(told[2]["password"]) == 26
+    assert mode(tmp_path / "provision.key") == 0o600
