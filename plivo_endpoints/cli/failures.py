@@ -114,8 +114,8 @@ def report(error: BaseException, settings: Settings) -> int:
 
 def _in_our_words(error: BaseException, settings: Settings) -> str:
     """Return an error's message with the variable or the id that was given for what the library calls it."""
-    if isinstance(error, InvalidArgumentError):
-        return f"{_VARIABLES.get(error.field, error.field)}: {error.rule}"
+    if isinstance(error, InvalidArgumentError) and error.field in _VARIABLES:
+        return f"{_VARIABLES[error.field]} {error.rule}"
     return str(error).replace("{endpoint_id}", settings.endpoint_id or "{endpoint_id}")
 
 

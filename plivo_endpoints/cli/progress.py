@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import click
+from attrs import frozen
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -24,15 +25,28 @@ _BAR_SECONDS: Final = 0.2
 _LINE_SECONDS: Final = 10.0
 
 
+@frozen(kw_only=True)
 class Figures:
     """What is worth telling about a run at one moment."""
 
-    def __init__(self, run: Run, begun: float, done_before: int) -> None:
-        progress, counts = run.progress, run.progress.counts
-        self.phase: str = progress.phase
-        self.total: int = sum(counts.values())
-        self.done: int = self.total - counts["unprocessed"]
-        rate = (self.done - done_before) / max(time.monotonic() - begun, 0.001)
+    phase: str
+    done: int
+    total: int
+    text: str
+
+
+class Meter:
+    """Takes a run's figures; its rate leaves out what was done before, by an earlier process say."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._since: tuple[float, int] | None = None
+
+    def read(self) -> Figures:
+        """Return the figures of this moment."""
+        progress, counts = self._run.progress, self._run.progress.counts
+        total = sum(counts.values())
+        done = total - counts["unprocessed"]
         more = {
             "adopted": counts["adopted"],
             "waiting": progress.waiting,
@@ -40,9 +54,13 @@ class Figures:
             "to review": counts["review"],
         }
         told = [f"{name} {count}" for name, count in more.items() if count]
-        self.text: str = (
-            ", ".join([f"made {counts['created']}", *told, f"{rate:.0f}/s"]) if self.total else ""
-        )
+        text = ", ".join([f"made {counts['created']}", *told, f"{self._rate(done):.0f}/s"]) if total else ""
+        return Figures(phase=progress.phase, done=done, total=total, text=text)
+
+    def _rate(self, done: int) -> float:
+        now = time.monotonic()
+        begun, done_before = self._since = self._since or (now, done)
+        return (done - done_before) / max(now - begun, 0.001)
 
 
 class _TwoLines(Progress):
@@ -113,19 +131,19 @@ async def shown(run: Run, *, quiet: bool) -> AsyncGenerator[None]:
         yield
         return
     display = Bar(Console(stderr=True, highlight=False)) if sys.stderr.isatty() else Lines()
-    begun, done_before = time.monotonic(), Figures(run, 0.0, 0).done
-    told = asyncio.create_task(_tell(run, display, begun, done_before))
+    meter = Meter(run)
+    told = asyncio.create_task(_tell(meter, display))
     try:
         yield
     finally:
         told.cancel()
-        display.end(Figures(run, begun, done_before))
+        display.end(meter.read())
 
 
-async def _tell(run: Run, display: Bar | Lines, begun: float, done_before: int) -> None:
+async def _tell(meter: Meter, display: Bar | Lines) -> None:
     phase, shown_at = None, 0.0
     while True:
-        figures = Figures(run, begun, done_before)
+        figures = meter.read()
         now = time.monotonic()
         if figures.phase != phase or now - shown_at >= display.seconds:
             display.show(figures)

@@ -105,7 +105,7 @@ def test_no_credentials(
     monkeypatch.delenv(missing)
     result = run(*command)
     assert (result.exit_code, sandbox.requests) == (2, ())
-    assert result.stderr == f"Error: {missing}: is missing: set PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN\n"
+    assert result.stderr == f"Error: {missing} is missing: set PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN\n"
 
 
 def test_credentials_that_cannot_be(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +113,7 @@ def test_credentials_that_cannot_be(sandbox: Sandbox, run: Run, monkeypatch: pyt
     monkeypatch.setenv("PLIVO_AUTH_ID", "alice")
     result = run("list")
     assert (result.exit_code, sandbox.requests) == (2, ())
-    assert result.stderr.startswith("Error: PLIVO_AUTH_ID: must be MA or SA and ")
+    assert result.stderr.startswith("Error: PLIVO_AUTH_ID must be MA or SA and ")
 
 
 def test_unknown_outcome(sandbox: Sandbox, run: Run) -> None:

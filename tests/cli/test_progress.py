@@ -3,27 +3,32 @@
 import io
 import time
 from typing import cast
+from unittest.mock import Mock
 
 import pytest
-from attrs import frozen
+from attrs import define
 from rich.console import Console
 
-from plivo_endpoints.cli.progress import Bar, Figures, Lines
+from plivo_endpoints.cli.progress import Bar, Figures, Lines, Meter
 from plivo_endpoints.provisioning import STATUSES, Progress, Run, Status
 
 
-@frozen
+@define
 class Standing:
     """As much of a run as its figures need."""
 
     progress: Progress
 
 
-def figures(waiting: int = 0, **counts: int) -> Figures:
-    """Return the figures of a run that began ten minutes ago."""
+def progress(waiting: int = 0, **counts: int) -> Progress:
+    """Return where a run is."""
     known: dict[Status, int] = {status: counts.get(status, 0) for status in STATUSES}
-    standing = Standing(Progress(phase="reconciling", counts=known, waiting=waiting))
-    return Figures(cast("Run", standing), time.monotonic() - 600, 0)
+    return Progress(phase="reconciling", counts=known, waiting=waiting)
+
+
+def figures(waiting: int = 0, **counts: int) -> Figures:
+    """Return what is told of it."""
+    return Meter(cast("Run", Standing(progress(waiting, **counts)))).read()
 
 
 LARGE = figures(32, created=354_321, adopted=121, failed=13, review=4, unprocessed=645_541)
@@ -52,6 +57,18 @@ def test_only_what_is_worth_telling(capsys: pytest.CaptureFixture[str]) -> None:
     lines.end(figures())
     assert capsys.readouterr().err.splitlines() == [
         "reconciling",
-        "reconciling: 600 of 1200, made 600, 1/s",
-        "reconciling: 354459 of 1000000, made 354321, adopted 121, waiting 32, failed 13, to review 4, 591/s",
+        "reconciling: 600 of 1200, made 600, 0/s",
+        "reconciling: 354459 of 1000000, made 354321, adopted 121, waiting 32, failed 13, to review 4, 0/s",
     ]
+
+
+def test_the_rate_is_that_of_this_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier run had made before, and the time until rows are known, do not count."""
+    monkeypatch.setattr(time, "monotonic", Mock(side_effect=[100.0, 110.0]))
+    standing = Standing(progress())
+    meter = Meter(cast("Run", standing))
+    told: list[str] = []
+    for created in (0, 90_000, 90_500):
+        standing.progress = progress(created=created, unprocessed=created and 100_000 - created)
+        told.append(meter.read().text)
+    assert told == ["", "made 90000, 0/s", "made 90500, 50/s"]

@@ -342,8 +342,8 @@ def test_ctrl_c(account: Sandbox, users: Callable[[int], None], tmp_path: Path) 
     ("name", "value", "complaint"),
     [
         ("PLIVO_AUTH_TOKEN", "wrong", "answered 401"),
-        ("PLIVO_AUTH_TOKEN", "", "PLIVO_AUTH_TOKEN: is missing"),
-        ("PLIVO_PROVISION_KEY", "short", "PLIVO_PROVISION_KEY: must have at least 16 characters"),
+        ("PLIVO_AUTH_TOKEN", "", "PLIVO_AUTH_TOKEN is missing"),
+        ("PLIVO_PROVISION_KEY", "short", "PLIVO_PROVISION_KEY must have at least 16 characters"),
         ("PLIVO_PROVISION_KEY", "", "PLIVO_PROVISION_KEY, to derive it from, is not set"),
     ],
 )
