@@ -37,7 +37,7 @@ Exit status:
   0  one endpoint was created, or none: see what is printed
   1  refused or failed
   2  wrong usage, or no credentials
-  3  several match, of which some are older: a person has to decide
+  3  several match: a person has to decide
 """
 
 
@@ -109,7 +109,9 @@ def find_created(ctx: click.Context, /, username: str, alias: str, sent_at: date
     if not found:
         _tell("Nothing was created, so it is safe to create it now.", settings)
     if len(found) > 1:
-        _tell("Several match: some are older than this create. A person has to decide.", settings)
+        _tell(
+            "Several match, and at most one of them comes of this create: a person has to decide.", settings
+        )
         ctx.exit(UNKNOWN)
 
 

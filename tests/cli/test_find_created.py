@@ -61,7 +61,7 @@ def test_several(sandbox: Sandbox, run: Run) -> None:
         run(*CREATE, stdin="s3cret")
     shown = run(*FIND, "--sent-at", ago(1))
     assert (shown.exit_code, len(shown.stdout.splitlines())) == (3, 2)
-    assert "A person has to decide" in shown.stderr
+    assert "a person has to decide" in shown.stderr
     assert len(sandbox.endpoints) == 2
 
 
