@@ -361,6 +361,18 @@ def test_a_start_that_is_refused_leaves_nothing(
     assert "go on" not in refused.stderr
 
 
+@pytest.mark.usefixtures("account")
+def test_a_start_that_is_refused_leaves_what_was_there(
+    run: Run, users: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file made for the journal beforehand is somebody else's to remove."""
+    users(1)
+    Path("run.db").touch()
+    monkeypatch.setenv("PLIVO_AUTH_TOKEN", "wrong")
+    refused = run("apply", "users.csv", "--journal", "run.db")
+    assert (refused.exit_code, Path("run.db").exists(), "go on" in refused.stderr) == (1, True, False)
+
+
 def test_a_stale_plan_leaves_nothing(
     account: Sandbox, run: Run, users: Callable[[int], None], tmp_path: Path
 ) -> None:
