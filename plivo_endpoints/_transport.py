@@ -8,6 +8,7 @@ without a body may be repeated, and aiohttp's own tracker counts them.
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 import time
 from typing import TYPE_CHECKING, Final, Protocol
@@ -274,8 +275,13 @@ def _failure(
 
 def _describe(error: Exception) -> str:
     # Only what the system says: aiohttp's own words can quote the answer, and an answer can hold a secret.
+    if isinstance(error, aiohttp.ClientConnectorError):
+        said = error.strerror or str(error.os_error)
+        if error.errno and said.startswith("Connect call failed"):  # asyncio's words; they repeat the address
+            said = os.strerror(error.errno)
+        return f"cannot connect to {error.host}:{error.port}: {said}"
     if isinstance(error, OSError) and str(error):
-        return str(error)
+        return error.strerror or str(error)
     if isinstance(error, aiohttp.ClientPayloadError):
         return "the answer broke off"
     if isinstance(error, aiohttp.ServerDisconnectedError):

@@ -373,6 +373,7 @@ async def test_nothing_listens() -> None:
         refused.value.method,
         refused.value.path,
     )
+    assert "cannot connect to 127.0.0.1:1: Connection refused" == str(refused.value)
 
 
 def test_a_base_urls_prefix_is_kept(threaded_sandbox: Sandbox) -> None:

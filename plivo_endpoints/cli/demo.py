@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shlex
 import signal
 import subprocess
 import sys
+from base64 import b64encode
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
+from urllib.request import ProxyHandler, Request, build_opener
 
 import click
 from rich.console import Console
@@ -24,7 +27,9 @@ if TYPE_CHECKING:
 
     from plivo_endpoints._errors import PlivoError
 
-_ARGUMENTS: Final = ("sandbox", "--port", "0", "--endpoints", "44", "--quiet")  # and one that the tour makes
+# The tour makes the 45th endpoint, and has one answer lost by way of the control path.
+_ARGUMENTS: Final = ("sandbox", "--port", "0", "--endpoints", "44", "--quiet", "--control")
+_LOST_ANSWER: Final = {"fault": {"applied": True, "reset": True}, "times": 1, "method": "POST"}
 
 
 class ConsoleStage:
@@ -65,11 +70,11 @@ class ConsoleStage:
 
 @click.command
 def demo() -> None:
-    """Show every call against a sandbox on this machine; needs no account.
+    """Show every call against a sandbox; needs no account.
 
     It starts `plivo-endpoints sandbox` as its own process, then creates, reads, updates, lists, mints a token
-    and deletes, with the async client and the blocking one, and shows what errors look like. Each line is
-    the code that runs, with what came back below it.
+    and deletes, with the async client and the blocking one, and shows what errors look like, and how a create
+    whose answer was lost is found again. Each line is the code that runs, with what came back below it.
     """
     # Ended by `kill`, it takes the sandbox's process with it, as it does on Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -91,12 +96,22 @@ def _tour(stage: ConsoleStage, environment: Mapping[str, str]) -> None:
         walk(tour.with_blocking_client, stage, client=client)
         stage.title(f"{tour.with_errors.__doc__}")
         walk(tour.with_errors, stage, fails=True, client=client)
+        _lose_next_answer(*credentials, base_url)
+        stage.title(f"{tour.with_a_lost_answer.__doc__}")
+        walk(tour.with_a_lost_answer, stage, fails=True, client=client)
 
 
 async def _async_tour(stage: ConsoleStage, client: AsyncClient) -> None:
     async with client:
         stage.title(f"{tour.with_async_client.__doc__}")
         await walk_async(tour.with_async_client, stage, client=client)
+
+
+def _lose_next_answer(auth_id: str, auth_token: str, base_url: str) -> None:
+    account = b64encode(f"{auth_id}:{auth_token}".encode()).decode()
+    headers = {"Authorization": f"Basic {account}", "Content-Type": "application/json"}
+    order = Request(f"{base_url}/_sandbox/faults", json.dumps(_LOST_ANSWER).encode(), headers)  # noqa: S310 - ours
+    build_opener(ProxyHandler({})).open(order).close()  # this machine needs no proxy
 
 
 @contextmanager

@@ -1,16 +1,22 @@
-"""`create`, `get`, `list`, `update` and `delete`."""
+"""`create`, `find-created`, `get`, `list`, `update` and `delete`."""
 
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import click
 from attrs import asdict
 
-from plivo_endpoints.cli.failures import list_changes_in_one_line, told_anyway, told_of_interrupts
+from plivo_endpoints.cli.failures import (
+    UNKNOWN,
+    list_changes_in_one_line,
+    told_anyway,
+    told_of_interrupts,
+)
 from plivo_endpoints.cli.passwords import read_password, stdin_option
-from plivo_endpoints.cli.settings import Settings, shared_options
+from plivo_endpoints.cli.settings import Settings, endpoint_argument, shared_options
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -21,6 +27,18 @@ if TYPE_CHECKING:
 _COLUMNS: Final = ("endpoint_id", "username", "alias", "sip_registered", "application_id")
 _LARGEST_PAGE: Final = 20
 _PREFETCH: Final = 4  # pages: enough to reach Plivo's quota at usual distances
+_FIND_EXAMPLE: Final = """
+\b
+Example:
+  plivo-endpoints find-created --username alice --alias front-desk --sent-at 2026-01-31T12:00:00Z
+
+\b
+Exit status:
+  0  one endpoint was created, or none: see what is printed
+  1  refused or failed
+  2  wrong usage, or no credentials
+  3  several match: a person has to decide
+"""
 
 
 @click.command
@@ -44,12 +62,76 @@ def create(settings: Settings, username: str, alias: str, app_id: str | None, *,
             settings.output().record(asdict(made))
 
 
+def _read_moment(_: click.Context, __: click.Parameter, value: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise click.BadParameter(f"{value!r} is no time with an offset, like 2026-01-31T12:00:00+00:00")
+    if moment > datetime.now(UTC):
+        raise click.BadParameter(f"{value!r} has not come yet")
+    return moment
+
+
+@click.command("find-created", epilog=_FIND_EXAMPLE)
+@click.option("--username", required=True, help="As it was asked for, without the digits appended.")
+@click.option("--alias", required=True, help="As it was asked for.")
+@click.option(
+    "--sent-at",
+    required=True,
+    metavar="TIME",
+    callback=_read_moment,
+    help="When the create was sent, in ISO 8601 with an offset.",
+)
+@click.option(
+    "--settle",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    default=120.0,
+    show_default=True,
+    help="How long after that it may still be carried out.",
+)
+@shared_options
+@click.pass_context
+def find_created(ctx: click.Context, /, username: str, alias: str, sent_at: datetime, settle: float) -> None:
+    """Find what a create with an unknown outcome has made.
+
+    Such a create ends with status 3 and prints this command's whole line. What matches is shown as `list`
+    shows it: the alias is equal, and the username is the one asked for and digits. As long as nothing matches
+    it looks again, until --settle has passed: then nothing was created, and it is safe to create it now.
+    """
+    settings = ctx.ensure_object(Settings)
+    with settings.connect() as client, list_changes_in_one_line():
+        _tell_patience(sent_at + timedelta(seconds=settle), settings)
+        found = client.endpoints.find_created(username=username, alias=alias, sent_at=sent_at, settle=settle)
+    settings.output().listing(_COLUMNS, [[_fields(endpoint) for endpoint in found]])
+    if not found:
+        _tell("Nothing was created, so it is safe to create it now.", settings)
+    if len(found) > 1:
+        _tell(
+            "Several match, and at most one of them comes of this create: a person has to decide.", settings
+        )
+        ctx.exit(UNKNOWN)
+
+
+def _tell_patience(certain: datetime, settings: Settings) -> None:
+    seconds = (certain - datetime.now(UTC)).total_seconds()
+    if seconds > 1:
+        _tell(f"Looking, for {seconds:.0f} s at most.", settings)
+
+
+def _tell(text: str, settings: Settings) -> None:
+    if not settings.as_json:
+        click.echo(text, err=True)
+
+
 @click.command
-@click.argument("endpoint_id", metavar="ID")
+@endpoint_argument
 @shared_options
 @click.pass_obj
 def get(settings: Settings, endpoint_id: str) -> None:
-    """Show an endpoint, with its registration if a phone is registered."""
+    """Show an endpoint, with its registration if there is one."""
     with settings.connect() as client:
         settings.output().record(_fields(client.endpoints.get(endpoint_id)))
 
@@ -89,7 +171,7 @@ def _walk(client: Client, limit: int | None, offset: int) -> Generator[list[dict
 
 
 @click.command
-@click.argument("endpoint_id", metavar="ID")
+@endpoint_argument
 @click.option("--alias", help="A new name for people.")
 @click.option("--app-id", metavar="ID", help="The application that handles its calls from now on.")
 @click.option("--password", is_flag=True, help="Change the SIP password; ask for it, hidden.")
@@ -117,7 +199,7 @@ def update(
 
 
 @click.command
-@click.argument("endpoint_id", metavar="ID")
+@endpoint_argument
 @shared_options
 @click.pass_obj
 def delete(settings: Settings, endpoint_id: str) -> None:

@@ -8,7 +8,6 @@ reads standard output never meets an error where it expects an answer.
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import warnings
 from contextlib import contextmanager
@@ -18,6 +17,8 @@ import click
 
 from plivo_endpoints._errors import InvalidArgumentError, ListChangedWarning, OutcomeUnknownError, PlivoError
 from plivo_endpoints.cli.output import escape, to_json
+from plivo_endpoints.cli.settings import NextStep
+from plivo_endpoints.cli.shell import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -30,10 +31,16 @@ UNKNOWN: Final = 3
 INTERRUPTED: Final = 130
 READER_LEFT: Final = 141
 
-_WHAT_NEXT: Final = """\
-Do not run it again: that could make a second endpoint. To find out whether this one exists, run the line
-below. It shows what it finds; (), after two minutes at most, means that nothing was created.
-  {}"""
+_FIND_OUT: Final = """\
+Do not run it again: that could make a second endpoint. To find out whether there is one now, run the line
+below; it takes two minutes at most."""
+
+# What the library takes as an argument, the command line takes from the environment.
+_VARIABLES: Final = {
+    "auth_id": "PLIVO_AUTH_ID",
+    "auth_token": "PLIVO_AUTH_TOKEN",
+    "master_key": "PLIVO_PROVISION_KEY",
+}
 
 # What of an error's attributes the JSON form shows, where it has them.
 _FACTS: Final = (
@@ -86,7 +93,12 @@ def report(error: BaseException, settings: Settings) -> int:
     _settle_stdout()
     unknown = _unknown_outcome(error)
     if unknown is not None:
-        _tell(unknown, str(unknown), settings, search=_search(unknown, settings))
+        settings.next_step = _search(unknown, settings)
+        _tell(
+            unknown,
+            f"whether endpoint {unknown.username!r} was created is unknown: {unknown.reason}",
+            settings,
+        )
         return UNKNOWN
     if isinstance(error, BrokenPipeError):
         return READER_LEFT  # `list | head` has what it wanted
@@ -96,8 +108,15 @@ def report(error: BaseException, settings: Settings) -> int:
     if isinstance(error, click.ClickException):
         _tell(error, error.format_message(), settings)
         return error.exit_code
-    _tell(error, str(error), settings)
+    _tell(error, _in_our_words(error, settings), settings)
     return USAGE if isinstance(error, InvalidArgumentError) else FAILED
+
+
+def _in_our_words(error: BaseException, settings: Settings) -> str:
+    """Return an error's message with the variable or the id that was given for what the library calls it."""
+    if isinstance(error, InvalidArgumentError) and error.field in _VARIABLES:
+        return f"{_VARIABLES[error.field]} {error.rule}"
+    return str(error).replace("{endpoint_id}", settings.endpoint_id or "{endpoint_id}")
 
 
 def _unknown_outcome(error: BaseException) -> OutcomeUnknownError | None:
@@ -116,34 +135,24 @@ def _settle_stdout() -> None:
         os.close(nowhere)
 
 
-def _tell(error: BaseException, message: str, settings: Settings, *, search: str | None = None) -> None:
+def _tell(error: BaseException, message: str, settings: Settings) -> None:
+    step = settings.next_step
     if settings.as_json:
         facts = {name: getattr(error, name) for name in _FACTS if getattr(error, name, None) is not None}
-        next_step = {} if search is None else {"find_out_with": search}
-        document = {"type": type(error).__name__, "message": message, **facts, **next_step}
+        further = {} if step is None else {step.field: step.line}
+        document = {"type": type(error).__name__, "message": message, **facts, **further}
         click.echo(to_json({"error": document}), err=True)
         return
     click.echo(f"Error: {escape(message)}", err=True)
-    if search is not None:
-        click.echo(_WHAT_NEXT.format(search), err=True)
+    if step is not None:
+        click.echo(f"{step.advice}\n  {step.line}", err=True)
 
 
-def _search(error: OutcomeUnknownError, settings: Settings) -> str:
-    """Return a command that finds out, with the client's own search and exactly what the error knows."""
-    server = "" if settings.base_url is None else f"base_url={_literal(settings.base_url)}"
-    code = (
-        "from datetime import datetime; from plivo_endpoints import Client; "
-        f"print(Client({server}).endpoints.find_created("
-        f"username={_literal(error.username)}, alias={_literal(error.alias)}, "
-        f"sent_at=datetime.fromisoformat({_literal(error.sent_at.isoformat())})))"
-    )
-    return f"{shlex.quote(sys.executable)} -c {shlex.quote(code)}"
-
-
-def _literal(text: str) -> str:
-    # In double quotes, which stay as they are between a shell's single ones; repr's would not.
-    escaped = text.replace("\\", r"\\").replace('"', r"\"")
-    return f'"{escape(escaped)}"'
+def _search(error: OutcomeUnknownError, settings: Settings) -> NextStep:
+    """Return the command that finds out, with exactly what the error knows."""
+    words = ("find-created", "--username", error.username, "--alias", error.alias)
+    line = command_line((*words, "--sent-at", error.sent_at.isoformat()), base_url=settings.base_url)
+    return NextStep("find_out_with", _FIND_OUT, line)
 
 
 @contextmanager

@@ -46,12 +46,27 @@ class JsonOutput:
     def listing(self, columns: Sequence[str], pages: Iterable[Sequence[Fields]]) -> None:
         """Print an array of objects with all their fields, whatever the columns."""
         del columns
-        before = "["
+        array = JsonArray()
         for page in pages:
             for fields in page:
-                _print(before + to_json(fields), end="")
-                before = ",\n "
-        _print("[]" if before == "[" else "]")
+                array.add(fields)
+        array.end()
+
+
+class JsonArray:
+    """An array that is printed while it comes to be; as long as it has no end it is no document."""
+
+    def __init__(self) -> None:
+        self._before = "["
+
+    def add(self, fields: Fields) -> None:
+        """Print one more object."""
+        _print(self._before + to_json(fields), end="")
+        self._before = ",\n "
+
+    def end(self) -> None:
+        """Make it whole."""
+        _print("[]" if self._before == "[" else "]")
 
 
 class LineOutput:

@@ -9,11 +9,15 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import click
+from attrs import frozen
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterable
+
+    from rich.console import RenderableType
 
     from plivo_endpoints.provisioning import Run
 
@@ -21,33 +25,66 @@ _BAR_SECONDS: Final = 0.2
 _LINE_SECONDS: Final = 10.0
 
 
+@frozen(kw_only=True)
 class Figures:
     """What is worth telling about a run at one moment."""
 
-    def __init__(self, run: Run, begun: float, done_before: int) -> None:
-        progress, counts = run.progress, run.progress.counts
-        self.phase: str = progress.phase
-        self.total: int = sum(counts.values())
-        self.done: int = self.total - counts["unprocessed"]
-        rate = (self.done - done_before) / max(time.monotonic() - begun, 0.001)
-        self.text: str = (
-            f"made {counts['created']}, adopted {counts['adopted']}, waiting {progress.waiting}, "
-            f"failed {counts['failed']}, {rate:.0f}/s"
-        )
+    phase: str
+    done: int
+    total: int
+    text: str
+
+
+class Meter:
+    """Takes a run's figures; its rate leaves out what was done before, by an earlier process say."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._since: tuple[float, int] | None = None
+
+    def read(self) -> Figures:
+        """Return the figures of this moment."""
+        progress, counts = self._run.progress, self._run.progress.counts
+        total = sum(counts.values())
+        done = total - counts["unprocessed"]
+        more = {
+            "adopted": counts["adopted"],
+            "waiting": progress.waiting,
+            "failed": counts["failed"],
+            "to review": counts["review"],
+        }
+        told = [f"{name} {count}" for name, count in more.items() if count]
+        text = ", ".join([f"made {counts['created']}", *told, f"{self._rate(done):.0f}/s"]) if total else ""
+        return Figures(phase=progress.phase, done=done, total=total, text=text)
+
+    def _rate(self, done: int) -> float:
+        now = time.monotonic()
+        begun, done_before = self._since = self._since or (now, done)
+        return (done - done_before) / max(now - begun, 0.001)
+
+
+class _TwoLines(Progress):
+    """A bar, and words below it: beside it there is no room for both."""
+
+    words = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Return both."""
+        yield from super().get_renderables()
+        yield Text(self.words)
 
 
 class Bar:
-    """A bar that stays where it is."""
+    """A bar that stays where it is, as wide as the terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console) -> None:
         columns = (
             TextColumn("{task.description:<11}"),
-            BarColumn(),
+            BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"),
             TimeRemainingColumn(),
         )
-        self._progress = Progress(*columns, console=Console(stderr=True, highlight=False))
+        self._progress = _TwoLines(*columns, console=console, expand=True)
         self._task: TaskID | None = None
         self.seconds: float = _BAR_SECONDS
 
@@ -55,17 +92,18 @@ class Bar:
         """Move the bar."""
         if self._task is None:
             self._progress.start()
-            self._task = self._progress.add_task(figures.phase, total=None, text="")
+            self._task = self._progress.add_task(figures.phase, total=None)
+        self._progress.words = figures.text
         self._progress.update(
             self._task,
             description=figures.phase,
             completed=figures.done,
             total=figures.total or None,
-            text=figures.text,
         )
 
-    def end(self) -> None:
+    def end(self, figures: Figures) -> None:
         """Leave the last state standing."""
+        self.show(figures)
         self._progress.stop()
 
 
@@ -77,10 +115,13 @@ class Lines:
 
     def show(self, figures: Figures) -> None:
         """Print a line."""
-        click.echo(f"{figures.phase}: {figures.done} of {figures.total}, {figures.text}", err=True)
+        far = f": {figures.done} of {figures.total}, {figures.text}" if figures.total else ""
+        click.echo(f"{figures.phase}{far}", err=True)
 
-    def end(self) -> None:
-        """Nothing is left open."""
+    def end(self, figures: Figures) -> None:
+        """Print the last state, if there is something to tell."""
+        if figures.total:
+            self.show(figures)
 
 
 @asynccontextmanager
@@ -89,21 +130,20 @@ async def shown(run: Run, *, quiet: bool) -> AsyncGenerator[None]:
     if quiet:
         yield
         return
-    display = Bar() if sys.stderr.isatty() else Lines()
-    begun, done_before = time.monotonic(), Figures(run, 0.0, 0).done
-    told = asyncio.create_task(_tell(run, display, begun, done_before))
+    display = Bar(Console(stderr=True, highlight=False)) if sys.stderr.isatty() else Lines()
+    meter = Meter(run)
+    told = asyncio.create_task(_tell(meter, display))
     try:
         yield
     finally:
         told.cancel()
-        display.show(Figures(run, begun, done_before))
-        display.end()
+        display.end(meter.read())
 
 
-async def _tell(run: Run, display: Bar | Lines, begun: float, done_before: int) -> None:
+async def _tell(meter: Meter, display: Bar | Lines) -> None:
     phase, shown_at = None, 0.0
     while True:
-        figures = Figures(run, begun, done_before)
+        figures = meter.read()
         now = time.monotonic()
         if figures.phase != phase or now - shown_at >= display.seconds:
             display.show(figures)

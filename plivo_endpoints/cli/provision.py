@@ -2,112 +2,122 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Callable, Coroutine
-from contextlib import ExitStack, aclosing
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from plivo_endpoints._client import AsyncClient
+from plivo_endpoints.cli.files import form_of, new_file, new_file_option
 from plivo_endpoints.cli.progress import shown
-from plivo_endpoints.cli.provision_output import (
-    is_confirmed,
-    show_plan,
-    show_report,
-    tell_problems,
-    told_how_to_go_on,
+from plivo_endpoints.cli.provision_output import is_confirmed, show_plan, show_report
+from plivo_endpoints.cli.provision_parts import (
+    EXIT_STATUS,
+    FILE,
+    journal_option,
+    read_source,
+    run_to_end,
+    source_argument,
 )
+from plivo_endpoints.cli.provision_results import results, write_results
+from plivo_endpoints.cli.provision_stop import stopped_well
 from plivo_endpoints.cli.settings import Settings, shared_options
 from plivo_endpoints.provisioning import (
-    STATUSES,
-    Credentials,
-    CsvSource,
     ExitStatus,
-    JsonlSource,
     Outcome,
-    SourceError,
     apply,
     audit,
     load_plan,
     plan,
-    private_file,
     prune,
-    read_credentials,
     read_outcomes,
     read_report,
     save_plan,
-    writer,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from pathlib import Path
 
-    from plivo_endpoints.provisioning import Form, Plan, Report, RowSource
+    from plivo_endpoints.provisioning import Plan, Report
 
-T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
+_FIRST_STEPS: Final = """
+\b
+First steps:
+  export PLIVO_PROVISION_KEY=$(openssl rand -hex 32)
+  plivo-endpoints provision plan users.csv
+  plivo-endpoints provision apply users.csv --journal run.db
+  plivo-endpoints provision results --journal run.db --out made.csv
+"""
+_PLAN_STATUS: Final = """
+\b
+Exit status:
+  0  nothing stands in the way
+  1  refused or failed
+  2  wrong usage, a source that breaks a rule, or no credentials; nothing was sent
+  3  some rows conflict with what the account has: a person has to look
+"""
 
-_FAILED: Final = 1
-_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-_NEW_FILE: Final = click.Path(dir_okay=False, path_type=Path)
-
-_source = click.argument("source", type=_FILE)
 _prune = click.option("--prune", "prunes", is_flag=True, help="Delete doubles that the audit finds; asks.")
-_yes = click.option("--yes", is_flag=True, help="Do not ask.")
+_yes = click.option("--yes", is_flag=True, help="Delete them without asking.")
 
 
-def _journal(*, exists: bool) -> Callable[[F], F]:
-    kind = _FILE if exists else _NEW_FILE
-    return click.option("--journal", type=kind, required=True, help="The file that remembers the run.")
-
-
-@click.group
+@click.group(epilog=_FIRST_STEPS + EXIT_STATUS)
 def provision() -> None:
-    """Make an endpoint of each row of a file, exactly once, whatever happens on the way.
+    """Make an endpoint of each row of a file, exactly once.
 
-    The file is CSV, its first line naming the columns, or JSON lines (*.jsonl): username and alias, and as
-    wanted password, app_id and key. Rows without a password get one that is derived from the master key in
-    PLIVO_PROVISION_KEY; `results --passwords` tells it.
-
-    Exit status: 0 all rows are done, 1 some failed or are left, 3 some need review.
+    Lost answers, crashes and power cuts do not change that. The file is CSV, its first line naming the
+    columns, or JSON lines (*.jsonl): username and alias, and as wanted password, app_id and key. Rows without
+    a password get one that is derived from the master key in PLIVO_PROVISION_KEY: keep the key, and
+    `results --passwords` tells them.
     """
 
 
-@provision.command("plan")
-@_source
-@click.option("--out", type=_NEW_FILE, help="Save the plan, for apply --plan.")
+@provision.command("plan", epilog=_PLAN_STATUS)
+@source_argument
+@new_file_option("--out", explanation="Save the plan in a new file, for apply --plan.")
 @shared_options
 @click.pass_context
 def plan_(ctx: click.Context, /, source: Path, out: Path | None) -> None:
-    """Compare SOURCE with the account: what would be created, updated, left alone. Nothing is written."""
+    """Tell what apply would do: create, update, leave alone.
+
+    It compares SOURCE with the account, which is only read. Nothing is written but the plan, with --out.
+    """
     settings = ctx.ensure_object(Settings)
 
     async def compare() -> Plan:
-        async with AsyncClient(base_url=settings.base_url) as client:
-            return await plan(client, _read(source))
+        async with settings.connect_async() as client:
+            return await plan(client, read_source(source))
 
-    found = _run(compare(), settings)
+    found = run_to_end(compare(), settings)
     if out is not None:
-        save_plan(found, out)
+        with new_file(out):
+            save_plan(found, out)
     show_plan(found, settings)
     ctx.exit(ExitStatus.REVIEW if found.conflict else ExitStatus.DONE)
 
 
-@provision.command("apply")
-@_source
-@_journal(exists=False)
-@click.option("--plan", "plan_file", type=_FILE, help="Only if the account still is as this plan found it.")
-@click.option("--results", type=_NEW_FILE, help="Write what came of each row to a new file: *.csv, *.jsonl.")
-@click.option("--concurrency", type=click.IntRange(1), default=32, show_default=True, help="Creates at once.")
+@provision.command("apply", epilog=EXIT_STATUS)
+@source_argument
+@journal_option(exists=False)
+@click.option(
+    "--plan", "plan_file", type=FILE, help="Begin only if source and account are as this plan found them."
+)
+@new_file_option("--results", explanation="Write what came of each row to a new file, *.csv or *.jsonl.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1),
+    metavar="N",
+    default=32,
+    show_default=True,
+    help="Creates at once.",
+)
 @click.option(
     "--settle",
     type=click.FloatRange(0),
+    metavar="SECONDS",
     default=120.0,
     show_default=True,
-    help="Seconds until a create with a lost answer counts as never carried out.",
+    help="How long until a create with a lost answer counts as never carried out.",
 )
 @_prune
 @_yes
@@ -126,105 +136,76 @@ def apply_(
     prunes: bool,
     yes: bool,
 ) -> None:
-    """Make what SOURCE has and the account has not; go on where an earlier run with this journal stopped."""
+    """Make what SOURCE has and the account has not.
+
+    After a crash, a power cut or Ctrl-C the same command, with the same source, key and journal, goes on
+    where it stopped. With another journal it begins anew; rows whose endpoint is there are then unchanged.
+    """
     settings = ctx.ensure_object(Settings)
     _check_prune(prunes=prunes, yes=yes)
-    if results is not None and results.exists():
-        raise click.UsageError(f"{results} exists already")
+    if results is not None:
+        form_of(results)  # a name without a form is refused now, not after hours
 
     async def work() -> Report:
         expected = None if plan_file is None else load_plan(plan_file)
         limits: dict[str, Any] = {"concurrency": concurrency, "settle": settle, "plan": expected}
         async with (
-            AsyncClient(base_url=settings.base_url) as client,
-            apply(client, _read(source), journal=journal, **limits) as run,
+            settings.connect_async() as client,
+            apply(client, read_source(source), journal=journal, **limits) as run,
             shown(run, quiet=settings.as_json),
         ):
             async for _ in run:
                 pass
         return run.report
 
-    with told_how_to_go_on(ctx):
-        report = _run(work(), settings)
+    with stopped_well(ctx, journal):
+        report = run_to_end(work(), settings)
     if prunes:
         report = _pruned(settings, journal, report, yes=yes)
     if results is not None:
-        _run(_write(journal, results, _form_of(results)), settings)
+        run_to_end(write_results(journal, results), settings)
     _finish(ctx, journal, report)
 
 
-@provision.command
-@_journal(exists=True)
+@provision.command(epilog=EXIT_STATUS)
+@journal_option(exists=True)
 @shared_options
 @click.pass_context
 def status(ctx: click.Context, /, journal: Path) -> None:
-    """Show where a run stands, also while it is under way. Asks nobody but the journal."""
-    _finish(ctx, journal, _run(read_report(journal), ctx.ensure_object(Settings)))
+    """Show where a run stands.
+
+    It asks nobody but the journal, also while the run is under way. Rows that failed or need review are
+    listed.
+    """
+    _finish(ctx, journal, run_to_end(read_report(journal), ctx.ensure_object(Settings)))
 
 
-@provision.command("audit")
-@_journal(exists=True)
+@provision.command("audit", epilog=EXIT_STATUS)
+@journal_option(exists=True)
 @_prune
 @_yes
 @shared_options
 @click.pass_context
 def audit_(ctx: click.Context, /, journal: Path, *, prunes: bool, yes: bool) -> None:
-    """Compare the account with a journal: each row's endpoint is there, and there once."""
+    """Look whether each row's endpoint is there, and there once.
+
+    It compares the account with the journal, and notes the doubles that it finds. A run ends with it; this
+    looks again, as a lost create may have landed since.
+    """
     settings = ctx.ensure_object(Settings)
     _check_prune(prunes=prunes, yes=yes)
 
     async def look() -> Report:
-        async with AsyncClient(base_url=settings.base_url) as client:
+        async with settings.connect_async() as client:
             return await audit(client, journal)
 
-    report = _run(look(), settings)
+    report = run_to_end(look(), settings)
     if prunes:
         report = _pruned(settings, journal, report, yes=yes)
     _finish(ctx, journal, report)
 
 
-@provision.command
-@_journal(exists=True)
-@click.option("--out", type=_NEW_FILE, help="A new file, which only you may read; else standard output.")
-@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), help="By default what --out ends in.")
-@click.option("--status", "kept", type=click.Choice(STATUSES), multiple=True, help="Only these.")
-@click.option(
-    "--passwords", "source", type=_FILE, metavar="SOURCE", help="With passwords; needs --out, JSON lines."
-)
-@shared_options
-@click.pass_context
-def results(
-    ctx: click.Context,
-    /,
-    *,
-    journal: Path,
-    out: Path | None,
-    form: Form | None,
-    kept: tuple[str, ...],
-    source: Path | None,
-) -> None:
-    """Tell what came of each row: made, failed, unprocessed, needs review."""
-    settings = ctx.ensure_object(Settings)
-    if source is not None and out is None:
-        raise click.UsageError("--passwords needs --out: passwords go to a file that only you may read")
-    form = form or _form_of(out)
-    if source is not None and form == "csv":
-        raise click.UsageError("--passwords writes JSON lines only: what is safe in CSV would change some")
-    _run(_write(journal, out, form, kept=kept, source=source), settings)
-    ctx.exit(_run(read_report(journal), settings).exit_status)
-
-
-def _read(source: Path) -> RowSource:
-    return JsonlSource(source) if source.suffix in {".jsonl", ".ndjson"} else CsvSource(source)
-
-
-def _run(work: Coroutine[Any, Any, T], settings: Settings) -> T:
-    """Run to the end; what is wrong with a source is told line by line."""
-    try:
-        return asyncio.run(work)
-    except SourceError as error:
-        tell_problems(error, settings)
-        sys.exit(_FAILED)
+provision.add_command(results)
 
 
 def _check_prune(*, prunes: bool, yes: bool) -> None:
@@ -237,43 +218,19 @@ def _pruned(settings: Settings, journal: Path, report: Report, *, yes: bool) -> 
         return report
 
     async def delete() -> Report:
-        async with AsyncClient(base_url=settings.base_url) as client:
+        async with settings.connect_async() as client:
             deleted = await prune(client, journal)
         left = len(report.extras) - len(deleted)
         click.echo(f"{len(deleted)} deleted, {left} left alone: registered, changed or gone", err=True)
         return await read_report(journal)
 
-    return _run(delete(), settings)
-
-
-async def _write(
-    journal: Path,
-    out: Path | None,
-    form: Form,
-    *,
-    kept: tuple[str, ...] = (),
-    source: Path | None = None,
-) -> None:
-    outcomes: AsyncGenerator[Outcome] | AsyncGenerator[Credentials]
-    kind: type[Outcome] = Outcome if source is None else Credentials
-    outcomes = read_outcomes(journal) if source is None else read_credentials(journal, _read(source))
-    with ExitStack() as stack:
-        file = sys.stdout if out is None else stack.enter_context(private_file(out))
-        write = writer(file, form, kind)
-        async with aclosing(outcomes):
-            async for outcome in outcomes:
-                if not kept or outcome.status in kept:
-                    write(outcome)
-
-
-def _form_of(out: Path | None) -> Form:
-    return "csv" if out is not None and out.suffix == ".csv" else "jsonl"
+    return run_to_end(delete(), settings)
 
 
 def _finish(ctx: click.Context, journal: Path, report: Report) -> NoReturn:
     """Show a report with the rows that are not done, and end with its status."""
     settings = ctx.ensure_object(Settings)
-    show_report(report, _run(_troubled(journal), settings), settings)
+    show_report(report, run_to_end(_troubled(journal), settings), settings)
     ctx.exit(report.exit_status)
 
 

@@ -2,61 +2,55 @@
 
 from __future__ import annotations
 
-import shlex
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import click
 from attrs import asdict
 
-from plivo_endpoints._errors import PlivoError
 from plivo_endpoints.cli.output import escape, to_json
-from plivo_endpoints.cli.settings import Settings
-from plivo_endpoints.provisioning import SourceError, StaleError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from plivo_endpoints.provisioning import Extra, Outcome, Plan, Report
+    from plivo_endpoints.cli.settings import Settings
+    from plivo_endpoints.provisioning import Extra, Outcome, Plan, Report, SourceError
 
 _SHOWN_ROWS: Final = 20
+_KEY: Final = "PLIVO_PROVISION_KEY"
+_KEY_HINT: Final = f"""\
+To have passwords derived, make a master key, and keep it: the same key tells them again.
+  export {_KEY}=$(openssl rand -hex 32)"""
 
 
 def tell_problems(error: SourceError, settings: Settings) -> None:
-    """Name every line that cannot be used."""
+    """Name every line that cannot be used, those together that share a reason, and what helps."""
+    hint = _KEY_HINT if any(_KEY in problem.reason for problem in error.problems) else None
     if settings.as_json:
         problems = [asdict(problem) for problem in error.problems]
         document = {"type": "SourceError", "message": "the source cannot be used", "problems": problems}
-        click.echo(to_json({"error": document}), err=True)
+        click.echo(to_json({"error": document if hint is None else {**document, "hint": hint}}), err=True)
         return
+    lines: dict[str, list[int]] = {}
     for problem in error.problems:
-        click.echo(f"line {problem.line}: {escape(problem.reason)}", err=True)
-    click.echo(f"Error: {len(error.problems)} lines cannot be used; nothing was sent", err=True)
+        lines.setdefault(problem.reason, []).append(problem.line)
+    for reason, numbers in lines.items():
+        click.echo(f"{_name_lines(numbers)}: {escape(reason)}", err=True)
+    count = "1 line" if len(error.problems) == 1 else f"{len(error.problems)} lines"
+    click.echo(f"Error: {count} cannot be used; nothing was sent", err=True)
+    if hint is not None:
+        click.echo(hint, err=True)
 
 
-@contextmanager
-def told_how_to_go_on(ctx: click.Context) -> Generator[None]:
-    """Where the block is stopped, print the command that goes on."""
-    try:
-        yield
-    except StaleError:
-        raise  # the same command would be refused again
-    except (PlivoError, KeyboardInterrupt):
-        if not ctx.ensure_object(Settings).as_json:
-            click.echo(f"\nNothing is lost. To go on:\n  {_command(ctx)}", err=True)
-        raise
-
-
-def _command(ctx: click.Context) -> str:
-    """Return the command line that was given, as far as this command's own options go."""
-    words = ["plivo-endpoints", "provision", ctx.command.name or ""]
-    for parameter in ctx.command.params:
-        value = ctx.params.get(parameter.name or "")
-        if value in (None, False) or value == parameter.get_default(ctx):
-            continue
-        name = [parameter.opts[0]] if isinstance(parameter, click.Option) else []
-        words += [*name, *([] if value is True else [str(value)])]
-    return shlex.join(words)
+def _name_lines(numbers: Sequence[int]) -> str:
+    """Return `line 2`, or `lines 2-4, 7`."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1][1:] = [number]
+        else:
+            ranges.append([number])
+    names = ", ".join("-".join(map(str, each)) for each in ranges)
+    return f"{'line' if len(numbers) == 1 else 'lines'} {names}"
 
 
 def is_confirmed(extras: Sequence[Extra]) -> bool:

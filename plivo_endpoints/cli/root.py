@@ -38,8 +38,9 @@ Environment:
 Exit status:
   0  done
   1  refused or failed
-  2  wrong usage, or no credentials; nothing was sent
-  3  a create whose outcome is unknown: do not repeat it, see what it prints
+  2  wrong usage, a source file that breaks a rule, or no credentials; nothing was sent
+  3  a create whose outcome is unknown: do not repeat it, see what it prints;
+     or something that a person has to look at
 """
 
 
@@ -71,6 +72,7 @@ def cli() -> None:
 
 for _command in (
     endpoints.create,
+    endpoints.find_created,
     endpoints.get,
     endpoints.list_,
     endpoints.update,

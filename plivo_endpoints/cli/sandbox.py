@@ -47,11 +47,11 @@ def sandbox(
     quiet: bool,
     control: bool,
 ) -> None:
-    """Serve a stand-in for Plivo on this machine until Ctrl-C.
+    """Serve a stand-in for Plivo on this machine.
 
     It prints three lines to paste into another shell, whose plivo-endpoints, or any other program that reads
-    these variables, then talks to it. With --json, one document instead. Requests are logged to standard
-    error. A page for people is at the URL it prints.
+    these variables, then talks to it, until Ctrl-C. With --json, one document instead. Requests are logged to
+    standard error. A page for people is at the URL it prints.
     """
     from plivo_endpoints.sandbox import Sandbox  # noqa: PLC0415 - aiohttp's server costs the others nothing
 

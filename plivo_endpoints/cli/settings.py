@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from attrs import define
+from attrs import define, frozen
 
-from plivo_endpoints._client import Client
+from plivo_endpoints._client import AsyncClient, Client
+from plivo_endpoints._errors import InvalidArgumentError
 from plivo_endpoints.cli.output import Output, choose_output
 
 if TYPE_CHECKING:
@@ -16,20 +18,67 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
+@frozen
+class NextStep:
+    """A command line that helps after an error.
+
+    Attributes:
+        field: What JSON calls it.
+        advice: What people read before it.
+        line: The command line.
+    """
+
+    field: str
+    advice: str
+    line: str
+
+
 @define
 class Settings:
-    """The options that all commands share."""
+    """The options that all commands share, and what an error's message should know.
+
+    Attributes:
+        as_json: Whether to print JSON.
+        base_url: The server, if the command line names one.
+        endpoint_id: The endpoint that the command is about, as it was typed.
+        next_step: What helps if the command ends in an error.
+    """
 
     as_json: bool = False
     base_url: str | None = None
+    endpoint_id: str | None = None
+    next_step: NextStep | None = None
 
     def connect(self) -> Client:
         """Return a client of the account that the environment names."""
+        _check_account()
         return Client(base_url=self.base_url)
+
+    def connect_async(self) -> AsyncClient:
+        """Return an async client of the account that the environment names."""
+        _check_account()
+        return AsyncClient(base_url=self.base_url)
 
     def output(self) -> Output:
         """Return the form of output that was asked for, or that standard output calls for."""
         return choose_output(as_json=self.as_json)
+
+
+def _check_account() -> None:
+    # The client would refuse too, but advise to pass what the command line does not take.
+    for field, name in (("auth_id", "PLIVO_AUTH_ID"), ("auth_token", "PLIVO_AUTH_TOKEN")):
+        if not os.environ.get(name):
+            raise InvalidArgumentError(field, "is missing: set PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN")
+
+
+def endpoint_argument(command: F) -> F:
+    """Give a command the argument ID, for its errors to name."""
+    return click.argument("endpoint_id", metavar="ID", callback=_set_endpoint_id)(command)
+
+
+def _set_endpoint_id(ctx: click.Context, _: click.Parameter, value: str) -> str:
+    ctx.ensure_object(Settings).endpoint_id = value
+    return value
 
 
 def _set_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # click calls it so

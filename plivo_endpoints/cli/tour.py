@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -56,3 +56,13 @@ def with_errors(client: Client) -> None:
 
     # Plivo's.
     client.endpoints.get("18406780198123")
+
+
+def with_a_lost_answer(client: Client) -> None:
+    """What a lost answer looks like: the sandbox makes the endpoint, then drops the connection."""
+    # A create is sent once, whatever happens. Its error says that the endpoint may exist.
+    begun = datetime.now(UTC)
+    client.endpoints.create(username="bob", password="s3cret", alias="desk-7")
+
+    # So do not repeat it: look for it.
+    client.endpoints.find_created(username="bob", alias="desk-7", sent_at=begun)

@@ -56,5 +56,5 @@ async def rebind(
         return contents, None
     deriver = Deriver(master_key, facts["run_id"]) if master_key else None
     if deriver is None or deriver.mark != facts["mark"]:
-        raise StaleError("the master key is not the one that the run began with: passwords would differ")
+        raise StaleError("the master key (PLIVO_PROVISION_KEY) is missing, or not the one of this run")
     return contents, deriver

@@ -69,7 +69,7 @@ def fault_of(row: Row, *, derives: bool) -> str | None:
     if row.alias != row.alias.strip():  # cut off on the way, they would keep its endpoint from being found
         return "alias: begins or ends with a blank"
     if row.password is None and not derives:
-        return "password: is missing, and there is no master key to derive one from"
+        return "password: is missing, and PLIVO_PROVISION_KEY, to derive it from, is not set"
     try:
         check_text("key", row.key)
         check_username("username", row.username)

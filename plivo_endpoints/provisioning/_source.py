@@ -74,12 +74,12 @@ def _read_csv(file: TextIO) -> Iterator[Row | Problem]:
 def _fault_of_columns(columns: list[str]) -> str | None:
     missing = [name for name in _REQUIRED if name not in columns]
     if missing:
-        return f"names the columns, and {', '.join(missing)} is missing"
+        return f"must name the columns, with commas between; missing: {', '.join(missing)}"
     if len(set(columns)) < len(columns):
         return "names a column twice"
     # A misspelt `pasword` must not turn into derived passwords.
-    unknown = len([name for name in columns if name not in _KNOWN])
-    return f"names {unknown} columns that are none of {', '.join(_KNOWN)}" if unknown else None
+    unknown = ", ".join(repr(name) for name in columns if name not in _KNOWN)
+    return f"there is no column {unknown}; known are {', '.join(_KNOWN)}" if unknown else None
 
 
 def _read_cells(columns: list[str], cells: list[str], line: int) -> Row | Problem:
@@ -96,8 +96,8 @@ def _read_json(text: str, line: int) -> Row | Problem:
     if not isinstance(content, dict):
         return Problem(line, "is not a JSON object")
     fields = cast("dict[str, object]", content)
-    if any(name not in _KNOWN for name in fields):
-        return Problem(line, f"has a field that is none of {', '.join(_KNOWN)}")
+    if unknown := ", ".join(repr(name) for name in fields if name not in _KNOWN):
+        return Problem(line, f"there is no field {unknown}; known are {', '.join(_KNOWN)}")
     given = {name: value for name, value in fields.items() if value is not None}
     texts = {name: value for name, value in given.items() if isinstance(value, str)}
     if len(texts) < len(given):

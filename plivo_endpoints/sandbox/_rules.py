@@ -1,6 +1,6 @@
 """Plivo's documented rules for what an endpoint may be made of.
 
-Source: https://www.plivo.com/docs/voice/api/endpoint
+Source: https://www.plivo.com/docs/voice/api/endpoints
 """
 
 import re

@@ -221,3 +221,10 @@ def test_text_from_the_server_cannot_steer(sandbox: Sandbox, run: Run) -> None:
     shown = run("get", endpoint_id).stdout
     assert shown == (f"endpoint_id\t{endpoint_id}\nalias\t\\x1b[2J\\t\\n\\u202e\nextra.\\x1b]0;\t\\x07\n")
     assert "\x1b" not in run("get", endpoint_id, "--json").stdout
+
+
+def test_help(run: Run) -> None:
+    """What each command does fits beside its name."""
+    shown = run("--help").stdout
+    assert "find-created" in shown
+    assert "..." not in shown.replace("[OPTIONS] COMMAND [ARGS]...", "")

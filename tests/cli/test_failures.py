@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 import subprocess
 import sys
 import warnings
@@ -15,6 +14,7 @@ from click.testing import Result
 from plivo_endpoints import ConnectError
 from plivo_endpoints.cli.failures import list_changes_in_one_line, report
 from plivo_endpoints.cli.settings import Settings
+from plivo_endpoints.cli.shell import quote
 from plivo_endpoints.sandbox import Fault, Sandbox
 
 Run = Callable[..., Result]
@@ -29,7 +29,7 @@ def test_refused(sandbox: Sandbox, run: Run) -> None:
     assert sandbox.requests == ()
     result = run("get", "1")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith("Error: GET Endpoint/{endpoint_id}/ answered 404: not found (api_id ")
+    assert result.stderr.startswith("Error: GET Endpoint/1/ answered 404: not found (api_id ")
     assert len(result.stderr.splitlines()) == 1
 
 
@@ -96,13 +96,24 @@ def test_no_password(sandbox: Sandbox, run: Run) -> None:
     assert sandbox.requests == ()
 
 
-def test_no_credentials(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Status 2, and the names of the variables."""
-    for name in ("PLIVO_AUTH_ID", "PLIVO_AUTH_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
+@pytest.mark.parametrize("missing", ["PLIVO_AUTH_ID", "PLIVO_AUTH_TOKEN"])
+@pytest.mark.parametrize("command", [("list",), ("provision", "plan", __file__)], ids=["list", "plan"])
+def test_no_credentials(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, missing: str, command: tuple[str, ...]
+) -> None:
+    """Status 2, and the names of the variables; nobody is told to pass what cannot be passed."""
+    monkeypatch.delenv(missing)
+    result = run(*command)
+    assert (result.exit_code, sandbox.requests) == (2, ())
+    assert result.stderr == f"Error: {missing} is missing: set PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN\n"
+
+
+def test_credentials_that_cannot_be(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is named, not the argument of the library."""
+    monkeypatch.setenv("PLIVO_AUTH_ID", "alice")
     result = run("list")
-    assert result.exit_code == 2
-    assert "PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN" in result.stderr
+    assert (result.exit_code, sandbox.requests) == (2, ())
+    assert result.stderr.startswith("Error: PLIVO_AUTH_ID must be MA or SA and ")
 
 
 def test_unknown_outcome(sandbox: Sandbox, run: Run) -> None:
@@ -111,11 +122,12 @@ def test_unknown_outcome(sandbox: Sandbox, run: Run) -> None:
     result = run(*CREATE, "--base-url", sandbox.base_url, stdin="s3cret")
     (endpoint_id,) = sandbox.endpoints
     assert (result.exit_code, result.stdout) == (3, "")
+    told, *_, line = result.stderr.splitlines()
+    assert told.startswith("Error: whether endpoint 'alice' was created is unknown: ")
     assert "Do not run it again" in result.stderr
-    python, *command = shlex.split(result.stderr.splitlines()[-1])
-    found = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)  # noqa: S603
-    assert python == sys.executable
-    assert f"endpoint_id='{endpoint_id}'" in found.stdout
+    assert f"find-created --username alice --alias {quote(ALIAS)} --sent-at 2" in line
+    found = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)  # noqa: S603, S607
+    assert (found.returncode, found.stdout.split("\t")[0]) == (0, endpoint_id)
 
 
 def test_unknown_outcome_as_json(sandbox: Sandbox, run: Run) -> None:

@@ -171,6 +171,10 @@ def test_demo() -> None:
     assert shown.count("    45\n") == 2
     assert shown.count("    CreatedEndpoint(") == shown.count("    Token(claims=TokenClaims(") == 2
     assert shown.count("    InvalidArgumentError: ") == shown.count("    NotFoundError: ") == 1
+    lost, found = shown.split("    OutcomeUnknownError: ")[1].split(">>> client.endpoints.find_created(")
+    assert "(Connection reset by peer)" in lost
+    assert "username='bob'" in lost
+    assert found.count("Endpoint(endpoint_id=") == 1
 
 
 def test_demo_ends_its_sandbox_when_interrupted() -> None:
@@ -210,7 +214,7 @@ def test_ctrl_c_during_a_create(sandbox: Sandbox) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait() == 3
         assert process.stderr is not None
-        assert 'find_created(username="alice", alias="a"' in process.stderr.read()
+        assert "find-created --username alice --alias a --sent-at " in process.stderr.read()
     assert len(sandbox.endpoints) == 1
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
+import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
@@ -15,14 +19,17 @@ import pytest
 from click.testing import CliRunner, Result
 
 from plivo_endpoints._sansio.rate_limit import SlidingWindow
+from plivo_endpoints.cli import provision_results
 from plivo_endpoints.cli.root import cli
+from plivo_endpoints.provisioning import JournalError, Outcome, SqliteJournal
 from plivo_endpoints.sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
     Run = Callable[..., Result]
+
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a key with openssl")
 
 
 @pytest.fixture
@@ -100,16 +107,55 @@ def test_bad_lines(account: Sandbox, run: Run, tmp_path: Path) -> None:
     """Every one is named, as text and as JSON, and nothing is sent."""
     (tmp_path / "users.csv").write_text("username,alias,password\n1x,a,secret\nok,,secret\nfine,c,abc\n")
     told = run("apply", "users.csv", "--journal", "run.db")
-    assert told.exit_code == 1
+    assert told.exit_code == 2
     assert [line.split(":")[0] for line in told.stderr.splitlines()] == [
         "line 2",
         "line 3",
         "line 4",
         "Error",
     ]
+    assert told.stderr.endswith("\nError: 3 lines cannot be used; nothing was sent\n")
     document = json.loads(run("apply", "users.csv", "--journal", "run.db", "--json").stderr)
     assert [problem["line"] for problem in document["error"]["problems"]] == [2, 3, 4]
     assert account.requests == ()
+
+
+def test_a_column_that_is_not_known(account: Sandbox, run: Run, tmp_path: Path) -> None:
+    """It is named, for a person to see the slip of the pen."""
+    (tmp_path / "users.csv").write_text("username,alias,pasword\nalice,a,secret\n")
+    told = run("plan", "users.csv")
+    assert (told.exit_code, account.requests) == (2, ())
+    assert told.stderr == (
+        "line 1: there is no column 'pasword'; known are username, alias, password, app_id, key\n"
+        "Error: 1 line cannot be used; nothing was sent\n"
+    )
+
+
+@needs_openssl
+def test_rows_without_password_or_key(
+    account: Sandbox, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told once for all of them, with the variable and a line that sets it, which works."""
+    rows = "a1,a\na2,b\na3,c,secret\na4,d\na6,f\n".replace("\n", ",,\n").replace("secret,,", "secret,")
+    (tmp_path / "users.csv").write_text("username,alias,password,app_id\n" + rows)
+    told = run("plan", "users.csv")
+    assert (told.exit_code, account.requests) == (2, ())
+    first, second, _, line = told.stderr.splitlines()
+    assert (
+        first
+        == "lines 2-3, 5-6: password: is missing, and PLIVO_PROVISION_KEY, to derive it from, is not set"
+    )
+    assert second == "Error: 4 lines cannot be used; nothing was sent"
+    document = json.loads(run("plan", "users.csv", "--json").stderr)["error"]
+    assert line in document["hint"]
+    key = subprocess.run(  # noqa: S603
+        ["bash", "-c", f"{line}; printf $PLIVO_PROVISION_KEY"],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    monkeypatch.setenv("PLIVO_PROVISION_KEY", key.stdout)
+    assert (len(key.stdout), run("plan", "users.csv").exit_code) == (64, 0)
 
 
 def test_a_failed_row(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
@@ -157,8 +203,8 @@ def test_a_vanished_endpoint(account: Sandbox, run: Run, users: Callable[[int], 
     assert len(account.endpoints) == 1
 
 
-def test_results(account: Sandbox, run: Run, users: Callable[[int], None], tmp_path: Path) -> None:
-    """JSON lines by default, some statuses if asked for; never over a file that is there."""
+def test_results(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
+    """JSON lines by default, some statuses if asked for."""
     users(3)
     account.inject(Fault(applied=False, status=400), method="POST")
     run("apply", "users.csv", "--journal", "run.db")
@@ -170,9 +216,81 @@ def test_results(account: Sandbox, run: Run, users: Callable[[int], None], tmp_p
     ]
     some = run("results", "--journal", "run.db", "--status", "failed", "--format", "csv")
     assert some.stdout.splitlines()[1].startswith("user1x,failed,,,Plivo refused it")
+
+
+def test_results_as_one_document(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
+    """With `--json` an array; where a file is written, what is in it."""
+    users(3)
+    run("apply", "users.csv", "--journal", "run.db")
+    told = json.loads(run("results", "--journal", "run.db", "--json").stdout)
+    assert {row["endpoint_id"] for row in told} == set(account.endpoints)
+    assert json.loads(run("results", "--journal", "run.db", "--json", "--status", "failed").stdout) == []
+    written = run("results", "--journal", "run.db", "--json", "--out", "made.csv")
+    assert json.loads(written.stdout) == {"file": "made.csv", "rows": 3}
+    assert run("results", "--journal", "run.db", "--json", "--format", "csv").exit_code == 2
+
+
+def test_results_that_break_off_are_no_document(
+    account: Sandbox, run: Run, users: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half an array must not look like a whole one."""
+    users(2)
+    run("apply", "users.csv", "--journal", "run.db")
+
+    async def broken(_: Path) -> AsyncGenerator[Outcome]:
+        yield Outcome(key="user1x", status="created")
+        raise JournalError("the disk has gone")
+
+    monkeypatch.setattr(provision_results, "read_outcomes", broken)
+    told = run("results", "--journal", "run.db", "--json")
+    assert (told.exit_code, told.stdout[:18], "]" in told.stdout) == (1, '[{"key": "user1x",', False)
+    assert len(account.endpoints) == 2
+
+
+@pytest.mark.parametrize("name", ["there.csv", "x.txt", "missing/x.csv"])
+def test_a_file_that_cannot_be_written(
+    account: Sandbox, run: Run, users: Callable[[int], None], tmp_path: Path, name: str
+) -> None:
+    """One that is there, a name that tells no form, a folder that is missing: refused at once."""
+    users(1)
     (tmp_path / "there.csv").write_text("precious")
-    assert run("results", "--journal", "run.db", "--out", "there.csv").exit_code == 1
+    for words in (
+        ("apply", "users.csv", "--journal", "run.db", "--results", name),
+        *([] if name == "x.txt" else [("plan", "users.csv", "--out", name)]),
+    ):
+        refused = run(*words)
+        assert (refused.exit_code, name.partition("/")[0] in refused.stderr) == (2, True)
+    assert account.requests == ()
+    run("apply", "users.csv", "--journal", "run.db")
+    assert run("results", "--journal", "run.db", "--out", name).exit_code == 2
     assert (tmp_path / "there.csv").read_text() == "precious"
+    assert {path.name for path in tmp_path.iterdir()} == {"users.csv", "there.csv", "run.db", "run.db-lock"}
+
+
+def test_a_form_that_the_name_does_not_tell(
+    account: Sandbox, run: Run, users: Callable[[int], None], tmp_path: Path
+) -> None:
+    """`--format` tells it."""
+    users(1)
+    run("apply", "users.csv", "--journal", "run.db")
+    told = run("results", "--journal", "run.db", "--out", "x.txt", "--format", "csv")
+    assert (told.exit_code, lines(told)) == (0, {"file": "x.txt", "rows": "1"})
+    assert (tmp_path / "x.txt").read_text().startswith("key,status,")
+    assert len(account.endpoints) == 1
+
+
+def test_results_that_cannot_be_told_leave_no_file(
+    account: Sandbox, run: Run, users: Callable[[int], None], tmp_path: Path
+) -> None:
+    """The next try, with the right source, writes it."""
+    users(2)
+    run("apply", "users.csv", "--journal", "run.db")
+    (tmp_path / "other.csv").write_text("username,alias,password\nbob,b,s3cret\n")
+    words = ("results", "--journal", "run.db", "--out", "secret.jsonl", "--passwords")
+    refused = run(*words, "other.csv")
+    assert (refused.exit_code, (tmp_path / "secret.jsonl").exists()) == (1, False)
+    assert run(*words, "users.csv").exit_code == 0
+    assert len((tmp_path / "secret.jsonl").read_text().splitlines()) == len(account.endpoints)
 
 
 def test_results_with_passwords(
@@ -210,7 +328,8 @@ def test_ctrl_c(account: Sandbox, users: Callable[[int], None], tmp_path: Path) 
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert f"\n  plivo-endpoints {' '.join(words[:5])} --concurrency 4 --settle 1.0\n" in told
+    assert told.endswith(f" {' '.join(words[:5])} --concurrency 4 --settle 1.0\n")
+    assert "\nError: stopped\nNothing is lost. To go on:\n  " in told
     made = len(account.endpoints)
     assert made < 300
     account.clear_faults()
@@ -219,7 +338,128 @@ def test_ctrl_c(account: Sandbox, users: Callable[[int], None], tmp_path: Path) 
     assert lines(again)["created"] == "300"  # nothing was cut short, so nothing had to be found again
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("PLIVO_AUTH_TOKEN", "wrong", "answered 401"),
+        ("PLIVO_AUTH_TOKEN", "", "PLIVO_AUTH_TOKEN is missing"),
+        ("PLIVO_PROVISION_KEY", "short", "PLIVO_PROVISION_KEY must have at least 16 characters"),
+        ("PLIVO_PROVISION_KEY", "", "PLIVO_PROVISION_KEY, to derive it from, is not set"),
+    ],
+)
+@pytest.mark.usefixtures("account")
+def test_a_start_that_is_refused_leaves_nothing(
+    run: Run, monkeypatch: pytest.MonkeyPatch, name: str, value: str, complaint: str
+) -> None:
+    """No file is there that was not there before, and nobody is told to go on with what never began."""
+    monkeypatch.setenv("PLIVO_PROVISION_KEY", "correct horse battery staple")
+    Path("users.csv").write_text("username,alias\nalice,a\n")
+    monkeypatch.setenv(name, value)
+    refused = run("apply", "users.csv", "--journal", "run.db")
+    assert (refused.exit_code in {1, 2}, complaint in refused.stderr) == (True, True)
+    assert [path.name for path in Path().iterdir()] == ["users.csv"]
+    assert "go on" not in refused.stderr
+
+
+@pytest.mark.usefixtures("account")
+def test_a_start_that_is_refused_leaves_what_was_there(
+    run: Run, users: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file made for the journal beforehand is somebody else's to remove."""
+    users(1)
+    Path("run.db").touch()
+    monkeypatch.setenv("PLIVO_AUTH_TOKEN", "wrong")
+    refused = run("apply", "users.csv", "--journal", "run.db")
+    assert (refused.exit_code, Path("run.db").exists(), "go on" in refused.stderr) == (1, True, False)
+
+
+def test_a_stale_plan_leaves_nothing(
+    account: Sandbox, run: Run, users: Callable[[int], None], tmp_path: Path
+) -> None:
+    """Its journal has not begun either."""
+    users(1)
+    run("plan", "users.csv", "--out", "plan.json")
+    run("apply", "users.csv", "--journal", "first.db")
+    assert run("apply", "users.csv", "--journal", "run.db", "--plan", "plan.json").exit_code == 1
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("run.db")]
+    assert len(account.endpoints) == 1
+
+
+async def test_a_journal_in_use_is_left_alone(
+    account: Sandbox, run: Run, users: Callable[[int], None], tmp_path: Path
+) -> None:
+    """It is another run's, also if that one has not begun."""
+    users(1)
+    journal = SqliteJournal(tmp_path / "run.db")
+    await journal.open()
+    try:
+        refused = await asyncio.to_thread(run, "apply", "users.csv", "--journal", "run.db")
+    finally:
+        await journal.close()
+    assert (refused.exit_code, "in use by another run" in refused.stderr) == (1, True)
+    assert "go on" not in refused.stderr
+    assert (tmp_path / "run.db").exists()
+    assert account.requests == ()
+
+
+def test_a_run_that_stops_says_why_and_then_how_to_go_on(
+    account: Sandbox, run: Run, users: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason, the hint, and the command with all that was said to it; as JSON in one document."""
+    users(3)
+    run("apply", "users.csv", "--journal", "run.db")
+    monkeypatch.setenv("PLIVO_AUTH_TOKEN", "wrong")
+    words = ("apply", "users.csv", "--journal", "run.db", "--base-url", account.base_url)
+    stopped = run(*words)
+    reason, hint, line = stopped.stderr.splitlines()[-3:]
+    assert (stopped.exit_code, "answered 401" in reason) == (1, True)
+    assert hint == "Nothing is lost. To go on:"
+    assert line.endswith(f" provision {' '.join(words)}")
+    told = json.loads(run(*words, "--json").stderr)["error"]
+    assert told["go_on_with"].endswith(
+        " provision apply users.csv --journal run.db --json --base-url " + words[-1]
+    )
+
+
+@pytest.mark.parametrize("command", ["apply", "status"])
+def test_a_journal_that_is_none(
+    account: Sandbox, run: Run, users: Callable[[int], None], tmp_path: Path, command: str
+) -> None:
+    """Another file, named by mistake, is not touched, and has nothing put beside it."""
+    users(1)
+    (tmp_path / "users.csv").chmod(0o644)
+    refused = run(command, *(["users.csv"] if command == "apply" else []), "--journal", "users.csv")
+    assert (refused.exit_code, "users.csv is not a journal" in refused.stderr) == (2, True)
+    assert (mode(tmp_path / "users.csv"), len(list(tmp_path.iterdir()))) == (0o644, 1)
+    assert account.requests == ()
+
+
 def test_no_journal(account: Sandbox, run: Run) -> None:
     """`status` makes none."""
     assert run("status", "--journal", "run.db").exit_code == 2
     assert account.requests == ()
+
+
+@pytest.mark.parametrize("command", ["", "plan", "apply", "status", "audit", "results"])
+def test_help(run: Run, command: str) -> None:
+    """Each lists its exit statuses, and what it says in the list of commands is not cut."""
+    shown = run(*command.split(), "--help")
+    assert (shown.exit_code, "Exit status:" in shown.stdout) == (0, True)
+    assert "..." not in shown.stdout.replace("[OPTIONS] COMMAND [ARGS]...", "")
+
+
+@needs_openssl
+def test_the_first_steps_of_the_docs(
+    account: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they stand, in an empty folder."""
+    docs = Path(__file__).parents[2] / "docs" / "provisioning.md"
+    steps = docs.read_text(encoding="utf-8").split("```sh\n")[1].partition("```")[0]
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    done = subprocess.run(["bash", "-ec", steps], capture_output=True, text=True, check=False)  # noqa: S603, S607
+    assert (done.returncode, len(account.endpoints)) == (0, 3)
+    assert done.stdout.startswith("create\t3\nupdate\t0\nunchanged\t0\nconflict\t0\ncreated\t3\n")
+    told = [json.loads(line) for line in (tmp_path / "secret.jsonl").read_text().splitlines()]
+    assert [row["password"] for row in told[:2]] == ["s3cret-1", "s3cret-2"]
+    assert len(told[2]["password"]) == 26
+    assert mode(tmp_path / "provision.key") == 0o600

@@ -66,10 +66,13 @@ def test_json_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "reason"),
     [
-        ("", "names the columns, and username, alias is missing"),
-        ("username", "names the columns, and alias is missing"),
+        ("", "must name the columns, with commas between; missing: username, alias"),
+        ("username", "must name the columns, with commas between; missing: alias"),
         ("username,alias,alias", "names a column twice"),
-        ("username,alias,pasword", "names 1 columns that are none of username, alias, password, app_id, key"),
+        (
+            "username,alias,pasword",
+            "there is no column 'pasword'; known are username, alias, password, app_id, key",
+        ),
     ],
 )
 def test_a_bad_header(tmp_path: Path, header: str, reason: str) -> None:
@@ -95,7 +98,7 @@ async def test_every_bad_line_of_a_csv_file(tmp_path: Path) -> None:
     assert await problems(csv_file(tmp_path, b"\n".join(lines))) == [
         (2, "username: must be 1 to 25 ASCII letters and digits, the first a letter"),
         (3, "password: must be a string of at least 5 characters"),
-        (4, "password: is missing, and there is no master key to derive one from"),
+        (4, "password: is missing, and PLIVO_PROVISION_KEY, to derive it from, is not set"),
         (5, "alias: is missing"),
         (6, "has 3 cells where 4 columns are named"),
         (7, "app_id: must be 1 to 64 letters, digits, '-' or '_'"),
@@ -127,7 +130,7 @@ async def test_every_bad_line_of_json(tmp_path: Path) -> None:
         (1, "is not JSON"),
         (2, "is not a JSON object"),
         (3, "username: must be a string"),
-        (4, "has a field that is none of username, alias, password, app_id, key"),
+        (4, "there is no field 'x'; known are username, alias, password, app_id, key"),
         (5, "is not JSON"),
         (6, "is longer than 65536 characters; the rest was not read"),
     ]

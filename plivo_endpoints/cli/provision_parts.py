@@ -1,0 +1,77 @@
+"""What the commands of `provision` share: the source, the journal, and running to the end."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from plivo_endpoints.cli.failures import USAGE
+from plivo_endpoints.cli.provision_output import tell_problems
+from plivo_endpoints.provisioning import CsvSource, JsonlSource, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from plivo_endpoints.cli.settings import Settings
+    from plivo_endpoints.provisioning import RowSource
+
+T = TypeVar("T")
+F = TypeVar("F", bound="Callable[..., Any]")
+
+EXIT_STATUS: Final = """
+\b
+Exit status:
+  0    all rows are done, and the audit has found each endpoint once
+  1    some rows failed or are left, or the command was refused or failed
+  2    wrong usage, a source that breaks a rule, or no credentials; nothing was sent
+  3    some rows need review, or the audit has found doubles
+  130  stopped by Ctrl-C
+"""
+
+FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+_SQLITE: Final = b"SQLite format 3\0"
+
+source_argument = click.argument("source", type=FILE)
+
+
+def journal_option(*, exists: bool) -> Callable[[F], F]:
+    """Give a command the option `--journal`."""
+    kind = click.Path(exists=exists, dir_okay=False, path_type=Path)
+    explanation = (
+        "The file that remembers the run." if exists else "The file that remembers the run; made if new."
+    )
+    return click.option(
+        "--journal", type=kind, required=True, metavar="FILE", callback=_check_journal, help=explanation
+    )
+
+
+def _check_journal(_: click.Context, __: click.Parameter, path: Path) -> Path:
+    # Named by mistake, another file is neither locked nor has its permissions changed.
+    if path.exists() and _begins_with(path) not in {b"", _SQLITE}:
+        raise click.BadParameter(f"{path} is not a journal")
+    if not path.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {path.parent}")
+    return path
+
+
+def _begins_with(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE))
+
+
+def read_source(path: Path) -> RowSource:
+    """Return the rows of a file: CSV, or JSON lines by its name."""
+    return JsonlSource(path) if path.suffix in {".jsonl", ".ndjson"} else CsvSource(path)
+
+
+def run_to_end(work: Coroutine[Any, Any, T], settings: Settings) -> T:
+    """Run to the end; what is wrong with a source is told line by line, and is wrong usage."""
+    try:
+        return asyncio.run(work)
+    except SourceError as error:
+        tell_problems(error, settings)
+        raise click.exceptions.Exit(USAGE) from None

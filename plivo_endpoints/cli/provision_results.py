@@ -1,0 +1,122 @@
+"""`provision results`: what came of each row, on standard output or in a file."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final
+
+import click
+from attrs import asdict
+
+from plivo_endpoints.cli.files import form_of, new_file, new_file_option
+from plivo_endpoints.cli.output import JsonArray
+from plivo_endpoints.cli.provision_parts import EXIT_STATUS, FILE, journal_option, read_source, run_to_end
+from plivo_endpoints.cli.settings import Settings, shared_options
+from plivo_endpoints.provisioning import (
+    STATUSES,
+    Credentials,
+    Outcome,
+    read_credentials,
+    read_outcomes,
+    read_report,
+    writer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+    from pathlib import Path
+
+    from plivo_endpoints.provisioning import Form
+
+    Write = Callable[[Outcome], None]
+
+_EXAMPLES: Final = """
+\b
+Examples:
+  plivo-endpoints provision results --journal run.db --out made.csv
+  plivo-endpoints provision results --journal run.db --status failed --status review --json
+  plivo-endpoints provision results --journal run.db --passwords users.csv --out secret.jsonl
+"""
+
+
+@click.command(epilog=_EXAMPLES + EXIT_STATUS)
+@journal_option(exists=True)
+@new_file_option("--out", explanation="Write to a new file, *.csv or *.jsonl, which only you may read.")
+@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), help="Whatever --out is called.")
+@click.option("--status", "kept", type=click.Choice(STATUSES), multiple=True, help="Only these rows.")
+@click.option(
+    "--passwords",
+    "source",
+    type=FILE,
+    metavar="SOURCE",
+    help="Add the passwords, from the run's source and key; needs --out, and JSON lines.",
+)
+@shared_options
+@click.pass_context
+def results(
+    ctx: click.Context,
+    /,
+    *,
+    journal: Path,
+    out: Path | None,
+    form: Form | None,
+    kept: tuple[str, ...],
+    source: Path | None,
+) -> None:
+    """Tell what came of each row.
+
+    It asks nobody but the journal, also while the run is under way. Without --out it prints JSON lines; CSV
+    with --format csv; one array with --json. The exit status is that of the run.
+    """
+    settings = ctx.ensure_object(Settings)
+    if source is not None and out is None:
+        raise click.UsageError("--passwords needs --out: passwords go to a file that only you may read")
+    if out is None and form is not None and settings.as_json:
+        raise click.UsageError("--json is a form of its own: leave --format out, or write to --out")
+    form = form or ("jsonl" if out is None else form_of(out))
+    if source is not None and form == "csv":
+        raise click.UsageError("--passwords writes JSON lines only: what is safe in CSV would change some")
+    kept = kept or STATUSES
+    if out is None:
+        run_to_end(_print(journal, form, kept, as_json=settings.as_json), settings)
+    else:
+        count = run_to_end(write_results(journal, out, form, kept=kept, source=source), settings)
+        settings.output().record({"file": str(out), "rows": count})
+    ctx.exit(run_to_end(read_report(journal), settings).exit_status)
+
+
+async def write_results(
+    journal: Path,
+    out: Path,
+    form: Form | None = None,
+    *,
+    kept: tuple[str, ...] = STATUSES,
+    source: Path | None = None,
+) -> int:
+    """Write what came of each row into a new file, and return how many rows it has."""
+    form = form or form_of(out)
+    outcomes = read_outcomes(journal) if source is None else read_credentials(journal, read_source(source))
+    with new_file(out) as file:
+        return await _write(outcomes, writer(file, form, Outcome if source is None else Credentials), kept)
+
+
+async def _print(journal: Path, form: Form, kept: tuple[str, ...], *, as_json: bool) -> None:
+    if not as_json:
+        await _write(read_outcomes(journal), writer(sys.stdout, form, Outcome), kept)
+        return
+    array = JsonArray()
+    await _write(read_outcomes(journal), lambda outcome: array.add(asdict(outcome)), kept)
+    array.end()
+
+
+async def _write(
+    outcomes: AsyncGenerator[Outcome] | AsyncGenerator[Credentials], write: Write, kept: tuple[str, ...]
+) -> int:
+    count = 0
+    async with aclosing(outcomes):
+        async for outcome in outcomes:
+            if outcome.status in kept:
+                write(outcome)
+                count += 1
+    return count

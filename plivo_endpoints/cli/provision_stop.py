@@ -1,0 +1,71 @@
+"""What a run that stops leaves behind: a journal to go on with, or, where nothing had begun, no file."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from plivo_endpoints._errors import PlivoError
+from plivo_endpoints.cli.settings import NextStep, Settings
+from plivo_endpoints.cli.shell import command_line
+from plivo_endpoints.provisioning import JournalError, SqliteJournal, StaleError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator
+    from pathlib import Path
+
+_NOTHING_LOST: Final = "Nothing is lost. To go on:"
+_ENDINGS: Final = ("-wal", "-shm", "", "-lock")  # the lock goes last
+
+
+@contextmanager
+def stopped_well(ctx: click.Context, journal: Path) -> Generator[None]:
+    """Where the block stops, let the error say how to go on, or remove what it made before anything began."""
+    path = journal.resolve()
+    files = [path.with_name(path.name + ending) for ending in _ENDINGS]
+    made = [] if path.exists() else [file for file in files if not file.exists()]
+    try:
+        yield
+    except BaseException as error:
+        may_go_on = isinstance(error, (PlivoError, KeyboardInterrupt)) and not isinstance(error, StaleError)
+        if path.exists() and asyncio.run(_has_begun(path, made)) and may_go_on:
+            settings = ctx.ensure_object(Settings)
+            settings.next_step = NextStep("go_on_with", _NOTHING_LOST, _same_again(ctx, settings))
+        raise
+
+
+async def _has_begun(path: Path, made: Collection[Path]) -> bool:
+    """Whether a journal holds a run; if it does not, remove those of its files that this command made."""
+    journal = SqliteJournal(path)
+    try:
+        await journal.open()  # takes the lock: nobody else works on it while it goes
+    except JournalError:
+        return False
+    try:
+        begun = "planned" in await journal.facts()  # before that, every run begins anew
+        if not begun:
+            _remove(made)
+    finally:
+        await journal.close()
+    return begun
+
+
+def _remove(files: Collection[Path]) -> None:
+    with suppress(OSError):  # Windows removes no file that is open
+        for file in files:
+            file.unlink(missing_ok=True)
+
+
+def _same_again(ctx: click.Context, settings: Settings) -> str:
+    """Return the command line that was given."""
+    words = ["provision", ctx.command.name or ""]
+    for parameter in ctx.command.params:
+        value = ctx.params.get(parameter.name or "")
+        if value in (None, False) or value == parameter.get_default(ctx):
+            continue
+        name = [parameter.opts[0]] if isinstance(parameter, click.Option) else []
+        words += [*name, *([] if value is True else [str(value)])]
+    return command_line([*words, *(["--json"] if settings.as_json else [])], base_url=settings.base_url)
