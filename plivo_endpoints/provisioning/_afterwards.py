@@ -34,7 +34,7 @@ async def audit(client: AsyncClient, journal: str | PathLike[str]) -> Report:
 
     Raises:
         StaleError: The journal belongs to another account.
-        ProvisioningError: No walk was whole.
+        ProvisioningError: No walk was whole; the message says why.
         JournalError: The journal cannot be used, or is in use.
     """
     async with _own(client, journal) as known:

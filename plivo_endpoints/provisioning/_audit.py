@@ -20,7 +20,7 @@ from plivo_endpoints.provisioning._states import HELD, State
 from plivo_endpoints.provisioning._walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._journal import Journal
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _AT_ONCE: Final = 16
 NOT_AUDITED: Final = {"audited": ""}
-_MOST_WALKS: Final = 5  # as long as endpoints vanish from under them: a double could be overlooked
 
 
 async def examine_account(client: AsyncClient, journal: Journal) -> tuple[Extra, ...]:
@@ -57,7 +56,8 @@ async def examine_account(client: AsyncClient, journal: Journal) -> tuple[Extra,
             elif entry.state is State.FAILED:
                 failed.setdefault(entry.number, (entry, set()))[1].add(found.endpoint_id)
 
-    await _walk_whole(client, visit)
+    if doubt := await walk(client, visit):
+        raise ProvisioningError(f"nothing is audited, a double could have been overlooked: {doubt}")
     await journal.save([(entry, states.found_after_all(entry, ids)) for entry, ids in failed.values()])
     doubted: set[str] = set()
     async with aclosing(batches(journal, *HELD)) as held:
@@ -67,15 +67,6 @@ async def examine_account(client: AsyncClient, journal: Journal) -> tuple[Extra,
     await note_extras(journal, doubles)
     await journal.note({"audited": "yes"})
     return doubles
-
-
-async def _walk_whole(client: AsyncClient, visit: Callable[[list[Found]], Awaitable[None]]) -> None:
-    for _ in range(_MOST_WALKS):
-        if await walk(client, visit):
-            return
-    raise ProvisioningError(
-        "no walk of the account's list was whole, so nothing is audited: audit again when it rests"
-    )
 
 
 async def _ask_for(client: AsyncClient, journal: Journal, unseen: list[Entry]) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping  # noqa: TC003 - type hints resolve the annotations
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._load import Contents
     from plivo_endpoints.provisioning._rows import RowSource
     from plivo_endpoints.provisioning._states import Entry, Found
-
-_MOST_WALKS: Final = 5
 
 
 @frozen(kw_only=True)
@@ -79,6 +77,7 @@ async def plan(client: AsyncClient, source: RowSource, *, master_key: str | None
 
     Raises:
         SourceError: Rows break rules; all of them are named.
+        ProvisioningError: What the account has cannot be told; the message says why.
     """
     journal = SqliteJournal(None)
     await journal.open()
@@ -101,12 +100,8 @@ async def compare(client: AsyncClient, journal: Journal) -> None:
             if after != before:
                 await journal.save([(before, after)])
 
-    for _ in range(_MOST_WALKS):
-        if await walk(client, visit):
-            return
-    raise ProvisioningError(
-        "the account lost endpoints during every walk of its list: try again when it rests"
-    )
+    if doubt := await walk(client, visit):
+        raise ProvisioningError(f"what the account has cannot be told: {doubt}")
 
 
 async def read_plan(journal: Journal, account: str, contents: Contents) -> Plan:

@@ -163,11 +163,10 @@ def decided(entry: Entry, candidates: Sequence[Found]) -> Entry:
     return evolve(entry, state=State.NEW)
 
 
-def undecidable(entry: Entry) -> Entry:
+def undecidable(entry: Entry, doubt: str) -> Entry:
     """No walk could prove that a parked row was not made."""
     _expect(entry, State.PARKED)
-    reason = "the account lost endpoints during every walk, so whether this one was made cannot be told"
-    return evolve(entry, state=State.REVIEW, reason=reason)
+    return evolve(entry, state=State.REVIEW, reason=f"whether it was made cannot be told: {doubt}")
 
 
 def matched(entry: Entry, found: Found) -> Entry:

@@ -8,14 +8,12 @@ import pytest
 
 from plivo_endpoints.provisioning import (
     JournalError,
-    ProvisioningError,
     Row,
     apply,
     audit,
     prune,
     read_report,
 )
-from plivo_endpoints.provisioning import _audit as audit_module
 from plivo_endpoints.provisioning import _run as run_module
 from plivo_endpoints.sandbox import Fault
 
@@ -128,19 +126,3 @@ async def test_an_audit_that_rows_came_after(
     await prune(client, journal)
     assert not (await read_report(journal)).audited
     assert (await applied(rows(30))).report.audited
-
-
-async def test_an_audit_without_a_whole_walk(
-    rows: Rows, applied: Apply, client: AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It says so instead of passing for one, and the rows stay as they are."""
-
-    async def walk_in_part(*_: object) -> bool:
-        return False
-
-    await applied(rows(2))
-    monkeypatch.setattr(audit_module, "walk", walk_in_part)
-    with pytest.raises(ProvisioningError, match="no walk of the account's list was whole"):
-        await audit(client, tmp_path / "run.db")
-    report = await read_report(tmp_path / "run.db")
-    assert (report.counts["created"], report.audited) == (2, False)

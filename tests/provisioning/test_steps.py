@@ -14,13 +14,12 @@ from attrs import evolve
 from plivo_endpoints import InvalidArgumentError
 from plivo_endpoints.provisioning import ExitStatus, Outcome, Row, SqliteJournal, _states, apply, load_plan
 from plivo_endpoints.provisioning import _patience as patience_module
-from plivo_endpoints.provisioning import _reconcile as reconcile_module
 from plivo_endpoints.provisioning import _run as run_module
 from plivo_endpoints.provisioning._errors import ProvisioningError
 from plivo_endpoints.provisioning._results import Credentials, private_file, writer
 from plivo_endpoints.provisioning._sending import Outage
 from plivo_endpoints.provisioning._states import State
-from plivo_endpoints.provisioning._walk import Walk
+from plivo_endpoints.provisioning._walk import CHANGED, Walk
 from plivo_endpoints.sandbox import Fault
 
 if TYPE_CHECKING:
@@ -67,32 +66,14 @@ async def test_an_intent_that_got_old_is_written_again(
 async def test_a_walk_that_endpoints_vanish_from(client: AsyncClient, sandbox: Sandbox) -> None:
     """It knows that it may have missed some; one that endpoints are added to missed none."""
     sandbox.seed(100)
-    for change, expected in ((client.endpoints.delete, False), (None, True)):
+    for change, expected in ((client.endpoints.delete, CHANGED), (None, None)):
         walk = Walk(client)
         async for _ in walk.pages():
             if change is None:
                 sandbox.seed(1)
             else:
                 await change(max(sandbox.endpoints))
-        assert walk.is_whole is expected
-
-
-async def test_absence_that_cannot_be_proven(
-    applied: Apply, rows: Rows, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A lost row that no walk could be sure about is not sent again: a person decides."""
-
-    async def walk_in_part(*_: object) -> bool:
-        return False
-
-    monkeypatch.setattr(reconcile_module, "walk", walk_in_part)
-    sandbox.inject(Fault(applied=False, status=500), times=1, method="POST")
-    ended = await applied(rows(2))
-    assert [(outcome.key, outcome.status) for outcome in ended.outcomes] == [
-        ("key-1", "review"),
-        ("key-2", "created"),
-    ]
-    assert "cannot be told" in (ended.outcomes[0].error or "")
+        assert walk.doubt == expected
 
 
 async def test_an_update_that_fails(
