@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from plivo_endpoints import AsyncClient, RateLimit
 from plivo_endpoints.provisioning import JournalError, Row, SqliteJournal, apply
 from plivo_endpoints.sandbox import Fault
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from plivo_endpoints import AsyncClient
     from plivo_endpoints.provisioning import Run
     from plivo_endpoints.sandbox import Sandbox
 
@@ -44,6 +44,17 @@ async def test_cancelled_while_it_is_left(
     with pytest.raises(asyncio.CancelledError):
         await leaving
     assert runs[0]._work.done()
+
+
+async def test_rows_that_wait_for_their_turn(rows: Rows, sandbox: Sandbox, tmp_path: Path) -> None:
+    """They have not begun, so they do not once the run is left: only what is under way is finished."""
+    account = AsyncClient(
+        sandbox.auth_id, sandbox.auth_token, base_url=sandbox.base_url, rate_limit=RateLimit(200, 10.0)
+    )
+    async with account as client, apply(client, rows(100), journal=tmp_path / "run.db", settle=1.0):
+        while len(sandbox.endpoints) < 10:
+            await asyncio.sleep(0.01)
+    assert len(sandbox.endpoints) <= 12
 
 
 async def test_a_journal_that_is_closed(tmp_path: Path) -> None:
