@@ -22,10 +22,7 @@ from plivo_endpoints.cli.provision_output import (
 )
 from plivo_endpoints.cli.settings import Settings, shared_options
 from plivo_endpoints.provisioning import (
-    STATUSES,
-    Credentials,
     CsvSource,
-    ExitStatus,
     JsonlSource,
     Outcome,
     SourceError,
@@ -33,19 +30,20 @@ from plivo_endpoints.provisioning import (
     audit,
     load_plan,
     plan,
-    private_file,
     prune,
     read_credentials,
     read_outcomes,
     read_report,
     save_plan,
-    writer,
 )
+from plivo_endpoints.provisioning._report import STATUSES, ExitStatus
+from plivo_endpoints.provisioning._results import SipCredentials, private_file, writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from plivo_endpoints.provisioning import Form, Plan, Report, RowSource
+    from plivo_endpoints.provisioning import Plan, Report, RowSource
+    from plivo_endpoints.provisioning._results import Form
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -254,8 +252,8 @@ async def _write(
     kept: tuple[str, ...] = (),
     source: Path | None = None,
 ) -> None:
-    outcomes: AsyncGenerator[Outcome] | AsyncGenerator[Credentials]
-    kind: type[Outcome] = Outcome if source is None else Credentials
+    outcomes: AsyncGenerator[Outcome] | AsyncGenerator[SipCredentials]
+    kind: type[Outcome] = Outcome if source is None else SipCredentials
     outcomes = read_outcomes(journal) if source is None else read_credentials(journal, _read(source))
     with ExitStack() as stack:
         file = sys.stdout if out is None else stack.enter_context(private_file(out))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from plivo_endpoints.provisioning._errors import StaleError
 from plivo_endpoints.provisioning._load import examine, load
 from plivo_endpoints.provisioning._passwords import Deriver
+from plivo_endpoints.provisioning._plan import check_source
 from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ async def bind(
         digest = contents.digest(run_id)
         await journal.note({"account": account, "run_id": run_id, "digest": digest, "mark": mark})
     if plan is not None:
-        plan.check_source(account, contents)
+        check_source(plan, account, contents)
     return contents, deriver
 
 

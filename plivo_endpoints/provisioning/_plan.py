@@ -51,21 +51,6 @@ class Plan:
     unchanged: tuple[str, ...] = ()
     conflict: Mapping[str, str] = field(factory=dict[str, str])
 
-    def check_source(self, account: str, contents: Contents) -> None:
-        """Raise `StaleError` unless it was made for this account and these rows."""
-        if account != self.account:
-            raise StaleError(f"the plan was made for {self.account}, not for {account}")
-        if contents.digest(self.salt) != self.digest:
-            raise StaleError("the source is not the one that was planned: plan again")
-
-    def check_steps(self, now: Plan) -> None:
-        """Raise `StaleError` if the account has changed since, as far as these rows go."""
-        steps, steps_now = [
-            (plan.create, plan.update, plan.unchanged, dict(plan.conflict)) for plan in (self, now)
-        ]
-        if steps != steps_now:
-            raise StaleError("the account has changed since it was planned: plan again")
-
 
 async def plan(client: AsyncClient, source: RowSource, *, master_key: str | None = None) -> Plan:
     """Compare a source with the account, in one walk of its list; nothing is written.
@@ -102,6 +87,23 @@ async def compare(client: AsyncClient, journal: Journal) -> None:
 
     if doubt := await walk(client, visit):
         raise ProvisioningError(f"what the account has cannot be told: {doubt}")
+
+
+def check_source(expected: Plan, account: str, contents: Contents) -> None:
+    """Raise `StaleError` unless a plan was made for this account and these rows."""
+    if account != expected.account:
+        raise StaleError(f"the plan was made for {expected.account}, not for {account}")
+    if contents.digest(expected.salt) != expected.digest:
+        raise StaleError("the source is not the one that was planned: plan again")
+
+
+def check_steps(expected: Plan, now: Plan) -> None:
+    """Raise `StaleError` if the account has changed since it was planned, as far as these rows go."""
+    steps, steps_now = [
+        (each.create, each.update, each.unchanged, dict(each.conflict)) for each in (expected, now)
+    ]
+    if steps != steps_now:
+        raise StaleError("the account has changed since it was planned: plan again")
 
 
 async def read_plan(journal: Journal, account: str, contents: Contents) -> Plan:

@@ -22,7 +22,7 @@ from plivo_endpoints.provisioning._load import chunks, is_row_of
 from plivo_endpoints.provisioning._pace import Pace
 from plivo_endpoints.provisioning._passwords import password_of
 from plivo_endpoints.provisioning._patience import patiently
-from plivo_endpoints.provisioning._plan import compare, read_plan
+from plivo_endpoints.provisioning._plan import check_steps, compare, read_plan
 from plivo_endpoints.provisioning._reach import another_window, rate_limit_of
 from plivo_endpoints.provisioning._reconcile import reconcile
 from plivo_endpoints.provisioning._report import outcome_of
@@ -114,7 +114,7 @@ class Phases:
             await compare(self._job.client, self._ledger.journal)
             if self._job.plan is not None:
                 now = await read_plan(self._ledger.journal, self._job.account, self._job.contents)
-                self._job.plan.check_steps(now)
+                check_steps(self._job.plan, now)
             await self._ledger.note({"planned": "yes"})
         self._proof.recall(facts)
         if self._proof.is_there:

@@ -12,11 +12,12 @@ import pytest
 from attrs import evolve
 
 from plivo_endpoints import InvalidArgumentError
-from plivo_endpoints.provisioning import ExitStatus, Outcome, Row, SqliteJournal, _states, apply, load_plan
+from plivo_endpoints.provisioning import Outcome, Row, SqliteJournal, _states, apply, load_plan
 from plivo_endpoints.provisioning import _patience as patience_module
 from plivo_endpoints.provisioning import _run as run_module
 from plivo_endpoints.provisioning._errors import ProvisioningError
-from plivo_endpoints.provisioning._results import Credentials, private_file, writer
+from plivo_endpoints.provisioning._report import ExitStatus
+from plivo_endpoints.provisioning._results import SipCredentials, private_file, writer
 from plivo_endpoints.provisioning._sending import Outage
 from plivo_endpoints.provisioning._states import State
 from plivo_endpoints.provisioning._walk import CHANGED, Walk
@@ -140,8 +141,8 @@ def test_passwords_for_a_spreadsheet(tmp_path: Path) -> None:
     """CSV would have to choose between a formula that runs and a password that is false: it is refused."""
     with private_file(tmp_path / "out") as file:
         with pytest.raises(InvalidArgumentError, match="JSON lines"):
-            writer(file, "csv", Credentials)
-        writer(file, "jsonl", Credentials)(Credentials(key="one", status="created", password="=secret"))
+            writer(file, "csv", SipCredentials)
+        writer(file, "jsonl", SipCredentials)(SipCredentials(key="one", status="created", password="=secret"))
     assert json.loads((tmp_path / "out").read_text())["password"] == "=secret"
 
 
