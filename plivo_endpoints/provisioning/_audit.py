@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from plivo_endpoints._client import AsyncClient
-    from plivo_endpoints.provisioning._journal import Journal
+    from plivo_endpoints.provisioning._journal import Entries
     from plivo_endpoints.provisioning._states import Entry, Found
 
 _AT_ONCE: Final = 16
 NOT_AUDITED: Final = {"audited": ""}
 
 
-async def examine_account(client: AsyncClient, journal: Journal) -> tuple[Extra, ...]:
+async def examine_account(client: AsyncClient, journal: Entries) -> tuple[Extra, ...]:
     """Check that each finished row has its one endpoint; return the doubles.
 
     What the list does not show (it may lag) is asked for by id. A row whose endpoint is gone, or is not its
@@ -69,7 +69,7 @@ async def examine_account(client: AsyncClient, journal: Journal) -> tuple[Extra,
     return doubles
 
 
-async def _ask_for(client: AsyncClient, journal: Journal, unseen: list[Entry]) -> set[str]:
+async def _ask_for(client: AsyncClient, journal: Entries, unseen: list[Entry]) -> set[str]:
     """Ask for the endpoints of rows that no walk showed; return the keys of rows that lost theirs."""
     doubted: set[str] = set()
     for first in range(0, len(unseen), _AT_ONCE):
@@ -98,7 +98,7 @@ async def _doubt(client: AsyncClient, entry: Entry) -> str | None:
 
 
 async def delete_doubles(
-    client: AsyncClient, journal: Journal, extras: tuple[Extra, ...]
+    client: AsyncClient, journal: Entries, extras: tuple[Extra, ...]
 ) -> tuple[Extra, ...]:
     """Delete doubles and return those deleted: never one with a phone registered, or changed since.
 
@@ -118,14 +118,14 @@ async def delete_doubles(
     return tuple(deleted)
 
 
-async def _has_its_own(client: AsyncClient, journal: Journal, extra: Extra) -> bool:
+async def _has_its_own(client: AsyncClient, journal: Entries, extra: Extra) -> bool:
     for entry in await journal.find([extra.alias]):
         if entry.state in HELD and entry.endpoint_id == extra.kept and extra.kept != extra.endpoint_id:
             return await _doubt(client, entry) is None
     return False
 
 
-async def note_extras(journal: Journal, extras: Iterable[Extra]) -> None:
+async def note_extras(journal: Entries, extras: Iterable[Extra]) -> None:
     """Note the doubles that there are now."""
     await journal.note({"extras": json.dumps([asdict(extra) for extra in extras])})
 

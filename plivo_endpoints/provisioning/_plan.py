@@ -22,7 +22,7 @@ from plivo_endpoints.provisioning._walk import walk
 
 if TYPE_CHECKING:
     from plivo_endpoints._client import AsyncClient
-    from plivo_endpoints.provisioning._journal import Journal
+    from plivo_endpoints.provisioning._journal import Entries
     from plivo_endpoints.provisioning._load import Contents
     from plivo_endpoints.provisioning._rows import RowSource
     from plivo_endpoints.provisioning._states import Entry, Found
@@ -74,7 +74,7 @@ async def plan(client: AsyncClient, source: RowSource, *, master_key: str | None
         await journal.close()
 
 
-async def compare(client: AsyncClient, journal: Journal) -> None:
+async def compare(client: AsyncClient, journal: Entries) -> None:
     """Match new entries with the account's endpoints, by alias."""
 
     async def visit(page: list[Found]) -> None:
@@ -106,7 +106,7 @@ def check_steps(expected: Plan, now: Plan) -> None:
         raise StaleError("the account has changed since it was planned: plan again")
 
 
-async def read_plan(journal: Journal, account: str, contents: Contents) -> Plan:
+async def read_plan(journal: Entries, account: str, contents: Contents) -> Plan:
     """Return the plan that a journal holds after `compare`."""
     keys: dict[State, list[str]] = {}
     conflict: dict[str, str] = {}

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from plivo_endpoints._client import AsyncClient
-    from plivo_endpoints._config import RateLimit
     from plivo_endpoints._models import Endpoint, Page
     from plivo_endpoints._sansio.rate_limit import SlidingWindow
 
@@ -31,15 +30,10 @@ def spend_rate_limit(client: AsyncClient) -> None:
     client._connections._window.spend(time.monotonic())
 
 
-def rate_limit_of(client: AsyncClient) -> RateLimit | None:
-    """Return the client's rate limit."""
-    return client._connections._window._limit
-
-
 def another_window(client: AsyncClient) -> SlidingWindow:
     """Return a window of the client's rate limit that counts by itself."""
     window = client._connections._window
-    return type(window)(window._limit)
+    return type(window)(window.limit)
 
 
 def overlapping_pages(client: AsyncClient) -> AsyncGenerator[Page[Endpoint]]:

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from plivo_endpoints._client import AsyncClient
-    from plivo_endpoints.provisioning._journal import Journal
+    from plivo_endpoints.provisioning._journal import Entries
     from plivo_endpoints.provisioning._states import Entry, Found
 
 
-async def reconcile(client: AsyncClient, journal: Journal) -> None:
+async def reconcile(client: AsyncClient, journal: Entries) -> None:
     """Decide on every parked row; all of them must have settled, and nothing may be on its way.
 
     Walks that may have missed some prove only what they found.
@@ -44,7 +44,7 @@ def _decide(entry: Entry, candidates: Mapping[str, Found], doubt: str | None) ->
     return states.decided(entry, tuple(candidates.values()))
 
 
-async def matches(journal: Journal, page: list[Found]) -> list[tuple[Entry, Found]]:
+async def matches(journal: Entries, page: list[Found]) -> list[tuple[Entry, Found]]:
     """Return each endpoint of a page that has the alias of a row, with the row."""
     entries = {entry.alias: entry for entry in await journal.find([found.alias for found in page])}
     return [(entries[found.alias], found) for found in page if found.alias in entries]

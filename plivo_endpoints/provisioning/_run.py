@@ -23,7 +23,7 @@ from plivo_endpoints.provisioning._pace import Pace
 from plivo_endpoints.provisioning._passwords import password_of
 from plivo_endpoints.provisioning._patience import patiently
 from plivo_endpoints.provisioning._plan import check_steps, compare, read_plan
-from plivo_endpoints.provisioning._reach import another_window, rate_limit_of
+from plivo_endpoints.provisioning._reach import another_window
 from plivo_endpoints.provisioning._reconcile import reconcile
 from plivo_endpoints.provisioning._report import outcome_of
 from plivo_endpoints.provisioning._rows import Row
@@ -76,7 +76,7 @@ class Phases:
         self._job = job
         self._ledger = job.ledger
         self._outage = Outage(most_lost=_MOST_LOST_CANARIES)
-        self._pace = Pace(rate_limit_of(job.client), another_window(job.client))
+        self._pace = Pace(another_window(job.client))
         self._stopping = asyncio.Event()
         # Rows parked by an earlier process settle from now on: no clock but our own is to be trusted.
         self._parked_at = time.monotonic()
