@@ -32,6 +32,8 @@ async def read_report(journal: str | PathLike[str]) -> Report:
 async def audit(client: AsyncClient, journal: str | PathLike[str]) -> Report:
     """Compare account and journal, in one walk of the list, and return where the run stands after that.
 
+    As the run may have used the rate limit until now, the first request waits for one period of it.
+
     Raises:
         StaleError: The journal belongs to another account.
         ProvisioningError: No walk was whole; the message says why.
@@ -47,7 +49,7 @@ async def prune(client: AsyncClient, journal: str | PathLike[str]) -> tuple[Extr
 
     One that a phone is registered with, or that has changed since, is left alone and stays in the report; so
     is one whose row has lost the endpoint that was kept for it.
-    There is no way back, so ask first.
+    There is no way back, so ask first. The first request waits as that of `audit` does.
     """
     async with _own(client, journal) as known:
         extras = read_extras(await known.facts())

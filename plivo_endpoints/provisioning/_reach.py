@@ -26,7 +26,11 @@ def account_of(client: AsyncClient) -> str:
 
 
 def spend_rate_limit(client: AsyncClient) -> None:
-    """Take the rate limit as used up now: what an earlier process sent until now is known to nobody."""
+    """Take the rate limit as used up now: what an earlier process sent until now is known to nobody.
+
+    Not even to its journal: that has no pages of a walk, and its times are of a clock that may have been set
+    since. To know that nothing was sent of late would take a durable note at each begin and end of work.
+    """
     client._connections._window.spend(time.monotonic())
 
 
