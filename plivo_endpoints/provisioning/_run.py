@@ -219,10 +219,12 @@ class Phases:
         except (NotFoundError, *ABOUT_THE_ROW) as error:
             reason = f"Plivo refused the update: {error.message or error}"
             await self._ledger.save([(entry, states.update_refused(entry, reason))])
+            self._outage.answered()
         except UNSENT as error:
             await self._outage.unsent(error)
         else:
             await self._ledger.save([(entry, states.updated(entry))])
+            self._outage.answered()
         return not self._stopping.is_set()
 
     async def _settle(self) -> bool:

@@ -107,6 +107,21 @@ async def test_an_update_in_bad_weather(
     }
 
 
+async def test_updates_between_those_that_cannot_be_sent(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no outage if others get through: only what lasts without an answer is one."""
+    monkeypatch.setattr(run_module, "Outage", partial(Outage, patience=0.3, pause=0.0))
+    monkeypatch.setattr(patience_module, "_PAUSES", ())
+    for number in (1, 2, 3):
+        await client.endpoints.create(username=f"user{number}x", password="secret", alias=f"row-{number}")
+    unsent = Fault(applied=False, status=429, headers={"Retry-After": "900"})
+    for fault in (unsent, Fault(applied=True, latency=0.4), unsent):
+        sandbox.inject(fault, times=1, method="POST", path="Endpoint/*/")
+    ended = await applied([evolve(row, app_id="77") for row in rows(3)], concurrency=1)
+    assert ended.report.counts["updated"] == 3
+
+
 async def test_outcomes_that_nobody_reads(rows: Rows, client: AsyncClient, tmp_path: Path) -> None:
     """A run whose outcomes are not read waits, and is left without delay all the same."""
     async with apply(client, rows(1500), journal=tmp_path / "run.db", concurrency=4) as run:
