@@ -20,7 +20,7 @@ from plivo_endpoints.provisioning._states import HELD, State
 from plivo_endpoints.provisioning._walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import AsyncGenerator, Iterable, Mapping
 
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._journal import Entries
@@ -99,12 +99,11 @@ async def _doubt(client: AsyncClient, entry: Entry) -> str | None:
 
 async def delete_doubles(
     client: AsyncClient, journal: Entries, extras: tuple[Extra, ...]
-) -> tuple[Extra, ...]:
-    """Delete doubles and return those deleted: never one with a phone registered, or changed since.
+) -> AsyncGenerator[Extra]:
+    """Delete doubles and give those deleted: never one with a phone registered, or changed since.
 
     And never one whose row has not, at this very moment, the endpoint that the journal holds for it.
     """
-    deleted: list[Extra] = []
     for extra in extras:
         with suppress(NotFoundError):
             if not await _has_its_own(client, journal, extra):
@@ -114,8 +113,7 @@ async def delete_doubles(
             # Unknown is not unregistered.
             if same and endpoint.sip_registered is False:
                 await client.endpoints.delete(extra.endpoint_id)
-                deleted.append(extra)
-    return tuple(deleted)
+                yield extra
 
 
 async def _has_its_own(client: AsyncClient, journal: Entries, extra: Extra) -> bool:

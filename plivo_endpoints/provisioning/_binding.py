@@ -5,13 +5,15 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from plivo_endpoints.provisioning._errors import StaleError
+from plivo_endpoints.provisioning._errors import JournalError, StaleError
 from plivo_endpoints.provisioning._load import examine, load
 from plivo_endpoints.provisioning._passwords import Deriver
 from plivo_endpoints.provisioning._plan import check_source
 from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._journal import Journal
     from plivo_endpoints.provisioning._load import Contents
@@ -48,6 +50,7 @@ async def rebind(
 ) -> tuple[Contents, Deriver | None]:
     """Raise `StaleError` unless source and master key are the ones that the journal was made with."""
     facts = await journal.facts()
+    check_begun(facts)
     contents = await examine(source)
     if contents.digest(facts["run_id"]) != facts["digest"]:
         raise StaleError(
@@ -59,3 +62,9 @@ async def rebind(
     if deriver is None or deriver.mark != facts["mark"]:
         raise StaleError("the master key is not the one that the run began with: passwords would differ")
     return contents, deriver
+
+
+def check_begun(facts: Mapping[str, str]) -> None:
+    """Raise `JournalError` if a journal belongs to nothing yet."""
+    if not facts:
+        raise JournalError("no run has begun with this journal")

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from plivo_endpoints import BadRequestError
 from plivo_endpoints.provisioning import (
     JournalError,
     Row,
+    SourceError,
     apply,
     audit,
     prune,
+    read_credentials,
     read_report,
 )
 from plivo_endpoints.provisioning import _run as run_module
@@ -78,6 +81,37 @@ async def test_a_double_beside_its_row(
     await audit(client, tmp_path / "run.db")
     assert [each.endpoint_id for each in await prune(client, tmp_path / "run.db")] == [double]
     assert ids_of(sandbox, "row-1") == {own}
+
+
+async def test_a_double_that_cannot_be_deleted(
+    doubled: tuple[str, str], client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """It stays in the report, and those deleted before it do not."""
+    _, first = doubled
+    second = await client.endpoints.create(username="user1x", password="secret", alias="row-1")
+    extras = (await audit(client, tmp_path / "run.db")).extras
+    deleted, kept = [each.endpoint_id for each in extras]
+    assert {deleted, kept} == {first, second.endpoint_id}
+    sandbox.inject(Fault(applied=False, status=400), rate=1.0, method="DELETE", path=f"Endpoint/{kept}/")
+    with pytest.raises(BadRequestError):
+        await prune(client, tmp_path / "run.db")
+    assert [each.endpoint_id for each in (await read_report(tmp_path / "run.db")).extras] == [kept]
+    assert deleted not in sandbox.endpoints
+
+
+async def test_a_journal_of_a_run_that_never_began(
+    applied: Apply, rows: Rows, client: AsyncClient, tmp_path: Path
+) -> None:
+    """There is nothing to compare it with, and no password to tell."""
+    with pytest.raises(SourceError):
+        await applied([*rows(1), *rows(1)])
+    for call in (
+        audit(client, tmp_path / "run.db"),
+        prune(client, tmp_path / "run.db"),
+        anext(read_credentials(tmp_path / "run.db", rows(1))),
+    ):
+        with pytest.raises(JournalError, match="no run has begun"):
+            await call
 
 
 async def test_a_row_that_failed_and_was_made_all_the_same(
