@@ -175,7 +175,7 @@ def matched(entry: Entry, found: Found) -> Entry:
     if entry.endpoint_id not in (None, found.endpoint_id):
         reason = f"its alias is that of endpoints {entry.endpoint_id} and {found.endpoint_id}"
         return evolve(entry, state=State.REVIEW, reason=reason)
-    known = evolve(entry, endpoint_id=found.endpoint_id, made_as=found.username)
+    known = evolve(entry, endpoint_id=found.endpoint_id, made_as=found.username, reason=None)
     if not is_made_from(entry.username, found.username):
         reason = f"its alias is that of endpoint {found.endpoint_id}, whose username is {found.username}"
         return evolve(known, state=State.REVIEW, reason=reason)
