@@ -56,7 +56,12 @@ async def examine_account(client: AsyncClient, journal: Entries) -> tuple[Extra,
             elif entry.state is State.FAILED:
                 failed.setdefault(entry.number, (entry, set()))[1].add(found.endpoint_id)
 
-    if doubt := await walk(client, visit):
+    async def forget() -> None:
+        seen[:] = bytes(len(seen))
+        extras.clear()
+        failed.clear()
+
+    if doubt := await walk(client, visit, forget=forget):
         raise ProvisioningError(f"nothing is audited, a double could have been overlooked: {doubt}")
     await journal.save([(entry, states.found_after_all(entry, ids)) for entry, ids in failed.values()])
     doubted: set[str] = set()

@@ -85,7 +85,12 @@ async def compare(client: AsyncClient, journal: Entries) -> None:
             if after != before:
                 await journal.save([(before, after)])
 
-    if doubt := await walk(client, visit):
+    async def forget() -> None:
+        async with aclosing(batches(journal, State.UNCHANGED, State.OUTDATED, State.REVIEW)) as matched:
+            async for batch in matched:
+                await journal.save([(entry, states.unmatched(entry)) for entry in batch])
+
+    if doubt := await walk(client, visit, forget=forget):
         raise ProvisioningError(f"what the account has cannot be told: {doubt}")
 
 

@@ -175,12 +175,18 @@ def matched(entry: Entry, found: Found) -> Entry:
     if entry.endpoint_id not in (None, found.endpoint_id):
         reason = f"its alias is that of endpoints {entry.endpoint_id} and {found.endpoint_id}"
         return evolve(entry, state=State.REVIEW, reason=reason)
-    known = evolve(entry, endpoint_id=found.endpoint_id, made_as=found.username, reason=None)
+    known = evolve(entry, endpoint_id=found.endpoint_id, made_as=found.username)
     if not is_made_from(entry.username, found.username):
         reason = f"its alias is that of endpoint {found.endpoint_id}, whose username is {found.username}"
         return evolve(known, state=State.REVIEW, reason=reason)
     same = entry.app_id in (None, found.app_id)
     return evolve(known, state=State.UNCHANGED if same else State.OUTDATED)
+
+
+def unmatched(entry: Entry) -> Entry:
+    """The plan begins anew: what it met may be gone."""
+    _expect(entry, State.UNCHANGED, State.OUTDATED, State.REVIEW)
+    return evolve(entry, state=State.NEW, endpoint_id=None, made_as=None, reason=None)
 
 
 def updated(entry: Entry) -> Entry:

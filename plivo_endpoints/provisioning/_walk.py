@@ -68,14 +68,22 @@ class Walk:
         return None if any(endpoint.endpoint_id == last for endpoint in page.objects) else CHANGED
 
 
-async def walk(client: AsyncClient, visit: Callable[[list[Found]], Awaitable[None]]) -> str | None:
+async def walk(
+    client: AsyncClient,
+    visit: Callable[[list[Found]], Awaitable[None]],
+    *,
+    forget: Callable[[], Awaitable[None]] | None = None,
+) -> str | None:
     """Show every page of the list to `visit`; return why some may be missing, `None` if none can.
 
     Pages overlap, so `visit` may be shown an endpoint more than once. As long as some may be missing, the
-    list is walked again, a few times.
+    list is walked again, a few times: after `forget`, where what an earlier walk met must not count, because
+    it may be just that which has vanished.
     """
     doubt: str | None = None
-    for _ in range(_MOST_WALKS):
+    for number in range(_MOST_WALKS):
+        if number and forget is not None:
+            await forget()
         attempt = Walk(client)
         async with aclosing(attempt.pages()) as pages:
             async for page in pages:

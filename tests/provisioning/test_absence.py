@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import evolve
 
-from plivo_endpoints.provisioning import ProvisioningError, Row, apply, audit, plan, read_report
+from plivo_endpoints.provisioning import ProvisioningError, Row, _reach, apply, audit, plan, read_report
 from plivo_endpoints.provisioning._walk import CHANGED, NO_TOTAL, SHORT, Walk
 from plivo_endpoints.sandbox import Fault
 
@@ -141,3 +141,62 @@ async def test_a_lost_row(
 async def test_a_lost_row_that_was_made(lost: Callable[..., Awaitable[dict[str, str | None]]]) -> None:
     """What a walk met is there, whatever else it may have missed."""
     assert await lost(made=True, total_count=None) == {"key-1 adopted": None, "key-2 created": None}
+
+
+@pytest.fixture
+def vanish(client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Delete the last endpoint of an alias when the next walk has read the first page, which it is on."""
+    monkeypatch.setattr(_reach, "_PAGES_AHEAD", 0)  # so that the change falls between two pages
+    sandbox.order = "oldest"
+    fetch = client.endpoints._fetch_page
+
+    def begin(alias: str) -> None:
+        left = [each.endpoint_id for each in sandbox.endpoints.values() if each.alias == alias][-1:]
+
+        async def fetch_and_delete(query: Mapping[str, int | str]) -> Page[Endpoint]:
+            page = await fetch(query)
+            if left:
+                await client.endpoints.delete(left.pop())
+            return page
+
+        monkeypatch.setattr(client.endpoints, "_fetch_page", fetch_and_delete)
+
+    return begin
+
+
+async def test_an_endpoint_that_vanishes_during_the_audit(
+    *,
+    client: AsyncClient,
+    rows: Rows,
+    applied: Apply,
+    sandbox: Sandbox,
+    vanish: Callable[[str], None],
+    tmp_path: Path,
+) -> None:
+    """That a walk met it, which was none of the whole list, does not count in the next."""
+    await applied(rows(2))
+    sandbox.seed(60)
+    vanish("row-1")
+    report = await audit(client, tmp_path / "run.db")
+    assert (report.counts["review"], report.audited) == (1, True)
+
+
+@pytest.mark.parametrize(("there", "status"), [(1, "created"), (2, "unchanged")], ids=["own", "double"])
+async def test_an_endpoint_that_vanishes_during_the_plan(
+    *,
+    client: AsyncClient,
+    rows: Rows,
+    applied: Apply,
+    sandbox: Sandbox,
+    vanish: Callable[[str], None],
+    there: int,
+    status: str,
+) -> None:
+    """Its row is made anew; was it one of two, the other is the row's, and the conflict is no more."""
+    for number in (2, *[1] * there):
+        await client.endpoints.create(username=f"user{number}x", password="secret", alias=f"row-{number}")
+    sandbox.seed(60)
+    vanish("row-1")
+    ended = await applied(rows(2))
+    told = {each.key: (each.status, each.error) for each in ended.outcomes}
+    assert told == {"key-1": (status, None), "key-2": ("unchanged", None)}

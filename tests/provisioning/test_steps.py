@@ -77,16 +77,6 @@ async def test_a_walk_that_endpoints_vanish_from(client: AsyncClient, sandbox: S
         assert walk.doubt == expected
 
 
-def test_a_conflict_that_is_gone() -> None:
-    """Where the second endpoint of an alias was deleted before the next walk, nothing is left of it."""
-    first, second = (_states.Found(number, f"user1x{number}", "row-1") for number in "12")
-    entry = _states.Entry(number=1, line=1, key="key-1", username="user1x", alias="row-1")
-    conflict = _states.matched(_states.matched(entry, first), second)
-    assert (conflict.state, conflict.reason is None) == (State.REVIEW, False)
-    again = _states.matched(conflict, first)
-    assert (again.state, again.reason) == (State.UNCHANGED, None)
-
-
 async def test_an_update_that_fails(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
 ) -> None:
