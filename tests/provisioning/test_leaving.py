@@ -58,9 +58,27 @@ async def test_rows_that_wait_for_their_turn(rows: Rows, sandbox: Sandbox, tmp_p
 
 
 async def test_a_journal_that_is_closed(tmp_path: Path) -> None:
-    """It refuses, instead of letting wait for a thread that has ended."""
+    """It refuses, before it is opened and after, instead of letting wait for a thread that is not there."""
     journal = SqliteJournal(tmp_path / "run.db")
+    with pytest.raises(JournalError, match="closed"):
+        await asyncio.wait_for(journal.facts(), 5.0)
     await journal.open()
     await journal.close()
     with pytest.raises(JournalError, match="closed"):
         await asyncio.wait_for(journal.facts(), 5.0)
+
+
+async def test_a_journal_that_is_used_again(
+    rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The same object serves one run after the other, but not two at a time; closing it twice is no harm."""
+    journal = SqliteJournal(tmp_path / "run.db")
+    for _ in range(2):
+        async with apply(client, rows(3), journal=journal, settle=1.0) as run:
+            with pytest.raises(JournalError, match="open already"):
+                await journal.open()
+            async for _ in run:
+                pass
+        assert run.report.counts["created"] == 3
+        await journal.close()
+    assert len(sandbox.endpoints) == 3
