@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from plivo_endpoints._deadlines import Deadlines
 from plivo_endpoints._errors import (
     CallError,
     OutcomeUnknownError,
@@ -56,12 +57,15 @@ def rate_limited(
                     await sleep(free - now)
             attempt.phase = "connect"
         try:
-            async with under_way:
+            await under_way.acquire()
+            try:
                 while (resume := window.paused_until) > (now := clock()):
                     attempt.phase = "rate limit"
                     await sleep(resume - now)
                     attempt.phase = "connect"
                 return await send(request, attempt)
+            finally:
+                under_way.release()
         finally:
             window.settle((attempt.left_at or clock()) if attempt.sent else None)
 
@@ -91,13 +95,14 @@ class Retrying:
         self._clock = clock
         self._sleep = sleep
         self._chance = chance
+        self._deadlines = Deadlines()
 
     async def execute(self, call: Call[T]) -> T:
         """Carry out a call and return its result."""
         history = Retries(self._policy, self._budget, call.options.max_attempts)
         started = self._clock()
         try:
-            async with asyncio.timeout(call.options.timeout):
+            with self._deadlines.after(call.options.timeout):
                 result = await self._attempts(call, history, started + call.options.timeout)
         except TimeoutError:
             failure: CallError = _timed_out(call, history)

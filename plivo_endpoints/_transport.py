@@ -66,11 +66,6 @@ class _Body(BytesPayload):
             raise RuntimeError("a request body leaves once")
         if attempt.before_send is not None:
             await self._ask(attempt.before_send)
-        # Let the loop read what came in meanwhile: a pooled connection that the server has closed, or has
-        # spoken on unasked, is then seen to be, and the request is known not to have left. Two turns, for
-        # the first wakes this before the reading that it found due.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
         if _is_spoilt(writer.transport):
             raise ConnectionResetError("the server has closed the pooled connection, or spoken unasked")
         attempt.phase, attempt.sent, attempt.sent_at = "response", True, time.time()
@@ -91,6 +86,33 @@ def _is_spoilt(connection: asyncio.WriteTransport | None) -> bool:
         return True
     protocol = connection.get_protocol()
     return isinstance(protocol, ResponseHandler) and protocol.should_close
+
+
+class _Turns:
+    """Lets the loop read what has come in, for all at once who ask in one of its turns.
+
+    A pooled connection that the server has closed, or has spoken on unasked, is then seen to be, before a
+    request is written to it. It takes two turns: in the next the loop finds out what came in, yet runs first
+    what was due before; what that wakes runs in the turn after, when all has been read.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def pass_by(self) -> asyncio.Future[None]:
+        """Return what is done after two turns."""
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._wake)
+        turned: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(turned)
+        return turned
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for turned in waiting:
+            if not turned.done():  # cancelled meanwhile
+                turned.set_result(None)
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -135,11 +157,14 @@ class AiohttpTransport:
         # A session of the caller's is not ours to change, so our headers go with each request.
         self._extra_headers = None if session is None else self._headers
         self._scope: AsyncGenerator[aiohttp.ClientSession] | None = None
+        self._turns = _Turns()
         self._closed = False
 
     async def send(self, request: Request, attempt: Attempt) -> Response:
         """Send one request once; see `Transport`."""
         session = self._session or await self._open()
+        if request.body is not None:
+            await self._turns.pass_by()
         tracker = None if request.body is not None else aiohttp.UploadTracker()
         try:
             answer = await session.request(
@@ -169,14 +194,8 @@ class AiohttpTransport:
         finally:
             if tracker is not None:
                 _note_upload(tracker, attempt)
-        if attempt.veto is not None:
-            raise attempt.veto
         # Raised out here: aiohttp's exceptions hold the request, whose repr prints the Authorization header.
-        if attempt.sent:
-            raise TransportError(problem, method=request.method, path=request.path, sent="unknown")
-        if session.closed:
-            raise ClientStateError("the session is closed")
-        raise ConnectError(problem, method=request.method, path=request.path)
+        raise _failure(problem, request, attempt, session)
 
     async def _open(self) -> aiohttp.ClientSession:
         if self._closed:  # while the call waited for the rate limit
@@ -239,6 +258,18 @@ def _note_upload(tracker: aiohttp.UploadTracker, attempt: Attempt) -> None:
     attempt.replays = max(0, tracker.attempts - 1)
     if attempt.replays or (outcome.done() and not outcome.cancelled() and outcome.exception() is None):
         attempt.phase, attempt.sent = "response", True
+
+
+def _failure(
+    problem: str, request: Request, attempt: Attempt, session: aiohttp.ClientSession
+) -> BaseException:
+    if attempt.veto is not None:
+        return attempt.veto
+    if attempt.sent:
+        return TransportError(problem, method=request.method, path=request.path, sent="unknown")
+    if session.closed:
+        return ClientStateError("the session is closed")
+    return ConnectError(problem, method=request.method, path=request.path)
 
 
 def _describe(error: Exception) -> str:

@@ -350,9 +350,11 @@ def test_the_blocking_list_says_what_it_returns() -> None:
     assert "Async" not in str(inspect.signature(listing).return_annotation)
 
 
-POLICIES = {"_middleware.py", "_events.py", "retry.py", "rate_limit.py", "call.py"}
+POLICIES = {"_middleware.py", "_deadlines.py", "_events.py", "retry.py", "rate_limit.py", "call.py"}
 # What the transport does to know that a create left once, and to read no more than it must.
 TRANSPORT_RULES = [
+    "_transport.pass_by",
+    "_transport._wake",
     "_transport.__init__",
     "_transport.connect",
     "_transport.write_with_length",

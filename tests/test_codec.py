@@ -80,6 +80,12 @@ def test_plivos_example_of_an_endpoint() -> None:
     assert hash(found) == hash(parse_response(endpoints.GET, answer({**ENDPOINT, "other": {}})))
 
 
+def test_an_endpoint_that_came_is_like_one_that_is_made() -> None:
+    """The constructor is passed by, so nothing that it would set may be missing."""
+    found = parse_response(endpoints.GET, answer({"endpoint_id": "1"}))
+    assert vars(Endpoint(endpoint_id="1")) == vars(found)
+
+
 def test_plivos_example_of_a_create() -> None:
     """The answer to a create names the endpoint as Plivo made it."""
     body = {

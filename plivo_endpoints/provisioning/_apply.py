@@ -85,7 +85,7 @@ class Run:
         self._phases.stop()
         grace = _GRACE if self._phases.phase in {"canary", "creating", "updating"} else 0.0
         try:
-            await self._job.outcomes.close()
+            self._job.outcomes.close()
             await asyncio.wait({self._work}, timeout=grace)
         finally:  # also if the grace is cut short: the work needs the journal, which is closed next
             self._work.cancel()

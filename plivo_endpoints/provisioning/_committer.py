@@ -1,4 +1,8 @@
-"""A thread that owns an SQLite connection and commits in groups, so that the loop never waits on a disk."""
+"""A thread that owns an SQLite connection and commits in groups, so that the loop never waits on a disk.
+
+Orders of one turn of the loop go over together, and those that meet in the thread share a transaction and
+come back together: to wake a thread, to wake a loop and to sync a disk are what a journal costs.
+"""
 
 from __future__ import annotations
 
@@ -15,32 +19,16 @@ from attrs import frozen
 from plivo_endpoints.provisioning._errors import JournalError
 
 T = TypeVar("T")
-E = TypeVar("E")
 
 Work = Callable[[sqlite3.Connection], T]
 
-_LARGEST_GROUP: Final = 256
+_LARGEST_GROUP: Final = 256  # from here on nothing more is added to a transaction
 
 
 @frozen
 class _Order(Generic[T]):
     work: Work[T]
-    loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[T]
-
-    def succeed(self, result: T) -> None:
-        self._settle(self.answer.set_result, result)
-
-    def fail(self, error: JournalError) -> None:
-        self._settle(self.answer.set_exception, error)
-
-    def _settle(self, setter: Callable[[E], None], value: E) -> None:
-        def settle() -> None:
-            if not self.answer.done():  # whoever asked may have been cancelled
-                setter(value)
-
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self.loop.call_soon_threadsafe(settle)
 
 
 class Committer:
@@ -54,27 +42,35 @@ class Committer:
         self, connect: Callable[[], AbstractContextManager[sqlite3.Connection]], *, name: str
     ) -> None:
         self._connect = connect
-        self._orders: SimpleQueue[_Order[Any] | None] = SimpleQueue()
+        self._given: list[_Order[Any]] = []  # in this turn of the loop
+        self._orders: SimpleQueue[list[_Order[Any]] | None] = SimpleQueue()
         self._thread = Thread(target=self._serve, name=f"journal {name}", daemon=True)
         self._failure: JournalError | None = None
         self._is_stopped = False
 
     def start(self) -> None:
-        """Start the thread; that it cannot connect is raised by the first order."""
+        """Start the thread, for the running loop; that it cannot connect is raised by the first order."""
+        self._loop = asyncio.get_running_loop()
         self._thread.start()
 
     async def run(self, work: Work[T]) -> T:
         """Carry out `work` in the thread; return its result once all it wrote is durable."""
         if self._is_stopped:  # nobody would ever answer
             raise JournalError("the journal is closed")
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[T] = loop.create_future()
-        self._orders.put(_Order(work, loop, answer))
+        answer: asyncio.Future[T] = self._loop.create_future()
+        if not self._given:
+            self._loop.call_soon(self._hand_over)
+        self._given.append(_Order(work, answer))
         return await answer
+
+    def _hand_over(self) -> None:
+        given, self._given = self._given, []
+        self._orders.put(given)
 
     async def stop(self) -> None:
         """Finish what was ordered, close the connection and end the thread."""
         self._is_stopped = True
+        self._hand_over()
         self._orders.put(None)
         await asyncio.to_thread(self._thread.join)
 
@@ -94,12 +90,16 @@ class Committer:
                     self._answer(connection, group)
 
     def _next_group(self) -> tuple[list[_Order[Any]], bool]:
-        """Return the orders that wait, at least one unless it is the end, and whether more may come."""
-        group = [self._orders.get()]
+        """Return the orders that wait, and whether more may come; waits for some unless it is the end."""
+        group: list[_Order[Any]] = []
+        given = self._orders.get()
         with suppress(Empty):
-            while group[-1] is not None and len(group) < _LARGEST_GROUP:
-                group.append(self._orders.get_nowait())
-        return [order for order in group if order is not None], group[-1] is not None
+            while given is not None:
+                group += given
+                if len(group) >= _LARGEST_GROUP:
+                    break
+                given = self._orders.get_nowait()
+        return group, given is not None
 
     def _answer(self, connection: sqlite3.Connection | None, group: list[_Order[Any]]) -> None:
         results: list[Any] = []
@@ -112,14 +112,23 @@ class Committer:
                 self._failure = error
             except Exception as error:  # noqa: BLE001 - whatever it is, nothing of this group is durable
                 self._failure = JournalError(f"the journal failed: {error}")
-        if self._failure is None:
-            for order, result in zip(group, results, strict=True):
-                order.succeed(result)
-            return
-        _roll_back(connection)
-        for order in group:
+        if self._failure is not None:
+            _roll_back(connection)
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(_settle, group, results, self._failure)
+
+
+def _settle(group: list[_Order[Any]], results: list[Any], failure: JournalError | None) -> None:
+    waiting = [order.answer for order in group]
+    if failure is None:
+        for answer, result in zip(waiting, results, strict=True):
+            if not answer.done():  # whoever asked may have been cancelled
+                answer.set_result(result)
+        return
+    for answer in waiting:
+        if not answer.done():
             # One exception object would gather the tracebacks of all who wait.
-            order.fail(JournalError(*self._failure.args))
+            answer.set_exception(JournalError(*failure.args))
 
 
 def _roll_back(connection: sqlite3.Connection | None) -> None:

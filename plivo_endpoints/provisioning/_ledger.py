@@ -25,31 +25,31 @@ class Channel:
 
     def __init__(self) -> None:
         self._waiting: deque[Outcome] = deque()
-        self._changed = asyncio.Condition()
+        self._news, self._room = asyncio.Event(), asyncio.Event()
         self._closed = False
 
     async def put(self, outcome: Outcome) -> None:
         """Add an outcome, when there is room; none is taken any more once it is closed."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: len(self._waiting) < _MOST_UNREAD or self._closed)
-            if not self._closed:
-                self._waiting.append(outcome)
-                self._changed.notify_all()
+        while len(self._waiting) >= _MOST_UNREAD and not self._closed:
+            self._room.clear()
+            await self._room.wait()
+        if not self._closed:
+            self._waiting.append(outcome)
+            self._news.set()
 
     async def get(self) -> Outcome | None:
         """Take the next outcome; `None` after the last."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._waiting or self._closed)
-            if not self._waiting:
-                return None
-            self._changed.notify_all()
-            return self._waiting.popleft()
+        while not self._waiting and not self._closed:
+            self._news.clear()
+            await self._news.wait()
+        self._room.set()
+        return self._waiting.popleft() if self._waiting else None
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """No outcome will follow."""
-        async with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._closed = True
+        self._news.set()
+        self._room.set()
 
 
 class Ledger:

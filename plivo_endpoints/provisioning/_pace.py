@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from plivo_endpoints._sansio.rate_limit import SlidingWindow
 
 _CATCH_UP: Final = 0.1  # seconds: a sleep that lasts a little too long must not slow the pace for good
@@ -29,15 +26,15 @@ class Pace:
         self._next = 0.0
         self._turns = asyncio.Lock()
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncGenerator[None]:
-        """Wait for one's turn; the block is the create."""
+    async def begin(self) -> None:
+        """Wait for the turn of a create."""
         async with self._turns:
-            await asyncio.sleep(self._next - time.monotonic())
+            if (wait := self._next - time.monotonic()) > 0:
+                await asyncio.sleep(wait)
             while (free := self._window.reserve(now := time.monotonic())) > now:  # noqa: ASYNC110 - it names the time
                 await asyncio.sleep(free - now)
             self._next = max(self._next, now - _CATCH_UP) + self._gap
-        try:
-            yield
-        finally:
-            self._window.settle(time.monotonic())
+
+    def end(self) -> None:
+        """Say that the create has been answered, or was none."""
+        self._window.settle(time.monotonic())

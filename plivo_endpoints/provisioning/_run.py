@@ -104,7 +104,7 @@ class Phases:
                 self.extras = await examine_account(self._job.client, self._ledger)
                 self.phase = "done"
         finally:
-            await self._job.outcomes.close()
+            self._job.outcomes.close()
 
     async def _plan(self) -> None:
         facts = await self._ledger.facts()
@@ -181,8 +181,7 @@ class Phases:
     async def _create(self, item: tuple[Row, Entry]) -> bool:
         row, entry = item
         while entry.state is State.NEW and not self._stopping.is_set():
-            async with self._pace.turn():
-                entry = await self._send_once(row, entry)
+            entry = await self._send_once(row, entry)
         if entry.state is State.PARKED:
             self._parked_at = time.monotonic()
         if not self._proof.is_there and entry.state is State.CREATED:
@@ -191,9 +190,10 @@ class Phases:
         return not self._stopping.is_set() and (self._proof.is_there or entry.state is State.FAILED)
 
     async def _send_once(self, row: Row, entry: Entry) -> Entry:
-        if self._stopping.is_set():  # told to while it waited for its turn
-            return entry
+        await self._pace.begin()
         try:
+            if self._stopping.is_set():  # told to while it waited for its turn
+                return entry
             return await Create(self._ledger, entry).send(self._job.client, self._new(row), self._outage)
         except CanaryError as surprise:
             # What is under way has to be finished: in doubt, it could not be found again.
@@ -201,6 +201,8 @@ class Phases:
             self._surprise = surprise
             await self._proof.refute(entry)
             return entry
+        finally:
+            self._pace.end()
 
     def _new(self, row: Row) -> NewEndpoint:
         password = password_of(row, self._job.deriver)

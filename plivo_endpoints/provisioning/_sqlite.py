@@ -36,6 +36,7 @@ T = TypeVar("T")
 _APPLICATION: Final = 0x504C4550  # what `file` and we know the format by
 _COLUMNS: Final = tuple(field.name for field in fields(Entry))
 _UNIQUE: Final = ("key", "username", "alias")
+_FIXED: Final = _COLUMNS.index("state")  # so many columns never change
 _SCHEMA: Final = (
     "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     """CREATE TABLE rows (
@@ -241,7 +242,7 @@ def _insert(db: sqlite3.Connection, entry: Entry) -> Clash | None:
 
 def _replace(db: sqlite3.Connection, changes: Sequence[Change]) -> None:
     for before, after in changes:
-        values = _values(after)[_COLUMNS.index("state") :]
+        values = _values(after)[_FIXED:]
         done = db.execute(_REPLACE, (*values, before.number, before.state.value, before.epoch))
         if done.rowcount != 1:
             raise JournalError(f"row {before.number} was changed by somebody else")

@@ -1,0 +1,94 @@
+"""The timeouts of many calls on one timer: as exact as asyncio's, and as polite to other cancellations."""
+
+from __future__ import annotations
+
+import asyncio
+from unittest.mock import Mock
+
+import pytest
+
+from plivo_endpoints._deadlines import Deadlines
+
+
+async def forever(deadlines: Deadlines, seconds: float) -> float:
+    """Wait for a deadline and return when it came, in the loop's time."""
+    with pytest.raises(TimeoutError), deadlines.after(seconds):
+        await asyncio.Event().wait()
+    return asyncio.get_running_loop().time()
+
+
+async def test_each_deadline_comes_in_its_time() -> None:
+    """Whatever the order they were set in, a later one that was set first included."""
+    deadlines, begun = Deadlines(), asyncio.get_running_loop().time()
+    delays = (0.3, 0.1, 0.2, 0.1)
+    ended = await asyncio.gather(*[forever(deadlines, delay) for delay in delays])
+    assert sorted(range(4), key=lambda n: (delays[n], n)) == sorted(range(4), key=lambda n: (ended[n], n))
+    assert all(end - begun >= delay for end, delay in zip(ended, delays, strict=True))
+
+
+async def test_calls_that_end_in_time_share_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This is what it is for."""
+    loop = asyncio.get_running_loop()
+    set_timer = Mock(wraps=loop.call_at)
+    monkeypatch.setattr(loop, "call_at", set_timer)
+    deadlines = Deadlines()
+    for _ in range(100):
+        with deadlines.after(60.0):
+            pass
+    assert set_timer.call_count == 1
+
+
+async def test_nothing_is_watched_when_all_have_ended() -> None:
+    """The look that finds nobody sets no further timer; one that did would look for ever."""
+    deadlines = Deadlines()
+    with deadlines.after(0.01):
+        pass
+    while deadlines._timer is not None:
+        await asyncio.sleep(0.001)
+    assert not deadlines._running
+
+
+async def test_a_cancellation_by_others_stays_theirs() -> None:
+    """Even one that comes together with the deadline: whoever cancelled waits for a cancelled task."""
+    deadlines = Deadlines()
+    task = asyncio.create_task(forever(deadlines, 0.01))
+    asyncio.get_running_loop().call_later(0.01, task.cancel)
+    done, _ = await asyncio.wait({task})
+    assert {task} == done
+    assert task.cancelled()
+    assert task.cancelling() == 1
+
+
+async def test_a_deadline_leaves_no_cancellation_behind() -> None:
+    """A task that timed out goes on as if nothing had been."""
+    await forever(Deadlines(), 0.0)
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    await asyncio.sleep(0)
+
+
+async def test_an_error_that_comes_with_the_deadline_is_the_one_to_raise() -> None:
+    """The block knows better why it ended."""
+    with pytest.raises(ZeroDivisionError), Deadlines().after(0.01):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ZeroDivisionError from None
+
+
+async def test_a_call_outside_of_a_task_is_refused() -> None:
+    """There would be nothing to cancel."""
+    deadlines = Deadlines()
+    refused: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            with deadlines.after(1.0):
+                pass
+        except RuntimeError as error:
+            refused.append(error)
+
+    asyncio.get_running_loop().call_soon(call)
+    await asyncio.sleep(0)
+    assert ["calls are made in tasks"] == [str(error) for error in refused]
