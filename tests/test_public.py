@@ -71,7 +71,9 @@ def test_what_is_exported() -> None:
     assert ERRORS - {"ListChangedWarning"} == named
 
 
-@pytest.mark.parametrize("name", ["plivo_endpoints", "plivo_endpoints.sandbox"])
+@pytest.mark.parametrize(
+    "name", ["plivo_endpoints", "plivo_endpoints.provisioning", "plivo_endpoints.sandbox"]
+)
 def test_everything_public_is_documented(name: str) -> None:
     """Every exported class, and every public method of it, has a docstring."""
     module = import_module(name)

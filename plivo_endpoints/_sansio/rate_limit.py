@@ -21,7 +21,7 @@ class SlidingWindow:
     """
 
     def __init__(self, limit: RateLimit | None) -> None:
-        self._limit = limit
+        self.limit = limit
         self._under_way = 0
         self._left: list[float] = []  # when each of the last period's requests had left, in order
         self.paused_until = 0.0  # nothing may leave before
@@ -32,20 +32,20 @@ class SlidingWindow:
         with self._lock:
             if now < self.paused_until:
                 return self.paused_until
-            if self._limit is None:
+            if self.limit is None:
                 return now
             # The same sum as below, or rounding could refuse a place at the very time it named.
-            while self._left and self._left[0] + self._limit.seconds <= now:
+            while self._left and self._left[0] + self.limit.seconds <= now:
                 del self._left[0]
-            if self._under_way + len(self._left) < self._limit.requests:
+            if self._under_way + len(self._left) < self.limit.requests:
                 self._under_way += 1
                 return now
             # A request under way cannot free its place before one period from now.
-            return (self._left[0] if self._left else now) + self._limit.seconds
+            return (self._left[0] if self._left else now) + self.limit.seconds
 
     def settle(self, left: float | None) -> None:
         """Say by when a request with a place had left; `None` where it never did and the place is free."""
-        if self._limit is None:
+        if self.limit is None:
             return
         with self._lock:
             self._under_way -= 1
@@ -59,5 +59,5 @@ class SlidingWindow:
 
     def spend(self, now: float) -> None:
         """Take the whole limit as used at `now`: what another process sent until then is not known here."""
-        if self._limit is not None:
-            self.pause(now + self._limit.seconds)
+        if self.limit is not None:
+            self.pause(now + self.limit.seconds)

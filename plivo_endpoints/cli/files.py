@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from plivo_endpoints.provisioning import private_file
+from plivo_endpoints.provisioning._results import private_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from typing import TextIO
 
-    from plivo_endpoints.provisioning import Form
+    from plivo_endpoints.provisioning._results import Form
 
 F = TypeVar("F", bound="Callable[..., Any]")
 

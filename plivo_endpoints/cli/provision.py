@@ -23,7 +23,6 @@ from plivo_endpoints.cli.provision_results import results, write_results
 from plivo_endpoints.cli.provision_stop import stopped_well
 from plivo_endpoints.cli.settings import Settings, shared_options
 from plivo_endpoints.provisioning import (
-    ExitStatus,
     Outcome,
     apply,
     audit,
@@ -34,6 +33,7 @@ from plivo_endpoints.provisioning import (
     read_report,
     save_plan,
 )
+from plivo_endpoints.provisioning._report import ExitStatus
 
 if TYPE_CHECKING:
     from pathlib import Path

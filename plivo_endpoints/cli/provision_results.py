@@ -14,20 +14,19 @@ from plivo_endpoints.cli.output import JsonArray
 from plivo_endpoints.cli.provision_parts import EXIT_STATUS, FILE, journal_option, read_source, run_to_end
 from plivo_endpoints.cli.settings import Settings, shared_options
 from plivo_endpoints.provisioning import (
-    STATUSES,
-    Credentials,
     Outcome,
     read_credentials,
     read_outcomes,
     read_report,
-    writer,
 )
+from plivo_endpoints.provisioning._report import STATUSES
+from plivo_endpoints.provisioning._results import SipCredentials, writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
-    from plivo_endpoints.provisioning import Form
+    from plivo_endpoints.provisioning._results import Form
 
     Write = Callable[[Outcome], None]
 
@@ -98,7 +97,7 @@ async def write_results(
     form = form or form_of(out)
     outcomes = read_outcomes(journal) if source is None else read_credentials(journal, read_source(source))
     with new_file(out) as file:
-        return await _write(outcomes, writer(file, form, Outcome if source is None else Credentials), kept)
+        return await _write(outcomes, writer(file, form, Outcome if source is None else SipCredentials), kept)
 
 
 async def _print(journal: Path, form: Form, kept: tuple[str, ...], *, as_json: bool) -> None:
@@ -111,7 +110,7 @@ async def _print(journal: Path, form: Form, kept: tuple[str, ...], *, as_json: b
 
 
 async def _write(
-    outcomes: AsyncGenerator[Outcome] | AsyncGenerator[Credentials], write: Write, kept: tuple[str, ...]
+    outcomes: AsyncGenerator[Outcome] | AsyncGenerator[SipCredentials], write: Write, kept: tuple[str, ...]
 ) -> int:
     count = 0
     async with aclosing(outcomes):

@@ -15,38 +15,30 @@ from plivo_endpoints.provisioning._errors import (
     SourceError,
     StaleError,
 )
-from plivo_endpoints.provisioning._journal import Clash, Journal
+from plivo_endpoints.provisioning._journal import Change, Clash, Journal
 from plivo_endpoints.provisioning._plan import Plan, plan
 from plivo_endpoints.provisioning._plan_file import load_plan, save_plan
-from plivo_endpoints.provisioning._report import STATUSES, ExitStatus, Extra, Outcome, Report, Status
-from plivo_endpoints.provisioning._results import (
-    Credentials,
-    Form,
-    private_file,
-    read_credentials,
-    read_outcomes,
-    writer,
-)
+from plivo_endpoints.provisioning._report import Extra, Outcome, Report, Status
+from plivo_endpoints.provisioning._results import SipCredentials, read_credentials, read_outcomes
 from plivo_endpoints.provisioning._rows import Problem, Row, RowSource
+from plivo_endpoints.provisioning._run import Phase
 from plivo_endpoints.provisioning._source import CsvSource, JsonlSource
 from plivo_endpoints.provisioning._sqlite import SqliteJournal
 from plivo_endpoints.provisioning._states import Entry, State
 
 __all__ = [
-    "STATUSES",
     "CanaryError",
+    "Change",
     "Clash",
-    "Credentials",
     "CsvSource",
     "Entry",
-    "ExitStatus",
     "Extra",
-    "Form",
     "Journal",
     "JournalError",
     "JsonlSource",
     "OutageError",
     "Outcome",
+    "Phase",
     "Plan",
     "Problem",
     "Progress",
@@ -55,6 +47,7 @@ __all__ = [
     "Row",
     "RowSource",
     "Run",
+    "SipCredentials",
     "SourceError",
     "SqliteJournal",
     "StaleError",
@@ -64,11 +57,9 @@ __all__ = [
     "audit",
     "load_plan",
     "plan",
-    "private_file",
     "prune",
     "read_credentials",
     "read_outcomes",
     "read_report",
     "save_plan",
-    "writer",
 ]

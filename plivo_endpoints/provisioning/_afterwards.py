@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from plivo_endpoints.provisioning._audit import delete_doubles, examine_account, note_extras, read_extras
+from plivo_endpoints.provisioning._binding import check_begun
 from plivo_endpoints.provisioning._errors import StaleError
 from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
 from plivo_endpoints.provisioning._report import Report, by_status
@@ -32,9 +33,11 @@ async def read_report(journal: str | PathLike[str]) -> Report:
 async def audit(client: AsyncClient, journal: str | PathLike[str]) -> Report:
     """Compare account and journal, in one walk of the list, and return where the run stands after that.
 
+    As the run may have used the rate limit until now, the first request waits for one period of it.
+
     Raises:
         StaleError: The journal belongs to another account.
-        ProvisioningError: No walk was whole.
+        ProvisioningError: No walk was whole; the message says why.
         JournalError: The journal cannot be used, or is in use.
     """
     async with _own(client, journal) as known:
@@ -47,13 +50,17 @@ async def prune(client: AsyncClient, journal: str | PathLike[str]) -> tuple[Extr
 
     One that a phone is registered with, or that has changed since, is left alone and stays in the report; so
     is one whose row has lost the endpoint that was kept for it.
-    There is no way back, so ask first.
+    There is no way back, so ask first. The first request waits as that of `audit` does.
     """
     async with _own(client, journal) as known:
         extras = read_extras(await known.facts())
-        deleted = await delete_doubles(client, known, extras)
-        await note_extras(known, [extra for extra in extras if extra not in deleted])
-        return deleted
+        deleted: list[Extra] = []
+        try:
+            async for extra in delete_doubles(client, known, extras):
+                deleted.append(extra)  # noqa: PERF401 - known even where the next raises
+        finally:
+            await note_extras(known, [extra for extra in extras if extra not in deleted])
+        return tuple(deleted)
 
 
 @asynccontextmanager
@@ -70,8 +77,9 @@ async def opened(journal: SqliteJournal) -> AsyncGenerator[SqliteJournal]:
 async def _own(client: AsyncClient, path: str | PathLike[str]) -> AsyncGenerator[SqliteJournal]:
     await read_report(path)  # not to make a journal where there is none
     async with opened(SqliteJournal(path)) as journal:
-        owner = (await journal.facts()).get("account")
-        if owner != account_of(client):
+        facts = await journal.facts()
+        check_begun(facts)
+        if (owner := facts["account"]) != account_of(client):
             raise StaleError(f"the journal belongs to {owner}, not to {account_of(client)}")
         spend_rate_limit(client)
         yield journal

@@ -131,7 +131,7 @@ async def apply(
         StaleError: Source, account, master key or plan is another than the journal's.
         CanaryError: An endpoint, mostly the first, did not come out as asked for.
         JournalError: The journal cannot be used.
-        ProvisioningError: The account lost endpoints during every walk of its list.
+        ProvisioningError: What the account has cannot be told; the message says why.
         OutageError: Plivo cannot be reached, or answers nothing that can be read.
     """
     check_count("concurrency", concurrency, 1)

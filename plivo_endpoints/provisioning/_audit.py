@@ -20,18 +20,17 @@ from plivo_endpoints.provisioning._states import HELD, State
 from plivo_endpoints.provisioning._walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Iterable, Mapping
 
     from plivo_endpoints._client import AsyncClient
-    from plivo_endpoints.provisioning._journal import Journal
+    from plivo_endpoints.provisioning._journal import Entries
     from plivo_endpoints.provisioning._states import Entry, Found
 
 _AT_ONCE: Final = 16
 NOT_AUDITED: Final = {"audited": ""}
-_MOST_WALKS: Final = 5  # as long as endpoints vanish from under them: a double could be overlooked
 
 
-async def examine_account(client: AsyncClient, journal: Journal) -> tuple[Extra, ...]:
+async def examine_account(client: AsyncClient, journal: Entries) -> tuple[Extra, ...]:
     """Check that each finished row has its one endpoint; return the doubles.
 
     What the list does not show (it may lag) is asked for by id. A row whose endpoint is gone, or is not its
@@ -57,7 +56,13 @@ async def examine_account(client: AsyncClient, journal: Journal) -> tuple[Extra,
             elif entry.state is State.FAILED:
                 failed.setdefault(entry.number, (entry, set()))[1].add(found.endpoint_id)
 
-    await _walk_whole(client, visit)
+    async def forget() -> None:
+        seen[:] = bytes(len(seen))
+        extras.clear()
+        failed.clear()
+
+    if doubt := await walk(client, visit, forget=forget):
+        raise ProvisioningError(f"nothing is audited, a double could have been overlooked: {doubt}")
     await journal.save([(entry, states.found_after_all(entry, ids)) for entry, ids in failed.values()])
     doubted: set[str] = set()
     async with aclosing(batches(journal, *HELD)) as held:
@@ -69,16 +74,7 @@ async def examine_account(client: AsyncClient, journal: Journal) -> tuple[Extra,
     return doubles
 
 
-async def _walk_whole(client: AsyncClient, visit: Callable[[list[Found]], Awaitable[None]]) -> None:
-    for _ in range(_MOST_WALKS):
-        if await walk(client, visit):
-            return
-    raise ProvisioningError(
-        "no walk of the account's list was whole, so nothing is audited: audit again when it rests"
-    )
-
-
-async def _ask_for(client: AsyncClient, journal: Journal, unseen: list[Entry]) -> set[str]:
+async def _ask_for(client: AsyncClient, journal: Entries, unseen: list[Entry]) -> set[str]:
     """Ask for the endpoints of rows that no walk showed; return the keys of rows that lost theirs."""
     doubted: set[str] = set()
     for first in range(0, len(unseen), _AT_ONCE):
@@ -107,13 +103,12 @@ async def _doubt(client: AsyncClient, entry: Entry) -> str | None:
 
 
 async def delete_doubles(
-    client: AsyncClient, journal: Journal, extras: tuple[Extra, ...]
-) -> tuple[Extra, ...]:
-    """Delete doubles and return those deleted: never one with a phone registered, or changed since.
+    client: AsyncClient, journal: Entries, extras: tuple[Extra, ...]
+) -> AsyncGenerator[Extra]:
+    """Delete doubles and give those deleted: never one with a phone registered, or changed since.
 
     And never one whose row has not, at this very moment, the endpoint that the journal holds for it.
     """
-    deleted: list[Extra] = []
     for extra in extras:
         with suppress(NotFoundError):
             if not await _has_its_own(client, journal, extra):
@@ -123,18 +118,17 @@ async def delete_doubles(
             # Unknown is not unregistered.
             if same and endpoint.sip_registered is False:
                 await client.endpoints.delete(extra.endpoint_id)
-                deleted.append(extra)
-    return tuple(deleted)
+                yield extra
 
 
-async def _has_its_own(client: AsyncClient, journal: Journal, extra: Extra) -> bool:
+async def _has_its_own(client: AsyncClient, journal: Entries, extra: Extra) -> bool:
     for entry in await journal.find([extra.alias]):
         if entry.state in HELD and entry.endpoint_id == extra.kept and extra.kept != extra.endpoint_id:
             return await _doubt(client, entry) is None
     return False
 
 
-async def note_extras(journal: Journal, extras: Iterable[Extra]) -> None:
+async def note_extras(journal: Entries, extras: Iterable[Extra]) -> None:
     """Note the doubles that there are now."""
     await journal.note({"extras": json.dumps([asdict(extra) for extra in extras])})
 

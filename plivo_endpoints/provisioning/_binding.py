@@ -5,12 +5,15 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from plivo_endpoints.provisioning._errors import StaleError
+from plivo_endpoints.provisioning._errors import JournalError, StaleError
 from plivo_endpoints.provisioning._load import examine, load
 from plivo_endpoints.provisioning._passwords import Deriver
+from plivo_endpoints.provisioning._plan import check_source
 from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._journal import Journal
     from plivo_endpoints.provisioning._load import Contents
@@ -38,7 +41,7 @@ async def bind(
         digest = contents.digest(run_id)
         await journal.note({"account": account, "run_id": run_id, "digest": digest, "mark": mark})
     if plan is not None:
-        plan.check_source(account, contents)
+        check_source(plan, account, contents)
     return contents, deriver
 
 
@@ -47,6 +50,7 @@ async def rebind(
 ) -> tuple[Contents, Deriver | None]:
     """Raise `StaleError` unless source and master key are the ones that the journal was made with."""
     facts = await journal.facts()
+    check_begun(facts)
     contents = await examine(source)
     if contents.digest(facts["run_id"]) != facts["digest"]:
         raise StaleError(
@@ -58,3 +62,9 @@ async def rebind(
     if deriver is None or deriver.mark != facts["mark"]:
         raise StaleError("the master key (PLIVO_PROVISION_KEY) is missing, or not the one of this run")
     return contents, deriver
+
+
+def check_begun(facts: Mapping[str, str]) -> None:
+    """Raise `JournalError` if a journal belongs to nothing yet."""
+    if not facts:
+        raise JournalError("no run has begun with this journal")

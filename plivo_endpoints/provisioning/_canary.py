@@ -4,19 +4,83 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Final
 
+from plivo_endpoints._errors import NotFoundError
 from plivo_endpoints.provisioning._errors import CanaryError
-from plivo_endpoints.provisioning._states import is_made_from
+from plivo_endpoints.provisioning._patience import patiently
+from plivo_endpoints.provisioning._states import State, is_made_from
 from plivo_endpoints.provisioning._walk import Walk
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from plivo_endpoints._client import AsyncClient
-from plivo_endpoints.provisioning._states import Entry, Found
+    from plivo_endpoints.provisioning._ledger import Ledger
+    from plivo_endpoints.provisioning._states import Entry, Found
 
 _FIRST_LOOK: Final = 0.25  # seconds between the first two looks
 _LONGEST_LOOK: Final = 30.0
+
+
+class Proof:
+    """Whether creates come out as asked for: shown by one made alone, until another comes out otherwise.
+
+    The journal remembers the row that did. A run goes on only when a person has put its endpoint right, or
+    deleted it. As that says nothing of what Plivo does, the next create goes alone again.
+    """
+
+    def __init__(self, client: AsyncClient, ledger: Ledger, *, settle: float) -> None:
+        self._client = client
+        self._ledger = ledger
+        self._settle = settle
+        self._surprise = 0  # the number of the row that came out otherwise
+        self.made_alone: Entry | None = None  # the last one, in this process
+        self.is_there = False
+
+    def recall(self, facts: Mapping[str, str]) -> None:
+        """Take up what the journal knows."""
+        self.is_there = facts.get("proven") == "yes"
+        self._surprise = int(facts.get("surprise", 0))
+
+    async def seek(self) -> bool:
+        """Look at what was made alone, and return whether that is proof; nothing to create needs none.
+
+        Raises:
+            CanaryError: It came out otherwise, or what did before is neither right by now nor deleted.
+        """
+        creates = self._ledger.has(State.NEW, State.PARKED)
+        if self._surprise and creates:
+            await self._look_again()
+        shown = self.made_alone if self._surprise else await self._first()
+        if shown and shown.state is State.CREATED:  # an adopted one was found again already
+            await self._examine(shown)
+        if shown:
+            await self._ledger.note({"proven": "yes", "surprise": "0"})
+        self.is_there = bool(shown) or not creates
+        return self.is_there
+
+    async def refute(self, entry: Entry) -> None:
+        """Note that an endpoint came out otherwise."""
+        await self._ledger.note({"proven": "", "surprise": str(entry.number)})
+
+    async def _first(self) -> Entry | None:
+        found = await self._ledger.read(after=0, limit=1, states={State.CREATED, State.ADOPTED})
+        return found[0] if found else None
+
+    async def _look_again(self) -> None:
+        (entry,) = await self._ledger.read(after=self._surprise - 1, limit=1, states=tuple(State))
+        with suppress(NotFoundError):
+            await patiently(lambda: self._client.endpoints.get(entry.endpoint_id or ""))
+            await examine_canary(self._client, entry, settle=self._settle)
+
+    async def _examine(self, entry: Entry) -> None:
+        try:
+            await examine_canary(self._client, entry, settle=self._settle)
+        except CanaryError:
+            await self.refute(entry)
+            raise
 
 
 async def examine_canary(client: AsyncClient, entry: Entry, *, settle: float) -> None:
@@ -70,5 +134,6 @@ async def _walk_to(client: AsyncClient, endpoint_id: str | None) -> Found | None
 
 def _surprise(entry: Entry, what: str) -> CanaryError:
     return CanaryError(
-        f"stopped at endpoint {entry.endpoint_id} (for {entry.key!r}, alias {entry.alias!r}): {what}"
+        f"stopped at endpoint {entry.endpoint_id} (for {entry.key!r}, alias {entry.alias!r}): {what}; "
+        "nothing more is created until it is as asked for, or deleted"
     )

@@ -48,7 +48,10 @@ class StaleError(ProvisioningError):
 
 
 class CanaryError(ProvisioningError):
-    """An endpoint, mostly the first, came out otherwise than asked for: the run stopped at it."""
+    """An endpoint, mostly the first, came out otherwise than asked for: the run stopped at it.
+
+    So does every later one, until that endpoint is as asked for, or deleted; then one is created alone again.
+    """
 
 
 class OutageError(ProvisioningError):

@@ -23,21 +23,8 @@ class Clash:
     first: Entry
 
 
-class Journal(Protocol):
-    """What `apply` asks of a journal.
-
-    A call that returns has made its writes durable: they survive the loss of power. One that cannot raises
-    `JournalError`, and so does every later call. Calls may be under way at the same time; each is carried out
-    as a whole, in the order they were begun, and even if the task that waits for it is cancelled.
-    """
-
-    async def open(self) -> None:
-        """Make it ready, for this process alone."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of it."""
-        ...
+class Entries(Protocol):
+    """What the work on a run asks of its journal: the part of `Journal` that needs no opening and filling."""
 
     async def facts(self) -> Mapping[str, str]:
         """Return what was noted about the run as a whole."""
@@ -45,14 +32,6 @@ class Journal(Protocol):
 
     async def note(self, facts: Mapping[str, str]) -> None:
         """Add to, or change, what is known about the run as a whole."""
-        ...
-
-    async def clear(self) -> None:
-        """Forget every entry."""
-        ...
-
-    async def add(self, entries: Sequence[Entry]) -> Sequence[Clash]:
-        """Add new entries; key, username and alias are unique, and those that clash are left out."""
         ...
 
     async def save(self, changes: Sequence[Change]) -> None:
@@ -69,4 +48,29 @@ class Journal(Protocol):
 
     async def count(self) -> Mapping[State, int]:
         """Return how many entries are in each state."""
+        ...
+
+
+class Journal(Entries, Protocol):
+    """What `apply` asks of a journal.
+
+    A call that returns has made its writes durable: they survive the loss of power. One that cannot raises
+    `JournalError`, and so does every later call. Calls may be under way at the same time; each is carried out
+    as a whole, in the order they were begun, and even if the task that waits for it is cancelled.
+    """
+
+    async def open(self) -> None:
+        """Make it ready, for this process alone."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of it."""
+        ...
+
+    async def clear(self) -> None:
+        """Forget every entry."""
+        ...
+
+    async def add(self, entries: Sequence[Entry]) -> Sequence[Clash]:
+        """Add new entries; key, username and alias are unique, and those that clash are left out."""
         ...

@@ -12,7 +12,7 @@ from plivo_endpoints.provisioning._states import OPEN, State
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 
-    from plivo_endpoints.provisioning._journal import Change, Clash, Journal
+    from plivo_endpoints.provisioning._journal import Change, Entries
     from plivo_endpoints.provisioning._report import Outcome, Status
     from plivo_endpoints.provisioning._states import Entry
 
@@ -55,10 +55,10 @@ class Channel:
 class Ledger:
     """A journal that keeps count in memory and passes outcomes on.
 
-    It is a `Journal` itself, so that whoever changes an entry cannot forget to count it.
+    It is used like the journal itself, so that whoever changes an entry cannot forget to count it.
     """
 
-    def __init__(self, journal: Journal, outcomes: Channel) -> None:
+    def __init__(self, journal: Entries, outcomes: Channel) -> None:
         self.journal = journal
         self._outcomes = outcomes
         self._counts: Counter[State] = Counter()
@@ -76,14 +76,6 @@ class Ledger:
         """How many rows are in a state."""
         return self._counts[state]
 
-    async def open(self) -> None:
-        """See `Journal`."""
-        await self.journal.open()
-
-    async def close(self) -> None:
-        """See `Journal`."""
-        await self.journal.close()
-
     async def facts(self) -> Mapping[str, str]:
         """See `Journal`."""
         return await self.journal.facts()
@@ -91,14 +83,6 @@ class Ledger:
     async def note(self, facts: Mapping[str, str]) -> None:
         """See `Journal`."""
         await self.journal.note(facts)
-
-    async def clear(self) -> None:
-        """See `Journal`."""
-        await self.journal.clear()
-
-    async def add(self, entries: Sequence[Entry]) -> Sequence[Clash]:
-        """See `Journal`."""
-        return await self.journal.add(entries)
 
     async def save(self, changes: Sequence[Change]) -> None:
         """See `Journal`; a row that is finished by it becomes an outcome."""
@@ -133,7 +117,7 @@ class Ledger:
         return counts
 
 
-async def batches(journal: Journal, *states: State) -> AsyncGenerator[Sequence[Entry]]:
+async def batches(journal: Entries, *states: State) -> AsyncGenerator[Sequence[Entry]]:
     """Return all entries in these states, in order, some at a time; they may be changed on the way."""
     after = 0
     while batch := await journal.read(after=after, limit=_BATCH, states=states):

@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from plivo_endpoints._config import RateLimit
     from plivo_endpoints._sansio.rate_limit import SlidingWindow
 
 _CATCH_UP: Final = 0.1  # seconds: a sleep that lasts a little too long must not slow the pace for good
@@ -21,9 +20,9 @@ class Pace:
     its place until one period after its answer, and they go one by one instead of in bursts.
     """
 
-    def __init__(self, limit: RateLimit | None, window: SlidingWindow) -> None:
+    def __init__(self, window: SlidingWindow) -> None:
         self._window = window
-        self._gap = 0.0 if limit is None else limit.seconds / limit.requests
+        self._gap = 0.0 if window.limit is None else window.limit.seconds / window.limit.requests
         self._next = 0.0
         self._turns = asyncio.Lock()
 

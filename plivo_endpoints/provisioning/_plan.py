@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping  # noqa: TC003 - type hints resolve the annotations
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
@@ -22,12 +22,10 @@ from plivo_endpoints.provisioning._walk import walk
 
 if TYPE_CHECKING:
     from plivo_endpoints._client import AsyncClient
-    from plivo_endpoints.provisioning._journal import Journal
+    from plivo_endpoints.provisioning._journal import Entries
     from plivo_endpoints.provisioning._load import Contents
     from plivo_endpoints.provisioning._rows import RowSource
     from plivo_endpoints.provisioning._states import Entry, Found
-
-_MOST_WALKS: Final = 5
 
 
 @frozen(kw_only=True)
@@ -53,21 +51,6 @@ class Plan:
     unchanged: tuple[str, ...] = ()
     conflict: Mapping[str, str] = field(factory=dict[str, str])
 
-    def check_source(self, account: str, contents: Contents) -> None:
-        """Raise `StaleError` unless it was made for this account and these rows."""
-        if account != self.account:
-            raise StaleError(f"the plan was made for {self.account}, not for {account}")
-        if contents.digest(self.salt) != self.digest:
-            raise StaleError("the source is not the one that was planned: plan again")
-
-    def check_steps(self, now: Plan) -> None:
-        """Raise `StaleError` if the account has changed since, as far as these rows go."""
-        steps, steps_now = [
-            (plan.create, plan.update, plan.unchanged, dict(plan.conflict)) for plan in (self, now)
-        ]
-        if steps != steps_now:
-            raise StaleError("the account has changed since it was planned: plan again")
-
 
 async def plan(client: AsyncClient, source: RowSource, *, master_key: str | None = None) -> Plan:
     """Compare a source with the account, in one walk of its list; nothing is written.
@@ -79,6 +62,7 @@ async def plan(client: AsyncClient, source: RowSource, *, master_key: str | None
 
     Raises:
         SourceError: Rows break rules; all of them are named.
+        ProvisioningError: What the account has cannot be told; the message says why.
     """
     journal = SqliteJournal(None)
     await journal.open()
@@ -90,7 +74,7 @@ async def plan(client: AsyncClient, source: RowSource, *, master_key: str | None
         await journal.close()
 
 
-async def compare(client: AsyncClient, journal: Journal) -> None:
+async def compare(client: AsyncClient, journal: Entries) -> None:
     """Match new entries with the account's endpoints, by alias."""
 
     async def visit(page: list[Found]) -> None:
@@ -101,15 +85,33 @@ async def compare(client: AsyncClient, journal: Journal) -> None:
             if after != before:
                 await journal.save([(before, after)])
 
-    for _ in range(_MOST_WALKS):
-        if await walk(client, visit):
-            return
-    raise ProvisioningError(
-        "the account lost endpoints during every walk of its list: try again when it rests"
-    )
+    async def forget() -> None:
+        async with aclosing(batches(journal, State.UNCHANGED, State.OUTDATED, State.REVIEW)) as matched:
+            async for batch in matched:
+                await journal.save([(entry, states.unmatched(entry)) for entry in batch])
+
+    if doubt := await walk(client, visit, forget=forget):
+        raise ProvisioningError(f"what the account has cannot be told: {doubt}")
 
 
-async def read_plan(journal: Journal, account: str, contents: Contents) -> Plan:
+def check_source(expected: Plan, account: str, contents: Contents) -> None:
+    """Raise `StaleError` unless a plan was made for this account and these rows."""
+    if account != expected.account:
+        raise StaleError(f"the plan was made for {expected.account}, not for {account}")
+    if contents.digest(expected.salt) != expected.digest:
+        raise StaleError("the source is not the one that was planned: plan again")
+
+
+def check_steps(expected: Plan, now: Plan) -> None:
+    """Raise `StaleError` if the account has changed since it was planned, as far as these rows go."""
+    steps, steps_now = [
+        (each.create, each.update, each.unchanged, dict(each.conflict)) for each in (expected, now)
+    ]
+    if steps != steps_now:
+        raise StaleError("the account has changed since it was planned: plan again")
+
+
+async def read_plan(journal: Entries, account: str, contents: Contents) -> Plan:
     """Return the plan that a journal holds after `compare`."""
     keys: dict[State, list[str]] = {}
     conflict: dict[str, str] = {}

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from plivo_endpoints._client import AsyncClient
-    from plivo_endpoints._config import RateLimit
     from plivo_endpoints._models import Endpoint, Page
     from plivo_endpoints._sansio.rate_limit import SlidingWindow
 
@@ -27,19 +26,18 @@ def account_of(client: AsyncClient) -> str:
 
 
 def spend_rate_limit(client: AsyncClient) -> None:
-    """Take the rate limit as used up now: what an earlier process sent until now is known to nobody."""
+    """Take the rate limit as used up now: what an earlier process sent until now is known to nobody.
+
+    Not even to its journal: that has no pages of a walk, and its times are of a clock that may have been set
+    since. To know that nothing was sent of late would take a durable note at each begin and end of work.
+    """
     client._connections._window.spend(time.monotonic())
-
-
-def rate_limit_of(client: AsyncClient) -> RateLimit | None:
-    """Return the client's rate limit."""
-    return client._connections._window._limit
 
 
 def another_window(client: AsyncClient) -> SlidingWindow:
     """Return a window of the client's rate limit that counts by itself."""
     window = client._connections._window
-    return type(window)(window._limit)
+    return type(window)(window.limit)
 
 
 def overlapping_pages(client: AsyncClient) -> AsyncGenerator[Page[Endpoint]]:

@@ -95,8 +95,8 @@ class Report:
         return sum(self.counts.values())
 
     @property
-    def exit_status(self) -> ExitStatus:
-        """What a command ends with."""
+    def exit_status(self) -> int:
+        """What a program may end with: 0 all rows are done, 1 some failed or are left, 3 some need review."""
         if self.counts["review"] or self.extras:
             return ExitStatus.REVIEW
         done = self.audited and not (self.counts["failed"] or self.counts["unprocessed"])

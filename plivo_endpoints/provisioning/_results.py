@@ -35,7 +35,7 @@ _MADE: Final = {"created", "adopted"}
 
 
 @frozen(kw_only=True)
-class Credentials(Outcome):
+class SipCredentials(Outcome):
     """An outcome with the SIP password; `None` where the endpoint was not made by the run."""
 
     password: str | None = field(default=None, repr=False)
@@ -54,7 +54,7 @@ async def read_outcomes(journal: str | PathLike[str]) -> AsyncGenerator[Outcome]
 
 async def read_credentials(
     journal: str | PathLike[str], source: RowSource, *, master_key: str | None = None
-) -> AsyncGenerator[Credentials]:
+) -> AsyncGenerator[SipCredentials]:
     """Give what came of each row with its password, from the source or derived again.
 
     Raises:
@@ -72,7 +72,7 @@ async def read_credentials(
                         raise StaleError(f"row {entry.number} of the source has changed")
                     outcome = outcome_of(entry)
                     password = password_of(row, deriver) if outcome.status in _MADE else None
-                    yield Credentials(**asdict(outcome), password=password)
+                    yield SipCredentials(**asdict(outcome), password=password)
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def writer(file: TextIO, form: Form, kind: type[Outcome]) -> Callable[[Outcome],
     """
     if form == "jsonl":
         return lambda outcome: print(json.dumps(asdict(outcome)), file=file)
-    if issubclass(kind, Credentials):
+    if issubclass(kind, SipCredentials):
         raise InvalidArgumentError("form", "passwords are written as JSON lines only: CSV would change some")
     columns = csv.writer(file)
     columns.writerow(each.name for each in fields(kind))

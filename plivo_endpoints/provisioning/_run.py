@@ -15,15 +15,15 @@ from plivo_endpoints._errors import NotFoundError
 from plivo_endpoints._models import NewEndpoint
 from plivo_endpoints.provisioning import _states as states
 from plivo_endpoints.provisioning._audit import NOT_AUDITED, examine_account
-from plivo_endpoints.provisioning._canary import examine_canary
-from plivo_endpoints.provisioning._errors import StaleError
+from plivo_endpoints.provisioning._canary import Proof
+from plivo_endpoints.provisioning._errors import CanaryError, StaleError
 from plivo_endpoints.provisioning._ledger import batches
 from plivo_endpoints.provisioning._load import chunks, is_row_of
 from plivo_endpoints.provisioning._pace import Pace
 from plivo_endpoints.provisioning._passwords import password_of
 from plivo_endpoints.provisioning._patience import patiently
-from plivo_endpoints.provisioning._plan import compare, read_plan
-from plivo_endpoints.provisioning._reach import another_window, rate_limit_of
+from plivo_endpoints.provisioning._plan import check_steps, compare, read_plan
+from plivo_endpoints.provisioning._reach import another_window
 from plivo_endpoints.provisioning._reconcile import reconcile
 from plivo_endpoints.provisioning._report import outcome_of
 from plivo_endpoints.provisioning._rows import Row
@@ -76,11 +76,12 @@ class Phases:
         self._job = job
         self._ledger = job.ledger
         self._outage = Outage(most_lost=_MOST_LOST_CANARIES)
-        self._pace = Pace(rate_limit_of(job.client), another_window(job.client))
+        self._pace = Pace(another_window(job.client))
         self._stopping = asyncio.Event()
         # Rows parked by an earlier process settle from now on: no clock but our own is to be trusted.
         self._parked_at = time.monotonic()
-        self._is_proven = False
+        self._proof = Proof(job.client, job.ledger, settle=job.settle)
+        self._surprise: CanaryError | None = None
         self.phase: Phase = "planning"
         self.extras: tuple[Extra, ...] | None = None
 
@@ -113,10 +114,11 @@ class Phases:
             await compare(self._job.client, self._ledger.journal)
             if self._job.plan is not None:
                 now = await read_plan(self._ledger.journal, self._job.account, self._job.contents)
-                self._job.plan.check_steps(now)
+                check_steps(self._job.plan, now)
             await self._ledger.note({"planned": "yes"})
-        if "proven" in facts:
-            self._is_proven, self._outage = True, Outage(most_lost=_MOST_LOST)
+        self._proof.recall(facts)
+        if self._proof.is_there:
+            self._outage = Outage(most_lost=_MOST_LOST)
         await self._ledger.count()
         if planned:
             async with aclosing(batches(self._ledger, State.UNCHANGED, State.REVIEW)) as finished:
@@ -132,9 +134,9 @@ class Phases:
     async def _pass(self) -> None:
         """Send every new row once, then decide on those whose answer was lost."""
         await self._prove()
-        self.phase = "creating" if self._is_proven else "canary"
+        self.phase = "creating" if self._proof.is_there else "canary"
         await self._send()
-        if self._is_proven and self._ledger.has(State.OUTDATED):
+        if self._proof.is_there and self._ledger.has(State.OUTDATED):
             self.phase = "updating"
             await share(self._outdated(), self._update, self._job.concurrency)
         if self._ledger.has(State.PARKED) and await self._settle():
@@ -142,21 +144,16 @@ class Phases:
             await reconcile(self._job.client, self._ledger)
 
     async def _prove(self) -> None:
-        """See whether what was created first came out as asked for; nothing to create needs no proof."""
-        if self._is_proven:
+        if self._proof.is_there:
             return
-        first = await self._ledger.read(after=0, limit=1, states={State.CREATED, State.ADOPTED})
-        if first and first[0].state is State.CREATED:  # an adopted one was found again already
-            self.phase = "canary"
-            await examine_canary(self._job.client, first[0], settle=self._job.settle)
-        if first:
-            await self._ledger.note({"proven": "yes"})
-        self._is_proven = bool(first) or not self._ledger.has(State.NEW, State.PARKED)
-        if self._is_proven:
+        self.phase = "canary"
+        if await self._proof.seek():
             self._outage = Outage(most_lost=_MOST_LOST)
 
     async def _send(self) -> None:
-        await share(self._new_rows(), self._create, self._job.concurrency if self._is_proven else 1)
+        await share(self._new_rows(), self._create, self._job.concurrency if self._proof.is_there else 1)
+        if self._surprise is not None:
+            raise self._surprise
 
     async def _new_rows(self) -> AsyncGenerator[tuple[Row, Entry]]:
         """Read the source again and return the rows that are new."""
@@ -184,16 +181,28 @@ class Phases:
     async def _create(self, item: tuple[Row, Entry]) -> bool:
         row, entry = item
         while entry.state is State.NEW and not self._stopping.is_set():
-            await self._pace.begin()
-            try:
-                create = Create(self._ledger, entry)
-                entry = await create.send(self._job.client, self._new(row), self._outage)
-            finally:
-                self._pace.end()
+            entry = await self._send_once(row, entry)
         if entry.state is State.PARKED:
             self._parked_at = time.monotonic()
+        if not self._proof.is_there and entry.state is State.CREATED:
+            self._proof.made_alone = entry
         # The canary goes alone; but one that is refused made nothing, so the next may try.
-        return not self._stopping.is_set() and (self._is_proven or entry.state is State.FAILED)
+        return not self._stopping.is_set() and (self._proof.is_there or entry.state is State.FAILED)
+
+    async def _send_once(self, row: Row, entry: Entry) -> Entry:
+        await self._pace.begin()
+        try:
+            if self._stopping.is_set():  # told to while it waited for its turn
+                return entry
+            return await Create(self._ledger, entry).send(self._job.client, self._new(row), self._outage)
+        except CanaryError as surprise:
+            # What is under way has to be finished: in doubt, it could not be found again.
+            self.stop()
+            self._surprise = surprise
+            await self._proof.refute(entry)
+            return entry
+        finally:
+            self._pace.end()
 
     def _new(self, row: Row) -> NewEndpoint:
         password = password_of(row, self._job.deriver)
@@ -212,10 +221,12 @@ class Phases:
         except (NotFoundError, *ABOUT_THE_ROW) as error:
             reason = f"Plivo refused the update: {error.message or error}"
             await self._ledger.save([(entry, states.update_refused(entry, reason))])
+            self._outage.answered()
         except UNSENT as error:
             await self._outage.unsent(error)
         else:
             await self._ledger.save([(entry, states.updated(entry))])
+            self._outage.answered()
         return not self._stopping.is_set()
 
     async def _settle(self) -> bool:

@@ -22,7 +22,7 @@ from plivo_endpoints.provisioning._errors import OutageError
 if TYPE_CHECKING:
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints._models import NewEndpoint
-    from plivo_endpoints.provisioning._journal import Journal
+    from plivo_endpoints.provisioning._journal import Entries
     from plivo_endpoints.provisioning._states import Entry
 
 # Plivo refuses the row. Any other refusal (credentials, permission, a proxy's redirect) would meet every row.
@@ -62,7 +62,7 @@ class Outage:
 class Create:
     """One row on its way."""
 
-    def __init__(self, journal: Journal, entry: Entry) -> None:
+    def __init__(self, journal: Entries, entry: Entry) -> None:
         self._journal = journal
         self._entry = entry
 

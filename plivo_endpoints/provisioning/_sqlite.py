@@ -66,10 +66,13 @@ class SqliteJournal:
     def __init__(self, path: str | PathLike[str] | None, *, read_only: bool = False) -> None:
         self.path: Path | None = None if path is None else Path(path)
         self._read_only = read_only
-        self._committer = Committer(self._connected, name=str(path))
+        self._committer: Committer | None = None  # while it is open
 
     async def open(self) -> None:
         """Start its thread and take its lock; see `Journal`."""
+        if self._committer is not None:
+            raise JournalError(f"the journal {self.path} is open already")
+        self._committer = Committer(self._connected, name=str(self.path))
         self._committer.start()
         try:
             await self._run(lambda _: None)
@@ -79,7 +82,11 @@ class SqliteJournal:
 
     async def close(self) -> None:
         """Finish, and let go of the lock; see `Journal`."""
-        await self._committer.stop()
+        if self._committer is not None:
+            try:
+                await self._committer.stop()
+            finally:  # even if the wait for its thread is cut short: that ends all the same
+                self._committer = None
 
     async def facts(self) -> Mapping[str, str]:
         """See `Journal`."""
@@ -124,6 +131,8 @@ class SqliteJournal:
         return await self._run(lambda db: {State(state): number for state, number in db.execute(query)})
 
     async def _run(self, work: Work[T]) -> T:
+        if self._committer is None:
+            raise JournalError("the journal is closed")
         return await self._committer.run(work)
 
     @contextmanager

@@ -163,11 +163,10 @@ def decided(entry: Entry, candidates: Sequence[Found]) -> Entry:
     return evolve(entry, state=State.NEW)
 
 
-def undecidable(entry: Entry) -> Entry:
+def undecidable(entry: Entry, doubt: str) -> Entry:
     """No walk could prove that a parked row was not made."""
     _expect(entry, State.PARKED)
-    reason = "the account lost endpoints during every walk, so whether this one was made cannot be told"
-    return evolve(entry, state=State.REVIEW, reason=reason)
+    return evolve(entry, state=State.REVIEW, reason=f"whether it was made cannot be told: {doubt}")
 
 
 def matched(entry: Entry, found: Found) -> Entry:
@@ -182,6 +181,12 @@ def matched(entry: Entry, found: Found) -> Entry:
         return evolve(known, state=State.REVIEW, reason=reason)
     same = entry.app_id in (None, found.app_id)
     return evolve(known, state=State.UNCHANGED if same else State.OUTDATED)
+
+
+def unmatched(entry: Entry) -> Entry:
+    """The plan begins anew: what it met may be gone."""
+    _expect(entry, State.UNCHANGED, State.OUTDATED, State.REVIEW)
+    return evolve(entry, state=State.NEW, endpoint_id=None, made_as=None, reason=None)
 
 
 def updated(entry: Entry) -> Entry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
 
 from plivo_endpoints.provisioning._reach import overlapping_pages
@@ -16,55 +16,83 @@ if TYPE_CHECKING:
     from plivo_endpoints._models import Endpoint, Page
 
 
+_MOST_WALKS: Final = 5
+
+# Why a walk may have missed an endpoint.
+NO_TOTAL: Final = "the list does not say how long it is: it lacks the total_count that Plivo's has"
+CHANGED: Final = "endpoints were deleted, or moved, while the list was read: try again while nobody does that"
+SHORT: Final = "the list ended before it had shown as many endpoints as its total_count says there are"
+
+
 class Walk:
-    """One walk; `is_whole` says afterwards whether what it did not meet was not there.
+    """One walk; `doubt` says afterwards why it may have missed an endpoint, and is `None` if it cannot have.
 
     Endpoints that vanish while the list is read move those after them to pages already read; a total that
     stays does not prove that none did, as others may have been made meanwhile. So where pages are linked by
     offset they overlap: a list keeps its order, so if each page holds the endpoint that the one before ended
     with, nothing was between them. A few creates do no harm: a list in order of age repeats some, or grows at
     its end. Cursors keep their place by themselves; there the sign is a total that never fell. A list that
-    does not tell its total proves nothing.
+    does not tell its total, or ends before it, proves nothing.
     """
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
         self._before: Page[Endpoint] | None = None
-        self.is_whole = True
+        self._met = 0
+        self._total = 0  # the least that there was: what is made meanwhile need not be met
+        self.doubt: str | None = None
 
     async def pages(self) -> AsyncGenerator[list[Found]]:
         """Return the pages, without endpoints that cannot be anybody's row."""
         async with aclosing(overlapping_pages(self._client)) as pages:
             async for page in pages:
-                self.is_whole = self.is_whole and _joins(self._before, page)
+                self.doubt = self.doubt or self._doubt(page)
                 self._before = page
                 yield [found for endpoint in page.objects if (found := _found(endpoint))]
+        if self.doubt is None and self._met < self._total:
+            self.doubt = SHORT
+
+    def _doubt(self, page: Page[Endpoint]) -> str | None:
+        """Return why something can have been missed between the page before and this one."""
+        before, total = self._before, page.meta.total_count
+        if total is None:
+            return NO_TOTAL
+        self._total = total if before is None else min(self._total, total)
+        self._met += len(page.objects)
+        if before is None:
+            return None
+        if "cursor" in parse_qs(urlsplit(before.meta.next or "").query):
+            return None if total >= (before.meta.total_count or 0) else CHANGED
+        self._met -= 1  # it overlaps
+        last = before.objects[-1].endpoint_id if before.objects else None
+        return None if any(endpoint.endpoint_id == last for endpoint in page.objects) else CHANGED
 
 
-def _joins(before: Page[Endpoint] | None, page: Page[Endpoint]) -> bool:
-    """Return whether nothing can have been missed between two pages that follow each other."""
-    total = page.meta.total_count
-    if total is None:  # that it was the last page cannot be believed either
-        return False
-    if before is None:
-        return True
-    if "cursor" in parse_qs(urlsplit(before.meta.next or "").query):
-        return total >= (before.meta.total_count or 0)
-    last = before.objects[-1].endpoint_id if before.objects else None
-    return any(endpoint.endpoint_id == last for endpoint in page.objects)
+async def walk(
+    client: AsyncClient,
+    visit: Callable[[list[Found]], Awaitable[None]],
+    *,
+    forget: Callable[[], Awaitable[None]] | None = None,
+) -> str | None:
+    """Show every page of the list to `visit`; return why some may be missing, `None` if none can.
 
-
-async def walk(client: AsyncClient, visit: Callable[[list[Found]], Awaitable[None]]) -> bool:
-    """Show every page of the list to `visit` and return whether the walk was whole.
-
-    Pages overlap, so `visit` may be shown an endpoint more than once.
+    Pages overlap, so `visit` may be shown an endpoint more than once. As long as some may be missing, the
+    list is walked again, a few times: after `forget`, where what an earlier walk met must not count, because
+    it may be just that which has vanished.
     """
-    attempt = Walk(client)
-    async with aclosing(attempt.pages()) as pages:
-        async for page in pages:
-            if page:
-                await visit(page)
-    return attempt.is_whole
+    doubt: str | None = None
+    for number in range(_MOST_WALKS):
+        if number and forget is not None:
+            await forget()
+        attempt = Walk(client)
+        async with aclosing(attempt.pages()) as pages:
+            async for page in pages:
+                if page:
+                    await visit(page)
+        doubt = attempt.doubt
+        if doubt in {None, NO_TOTAL}:  # walking again would not help
+            break
+    return doubt
 
 
 def _found(endpoint: Endpoint) -> Found | None:

@@ -10,7 +10,8 @@ from attrs import define
 from rich.console import Console
 
 from plivo_endpoints.cli.progress import Bar, Figures, Lines, Meter
-from plivo_endpoints.provisioning import STATUSES, Progress, Run, Status
+from plivo_endpoints.provisioning import Progress, Run, Status
+from plivo_endpoints.provisioning._report import STATUSES
 
 
 @define

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from plivo_endpoints import AsyncClient
+from plivo_endpoints import AsyncClient, RateLimit
 from plivo_endpoints.provisioning import CsvSource, _states, apply
 from plivo_endpoints.provisioning._run import Phases
 from plivo_endpoints.provisioning._sqlite import SqliteJournal
@@ -125,8 +125,9 @@ async def main(order: dict[str, Any]) -> None:
     kind = ForgetfulJournal if order["broken"] == "no intent" else MortalJournal
     journal = kind(order["journal"], order["step"], order["count"])
     source = CsvSource(order["csv"])
+    limit = RateLimit() if order["limited"] else None
     async with (
-        AsyncClient(order["auth_id"], order["auth_token"], base_url=order["url"], rate_limit=None) as client,
+        AsyncClient(order["auth_id"], order["auth_token"], base_url=order["url"], rate_limit=limit) as client,
         apply(client, source, journal=journal, settle=order["settle"]) as run,
     ):
         print("begun", flush=True)  # noqa: T201

@@ -68,10 +68,10 @@ class Result:
 def run(loop: Loop) -> Result:
     """Run the loop and compare account and journal."""
     begun = time.monotonic()
-    csv, journal = _write_rows(loop), loop.folder / "run.db"
+    csv, journal = write_rows(loop.folder, loop.rows), loop.folder / "run.db"
     with _sandbox(loop) as account:
         before = _state(account)
-        order = {**account, "csv": str(csv), "journal": str(journal), "settle": loop.settle}
+        order = {**account, "csv": str(csv), "journal": str(journal), "settle": loop.settle, "limited": False}
         kills, lives, last = _live(loop, {**order, "broken": loop.broken})
         time.sleep(loop.lag)
         after = _state(account)
@@ -92,9 +92,9 @@ def _live(loop: Loop, order: dict[str, Any]) -> tuple[int, int, dict[str, Any]]:
     while kills < loop.kills and lives < 2 * loop.kills:
         step, count = _next_death(loop, chance, kills)
         delay = chance.uniform(0.0, loop.reach / 500) if step is None else None
-        kills += _life({**order, "step": step, "count": count}, delay) is None
+        kills += life({**order, "step": step, "count": count}, delay) is None
         lives += 1
-    last = _life({**order, "step": None, "count": 0}, None)
+    last = life({**order, "step": None, "count": 0}, None)
     assert last is not None, "the last life was not to be killed"
     return kills, lives + 1, last
 
@@ -111,7 +111,7 @@ def _next_death(loop: Loop, chance: random.Random, kills: int) -> tuple[str | No
     return loop.then[kills % len(loop.then)], chance.randint(1, loop.reach)
 
 
-def _life(order: dict[str, Any], delay: float | None) -> dict[str, Any] | None:
+def life(order: dict[str, Any], delay: float | None) -> dict[str, Any] | None:
     """Return the report of a life that came to its end, `None` of one that was killed."""
     command = [sys.executable, "-m", "tests.provisioning.killed_run", json.dumps(order)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:  # noqa: S603
@@ -132,9 +132,10 @@ def _life(order: dict[str, Any], delay: float | None) -> dict[str, Any] | None:
     return last
 
 
-def _write_rows(loop: Loop) -> Path:
-    path = loop.folder / "users.csv"
-    lines = (f"user{number}x,row-{number},secret-{number}\n" for number in range(loop.rows))
+def write_rows(folder: Path, count: int) -> Path:
+    """Write a source of so many rows."""
+    path = folder / "users.csv"
+    lines = (f"user{number}x,row-{number},secret-{number}\n" for number in range(count))
     path.write_text("username,alias,password\n" + "".join(lines))
     return path
 

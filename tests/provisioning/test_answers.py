@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 from attrs import evolve
 
-from plivo_endpoints.provisioning import CanaryError, Row, SourceError, SqliteJournal, State, apply
+from plivo_endpoints._resources.endpoints import create_after
+from plivo_endpoints.provisioning import CanaryError, Row, SourceError, SqliteJournal, State, _sending, apply
 from plivo_endpoints.sandbox import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from plivo_endpoints import AsyncClient
+    from plivo_endpoints import AsyncClient, CreatedEndpoint
+    from plivo_endpoints._models import NewEndpoint
+    from plivo_endpoints._resources.endpoints import AsyncEndpoints
     from plivo_endpoints.sandbox import Sandbox
     from tests.provisioning.conftest import Ended
 
@@ -45,6 +49,114 @@ async def test_a_later_endpoint_comes_out_otherwise(
     await journal.open()
     assert await journal.count() == {State.CREATED: 2, State.NEW: 48}
     await journal.close()
+
+
+@pytest.fixture
+def bend(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Let the service add something to each alias from now on."""
+
+    def begin(addition: str) -> None:
+        async def create(
+            endpoints: AsyncEndpoints, new: NewEndpoint, before_send: Callable[[], Awaitable[None]]
+        ) -> CreatedEndpoint:
+            return await create_after(endpoints, evolve(new, alias=new.alias + addition), before_send)
+
+        monkeypatch.setattr(_sending, "create_after", create)
+
+    return begin
+
+
+@pytest.fixture
+async def surprised(
+    rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, bend: Callable[[str], None]
+) -> str:
+    """Let a run of 50 rows stop at its second endpoint, and return that one's id."""
+    with pytest.raises(
+        CanaryError, match=r"for 'key-2', alias 'row-2'\): its alias came out as 'row-2 \(2\)'"
+    ):
+        async with apply(client, rows(50), journal=tmp_path / "run.db", settle=0.5, concurrency=1) as run:
+            async for _ in run:
+                bend(" (2)")
+    bend("")
+    return max(sandbox.endpoints)
+
+
+async def test_it_is_still_otherwise(surprised: str, rows: Rows, applied: Apply, sandbox: Sandbox) -> None:
+    """Nothing more is made, however often the same run is begun again, until a person has decided."""
+    for _ in range(2):
+        with pytest.raises(CanaryError, match=f"stopped at endpoint {surprised}"):
+            await applied(rows(50))
+    assert len(sandbox.endpoints) == 2
+
+
+async def test_it_is_put_right_and_the_next_is_not(
+    *,
+    surprised: str,
+    rows: Rows,
+    applied: Apply,
+    client: AsyncClient,
+    sandbox: Sandbox,
+    bend: Callable[[str], None],
+) -> None:
+    """What a person put right proves nothing: the next goes alone, the others only after it."""
+    await client.endpoints.update(surprised, alias="row-2")
+    bend(" (2)")
+    with pytest.raises(CanaryError, match="for 'key-3'"):
+        await applied(rows(50))
+    assert len(sandbox.endpoints) == 3
+    await client.endpoints.update(max(sandbox.endpoints), alias="row-3")
+    bend("")
+    ended = await applied(rows(50))
+    assert (len(sandbox.endpoints), ended.report.exit_status) == (50, 0)
+
+
+async def test_it_is_deleted(
+    surprised: str, rows: Rows, applied: Apply, client: AsyncClient, sandbox: Sandbox
+) -> None:
+    """That is a decision too: the others are made, and the audit names the row that has no endpoint now."""
+    await client.endpoints.delete(surprised)
+    ended = await applied(rows(50))
+    assert (len(sandbox.endpoints), ended.report.counts["review"]) == (49, 1)
+
+
+async def test_nothing_is_left_to_create(
+    rows: Rows, applied: Apply, sandbox: Sandbox, bend: Callable[[str], None]
+) -> None:
+    """Then nothing need be proven, and the audit says what is wrong with the row."""
+    bend(" (2)")
+    with pytest.raises(CanaryError):
+        await applied(rows(1))
+    ended = await applied(rows(1))
+    assert (len(sandbox.endpoints), ended.report.counts["review"]) == (1, 1)
+
+
+async def test_what_is_under_way_when_one_comes_out_otherwise(
+    rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, bend: Callable[[str], None]
+) -> None:
+    """It is finished, so that none is in doubt whose endpoint could not be found again; no other is begun."""
+    sandbox.inject(Fault(applied=True, latency=0.3), rate=0.5, method="POST")
+    with pytest.raises(CanaryError):
+        async with apply(client, rows(50), journal=tmp_path / "run.db", settle=1.0, concurrency=8) as run:
+            async for _ in run:
+                bend(" (2)")
+    made = len(sandbox.endpoints)
+    assert 1 < made <= 1 + 8
+    journal = SqliteJournal(tmp_path / "run.db", read_only=True)
+    await journal.open()
+    assert await journal.count() == {State.CREATED: made, State.NEW: 50 - made}
+    await journal.close()
+
+
+async def test_a_list_that_lags_too_long(rows: Rows, applied: Apply, sandbox: Sandbox) -> None:
+    """That it is listed by the time somebody goes on does not prove that the next will be in time."""
+    sandbox.list_lag = 1.0
+    for made in (1, 1, 2):
+        with pytest.raises(CanaryError, match="the list did not show it"):
+            await applied(rows(5))
+        assert len(sandbox.endpoints) == made
+        await asyncio.sleep(made * 0.4)
+    ended = await applied(rows(5), settle=2.0)
+    assert (len(sandbox.endpoints), ended.report.exit_status) == (5, 0)
 
 
 @pytest.mark.parametrize("alias", [" row-1", "row-1 ", "row-1\N{NO-BREAK SPACE}"])

@@ -13,7 +13,6 @@ from attrs import evolve
 from plivo_endpoints import AsyncClient, AuthenticationError, RateLimit
 from plivo_endpoints.provisioning import (
     CanaryError,
-    ExitStatus,
     JournalError,
     OutageError,
     Row,
@@ -22,6 +21,7 @@ from plivo_endpoints.provisioning import (
 )
 from plivo_endpoints.provisioning import _run as run_module
 from plivo_endpoints.provisioning._passwords import Deriver
+from plivo_endpoints.provisioning._report import ExitStatus
 from plivo_endpoints.provisioning._sending import Outage
 from plivo_endpoints.sandbox import Account, Fault, Sandbox
 from tests.provisioning.file_layer import FULL, IO_ERROR, is_possible, remembered

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from plivo_endpoints import BadRequestError
 from plivo_endpoints.provisioning import (
     JournalError,
-    ProvisioningError,
     Row,
+    SourceError,
     apply,
     audit,
     prune,
+    read_credentials,
     read_report,
 )
-from plivo_endpoints.provisioning import _audit as audit_module
 from plivo_endpoints.provisioning import _run as run_module
 from plivo_endpoints.sandbox import Fault
 
@@ -82,6 +83,37 @@ async def test_a_double_beside_its_row(
     assert ids_of(sandbox, "row-1") == {own}
 
 
+async def test_a_double_that_cannot_be_deleted(
+    doubled: tuple[str, str], client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """It stays in the report, and those deleted before it do not."""
+    _, first = doubled
+    second = await client.endpoints.create(username="user1x", password="secret", alias="row-1")
+    extras = (await audit(client, tmp_path / "run.db")).extras
+    deleted, kept = [each.endpoint_id for each in extras]
+    assert {deleted, kept} == {first, second.endpoint_id}
+    sandbox.inject(Fault(applied=False, status=400), rate=1.0, method="DELETE", path=f"Endpoint/{kept}/")
+    with pytest.raises(BadRequestError):
+        await prune(client, tmp_path / "run.db")
+    assert [each.endpoint_id for each in (await read_report(tmp_path / "run.db")).extras] == [kept]
+    assert deleted not in sandbox.endpoints
+
+
+async def test_a_journal_of_a_run_that_never_began(
+    applied: Apply, rows: Rows, client: AsyncClient, tmp_path: Path
+) -> None:
+    """There is nothing to compare it with, and no password to tell."""
+    with pytest.raises(SourceError):
+        await applied([*rows(1), *rows(1)])
+    for call in (
+        audit(client, tmp_path / "run.db"),
+        prune(client, tmp_path / "run.db"),
+        anext(read_credentials(tmp_path / "run.db", rows(1))),
+    ):
+        with pytest.raises(JournalError, match="no run has begun"):
+            await call
+
+
 async def test_a_row_that_failed_and_was_made_all_the_same(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -128,19 +160,3 @@ async def test_an_audit_that_rows_came_after(
     await prune(client, journal)
     assert not (await read_report(journal)).audited
     assert (await applied(rows(30))).report.audited
-
-
-async def test_an_audit_without_a_whole_walk(
-    rows: Rows, applied: Apply, client: AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It says so instead of passing for one, and the rows stay as they are."""
-
-    async def walk_in_part(*_: object) -> bool:
-        return False
-
-    await applied(rows(2))
-    monkeypatch.setattr(audit_module, "walk", walk_in_part)
-    with pytest.raises(ProvisioningError, match="no walk of the account's list was whole"):
-        await audit(client, tmp_path / "run.db")
-    report = await read_report(tmp_path / "run.db")
-    assert (report.counts["created"], report.audited) == (2, False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from plivo_endpoints import AsyncClient, RateLimit
 from plivo_endpoints.provisioning import JournalError, Row, SqliteJournal, apply
 from plivo_endpoints.sandbox import Fault
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from plivo_endpoints import AsyncClient
     from plivo_endpoints.provisioning import Run
     from plivo_endpoints.sandbox import Sandbox
 
@@ -46,10 +46,39 @@ async def test_cancelled_while_it_is_left(
     assert runs[0]._work.done()
 
 
+async def test_rows_that_wait_for_their_turn(rows: Rows, sandbox: Sandbox, tmp_path: Path) -> None:
+    """They have not begun, so they do not once the run is left: only what is under way is finished."""
+    account = AsyncClient(
+        sandbox.auth_id, sandbox.auth_token, base_url=sandbox.base_url, rate_limit=RateLimit(200, 10.0)
+    )
+    async with account as client, apply(client, rows(100), journal=tmp_path / "run.db", settle=1.0):
+        while len(sandbox.endpoints) < 10:
+            await asyncio.sleep(0.01)
+    assert len(sandbox.endpoints) <= 12
+
+
 async def test_a_journal_that_is_closed(tmp_path: Path) -> None:
-    """It refuses, instead of letting wait for a thread that has ended."""
+    """It refuses, before it is opened and after, instead of letting wait for a thread that is not there."""
     journal = SqliteJournal(tmp_path / "run.db")
+    with pytest.raises(JournalError, match="closed"):
+        await asyncio.wait_for(journal.facts(), 5.0)
     await journal.open()
     await journal.close()
     with pytest.raises(JournalError, match="closed"):
         await asyncio.wait_for(journal.facts(), 5.0)
+
+
+async def test_a_journal_that_is_used_again(
+    rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The same object serves one run after the other, but not two at a time; closing it twice is no harm."""
+    journal = SqliteJournal(tmp_path / "run.db")
+    for _ in range(2):
+        async with apply(client, rows(3), journal=journal, settle=1.0) as run:
+            with pytest.raises(JournalError, match="open already"):
+                await journal.open()
+            async for _ in run:
+                pass
+        assert run.report.counts["created"] == 3
+        await journal.close()
+    assert len(sandbox.endpoints) == 3

@@ -40,8 +40,8 @@ async def test_a_save_whose_wait_is_cut_short_is_counted(tmp_path: Path) -> None
     """The journal has it, so the count does: else the next change of the row would leave it wrong."""
     journal = LateJournal(tmp_path / "run.db")
     ledger = Ledger(journal, Channel())
-    await ledger.open()
-    await ledger.add([NEW])
+    await journal.open()
+    await journal.add([NEW])
     await ledger.count()
     saving = asyncio.create_task(ledger.save([(NEW, INTENDED)]))
     await journal.written.wait()
@@ -51,16 +51,17 @@ async def test_a_save_whose_wait_is_cut_short_is_counted(tmp_path: Path) -> None
     assert (ledger.number_of(State.NEW), ledger.number_of(State.INTENT)) == (0, 1)
     await ledger.save([(INTENDED, released(INTENDED))])
     assert (ledger.number_of(State.NEW), ledger.number_of(State.INTENT)) == (1, 0)
-    await ledger.close()
+    await journal.close()
 
 
 async def test_a_save_that_failed_is_not_counted(tmp_path: Path) -> None:
     """The report after a journal's failure claims nothing that was not written."""
-    ledger = Ledger(SqliteJournal(tmp_path / "run.db"), Channel())
-    await ledger.open()
-    await ledger.add([NEW])
+    journal = SqliteJournal(tmp_path / "run.db")
+    ledger = Ledger(journal, Channel())
+    await journal.open()
+    await journal.add([NEW])
     await ledger.count()
     with pytest.raises(JournalError):
         await ledger.save([(INTENDED, released(INTENDED))])
     assert (ledger.number_of(State.NEW), ledger.number_of(State.INTENT)) == (1, 0)
-    await ledger.close()
+    await journal.close()

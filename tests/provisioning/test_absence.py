@@ -1,0 +1,202 @@
+"""What no list can prove is told as it is: in words that are true of the list, and nothing is sent for it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from attrs import evolve
+
+from plivo_endpoints.provisioning import ProvisioningError, Row, _reach, apply, audit, plan, read_report
+from plivo_endpoints.provisioning._walk import CHANGED, NO_TOTAL, SHORT, Walk
+from plivo_endpoints.sandbox import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
+
+    from plivo_endpoints import AsyncClient, Endpoint, Page
+    from plivo_endpoints.sandbox import Sandbox
+    from tests.provisioning.conftest import Ended
+
+    Apply = Callable[..., Awaitable[Ended]]
+    Break = Callable[..., None]
+    Rows = Callable[[int], list[Row]]
+
+
+@pytest.fixture
+def break_lists(client: AsyncClient, monkeypatch: pytest.MonkeyPatch) -> Break:
+    """Let every page say something else than it should: in its `meta`, or by what is deleted behind it."""
+    fetch = client.endpoints._fetch_page
+
+    def begin(*, shrinks: bool = False, **meta: Any) -> None:
+        async def fetch_broken(query: Mapping[str, int | str]) -> Page[Endpoint]:
+            page = await fetch(query)
+            if shrinks:
+                await client.endpoints.delete(page.objects[0].endpoint_id)
+            return evolve(page, meta=evolve(page.meta, **meta))
+
+        monkeypatch.setattr(client.endpoints, "_fetch_page", fetch_broken)
+
+    return begin
+
+
+BREAKS = pytest.mark.parametrize(
+    ("breaks", "doubt"),
+    [({"total_count": None}, NO_TOTAL), ({"next": None}, SHORT), ({"shrinks": True}, CHANGED)],
+    ids=["no total", "no next page", "shrinks"],
+)
+
+
+@BREAKS
+async def test_a_walk(
+    client: AsyncClient, sandbox: Sandbox, break_lists: Break, breaks: dict[str, Any], doubt: str
+) -> None:
+    """It says what is wrong with the list."""
+    sandbox.seed(60)
+    break_lists(**breaks)
+    walk = Walk(client)
+    async for _ in walk.pages():
+        pass
+    assert walk.doubt == doubt
+
+
+@BREAKS
+async def test_a_plan(
+    *,
+    client: AsyncClient,
+    rows: Rows,
+    applied: Apply,
+    sandbox: Sandbox,
+    break_lists: Break,
+    breaks: dict[str, Any],
+    doubt: str,
+) -> None:
+    """There is none, and no run either, as what is not in the list may be there: the message says why."""
+    sandbox.seed(300)
+    break_lists(**breaks)
+    with pytest.raises(ProvisioningError) as refused:
+        await plan(client, rows(3))
+    assert str(refused.value) == f"what the account has cannot be told: {doubt}"
+    with pytest.raises(ProvisioningError, match="cannot be told"):
+        await applied(rows(3))
+    assert [request for request in sandbox.requests if request.method == "POST"] == []
+
+
+@BREAKS
+async def test_an_audit(
+    *,
+    client: AsyncClient,
+    rows: Rows,
+    applied: Apply,
+    sandbox: Sandbox,
+    break_lists: Break,
+    tmp_path: Path,
+    breaks: dict[str, Any],
+    doubt: str,
+) -> None:
+    """It says so instead of passing for one, and the rows stay as they are."""
+    await applied(rows(2))
+    sandbox.seed(300)
+    break_lists(**breaks)
+    with pytest.raises(ProvisioningError) as refused:
+        await audit(client, tmp_path / "run.db")
+    assert str(refused.value) == f"nothing is audited, a double could have been overlooked: {doubt}"
+    report = await read_report(tmp_path / "run.db")
+    assert (report.counts["created"], report.audited) == (2, False)
+
+
+@pytest.fixture
+async def lost(
+    client: AsyncClient, rows: Rows, sandbox: Sandbox, break_lists: Break, tmp_path: Path
+) -> Callable[..., Awaitable[dict[str, str | None]]]:
+    """Lose the first create of a run, break the list before it is looked for; tell what came of both rows."""
+
+    async def lose(*, made: bool, **breaks: Any) -> dict[str, str | None]:
+        sandbox.inject(Fault(applied=made, status=500), times=1, method="POST")
+        told: dict[str, str | None] = {}
+        with pytest.raises(ProvisioningError, match="nothing is audited"):
+            async with apply(client, rows(2), journal=tmp_path / "run.db", settle=0.3) as run:
+                while run.progress.phase != "settling":
+                    await asyncio.sleep(0.01)
+                sandbox.seed(100)
+                break_lists(**breaks)
+                async for outcome in run:
+                    told[f"{outcome.key} {outcome.status}"] = outcome.error
+        return told
+
+    return lose
+
+
+@BREAKS
+async def test_a_lost_row(
+    lost: Callable[..., Awaitable[dict[str, str | None]]], *, breaks: dict[str, Any], doubt: str
+) -> None:
+    """It is not sent again: a person decides, and is told why nobody else can."""
+    told = await lost(made=False, **breaks)
+    assert told == {"key-1 review": f"whether it was made cannot be told: {doubt}", "key-2 created": None}
+
+
+async def test_a_lost_row_that_was_made(lost: Callable[..., Awaitable[dict[str, str | None]]]) -> None:
+    """What a walk met is there, whatever else it may have missed."""
+    assert await lost(made=True, total_count=None) == {"key-1 adopted": None, "key-2 created": None}
+
+
+@pytest.fixture
+def vanish(client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Delete the last endpoint of an alias when the next walk has read the first page, which it is on."""
+    monkeypatch.setattr(_reach, "_PAGES_AHEAD", 0)  # so that the change falls between two pages
+    sandbox.order = "oldest"
+    fetch = client.endpoints._fetch_page
+
+    def begin(alias: str) -> None:
+        left = [each.endpoint_id for each in sandbox.endpoints.values() if each.alias == alias][-1:]
+
+        async def fetch_and_delete(query: Mapping[str, int | str]) -> Page[Endpoint]:
+            page = await fetch(query)
+            if left:
+                await client.endpoints.delete(left.pop())
+            return page
+
+        monkeypatch.setattr(client.endpoints, "_fetch_page", fetch_and_delete)
+
+    return begin
+
+
+async def test_an_endpoint_that_vanishes_during_the_audit(
+    *,
+    client: AsyncClient,
+    rows: Rows,
+    applied: Apply,
+    sandbox: Sandbox,
+    vanish: Callable[[str], None],
+    tmp_path: Path,
+) -> None:
+    """That a walk met it, which was none of the whole list, does not count in the next."""
+    await applied(rows(2))
+    sandbox.seed(60)
+    vanish("row-1")
+    report = await audit(client, tmp_path / "run.db")
+    assert (report.counts["review"], report.audited) == (1, True)
+
+
+@pytest.mark.parametrize(("there", "status"), [(1, "created"), (2, "unchanged")], ids=["own", "double"])
+async def test_an_endpoint_that_vanishes_during_the_plan(
+    *,
+    client: AsyncClient,
+    rows: Rows,
+    applied: Apply,
+    sandbox: Sandbox,
+    vanish: Callable[[str], None],
+    there: int,
+    status: str,
+) -> None:
+    """Its row is made anew; was it one of two, the other is the row's, and the conflict is no more."""
+    for number in (2, *[1] * there):
+        await client.endpoints.create(username=f"user{number}x", password="secret", alias=f"row-{number}")
+    sandbox.seed(60)
+    vanish("row-1")
+    ended = await applied(rows(2))
+    told = {each.key: (each.status, each.error) for each in ended.outcomes}
+    assert told == {"key-1": (status, None), "key-2": ("unchanged", None)}
