@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from plivo_endpoints._models import Endpoint, Page
 
 
-_MOST_WALKS: Final = 5
+_PAUSES: Final = (0.0, 0.25, 1.0, 4.0, 16.0)  # seconds before each walk
 
 # Why a walk may have missed an endpoint.
 NO_TOTAL: Final = "the list does not say how long it is: it lacks the total_count that Plivo's has"
@@ -77,12 +78,14 @@ async def walk(
     """Show every page of the list to `visit`; return why some may be missing, `None` if none can.
 
     Pages overlap, so `visit` may be shown an endpoint more than once. As long as some may be missing, the
-    list is walked again, a few times: after `forget`, where what an earlier walk met must not count, because
-    it may be just that which has vanished.
+    list is walked again, a few times, after longer and longer pauses: what was made of late may still be
+    coming in. Before that `forget` is called, where what an earlier walk met must not count, because it may
+    be just that which has vanished.
     """
     doubt: str | None = None
-    for number in range(_MOST_WALKS):
-        if number and forget is not None:
+    for pause in _PAUSES:
+        await asyncio.sleep(pause)
+        if doubt and forget is not None:
             await forget()
         attempt = Walk(client)
         async with aclosing(attempt.pages()) as pages:

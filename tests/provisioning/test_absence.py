@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import evolve
 
-from plivo_endpoints.provisioning import ProvisioningError, Row, _reach, apply, audit, plan, read_report
+from plivo_endpoints.provisioning import (
+    ProvisioningError,
+    Row,
+    _reach,
+    _walk,
+    apply,
+    audit,
+    plan,
+    read_report,
+)
 from plivo_endpoints.provisioning._walk import CHANGED, NO_TOTAL, SHORT, Walk
 from plivo_endpoints.sandbox import Fault
 
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
 def break_lists(client: AsyncClient, monkeypatch: pytest.MonkeyPatch) -> Break:
     """Let every page say something else than it should: in its `meta`, or by what is deleted behind it."""
     fetch = client.endpoints._fetch_page
+    monkeypatch.setattr(_walk, "_PAUSES", (0.0, 0.0, 0.0))  # they will not come to rest
 
     def begin(*, shrinks: bool = False, **meta: Any) -> None:
         async def fetch_broken(query: Mapping[str, int | str]) -> Page[Endpoint]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
@@ -52,6 +53,29 @@ async def test_a_list_that_rests(
     walk = Walk(client)
     met = {found.endpoint_id async for page in walk.pages() for found in page}
     assert (met, walk.doubt) == (set(sandbox.endpoints), None)
+
+
+async def test_a_list_that_comes_to_rest(
+    client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is given time to: walks at once, one after the other, would all meet the same unrest."""
+    monkeypatch.setattr(_reach, "_PAGES_AHEAD", 0)
+    sandbox.order = "oldest"
+    sandbox.seed(60)
+    begun = time.monotonic()
+    forgotten = 0
+
+    async def visit(_: list[Found]) -> None:
+        if time.monotonic() < begun + 0.2:
+            await client.endpoints.delete(min(sandbox.endpoints))
+            await client.endpoints.create(username="another", password="secret", alias="another")
+
+    async def forget() -> None:
+        nonlocal forgotten
+        forgotten += 1
+
+    assert await walk(client, visit, forget=forget) is None
+    assert 1 <= forgotten <= 2
 
 
 async def test_a_page_that_is_hard_to_get(
