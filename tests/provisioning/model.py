@@ -8,13 +8,13 @@ what.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import evolve, frozen
 
 from plivo_endpoints.provisioning import _states as states
 from plivo_endpoints.provisioning._states import Entry, Found, State
+from tests.provisioning.exploring import Explored, explore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,21 +95,14 @@ class Model:
         name = "name" if self._without == "unique" else f"name{number}x"
         return Entry(number=number, line=number, key=str(number), username=name, alias=alias)
 
-    def explore(self) -> tuple[int, str | None, bool]:
-        """Visit every world; return how many there are and whether rows get done, or what is wrong in one."""
-        known, waiting = {self.begin}, deque([self.begin])
-        is_done = False
-        while waiting:
-            world = waiting.popleft()
-            is_done = is_done or world.is_done
-            if world.wrong:
-                return len(known), world.wrong, is_done
-            for following in self._next(world):
-                ordered = evolve(following, workers=tuple(sorted(following.workers, key=repr)))
-                if ordered not in known:
-                    known.add(ordered)
-                    waiting.append(ordered)
-        return len(known), None, is_done
+    def explore(self) -> Explored:
+        """Visit every world."""
+        return explore([self.begin], self._ordered)
+
+    def _ordered(self, world: World) -> Iterator[World]:
+        # Which of the workers it is makes no difference.
+        for following in self._next(world):
+            yield evolve(following, workers=tuple(sorted(following.workers, key=repr)))
 
     def _next(self, world: World) -> Iterator[World]:
         for create in world.sent:
