@@ -7,20 +7,26 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.provisioning.model import Model
+from tests.provisioning.model_canary import CanaryModel
 
 if TYPE_CHECKING:
-    AnyModel = Model
+    AnyModel = Model | CanaryModel
 
 WHOLE: dict[str, AnyModel] = {
     "one worker": Model(rows=1, workers=1),
     "two workers": Model(rows=1, workers=2),
     "two rows": Model(rows=2, workers=1, troubles=0, ticks=6),
+    "strange services": CanaryModel(),
 }
 
 # What goes wrong without each rule, or each part of one, in the order of docs/provisioning.md.
 LACKING: dict[str, tuple[AnyModel, str]] = {
     "plan": (Model(rows=1, workers=1, without="plan"), "doubled"),
     "plan: unique": (Model(rows=2, workers=1, troubles=0, without="unique"), "lost"),
+    "canary": (CanaryModel(without="canary"), "many that nobody can find again"),
+    "canary: alone": (CanaryModel(without="alone"), "many that nobody can find again"),
+    "canary: look": (CanaryModel(without="look"), "many that nobody can find again"),
+    "canary: answers": (CanaryModel(without="answers"), "many that nobody can find again"),
     "intent": (Model(rows=1, workers=1, without="intent first"), "doubled"),
     "intent: guard": (Model(rows=1, workers=2, without="guard"), "doubled"),
     "parking": (Model(rows=1, workers=1, without="park"), "doubled"),
