@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.provisioning.model import Model
+from tests.provisioning.model_audit import AuditModel
 from tests.provisioning.model_canary import CanaryModel
 
 if TYPE_CHECKING:
+    from tests.provisioning.model_audit import Surprise
+
     AnyModel = Model | CanaryModel
 
 WHOLE: dict[str, AnyModel] = {
@@ -17,6 +20,8 @@ WHOLE: dict[str, AnyModel] = {
     "two workers": Model(rows=1, workers=2),
     "two rows": Model(rows=2, workers=1, troubles=0, ticks=6),
     "strange services": CanaryModel(),
+    "one surprise": AuditModel(surprises=1, ticks=8),
+    "two surprises": AuditModel(),
 }
 
 # What goes wrong without each rule, or each part of one, in the order of docs/provisioning.md.
@@ -32,6 +37,10 @@ LACKING: dict[str, tuple[AnyModel, str]] = {
     "parking": (Model(rows=1, workers=1, without="park"), "doubled"),
     "settling": (Model(rows=1, workers=1, without="settle"), "doubled"),
     "reconciling: swap": (Model(rows=1, workers=2, without="swap"), "doubled"),
+    "audit": (AuditModel(without="audit"), "silently wrong"),
+    "audit: asking": (AuditModel(without="asking"), "silently wrong"),
+    "audit: own": (AuditModel(without="own"), "the only one deleted"),
+    "audit: idle": (AuditModel(without="idle"), "one in use deleted"),
     "restart": (Model(rows=1, workers=1, without="restart"), "doubled"),
     "restart: journal": (Model(rows=1, workers=1, without="journal"), "doubled"),
 }
@@ -49,3 +58,9 @@ def test_the_whole_protocol_is_right(model: AnyModel) -> None:
 def test_each_rule_is_needed(model: AnyModel, wrong: str) -> None:
     """Without it there is an order of events that goes wrong."""
     assert model.explore().wrong == wrong
+
+
+@pytest.mark.parametrize("surprise", ["late", "by hand", "refused", "gone", "alias", "name"])
+def test_each_surprise_needs_the_audit(surprise: Surprise) -> None:
+    """Without it, each alone can leave a run that calls itself done and is not."""
+    assert AuditModel(without="audit", kinds=(surprise,), surprises=1).explore().wrong == "silently wrong"
