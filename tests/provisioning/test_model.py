@@ -9,11 +9,12 @@ import pytest
 from tests.provisioning.model import Model
 from tests.provisioning.model_audit import AuditModel
 from tests.provisioning.model_canary import CanaryModel
+from tests.provisioning.model_rate import RateModel
 
 if TYPE_CHECKING:
     from tests.provisioning.model_audit import Surprise
 
-    AnyModel = Model | CanaryModel
+    AnyModel = Model | CanaryModel | RateModel
 
 WHOLE: dict[str, AnyModel] = {
     "one worker": Model(rows=1, workers=1),
@@ -22,6 +23,7 @@ WHOLE: dict[str, AnyModel] = {
     "strange services": CanaryModel(),
     "one surprise": AuditModel(surprises=1, ticks=8),
     "two surprises": AuditModel(),
+    "rate": RateModel(),
 }
 
 # What goes wrong without each rule, or each part of one, in the order of docs/provisioning.md.
@@ -43,6 +45,9 @@ LACKING: dict[str, tuple[AnyModel, str]] = {
     "audit: idle": (AuditModel(without="idle"), "one in use deleted"),
     "restart": (Model(rows=1, workers=1, without="restart"), "doubled"),
     "restart: journal": (Model(rows=1, workers=1, without="journal"), "doubled"),
+    "restart: spent": (RateModel(without="spent"), "more than the quota"),
+    "rate": (RateModel(without="window"), "more than the quota"),
+    "rate: hold": (RateModel(without="hold"), "more than the quota"),
 }
 
 
