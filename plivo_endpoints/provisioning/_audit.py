@@ -12,11 +12,12 @@ from attrs import asdict
 from plivo_endpoints._errors import NotFoundError
 from plivo_endpoints.provisioning import _states as states
 from plivo_endpoints.provisioning._errors import ProvisioningError
+from plivo_endpoints.provisioning._findings import Findings, doubt, is_idle_double, is_kept
 from plivo_endpoints.provisioning._ledger import batches
 from plivo_endpoints.provisioning._patience import patiently
 from plivo_endpoints.provisioning._reconcile import matches
 from plivo_endpoints.provisioning._report import Extra
-from plivo_endpoints.provisioning._states import HELD, State
+from plivo_endpoints.provisioning._states import HELD
 from plivo_endpoints.provisioning._walk import walk
 
 if TYPE_CHECKING:
@@ -41,34 +42,25 @@ async def examine_account(client: AsyncClient, journal: Entries) -> tuple[Extra,
         ProvisioningError: No walk was whole, so a double could be overlooked; nothing was changed.
     """
     await journal.note(NOT_AUDITED)
-    seen = bytearray(sum((await journal.count()).values()) + 1)  # by number: a set would not stay small
-    extras: dict[str, Extra] = {}
-    failed: dict[int, tuple[Entry, set[str]]] = {}
+    rows = sum((await journal.count()).values())
+    findings = Findings(rows)
 
     async def visit(page: list[Found]) -> None:
         for entry, found in await matches(journal, page):
-            if not states.may_be(entry, found):
-                continue
-            if found.endpoint_id == entry.endpoint_id:
-                seen[entry.number] = 1
-            elif entry.state in HELD:
-                extras[found.endpoint_id] = _extra(entry, found)
-            elif entry.state is State.FAILED:
-                failed.setdefault(entry.number, (entry, set()))[1].add(found.endpoint_id)
+            findings.add(entry, found)
 
     async def forget() -> None:
-        seen[:] = bytes(len(seen))
-        extras.clear()
-        failed.clear()
+        nonlocal findings
+        findings = Findings(rows)
 
-    if doubt := await walk(client, visit, forget=forget):
-        raise ProvisioningError(f"nothing is audited, a double could have been overlooked: {doubt}")
-    await journal.save([(entry, states.found_after_all(entry, ids)) for entry, ids in failed.values()])
+    if reason := await walk(client, visit, forget=forget):
+        raise ProvisioningError(f"nothing is audited, a double could have been overlooked: {reason}")
+    await journal.save(findings.made_after_all())
     doubted: set[str] = set()
     async with aclosing(batches(journal, *HELD)) as held:
         async for batch in held:
-            doubted |= await _ask_for(client, journal, [entry for entry in batch if not seen[entry.number]])
-    doubles = tuple(extra for extra in extras.values() if extra.key not in doubted)
+            doubted |= await _ask_for(client, journal, [entry for entry in batch if findings.lack(entry)])
+    doubles = findings.doubles(doubted)
     await note_extras(journal, doubles)
     await journal.note({"audited": "yes"})
     return doubles
@@ -90,16 +82,11 @@ async def _ask_for(client: AsyncClient, journal: Entries, unseen: list[Entry]) -
 
 
 async def _doubt(client: AsyncClient, entry: Entry) -> str | None:
-    endpoint_id = entry.endpoint_id or ""
     try:
-        endpoint = await patiently(lambda: client.endpoints.get(endpoint_id))
+        endpoint = await patiently(lambda: client.endpoints.get(entry.endpoint_id or ""))
     except NotFoundError:
-        return f"its endpoint {endpoint_id} does not exist any more"
-    if endpoint.alias != entry.alias:
-        return f"its endpoint {endpoint_id} has another alias now"
-    if not states.is_made_from(entry.username, endpoint.username or ""):
-        return f"its endpoint {endpoint_id} is named {endpoint.username}"
-    return None
+        endpoint = None
+    return doubt(entry, endpoint)
 
 
 async def delete_doubles(
@@ -113,17 +100,14 @@ async def delete_doubles(
         with suppress(NotFoundError):
             if not await _has_its_own(client, journal, extra):
                 continue
-            endpoint = await client.endpoints.get(extra.endpoint_id)
-            same = (endpoint.alias, endpoint.username) == (extra.alias, extra.username)
-            # Unknown is not unregistered.
-            if same and endpoint.sip_registered is False:
+            if is_idle_double(extra, await client.endpoints.get(extra.endpoint_id)):
                 await client.endpoints.delete(extra.endpoint_id)
                 yield extra
 
 
 async def _has_its_own(client: AsyncClient, journal: Entries, extra: Extra) -> bool:
     for entry in await journal.find([extra.alias]):
-        if entry.state in HELD and entry.endpoint_id == extra.kept and extra.kept != extra.endpoint_id:
+        if is_kept(entry, extra):
             return await _doubt(client, entry) is None
     return False
 
@@ -136,13 +120,3 @@ async def note_extras(journal: Entries, extras: Iterable[Extra]) -> None:
 def read_extras(facts: Mapping[str, str]) -> tuple[Extra, ...]:
     """Return the doubles that the last audit noted."""
     return tuple(Extra(**each) for each in json.loads(facts.get("extras", "[]")))
-
-
-def _extra(entry: Entry, found: Found) -> Extra:
-    return Extra(
-        key=entry.key,
-        endpoint_id=found.endpoint_id,
-        username=found.username,
-        alias=found.alias,
-        kept=entry.endpoint_id,
-    )

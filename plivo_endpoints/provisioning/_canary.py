@@ -90,13 +90,7 @@ async def examine_canary(client: AsyncClient, entry: Entry, *, settle: float) ->
         CanaryError: Alias or username came out otherwise, or the list does not show it within `settle`.
     """
     check_answer(entry, None)
-    found = await _look(client, entry, settle)
-    if found is None:
-        raise _surprise(entry, f"the list did not show it within {settle:g} s")
-    if found.alias != entry.alias:
-        raise _surprise(entry, f"its alias came out as {found.alias!r}")
-    if not is_made_from(entry.username, found.username):
-        raise _surprise(entry, f"the list names it {found.username!r}")
+    check_listed(entry, await _look(client, entry, settle), within=settle)
 
 
 def check_answer(entry: Entry, alias: str | None) -> None:
@@ -109,6 +103,20 @@ def check_answer(entry: Entry, alias: str | None) -> None:
         raise _surprise(entry, f"it was named {entry.made_as!r}, which is not that name and digits")
     if alias not in (None, entry.alias):
         raise _surprise(entry, f"its alias came out as {alias!r}")
+
+
+def check_listed(entry: Entry, found: Found | None, *, within: float) -> None:
+    """Check what the list shows of an endpoint just made, or that it does not within so many seconds.
+
+    Raises:
+        CanaryError: Nobody could find it again: so may it be with those that follow.
+    """
+    if found is None:
+        raise _surprise(entry, f"the list did not show it within {within:g} s")
+    if found.alias != entry.alias:
+        raise _surprise(entry, f"its alias came out as {found.alias!r}")
+    if not is_made_from(entry.username, found.username):
+        raise _surprise(entry, f"the list names it {found.username!r}")
 
 
 async def _look(client: AsyncClient, entry: Entry, settle: float) -> Found | None:

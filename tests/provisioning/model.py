@@ -8,23 +8,24 @@ what.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import evolve, frozen
 
 from plivo_endpoints.provisioning import _states as states
 from plivo_endpoints.provisioning._states import Entry, Found, State
+from tests.provisioning.exploring import Explored, explore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Rule = Literal["intent first", "guard", "park", "settle", "swap", "restart", "journal", "unique"]
+Rule = Literal["intent first", "guard", "park", "settle", "swap", "restart", "journal", "unique", "plan"]
 
 TICK: Final = 2.5  # seconds: an intent is fresh in the tick it was made in and in the next
 LANDING: Final = 1  # ticks that a create may take to land
 LAG: Final = 1  # ticks until it is listed
 SETTLE: Final = 3  # so many after its intent, whatever was sent has landed and is listed
+MADE: Final = {State.CREATED, State.ADOPTED}
 
 
 @frozen
@@ -75,8 +76,18 @@ class World:
 
     @property
     def is_done(self) -> bool:
-        """Whether every row has its endpoint and nothing is on its way."""
-        return not self.sent and all(entry.state in states.HELD for entry in self.entries)
+        """Whether every row was made by the run and nothing is on its way."""
+        return not self.sent and all(entry.state in MADE for entry in self.entries)
+
+    @property
+    def listed(self) -> tuple[Found, ...]:
+        """What the list shows now."""
+        return tuple(self.found(create) for create, listed in self.made if listed <= self.now)
+
+    def found(self, create: Create) -> Found:
+        """Return what a create has made."""
+        entry = self.entries[create.row]
+        return Found(str(create.number), f"{entry.username}1", entry.alias)
 
 
 class Model:
@@ -88,28 +99,29 @@ class Model:
         self._without = without
         self._ticks = ticks
         entries = tuple(self._new(number) for number in range(rows))
-        self.begin = World(entries, (Worker(),) * workers, crashes=troubles, failures=troubles)
+        new = World(entries, (Worker(),) * workers, crashes=troubles, failures=troubles)
+        self.begin = [new, self._with_one_made_before(new)]
 
     def _new(self, number: int) -> Entry:
         alias = "alias" if self._without == "unique" else f"alias-{number}"
         name = "name" if self._without == "unique" else f"name{number}x"
         return Entry(number=number, line=number, key=str(number), username=name, alias=alias)
 
-    def explore(self) -> tuple[int, str | None, bool]:
-        """Visit every world; return how many there are and whether rows get done, or what is wrong in one."""
-        known, waiting = {self.begin}, deque([self.begin])
-        is_done = False
-        while waiting:
-            world = waiting.popleft()
-            is_done = is_done or world.is_done
-            if world.wrong:
-                return len(known), world.wrong, is_done
-            for following in self._next(world):
-                ordered = evolve(following, workers=tuple(sorted(following.workers, key=repr)))
-                if ordered not in known:
-                    known.add(ordered)
-                    waiting.append(ordered)
-        return len(known), None, is_done
+    def _with_one_made_before(self, world: World) -> World:
+        create = Create(1, 0, 0)
+        first, *others = world.entries
+        if self._without != "plan":
+            first = states.matched(first, world.found(create))
+        return evolve(world, entries=(first, *others), number=create.number, made=((create, 0),))
+
+    def explore(self) -> Explored:
+        """Visit every world."""
+        return explore(self.begin, self._ordered)
+
+    def _ordered(self, world: World) -> Iterator[World]:
+        # Which of the workers it is makes no difference.
+        for following in self._next(world):
+            yield evolve(following, workers=tuple(sorted(following.workers, key=repr)))
 
     def _next(self, world: World) -> Iterator[World]:
         for create in world.sent:
@@ -131,16 +143,7 @@ class Model:
             after = evolve(entry, state=State.NEW) if self._without == "restart" else states.recovered(entry)
             yield self._save(world, place, row, entry, after)
         elif entry.state is State.PARKED and self._is_settled(world, entry):
-            seen = tuple(
-                Found(
-                    str(create.number),
-                    f"{world.entries[create.row].username}1",
-                    world.entries[create.row].alias,
-                )
-                for create, listed in world.made
-                if listed <= world.now
-            )
-            yield self._with(world, place, Worker("walking", row, entry, seen=seen))
+            yield self._with(world, place, Worker("walking", row, entry, seen=world.listed))
 
     def _is_settled(self, world: World, entry: Entry) -> bool:
         age = world.now - (entry.intent_at or 0.0) / TICK

@@ -1,0 +1,79 @@
+"""What an audit concludes from what it saw: pure, so that the tests can walk through every account."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plivo_endpoints.provisioning._report import Extra
+from plivo_endpoints.provisioning._states import HELD, State, found_after_all, is_made_from, may_be
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from plivo_endpoints._models import Endpoint
+    from plivo_endpoints.provisioning._journal import Change
+    from plivo_endpoints.provisioning._states import Entry, Found
+
+
+class Findings:
+    """What a walk of the account's list tells of the rows."""
+
+    def __init__(self, rows: int) -> None:
+        self._seen = bytearray(rows + 1)  # by number: a set would not stay small
+        self._extras: dict[str, Extra] = {}
+        self._failed: dict[int, tuple[Entry, set[str]]] = {}
+
+    def add(self, entry: Entry, found: Found) -> None:
+        """Take in an endpoint that has a row's alias; more than once does no harm."""
+        if not may_be(entry, found):
+            return
+        if found.endpoint_id == entry.endpoint_id:
+            self._seen[entry.number] = 1
+        elif entry.state in HELD:
+            self._extras[found.endpoint_id] = _extra(entry, found)
+        elif entry.state is State.FAILED:
+            self._failed.setdefault(entry.number, (entry, set()))[1].add(found.endpoint_id)
+
+    def made_after_all(self) -> Sequence[Change]:
+        """Return what becomes of rows that failed, yet seem to have been made."""
+        return [(entry, found_after_all(entry, ids)) for entry, ids in self._failed.values()]
+
+    def lack(self, entry: Entry) -> bool:
+        """Whether the walk did not show a finished row's endpoint: to be asked for, as the list may lag."""
+        return not self._seen[entry.number]
+
+    def doubles(self, doubted: Collection[str]) -> tuple[Extra, ...]:
+        """Return the doubles, but for those of rows, by key, whose own endpoint is in doubt."""
+        return tuple(extra for extra in self._extras.values() if extra.key not in doubted)
+
+
+def doubt(entry: Entry, endpoint: Endpoint | None) -> str | None:
+    """Say why what Plivo returns for a finished row's id is not the row's endpoint, if it is not."""
+    if endpoint is None:
+        return f"its endpoint {entry.endpoint_id} does not exist any more"
+    if endpoint.alias != entry.alias:
+        return f"its endpoint {entry.endpoint_id} has another alias now"
+    if not is_made_from(entry.username, endpoint.username or ""):
+        return f"its endpoint {entry.endpoint_id} is named {endpoint.username}"
+    return None
+
+
+def is_kept(entry: Entry, extra: Extra) -> bool:
+    """Whether the journal still holds, for this row, the endpoint that a double was told from."""
+    return entry.state in HELD and entry.endpoint_id == extra.kept != extra.endpoint_id
+
+
+def is_idle_double(extra: Extra, endpoint: Endpoint) -> bool:
+    """Whether a double is as the audit found it, and no phone is registered; unknown is not unregistered."""
+    same = (endpoint.alias, endpoint.username) == (extra.alias, extra.username)
+    return same and endpoint.sip_registered is False
+
+
+def _extra(entry: Entry, found: Found) -> Extra:
+    return Extra(
+        key=entry.key,
+        endpoint_id=found.endpoint_id,
+        username=found.username,
+        alias=found.alias,
+        kept=entry.endpoint_id,
+    )

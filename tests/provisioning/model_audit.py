@@ -1,0 +1,204 @@
+"""A model of the audit: a run to which something happens that the protocol does not reckon with.
+
+To the model of a run (`model`) come surprises at any moment: a create lands long after it was given up, an
+endpoint vanishes or becomes somebody else's. When all rows are finished, the audit looks once; then the
+doubles that it found are deleted one by one, while surprises go on. What the audit concludes and what may be
+deleted is decided by the very functions that the real thing uses (`_findings`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+from attrs import evolve, frozen
+
+from plivo_endpoints._models import Endpoint
+from plivo_endpoints.provisioning import _states as states
+from plivo_endpoints.provisioning._findings import Findings, doubt, is_idle_double, is_kept
+from plivo_endpoints.provisioning._states import Entry, Found, State
+from tests.provisioning.model import LAG, MADE, Create, Model, World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from plivo_endpoints.provisioning._report import Extra
+
+Rule = Literal["audit", "asking", "own", "idle"]
+Change = Literal["alias", "name", "phone", "unknown phone"]  # of an endpoint that is there
+Surprise = Literal["late", "by hand", "refused", "gone"] | Change
+
+CHANGES: Final[tuple[Change, ...]] = get_args(Change)
+SURPRISES: Final[tuple[Surprise, ...]] = ("late", "by hand", "refused", "gone", *CHANGES)
+
+
+@frozen
+class AuditedWorld(World):
+    """Everything there is at one moment; `extras` is what is left to delete, once it is audited."""
+
+    surprises: int = 0
+    changed: frozenset[tuple[Create, Change]] = frozenset()
+    extras: tuple[Extra, ...] | None = None
+    fault: str | None = None
+
+    @property
+    def wrong(self) -> str | None:
+        """Return what must not be, if it is; until the audit anything may be."""
+        return self.fault
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every row was made by the run and the audit finds nothing wrong with it."""
+        return self.extras == () and all(entry.state in MADE for entry in self.entries)
+
+    def found(self, create: Create) -> Found:
+        """Return what a create has made and others have made of it."""
+        found, changes = super().found(create), self._changes(create)
+        username = "somebody1" if "name" in changes else found.username
+        return evolve(found, username=username, alias="somebody's" if "alias" in changes else found.alias)
+
+    def get(self, endpoint_id: str | None) -> Endpoint | None:
+        """Return what Plivo returns for an id."""
+        for create, _ in self.made:
+            found, changes = self.found(create), self._changes(create)
+            if found.endpoint_id == endpoint_id:
+                registered = None if "unknown phone" in changes else "phone" in changes
+                return Endpoint(
+                    endpoint_id=found.endpoint_id,
+                    username=found.username,
+                    alias=found.alias,
+                    sip_registered=registered,
+                )
+        return None
+
+    def owned(self, row: int, *, listed: bool) -> set[str | None]:
+        """Return the endpoints that are a row's in truth."""
+        return {
+            str(create.number)
+            for create, since in self.made
+            if create.row == row
+            if not self._changes(create) & {"alias", "name"}
+            if since <= self.now or not listed
+        }
+
+    def _changes(self, create: Create) -> set[Change]:
+        return {change for changed, change in self.changed if changed == create}
+
+
+class AuditModel(Model):
+    """The protocol, the audit and the deleting, less the rule that is taken away."""
+
+    def __init__(
+        self,
+        *,
+        without: Rule | None = None,
+        kinds: tuple[Surprise, ...] = SURPRISES,
+        surprises: int = 2,
+        ticks: int = 5,
+    ) -> None:
+        super().__init__(rows=1, workers=1, troubles=0, ticks=ticks)
+        self._lacks = without
+        self._kinds = kinds
+        self.begin = [
+            AuditedWorld(each.entries, each.workers, made=each.made, number=each.number, surprises=surprises)
+            for each in self.begin
+        ]
+
+    def _next(self, world: World) -> Iterator[World]:
+        assert isinstance(world, AuditedWorld)
+        if world.extras == ():  # nothing more is done
+            return
+        if world.surprises:
+            yield from self._surprised(evolve(world, surprises=world.surprises - 1))
+        if world.extras:
+            yield self._pruned(world, *world.extras)
+        elif world.extras is None:
+            yield from super()._next(world)
+            yield from self._refused(world, has_made=False)
+            if not any(entry.state in states.OPEN for entry in world.entries):
+                yield self._audited(world)
+
+    def _surprised(self, world: AuditedWorld) -> Iterator[World]:
+        for made in world.made:
+            if "gone" in self._kinds:
+                yield evolve(world, made=tuple(each for each in world.made if each != made))
+            for change in CHANGES:
+                if change in self._kinds:
+                    yield evolve(world, changed=world.changed | {(made[0], change)})
+        if world.extras is not None:
+            return
+        for create in world.sent if "late" in self._kinds else ():
+            others = tuple(each for each in world.sent if each != create)
+            yield evolve(world, sent=(*others, evolve(create, until=self._ticks)))
+        if "by hand" in self._kinds:
+            create = Create(world.number + 1, 0, 0)
+            yield evolve(world, number=create.number, made=(*world.made, (create, world.now + LAG)))
+        if "refused" in self._kinds:
+            yield from self._refused(world, has_made=True)
+
+    def _refused(self, world: AuditedWorld, *, has_made: bool) -> Iterator[World]:
+        """Let a create be refused that has made nothing and will not; or, which is a surprise, that has."""
+        creates = [create for create, _ in world.made] if has_made else world.sent
+        for place, worker in enumerate(world.workers):
+            if worker.entry and worker.create in {create.number for create in creates}:
+                sent = tuple(create for create in world.sent if create.number != worker.create)
+                after = states.refused(worker.entry, "refused")
+                yield self._save(evolve(world, sent=sent), place, worker.row, worker.entry, after)
+
+    def _audited(self, world: AuditedWorld) -> AuditedWorld:
+        """Audit it, judge what came of that, and let time stand still."""
+        after, extras = self._examined(world) if self._lacks != "audit" else (world.entries, ())
+        faults = (_fault(world, row, entry.state, extras) for row, entry in enumerate(after))
+        still = evolve(world, now=self._ticks, sent=(), entries=after, extras=extras)
+        return evolve(still, fault=next(filter(None, faults), None))
+
+    def _examined(self, world: AuditedWorld) -> tuple[tuple[Entry, ...], tuple[Extra, ...]]:
+        findings = Findings(len(world.entries))
+        for found in world.listed:
+            for entry in world.entries:
+                if entry.alias == found.alias:
+                    findings.add(entry, found)
+        become = {before.number: after for before, after in findings.made_after_all()}
+        for entry in world.entries:
+            if entry.state in states.HELD and findings.lack(entry) and self._lacks != "asking":
+                reason = doubt(entry, world.get(entry.endpoint_id))
+                become |= {entry.number: states.doubted(entry, reason)} if reason else {}
+        doubted = {entry.key for entry in world.entries if entry.number in become}
+        return tuple(become.get(e.number, e) for e in world.entries), findings.doubles(doubted)
+
+    def _pruned(self, world: AuditedWorld, extra: Extra, *rest: Extra) -> AuditedWorld:
+        """Delete a double, if it may be."""
+        (entry,) = (entry for entry in world.entries if entry.key == extra.key)
+        has_own = is_kept(entry, extra) and doubt(entry, world.get(extra.kept)) is None
+        endpoint = world.get(extra.endpoint_id)
+        world = evolve(world, extras=rest)
+        if endpoint is None or not (has_own or self._lacks == "own"):
+            return world
+        is_idle = is_idle_double(extra, endpoint) or self._lacks == "idle"
+        return _deleted(world, extra) if is_idle else world
+
+
+def _deleted(world: AuditedWorld, extra: Extra) -> AuditedWorld:
+    (made,) = (made for made in world.made if str(made[0].number) == extra.endpoint_id)
+    after = evolve(world, made=tuple(each for each in world.made if each != made))
+    if made[0] in {create for create, _ in world.changed}:
+        return evolve(after, fault="one in use deleted")
+    is_left = extra.kept in after.owned(made[0].row, listed=False)
+    return after if is_left else evolve(after, fault="the only one deleted")
+
+
+def _fault(world: AuditedWorld, row: int, become: State, extras: tuple[Extra, ...]) -> str | None:
+    """Return what is wrong with a row after the audit: what it does not tell, or tells without reason.
+
+    It cannot tell of what is not listed yet, but for the endpoint that the journal holds.
+    """
+    entry, nothing = world.entries[row], set[str | None]()
+    held = {entry.endpoint_id} if entry.state in states.HELD else nothing
+    owned = world.owned(row, listed=True) | (held & world.owned(row, listed=False))
+    is_right = held <= owned if held else not owned
+    doubles = owned - held if held and is_right else nothing
+    told = {extra.endpoint_id for extra in extras if extra.key == entry.key}
+    if doubles - told or not (is_right or become is State.REVIEW):
+        return "silently wrong"
+    if told - doubles or (is_right and become is not entry.state):
+        return "false alarm"
+    return None
