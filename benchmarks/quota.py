@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints.sandbox import Sandbox
 from tests.provisioning.killloop import life, write_rows
-from tests.provisioning.quota import most_in_a_window, share_used
+from tests.provisioning.quota import longest_pause, most_in_a_window, share_used
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,6 +39,7 @@ def main(kills: int = 7, seconds: int = 15) -> None:
         f"fullest {WINDOW:g} s": most_in_a_window(times, WINDOW),
         "share used": round(share_used(creates, QUOTA / WINDOW), 4),
         "share used by life": [round(share_used([each], QUOTA / WINDOW), 4) for each in creates],
+        "longest pause by life": [round(longest_pause(each), 2) for each in creates],
     }.items():
         print(f"{name}: {value}")  # noqa: T201
 

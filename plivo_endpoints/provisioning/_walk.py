@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 _PAUSES: Final = (0.0, 0.25, 1.0, 4.0, 16.0)  # seconds before each walk
 
 # Why a walk may have missed an endpoint.
-NO_TOTAL: Final = "the list does not say how long it is: it lacks the total_count that Plivo's has"
+NO_TOTAL: Final = (
+    "the list lacks the total_count that Plivo's has, and may be cut short: ask the service for it"
+)
 CHANGED: Final = "endpoints were deleted, or moved, while the list was read: try again while nobody does that"
-SHORT: Final = "the list ended before it had shown as many endpoints as its total_count says there are"
+SHORT: Final = (
+    "the list ended before it had shown as many endpoints as its total_count: try again, or ask the service"
+)
 
 
 class Walk:

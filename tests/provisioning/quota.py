@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,3 +22,8 @@ def most_in_a_window(times: Sequence[float], seconds: float) -> int:
 def share_used(lives: Sequence[Sequence[float]], rate: float) -> float:
     """Return which share of a rate was used between the first request and the last of each life."""
     return sum(len(times) - 1 for times in lives) / rate / sum(times[-1] - times[0] for times in lives)
+
+
+def longest_pause(times: Sequence[float]) -> float:
+    """Return the most seconds between two requests that follow each other."""
+    return max(after - before for before, after in pairwise(times))
