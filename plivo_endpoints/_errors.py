@@ -253,4 +253,4 @@ class ResponseDecodeError(CallError):
 
 
 class ListChangedWarning(UserWarning):
-    """The account changed while its endpoints were listed: some may be missing from the walk."""
+    """The account changed while its endpoints were listed, or the list ended early: some may be missing."""

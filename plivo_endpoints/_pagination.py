@@ -81,16 +81,14 @@ class AsyncPaginator(Generic[T]):
         return self._pages(stacklevel=2)
 
     async def _pages(self, *, stacklevel: int) -> AsyncGenerator[Page[T]]:
-        changes = _Changes(self._identify)
+        changes = _Changes(self._identify, self._offset)
         async with aclosing(self._walk()) as pages:
             async for page in pages:
                 yield changes.without_repeats(page)
-        if changes.noticed:
-            warnings.warn(
-                "the endpoints changed while they were listed: some may be missing here",
-                ListChangedWarning,
-                stacklevel=stacklevel,  # the caller's loop: Python shows a warning once for each place
-            )
+        reason = changes.why_not_all()
+        if reason is not None:
+            # At the caller's loop: Python shows a warning once for each place.
+            warnings.warn(reason, ListChangedWarning, stacklevel=stacklevel)
 
     async def _walk(self) -> AsyncGenerator[Page[T]]:
         position: Position | None = Position(self._offset)
@@ -160,29 +158,44 @@ class AsyncPaginator(Generic[T]):
 
 
 async def search(paginator: AsyncPaginator[T], is_wanted: Callable[[T], bool]) -> tuple[list[T], bool]:
-    """Walk once; return what is wanted, and whether that is all: not so where the list shrank meanwhile."""
-    changes = _Changes(paginator._identify)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    """Walk once; return what is wanted, and whether that is all: not where the list shrank or ended early."""
+    changes = _Changes(paginator._identify, paginator._offset)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     found: list[T] = []
     async with aclosing(paginator._walk()) as pages:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         async for page in pages:
             found += filter(is_wanted, changes.without_repeats(page).objects)
-    return found, not changes.shrank
+    return found, not (changes.shrank or changes.is_short)
 
 
 class _Changes(Generic[T]):
     """Notices in the pages of one walk that the list changed under it."""
 
-    def __init__(self, identify: Callable[[T], str]) -> None:
+    def __init__(self, identify: Callable[[T], str], offset: int) -> None:
         self._identify = identify
+        self._met = offset  # objects, with those before the walk's begin
         self._total: int | None = None
         self._last_total = 0
         self._recent: dict[str, None] = {}  # in order of arrival
         self.noticed = False
         self.shrank = False  # what vanished moved others to pages already read; creates move none there
 
+    def why_not_all(self) -> str | None:
+        """Say, after the last page, why some may be missing, if there is a sign of it."""
+        if self.noticed:
+            return "the endpoints changed while they were listed: some may be missing here"
+        if self.is_short:
+            return "the list ended before the total that it told: some endpoints are missing here"
+        return None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the pages so far hold fewer objects than the list has."""
+        return self._met < self._last_total
+
     def without_repeats(self, page: Page[T]) -> Page[T]:
         """Return the page without the objects that came before."""
         total = page.meta.total_count
+        self._met += len(page.objects)
         if self._total is None:
             self._total = total
         if total is not None:

@@ -201,14 +201,31 @@ async def test_without_links_a_short_page_is_the_last() -> None:
 
 
 async def test_a_search_tells_whether_it_can_have_missed_some() -> None:
-    """Where the list shrank meanwhile; a list that grows only repeats."""
-    for totals, is_all in (((4, 4), True), ((4, 5), True), ((4, 3), False)):
+    """Where the list shrank meanwhile, or ended before its total; a list that grows only repeats."""
+    for totals, rest, is_all in (
+        ((4, 4), "cd", True),
+        ((4, 5), "bcd", True),
+        ((4, 3), "cd", False),
+        ((5, 5), "cd", False),
+    ):
         pages: dict[int | str, Page[Endpoint]] = {
             0: page("ab", next=f"{PATH}?offset=2", total_count=totals[0]),
-            2: page("cd", next=None, total_count=totals[1]),
+            2: page(rest, next=None, total_count=totals[1]),
         }
         found, told = await search(walk(pages, []), lambda endpoint: endpoint.endpoint_id in "bd")
         assert ([each.endpoint_id for each in found], told) == (["b", "d"], is_all)
+
+
+@pytest.mark.parametrize("link", [{"next": f"{PATH}?offset=2"}, {"next": f"{PATH}?cursor=2"}])
+async def test_a_list_that_ends_before_its_total_is_told(link: dict[str, str]) -> None:
+    """It must not end silently, whatever its pages are linked by."""
+    pages: dict[int | str, Page[Endpoint]] = {
+        0: page("ab", total_count=100, **link),
+        2: page("cd", total_count=100, next=None),
+    }
+    pages["2"] = pages[2]
+    with pytest.warns(ListChangedWarning, match="ended before the total"):
+        assert await ids(walk(pages, [])) == "abcd"
 
 
 async def test_find_created_looks_again_where_endpoints_vanished(
@@ -260,9 +277,9 @@ async def test_prefetch_follows_links_that_skip() -> None:
     """Where the links lead elsewhere than counting would, the links are right."""
     asked: list[Any] = []
     pages: dict[int | str, Page[Endpoint]] = {
-        0: page("ab", next=f"{PATH}?offset=4", total_count=6),
-        2: page("xy", next=f"{PATH}?offset=4", total_count=6),
-        4: page("cd", next=None, total_count=6),
+        0: page("ab", next=f"{PATH}?offset=4", total_count=4),
+        2: page("xy", next=f"{PATH}?offset=4", total_count=4),
+        4: page("cd", next=None, total_count=4),
     }
     assert await ids(walk(pages, asked, prefetch=2)) == "abcd"
 
@@ -282,7 +299,7 @@ async def test_a_long_walk_remembers_little() -> None:
     """Repeats are dropped near where they can happen, in bounded memory."""
     from plivo_endpoints import _pagination  # noqa: PLC0415
 
-    changes = _pagination._Changes[Endpoint](lambda endpoint: endpoint.endpoint_id)
+    changes = _pagination._Changes[Endpoint](lambda endpoint: endpoint.endpoint_id, 0)
     for number in range(10_000):
         changes.without_repeats(Page(objects=(Endpoint(endpoint_id=str(number)),)))
     assert _pagination._REMEMBERED == len(changes._recent)

@@ -135,7 +135,7 @@ class AsyncEndpoints(AsyncResource):
         endpoint of the same name and alias matches too. Matches are returned as soon as a walk of the list
         finds some. Finding none proves nothing while the create may still land, or where endpoints vanish
         during the walk and move others past it: an empty answer comes only from a walk begun `settle` seconds
-        after `sent_at`, during which the list never shrank, and until then this looks again.
+        after `sent_at`, during which the list never shrank and was told whole; until then this looks again.
 
         Args:
             username: As it was asked for, without the digits.
