@@ -53,15 +53,15 @@ class Committer:
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
-    async def run(self, work: Work[T]) -> T:
-        """Carry out `work` in the thread; return its result once all it wrote is durable."""
+    def run(self, work: Work[T]) -> asyncio.Future[T]:
+        """Have `work` carried out in the thread; what is returned is done once all it wrote is durable."""
         if self._is_stopped:  # nobody would ever answer
             raise JournalError("the journal is closed")
         answer: asyncio.Future[T] = self._loop.create_future()
         if not self._given:
             self._loop.call_soon(self._hand_over)
         self._given.append(_Order(work, answer))
-        return await answer
+        return answer
 
     def _hand_over(self) -> None:
         given, self._given = self._given, []

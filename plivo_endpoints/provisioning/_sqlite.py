@@ -26,6 +26,7 @@ from plivo_endpoints.provisioning._journal import Change, Clash
 from plivo_endpoints.provisioning._states import Entry, State
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Collection, Generator, Mapping, Sequence
     from os import PathLike
 
@@ -130,10 +131,10 @@ class SqliteJournal:
         query = "SELECT state, count(*) FROM rows GROUP BY state"
         return await self._run(lambda db: {State(state): number for state, number in db.execute(query)})
 
-    async def _run(self, work: Work[T]) -> T:
+    def _run(self, work: Work[T]) -> asyncio.Future[T]:
         if self._committer is None:
             raise JournalError("the journal is closed")
-        return await self._committer.run(work)
+        return self._committer.run(work)
 
     @contextmanager
     def _connected(self) -> Generator[sqlite3.Connection]:
