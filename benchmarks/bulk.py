@@ -25,7 +25,7 @@ def provisioning(scale: Scale) -> Measured:
     measured: dict[str, list[float]] = {OURS: [], AIOHTTP: []}
     with tempfile.TemporaryDirectory() as folder:
         path = _write_rows(Path(folder), scale.of(5_000))
-        for _ in range(max(1, scale.rounds // 2)):
+        for _ in range(scale.rounds):
             for peer, values in measured.items():
                 with _account() as url:
                     values.append(_run(peer, url, path))

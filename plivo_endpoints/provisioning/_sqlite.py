@@ -186,12 +186,16 @@ def _locked(path: Path) -> Generator[None]:
     path = path.resolve()  # a link must not lead around it
     beside = path.with_name(f"{path.name}-lock")
     _make_private(beside)
+    known = beside.stat().st_ino
     with closing(_connect(beside, timeout=0)) as lock:
         try:
             lock.execute("PRAGMA journal_mode = MEMORY")  # nothing is ever written to it
             lock.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
             raise JournalError(f"the journal {path} is in use by another run ({error})") from None
+        # Who has the lock may remove its file, and with that the lock from whoever had just opened it.
+        if not beside.exists() or beside.stat().st_ino != known:
+            raise JournalError(f"the journal {path} was just in use by another run: try again")
         yield
 
 

@@ -8,17 +8,14 @@ import sqlite3
 import stat
 import sys
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from plivo_endpoints.provisioning import JournalError
+from plivo_endpoints.provisioning import JournalError, _sqlite
 from plivo_endpoints.provisioning._sqlite import SqliteJournal
 from plivo_endpoints.provisioning._states import Entry, State, stamp
 from tests.provisioning.file_layer import FULL, IO_ERROR, Event, disk_after, is_possible, remembered
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 needs_layer = pytest.mark.skipif(not is_possible(), reason="this Python hides its SQLite")
 
@@ -223,6 +220,28 @@ async def test_a_path_that_no_file_can_have() -> None:
     """It is refused like every journal that cannot be opened, instead of letting wait for ever."""
     with pytest.raises(JournalError, match="cannot be opened"):
         await asyncio.wait_for(SqliteJournal("a\0b").open(), 5.0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no file is removed there that is open")
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_lock_that_is_removed_by_whoever_had_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, replaced: bool
+) -> None:
+    """A file that is gone, or another by now, locks nobody out."""
+    connect = _sqlite._connect
+
+    def connect_and_remove(path: Path | str, timeout: float = 5.0) -> sqlite3.Connection:
+        connection = connect(path, timeout)
+        if str(path).endswith("-lock"):
+            connection.execute("PRAGMA user_version").fetchone()  # only now is the file open
+            Path(path).unlink()
+            if replaced:
+                Path(path).touch()
+        return connection
+
+    monkeypatch.setattr(_sqlite, "_connect", connect_and_remove)
+    with pytest.raises(JournalError, match="just in use by another run"):
+        await SqliteJournal(tmp_path / "run.db").open()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
