@@ -139,9 +139,8 @@ async def test_function_calls_of_a_row(
             async for _ in run:
                 pass
 
-    _, few, many = [
-        await calls_once(partial(provision, count)) for count in (1, 40, 240)
-    ]  # the first warms up
+    # The first imports what the others need.
+    _, few, many = [await calls_once(partial(provision, count)) for count in (1, 40, 240)]
     check(ROW_CALLS, (many - few) / 200 / await calls(create))
 
 
