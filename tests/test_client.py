@@ -29,10 +29,11 @@ from plivo_endpoints import (
     RequestTimeoutError,
     ResponseDecodeError,
 )
-from plivo_endpoints._blocking import Runner, _Call
+from plivo_endpoints._blocking import Runner, _Call, _LoopThread
 from plivo_endpoints.sandbox import Fault
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from plivo_endpoints.sandbox import Sandbox
@@ -196,9 +197,16 @@ class NeverHandedOver(_Call[Any]):
     """A signal comes before the loop has the call."""
 
     interrupt: BaseException
+    impatient = True
 
     def _hand_over(self) -> None:
         raise self.interrupt
+
+    def _ask(self, what: Callable[[], None]) -> None:
+        super()._ask(what)
+        if self.impatient:  # a second signal, while the first one stops the call
+            self.impatient = False
+            raise KeyboardInterrupt
 
 
 class JustBegun(NeverHandedOver):
@@ -206,7 +214,7 @@ class JustBegun(NeverHandedOver):
 
     def _hand_over(self) -> None:
         self._is_cancelled = threading.Event()
-        self._loop.call_soon_threadsafe(self._begin_and_wait)
+        self._thread.loop.call_soon_threadsafe(self._begin_and_wait)
         raise self.interrupt
 
     def _begin_and_wait(self) -> None:
@@ -214,13 +222,17 @@ class JustBegun(NeverHandedOver):
         self._is_cancelled.wait(10)
 
     def _stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._cancel)
+        self._thread.loop.call_soon_threadsafe(self._cancel)
         self._is_cancelled.set()
         super()._stop()
 
 
 @pytest.mark.parametrize("kind", [NeverHandedOver, JustBegun])
-@pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), TimeoutError("of an alarm")], ids=repr)
+@pytest.mark.parametrize(
+    "interrupt",
+    [KeyboardInterrupt(), TimeoutError("of an alarm"), ClientStateError("of another client")],
+    ids=repr,
+)
 def test_an_interrupt_while_a_call_is_handed_over(
     threaded_sandbox: Sandbox,
     monkeypatch: pytest.MonkeyPatch,
@@ -246,8 +258,76 @@ def test_a_call_that_meets_a_closed_loop(blocking_client: Client, monkeypatch: p
     thread = blocking_client._runner._thread
     assert thread is not None
     blocking_client.close()
-    monkeypatch.setattr(blocking_client._runner, "_usable_loop", lambda: thread.loop)
+    monkeypatch.setattr(blocking_client._runner, "_usable_thread", lambda: thread)
     with pytest.raises(ClientStateError, match="closed"):
+        blocking_client.endpoints.list_page()
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["while it stops", "when it has run for the last time"])
+def test_a_call_that_a_closing_client_is_given(
+    threaded_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, *, ends: bool
+) -> None:
+    """It is not begun, and nobody waits for it."""
+    box = threaded_sandbox
+    client = Client(box.auth_id, box.auth_token, base_url=box.base_url)
+    client.endpoints.list_page()
+
+    class Late(_Call[Any]):
+        def _ask(self, what: Callable[[], None]) -> None:
+            if ends:
+                client.close()  # the loop takes what it will never come to
+            else:
+                self._thread.is_stopping = True
+                super()._ask(what)
+
+    monkeypatch.setattr("plivo_endpoints._blocking._Call", Late)
+    with pytest.raises(ClientStateError, match="closed"):
+        client.endpoints.create(username="alice", password="s3cret", alias="a")
+    client.close()
+    assert {} == dict(box.endpoints)
+
+
+def test_an_error_of_a_handler_is_not_taken_for_a_closed_loop(
+    blocking_client: Client, monkeypatch: pytest.MonkeyPatch, threaded_sandbox: Sandbox
+) -> None:
+    """Whatever comes out of a signal's handler stops the call."""
+    blocking_client.endpoints.list_page()
+    thread = blocking_client._runner._thread
+    assert thread is not None
+
+    def interrupted(*_arguments: Any) -> None:
+        monkeypatch.undo()
+        raise RuntimeError("of a handler")
+
+    monkeypatch.setattr(thread.loop, "call_soon_threadsafe", interrupted)
+    with pytest.raises(RuntimeError, match="of a handler"):
+        blocking_client.endpoints.create(username="alice", password="s3cret", alias="a")
+    blocking_client.endpoints.list_page()
+    assert {} == dict(threaded_sandbox.endpoints)
+
+
+def test_a_handler_that_closes_the_client_during_its_first_call(
+    threaded_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait for the thread that is being started by whom it interrupts."""
+    box = threaded_sandbox
+    client = Client(box.auth_id, box.auth_token, base_url=box.base_url)
+
+    class Closing(_LoopThread):
+        def __init__(self) -> None:
+            super().__init__()
+            client.close()
+
+    monkeypatch.setattr("plivo_endpoints._blocking._LoopThread", Closing)
+    with pytest.raises(ClientStateError, match="closed"):
+        client.endpoints.list_page()
+    assert "plivo-endpoints" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_the_collector_may_end_a_walk_at_any_moment(blocking_client: Client) -> None:
+    """Even in the thread that is just about to begin a call."""
+    blocking_client.endpoints.list_page()
+    with blocking_client._runner._starting:
         blocking_client.endpoints.list_page()
 
 
