@@ -181,13 +181,10 @@ class _Call(Generic[R]):
             self.release()
             return
         self._task = self._thread.loop.create_task(self._work())
-        self._task.add_done_callback(self._end)
+        self._task.add_done_callback(lambda _: self.release())
 
     async def _work(self) -> R:
         return await self._start()
-
-    def _end(self, _task: asyncio.Task[R]) -> None:
-        self.release()
 
     def release(self) -> None:
         """Let the thread go on: the call has ended, or will never begin."""

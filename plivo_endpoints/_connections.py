@@ -93,7 +93,9 @@ class Connections:
         own = self._loops.pop(asyncio.get_running_loop(), None)
         self._loops.clear()  # sessions of other loops close there, or did when their loop ended
         if own is not None:
-            await own[0].aclose()
+            transport, retrying = own
+            await transport.aclose()
+            retrying.close()
 
 
 class ConnectedExecutor:

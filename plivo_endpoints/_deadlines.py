@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING
+from contextvars import Context
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+_REST: Final = 0.005  # seconds between two looks at least: each may have thousands to look at
 
 
 class Deadlines:
@@ -23,6 +26,7 @@ class Deadlines:
         self._running: set[Deadline] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf  # when the timer is
+        self._is_closed = False
 
     def after(self, seconds: float) -> Deadline:
         """Return a context manager that ends its block like `asyncio.timeout`: with a `TimeoutError`."""
@@ -37,20 +41,36 @@ class Deadlines:
     def remove(self, deadline: Deadline) -> None:
         """Watch a deadline no more; the timer stays, for the next may be as good as any."""
         self._running.discard(deadline)
+        if self._is_closed and not self._running:
+            self._drop_timer()
 
-    def _set_timer(self, when: float) -> None:
+    def close(self) -> None:
+        """Leave no timer behind, once the last call has ended."""
+        self._is_closed = True
+        if not self._running:
+            self._drop_timer()
+
+    def _drop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._due = self._loop.call_at(when, self._look), when
+        self._timer, self._due = None, math.inf
+
+    def _set_timer(self, when: float) -> None:
+        self._drop_timer()
+        # In a context of its own: that of the first call would live as long as there are others.
+        self._timer = self._loop.call_at(when, self._look, context=Context())
+        self._due = when
 
     def _look(self) -> None:
+        self._drop_timer()
         now = self._loop.time()
-        for deadline in [each for each in self._running if each.when <= now]:
-            self._running.remove(deadline)
-            deadline.expire()
-        self._timer, self._due = None, math.inf
-        if self._running:
-            self._set_timer(min(each.when for each in self._running))
+        try:
+            for deadline in [each for each in self._running if each.when <= now]:
+                self._running.remove(deadline)
+                deadline.expire()
+        finally:
+            if self._running:
+                self._set_timer(max(now + _REST, min(each.when for each in self._running)))
 
 
 class Deadline:

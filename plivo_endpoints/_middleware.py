@@ -117,11 +117,17 @@ class Retrying:
         else:
             self._observer.call_finished(call.request, history, None, self._clock() - started)
             return result
+        finally:
+            history.doubt = None  # its traceback holds this frame: do not make a cycle
         self._observer.call_finished(call.request, history, failure, self._clock() - started)
         try:
             raise failure  # out here, so that no exception that holds a request hangs on it
         finally:
-            del failure  # its traceback holds this frame: do not make a cycle
+            del failure  # likewise
+
+    def close(self) -> None:
+        """Leave no timer behind."""
+        self._deadlines.close()
 
     async def _attempts(self, call: Call[T], history: Retries, deadline: float) -> T:
         while True:
@@ -129,15 +135,30 @@ class Retrying:
                 return await self._attempt(call, history)
             except CallError as error:
                 failure = error
-            if history.is_done_after_all(call.operation, failure):
+            verdict = self._judge(call, history, failure, deadline)
+            del failure  # likewise
+            if verdict is None:
                 return cast("T", None)
-            kind, delay = history.next_delay(call.operation, failure, self._chance())
-            if kind is AttemptClass.THROTTLED and delay is not None:
-                self._window.pause(self._clock() + delay)  # everyone's: the quota is the account's
-            if delay is None or self._clock() + delay >= deadline:
-                raise _final(call, history, kind, failure)
-            if kind is not AttemptClass.THROTTLED:
-                await self._sleep(delay)
+            if isinstance(verdict, CallError):
+                try:
+                    raise verdict
+                finally:
+                    del verdict
+            if verdict:
+                await self._sleep(verdict)
+
+    def _judge(
+        self, call: Call[T], history: Retries, failure: CallError, deadline: float
+    ) -> CallError | float | None:
+        """Return what to raise, or the seconds to wait before the next attempt; `None` if all is done."""
+        if history.is_done_after_all(call.operation, failure):
+            return None
+        kind, delay = history.next_delay(call.operation, failure, self._chance())
+        if kind is AttemptClass.THROTTLED and delay is not None:
+            self._window.pause(self._clock() + delay)  # everyone's: the quota is the account's
+        if delay is None or self._clock() + delay >= deadline:
+            return _final(call, history, kind, failure)
+        return 0.0 if kind is AttemptClass.THROTTLED else delay
 
     async def _attempt(self, call: Call[T], history: Retries) -> T:
         attempt = history.begin()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from unittest.mock import Mock
+import gc
+import weakref
+from contextvars import ContextVar
+from unittest.mock import Mock, patch
 
 import pytest
 
-from plivo_endpoints._deadlines import Deadlines
+from plivo_endpoints._deadlines import Deadline, Deadlines
 
 
 async def forever(deadlines: Deadlines, seconds: float) -> float:
@@ -46,6 +49,53 @@ async def test_nothing_is_watched_when_all_have_ended() -> None:
     while deadlines._timer is not None:
         await asyncio.sleep(0.001)
     assert not deadlines._running
+
+
+async def test_a_closed_client_leaves_no_timer() -> None:
+    """Nor does one that is closed during a call, when that has ended."""
+    deadlines, later = Deadlines(), Deadlines()
+    with deadlines.after(3600.0):
+        pass
+    deadlines.close()
+    assert deadlines._timer is None
+    with later.after(3600.0):
+        later.close()
+        assert later._timer is not None
+    assert later._timer is None
+
+
+async def test_the_timer_keeps_nobodys_context() -> None:
+    """What the first caller's variables hold must not live as long as there are others."""
+    variable = ContextVar[object]("variable")
+    deadlines = Deadlines()
+
+    async def call() -> weakref.ref[asyncio.Event]:
+        mine = asyncio.Event()  # anything that can be referred to weakly
+        variable.set(mine)
+        with deadlines.after(3600.0):
+            return weakref.ref(mine)
+
+    mine = await asyncio.create_task(call())
+    await asyncio.sleep(0)  # what woke this still has the task's context
+    gc.collect()
+    assert deadlines._timer is not None
+    assert mine() is None
+    deadlines.close()
+
+
+async def test_an_error_while_one_is_cancelled_spares_the_others() -> None:
+    """A signal's handler may raise anywhere; later calls still have their timeouts."""
+    loop = asyncio.get_running_loop()
+    told: list[object] = []
+    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+    deadlines = Deadlines()
+    first = Deadline(deadlines, loop.time() + 0.01)
+    with patch.object(Deadline, "expire", side_effect=ZeroDivisionError):
+        deadlines.add(first)
+        while not told:
+            await asyncio.sleep(0.001)
+    await asyncio.wait_for(forever(deadlines, 0.01), 5.0)
+    loop.set_exception_handler(None)
 
 
 async def test_a_cancellation_by_others_stays_theirs() -> None:

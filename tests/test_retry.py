@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -496,3 +497,27 @@ async def test_every_attempt_and_call_is_told() -> None:
         ),
         CallFinished(method="GET", path=endpoints.GET.path, attempts=3, error=None, seconds=1.05),
     ] == rig.events
+
+
+@pytest.mark.parametrize(
+    ("operation", "steps"),
+    [
+        (endpoints.GET, [answers(404)]),
+        (endpoints.GET, [answers(500)]),
+        (endpoints.GET, [answers(500), good]),
+        (endpoints.CREATE, [lost]),
+        (endpoints.CREATE, [answers(400)]),
+    ],
+)
+async def test_a_failure_leaves_nothing_to_the_garbage_collector(
+    operation: Operation[Any], steps: list[Step]
+) -> None:
+    """No cycle holds the request, whose body may hold a password, until that comes by."""
+    gc.collect()
+    gc.disable()
+    try:
+        with suppress(PlivoError):
+            await Rig(steps).call(operation)
+        assert [] == [each for each in gc.get_objects() if isinstance(each, Call)]
+    finally:
+        gc.enable()
