@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Final
+
+from attrs import evolve
 
 from plivo_endpoints._errors import NotFoundError
 from plivo_endpoints.provisioning._errors import CanaryError
@@ -27,7 +30,7 @@ _LONGEST_LOOK: Final = 30.0
 class Proof:
     """Whether creates come out as asked for: shown by one made alone, until another comes out otherwise.
 
-    The journal remembers the row that did. A run goes on only when a person has put its endpoint right, or
+    The journal remembers those that did. A run goes on only when a person has put each of them right, or
     deleted it. As that says nothing of what Plivo does, the next create goes alone again.
     """
 
@@ -35,14 +38,14 @@ class Proof:
         self._client = client
         self._ledger = ledger
         self._settle = settle
-        self._surprise = 0  # the number of the row that came out otherwise
+        self._surprises: dict[str, str] = {}  # what came out otherwise: number of the row, id of the endpoint
         self.made_alone: Entry | None = None  # the last one, in this process
         self.is_there = False
 
     def recall(self, facts: Mapping[str, str]) -> None:
         """Take up what the journal knows."""
         self.is_there = facts.get("proven") == "yes"
-        self._surprise = int(facts.get("surprise", 0))
+        self._surprises = json.loads(facts.get("surprises", "{}"))
 
     async def seek(self) -> bool:
         """Look at what was made alone, and return whether that is proof; nothing to create needs none.
@@ -51,29 +54,34 @@ class Proof:
             CanaryError: It came out otherwise, or what did before is neither right by now nor deleted.
         """
         creates = self._ledger.has(State.NEW, State.PARKED)
-        if self._surprise and creates:
-            await self._look_again()
-        shown = self.made_alone if self._surprise else await self._first()
+        if creates:
+            for number, endpoint_id in self._surprises.items():
+                await self._look_again(int(number), endpoint_id)
+        shown = self.made_alone if self._surprises else await self._first()
         if shown and shown.state is State.CREATED:  # an adopted one was found again already
             await self._examine(shown)
         if shown:
-            await self._ledger.note({"proven": "yes", "surprise": "0"})
+            self._surprises.clear()
+            await self._ledger.note({"proven": "yes", "surprises": "{}"})
         self.is_there = bool(shown) or not creates
         return self.is_there
 
     async def refute(self, entry: Entry) -> None:
-        """Note that an endpoint came out otherwise."""
-        await self._ledger.note({"proven": "", "surprise": str(entry.number)})
+        """Note that a row's endpoint came out otherwise."""
+        self._surprises[str(entry.number)] = entry.endpoint_id or ""
+        await self._ledger.note({"proven": "", "surprises": json.dumps(self._surprises)})
 
     async def _first(self) -> Entry | None:
         found = await self._ledger.read(after=0, limit=1, states={State.CREATED, State.ADOPTED})
         return found[0] if found else None
 
-    async def _look_again(self) -> None:
-        (entry,) = await self._ledger.read(after=self._surprise - 1, limit=1, states=tuple(State))
+    async def _look_again(self, number: int, endpoint_id: str) -> None:
+        (entry,) = await self._ledger.read(after=number - 1, limit=1, states=tuple(State))
         with suppress(NotFoundError):
-            await patiently(lambda: self._client.endpoints.get(entry.endpoint_id or ""))
-            await examine_canary(self._client, entry, settle=self._settle)
+            endpoint = await patiently(lambda: self._client.endpoints.get(endpoint_id))
+            # The journal may know nothing of it but this: it was noted before the row was.
+            known = evolve(entry, endpoint_id=endpoint_id, made_as=endpoint.username)
+            await examine_canary(self._client, known, settle=self._settle)
 
     async def _examine(self, entry: Entry) -> None:
         try:

@@ -194,15 +194,18 @@ class Phases:
         try:
             if self._stopping.is_set():  # told to while it waited for its turn
                 return entry
-            return await Create(self._ledger, entry).send(self._job.client, self._new(row), self._outage)
+            create = Create(self._ledger, entry, surprised=self._refute)
+            return await create.send(self._job.client, self._new(row), self._outage)
         except CanaryError as surprise:
-            # What is under way has to be finished: in doubt, it could not be found again.
-            self.stop()
-            self._surprise = surprise
-            await self._proof.refute(entry)
+            # Raised when what is under way has been finished: in doubt, it could not be found again.
+            self._surprise = self._surprise or surprise
             return entry
         finally:
             self._pace.end()
+
+    async def _refute(self, entry: Entry) -> None:
+        self.stop()
+        await self._proof.refute(entry)
 
     def _new(self, row: Row) -> NewEndpoint:
         password = password_of(row, self._job.deriver)

@@ -17,9 +17,11 @@ from plivo_endpoints._errors import (
 from plivo_endpoints._resources.endpoints import create_after
 from plivo_endpoints.provisioning import _states as states
 from plivo_endpoints.provisioning._canary import check_answer
-from plivo_endpoints.provisioning._errors import OutageError
+from plivo_endpoints.provisioning._errors import CanaryError, OutageError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints._models import NewEndpoint
     from plivo_endpoints.provisioning._journal import Entries
@@ -62,9 +64,12 @@ class Outage:
 class Create:
     """One row on its way."""
 
-    def __init__(self, journal: Entries, entry: Entry) -> None:
+    def __init__(
+        self, journal: Entries, entry: Entry, *, surprised: Callable[[Entry], Awaitable[None]]
+    ) -> None:
         self._journal = journal
         self._entry = entry
+        self._surprised = surprised
 
     async def send(self, client: AsyncClient, new: NewEndpoint, outage: Outage) -> Entry:
         """Send the create once; return the entry as it is in the journal after that.
@@ -91,10 +96,18 @@ class Create:
                 raise
             await outage.unsent(error)
         else:
-            await self._become(states.created(self._entry, made.endpoint_id, made.username))
             outage.answered()
-            check_answer(self._entry, made.alias)
+            await self._finish(states.created(self._entry, made.endpoint_id, made.username), made.alias)
         return self._entry
+
+    async def _finish(self, made: Entry, alias: str | None) -> None:
+        try:
+            check_answer(made, alias)
+        except CanaryError:
+            await self._surprised(made)  # first: should this process end now, the next must know
+            await self._become(made)
+            raise
+        await self._become(made)
 
     async def _intend(self) -> None:
         """Write the intent; again, if the disk took so long that it no longer entitles to send."""

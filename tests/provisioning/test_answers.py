@@ -9,16 +9,26 @@ import pytest
 from attrs import evolve
 
 from plivo_endpoints._resources.endpoints import create_after
-from plivo_endpoints.provisioning import CanaryError, Row, SourceError, SqliteJournal, State, _sending, apply
+from plivo_endpoints.provisioning import (
+    CanaryError,
+    JournalError,
+    Row,
+    SourceError,
+    SqliteJournal,
+    State,
+    _sending,
+    apply,
+)
 from plivo_endpoints.sandbox import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from plivo_endpoints import AsyncClient, CreatedEndpoint
     from plivo_endpoints._models import NewEndpoint
     from plivo_endpoints._resources.endpoints import AsyncEndpoints
+    from plivo_endpoints.provisioning import Change
     from plivo_endpoints.sandbox import Sandbox
     from tests.provisioning.conftest import Ended
 
@@ -145,6 +155,67 @@ async def test_what_is_under_way_when_one_comes_out_otherwise(
     await journal.open()
     assert await journal.count() == {State.CREATED: made, State.NEW: 50 - made}
     await journal.close()
+
+
+async def test_each_that_came_out_otherwise_has_to_be_put_right(
+    *,
+    rows: Rows,
+    applied: Apply,
+    client: AsyncClient,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    bend: Callable[[str], None],
+) -> None:
+    """One of several is not enough."""
+    sandbox.inject(Fault(applied=True, latency=0.2), times=9, method="POST")  # so that some are under way
+    with pytest.raises(CanaryError):
+        async with apply(client, rows(50), journal=tmp_path / "run.db", settle=0.5, concurrency=4) as run:
+            async for _ in run:
+                bend(" (2)")
+    bend("")
+    bent = [each for each in sandbox.endpoints.values() if each.alias.endswith(" (2)")]
+    assert len(bent) > 1
+    for endpoint in bent:
+        with pytest.raises(CanaryError):
+            await applied(rows(50))
+        await client.endpoints.update(endpoint.endpoint_id, alias=endpoint.alias.removesuffix(" (2)"))
+    ended = await applied(rows(50))
+    assert (len(sandbox.endpoints), ended.report.exit_status) == (50, 0)
+
+
+class FailingJournal(SqliteJournal):
+    """Writes no result, as if the process had ended before it could."""
+
+    async def save(self, changes: Sequence[Change]) -> None:
+        """Write everything else."""
+        if changes[0][1].made_as and changes[0][0].number > 1:
+            raise JournalError("the end")
+        await super().save(changes)
+
+
+async def test_a_process_that_ends_with_an_answer_in_its_hands(
+    *,
+    rows: Rows,
+    applied: Apply,
+    client: AsyncClient,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    bend: Callable[[str], None],
+) -> None:
+    """The next one knows that it was otherwise: by its alias it would not find it, and make it again."""
+    with pytest.raises(JournalError):
+        async with apply(
+            client, rows(5), journal=FailingJournal(tmp_path / "run.db"), settle=0.2, concurrency=1
+        ) as run:
+            async for _ in run:
+                bend(" (2)")
+    bend("")
+    with pytest.raises(CanaryError, match="its alias came out as 'row-2 \\(2\\)'"):
+        await applied(rows(5))
+    assert len(sandbox.endpoints) == 2
+    await client.endpoints.delete(max(sandbox.endpoints))
+    ended = await applied(rows(5))
+    assert (len(sandbox.endpoints), ended.report.exit_status) == (5, 0)
 
 
 async def test_a_list_that_lags_too_long(rows: Rows, applied: Apply, sandbox: Sandbox) -> None:
