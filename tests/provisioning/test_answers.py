@@ -175,7 +175,7 @@ async def test_each_that_came_out_otherwise_has_to_be_put_right(
     bend("")
     bent = [each for each in sandbox.endpoints.values() if each.alias.endswith(" (2)")]
     assert len(bent) > 1
-    for endpoint in bent:
+    for endpoint in reversed(bent):
         with pytest.raises(CanaryError):
             await applied(rows(50))
         await client.endpoints.update(endpoint.endpoint_id, alias=endpoint.alias.removesuffix(" (2)"))
