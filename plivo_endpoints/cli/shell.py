@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -36,5 +37,8 @@ def _is_plain(byte: int) -> bool:
 
 
 def _program() -> str:
-    # In a virtual environment that is not activated the shell does not find it by name.
-    return PROGRAM if shutil.which(PROGRAM) else f"{shlex.quote(sys.executable)} -m plivo_endpoints"
+    # In a virtual environment that is not activated the shell does not find it by name, or finds another's.
+    found, here = shutil.which(PROGRAM), Path(sys.executable).parent.resolve()
+    if found is not None and Path(found).resolve().parent == here:
+        return PROGRAM
+    return f"{shlex.quote(sys.executable)} -m plivo_endpoints"

@@ -85,10 +85,18 @@ def test_a_word_survives_the_shell(word: str) -> None:
     assert word == heard.stdout.decode(errors="surrogateescape")
 
 
-def test_the_program_of_a_line_to_paste(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its name where a shell finds it, else the interpreter that runs it now."""
-    monkeypatch.setattr(shutil, "which", {"plivo-endpoints": "/bin/plivo-endpoints"}.get)
-    assert shell.command_line(["get", "1"]) == "plivo-endpoints get 1"
-    monkeypatch.setattr(shutil, "which", dict[str, str]().get)
+@pytest.mark.parametrize(
+    ("found", "program"),
+    [
+        ("/my venv/plivo-endpoints", "plivo-endpoints"),
+        ("/another/plivo-endpoints", "'/my venv/python' -m plivo_endpoints"),
+        (None, "'/my venv/python' -m plivo_endpoints"),
+    ],
+)
+def test_the_program_of_a_line_to_paste(
+    monkeypatch: pytest.MonkeyPatch, found: str | None, program: str
+) -> None:
+    """Its name where a shell finds this very one by it, else the interpreter that runs it now."""
+    monkeypatch.setattr(shutil, "which", {"plivo-endpoints": found}.get)
     monkeypatch.setattr(sys, "executable", "/my venv/python")
-    assert shell.command_line(["get", "1"]) == "'/my venv/python' -m plivo_endpoints get 1"
+    assert shell.command_line(["get", "1"]) == f"{program} get 1"
