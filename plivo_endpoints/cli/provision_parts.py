@@ -35,7 +35,10 @@ FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 _SQLITE: Final = b"SQLite format 3\0"
 
-source_argument = click.argument("source", type=FILE)
+
+def source_argument(command: F) -> F:
+    """Give a command the argument SOURCE."""
+    return click.argument("source", type=FILE)(command)
 
 
 def journal_option(*, exists: bool) -> Callable[[F], F]:
