@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 STRANGERS = 60
 LIST_LAG = 0.4  # seconds
 LONGEST_LIFE = 600.0  # seconds
+RATE = 1_000  # creates a second, roughly: what a step's reach is in time
 
 
 @frozen(kw_only=True)
@@ -91,7 +92,7 @@ def _live(loop: Loop, order: dict[str, Any]) -> tuple[int, int, dict[str, Any]]:
     kills = lives = 0
     while kills < loop.kills and lives < 2 * loop.kills:
         step, count = _next_death(loop, chance, kills)
-        delay = chance.uniform(0.0, loop.reach / 500) if step is None else None
+        delay = chance.uniform(0.0, loop.reach / RATE) if step is None else None
         kills += life({**order, "step": step, "count": count}, delay) is None
         lives += 1
     last = life({**order, "step": None, "count": 0}, None)
