@@ -14,7 +14,7 @@ from tests.provisioning.killloop import Loop, run
 def main(rows: int = 50_000, kills: int = 500, seed: int = 1) -> None:
     """Run it in a folder that vanishes and print what came of it."""
     with tempfile.TemporaryDirectory() as folder:
-        # A kill comes after half of its reach and what is in flight, on average: all come before the rows are through.
+        # On average a kill comes after half of its reach and what is in flight: so all come in time.
         loop = Loop(rows=rows, kills=kills, seed=seed, folder=Path(folder), reach=max(60, rows // kills))
         for name, value in asdict(run(loop)).items():
             print(f"{name}: {value}")  # noqa: T201

@@ -204,4 +204,6 @@ def test_nothing_is_left_open() -> None:
     """Under `-X dev -W error` a program that starts both forms ends in silence."""
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", PROGRAM]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    # On a busy machine asyncio's debug mode remarks on slow steps, which is no complaint.
+    complaints = [line for line in ended.stderr.splitlines() if not line.startswith("Executing <")]
+    assert (ended.returncode, ended.stdout, complaints) == (0, "", [])
