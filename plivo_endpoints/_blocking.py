@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, T
 from plivo_endpoints._errors import ClientStateError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterator
+    from collections.abc import Awaitable, Callable, Coroutine, Generator
 
     from anyio.from_thread import BlockingPortal
 
@@ -243,8 +243,8 @@ class BlockingResource(Generic[A]):
     """The blocking twin of a resource of the async client."""
 
     def __init__(self, resource: A, runner: Runner) -> None:
-        self.resource = resource
-        self.runner = runner
+        self._resource = resource
+        self._runner = runner
 
 
 def blocking(
@@ -253,7 +253,8 @@ def blocking(
     """Return the blocking twin of an async method: same arguments, same result, same docstring."""
 
     def call(self: BlockingResource[A], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self.runner.run(lambda: method(self.resource, *args, **kwargs))
+        runner, resource = self._runner, self._resource  # pyright: ignore[reportPrivateUsage] - its own method
+        return runner.run(lambda: method(resource, *args, **kwargs))
 
     return update_wrapper(call, method)
 
@@ -264,7 +265,8 @@ def blocking_pages(
     """Return the blocking twin of a method that returns a paginator."""
 
     def call(self: BlockingResource[A], /, *args: P.args, **kwargs: P.kwargs) -> Paginator[T]:
-        return Paginator(method(self.resource, *args, **kwargs), self.runner)
+        runner, resource = self._runner, self._resource  # pyright: ignore[reportPrivateUsage] - its own method
+        return Paginator(method(resource, *args, **kwargs), runner)
 
     signature = inspect.signature(method).replace(return_annotation=Paginator)
     call.__signature__ = signature  # type: ignore[attr-defined]  # or help() would promise an AsyncPaginator
@@ -281,11 +283,11 @@ class Paginator(Generic[T]):
         self._pages = pages
         self._runner = runner
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Generator[T]:
         for page in self.pages():
             yield from page.objects
 
-    def pages(self) -> Iterator[Page[T]]:
+    def pages(self) -> Generator[Page[T]]:
         """Return the pages instead of the objects on them, repeated objects left out."""
         walk = self._pages.pages()
         try:

@@ -95,7 +95,7 @@ def test_the_clients_have_the_same_names() -> None:
     assert public(blocking) == public(asynchronous)
     for resource in RESOURCES:
         wanted = public(getattr(asynchronous, resource))
-        assert wanted == public(getattr(blocking, resource)) - {"resource", "runner"}
+        assert wanted == public(getattr(blocking, resource))
 
 
 @pytest.mark.parametrize(("resource", "name"), methods())

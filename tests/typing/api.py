@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, assert_type
 
@@ -62,8 +62,8 @@ def of_the_blocking_client(client: Client) -> None:
     assert_type(found, tuple[Endpoint, ...])
     for endpoint in client.endpoints.list(page_size=5, offset=0, prefetch=2):
         assert_type(endpoint, Endpoint)
-    assert_type(iter(client.endpoints.list()), Iterator[Endpoint])
-    assert_type(client.endpoints.list().pages(), Iterator[Page[Endpoint]])
+    assert_type(iter(client.endpoints.list()), Generator[Endpoint, None, None])
+    assert_type(client.endpoints.list().pages(), Generator[Page[Endpoint], None, None])
     client.endpoints.delete(made.endpoint_id)
     assert_type(client.tokens.create(lifetime=timedelta(hours=1), outgoing_allow=True), Token)
     assert_type(client.with_options(timeout=1.0), Client)
