@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from plivo_endpoints._events import AttemptFinished, CallFinished
     from plivo_endpoints._models import EndpointChanges, NewEndpoint, NewToken
     from plivo_endpoints._sansio.operation import Operation
-    from plivo_endpoints._transport import Transport
+    from plivo_endpoints._transport import AiohttpTransport
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class Connections:
         self._budget = RetryBudget()
         self._observer = Observer(on_event)
         self._pid = os.getpid()
-        self._loops: dict[asyncio.AbstractEventLoop, tuple[Transport, Retrying]] = {}
+        self._loops: dict[asyncio.AbstractEventLoop, tuple[AiohttpTransport, Retrying]] = {}
 
     @property
     def opened(self) -> bool:

@@ -1,4 +1,4 @@
-"""The wire: the `Transport` protocol and its aiohttp form, the only client module that imports aiohttp.
+"""The wire: one request, sent once. The only client module that imports aiohttp.
 
 Two facts matter more than the answer: whether a request left, and how often. A body notes that its first byte
 is about to be written (aiohttp holds the headers back until then) and refuses to be written twice. Requests
@@ -11,7 +11,7 @@ import asyncio
 import os
 import platform
 import time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -34,18 +34,6 @@ if TYPE_CHECKING:
     from aiohttp.tracing import Trace
 
     from plivo_endpoints._config import ConnectionSettings, Credentials
-
-
-class Transport(Protocol):
-    """Sends one request once."""
-
-    async def send(self, request: Request, attempt: Attempt) -> Response:
-        """Return the answer, noting in `attempt` what is learnt on the way; or raise `TransportError`."""
-        ...
-
-    async def aclose(self) -> None:
-        """Let go of what was opened."""
-        ...
 
 
 USER_AGENT: Final = f"plivo-endpoints/{__version__} (Python: {platform.python_version()})"
@@ -162,7 +150,7 @@ class AiohttpTransport:
         self._closed = False
 
     async def send(self, request: Request, attempt: Attempt) -> Response:
-        """Send one request once; see `Transport`."""
+        """Return the answer, noting in `attempt` what is learnt on the way; or raise `TransportError`."""
         session = self._session or await self._open()
         if request.body is not None:
             await self._turns.pass_by()
@@ -174,6 +162,7 @@ class AiohttpTransport:
                 headers=self._extra_headers,
                 data=None if request.body is None else _Body(request.body, attempt),
                 allow_redirects=False,  # the credentials, and a POST, stay where they were sent
+                raise_for_status=False,  # whatever the caller's session would do
                 auto_decompress=False,
                 timeout=_NO_TIMEOUT,
                 proxy=self._proxy,

@@ -125,7 +125,8 @@ async def run(case: Case, server: FaultServer) -> list[str]:
     """Run a case and return the complaints about it."""
     account, url = server.account()
     outcome = Outcome()
-    session = aiohttp.ClientSession() if case.injected else None
+    # As its own users may have made it.
+    session = aiohttp.ClientSession(raise_for_status=True) if case.injected else None
     client = AsyncClient(
         AUTH_ID,
         "fault-token",
