@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import asdict, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,7 +32,7 @@ from plivo_endpoints import (
 )
 from plivo_endpoints._resources import endpoints, tokens
 from plivo_endpoints._sansio.codec import build_request, parse_response
-from plivo_endpoints._sansio.converter import read_claims
+from plivo_endpoints._sansio.converter import converter, read_claims
 from plivo_endpoints._sansio.messages import Response
 
 if TYPE_CHECKING:
@@ -368,3 +369,35 @@ async def test_canned_errors_come_through_the_client(
         with pytest.raises(ForbiddenError) as error:
             await client.endpoints.get("1")
     assert message == error.value.message
+
+
+@frozen(kw_only=True)
+class Plain:
+    """A model without a hook of its own."""
+
+    text: str
+    number: int
+    flag: bool
+    time: datetime
+    maybe: str | None = None
+
+
+PLAIN: dict[str, Any] = {"text": "a", "number": 7, "flag": "false", "time": "2022-07-21 19:26:08"}
+
+
+def test_a_plain_model_is_read() -> None:
+    """As CONTRIBUTING promises to whoever adds an operation."""
+    read = converter.structure({**PLAIN, "maybe": None, "more": 1}, Plain)
+    time = datetime(2022, 7, 21, 19, 26, 8, tzinfo=UTC)
+    assert asdict(read) == {**PLAIN, "flag": False, "time": time, "maybe": None}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"text": None}, {"text": 5}, {"number": "7"}, {"number": True}, {"flag": 1}, {"time": 0}, {"maybe": 5}],
+    ids=str,
+)
+def test_a_plain_model_is_read_strictly(wrong: dict[str, Any]) -> None:
+    """Left to itself cattrs would make text of a number, and a flag of anything."""
+    with pytest.raises(TypeError):
+        converter.structure({**PLAIN, **wrong}, Plain)

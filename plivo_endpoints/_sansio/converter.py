@@ -58,7 +58,7 @@ def _optional(body: dict[str, Any], name: str) -> str | None:
     raise TypeError(f"{name} is not a string")
 
 
-def _boolean(value: object) -> bool:
+def _boolean(value: object, _: object = None) -> bool:
     if value is True or value is False:
         return value
     if isinstance(value, str) and (known := _BOOLEANS.get(value.lower())) is not None:
@@ -68,12 +68,22 @@ def _boolean(value: object) -> bool:
 
 def _count(body: dict[str, Any], name: str) -> int | None:
     value: object = body.get(name)
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+    return None if value is None else _whole(value)
+
+
+def _whole(value: object, _: object = None) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
         return value
-    raise TypeError(f"{name} is not a whole number")
+    raise TypeError("a count is not a whole number")
 
 
-def _utc(value: object) -> datetime:
+def _text(value: object, _: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError("a text is not a string")
+
+
+def _utc(value: object, _: object = None) -> datetime:
     # Plivo writes 2022-07-21 19:26:08 and means UTC.
     if not isinstance(value, str):
         raise TypeError("a time is not a string")
@@ -202,6 +212,10 @@ def _new_token(token: NewToken) -> dict[str, object]:
 def _make_converter() -> Converter:
     made = Converter(detailed_validation=False)
     made.register_structure_hook(type(None), _nothing)
+    made.register_structure_hook(str, _text)
+    made.register_structure_hook(int, _whole)
+    made.register_structure_hook(bool, _boolean)
+    made.register_structure_hook(datetime, _utc)
     made.register_structure_hook(CreatedEndpoint, _created)
     made.register_structure_hook(Acknowledgement, _acknowledgement)
     made.register_structure_hook(Endpoint, _endpoint)
