@@ -14,6 +14,7 @@ import inspect
 import os
 import threading
 import time
+import warnings
 import weakref
 from concurrent.futures import Future
 from contextlib import suppress
@@ -21,7 +22,7 @@ from functools import update_wrapper
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 
-from plivo_endpoints._errors import ClientStateError
+from plivo_endpoints._errors import ClientStateError, ListChangedWarning, OutcomeUnknownError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator
@@ -198,7 +199,9 @@ class _Call(Generic[R]):
                 raise ClientStateError("the client is closed")  # by another thread, just now
             return task.result()
         except asyncio.CancelledError as cancelled:
-            raise ClientStateError("the client was closed during the call") from cancelled.__cause__
+            if isinstance(cancelled.__cause__, OutcomeUnknownError):
+                raise cancelled.__cause__ from None
+            raise ClientStateError("the client was closed during the call") from None
         finally:
             del task  # an error's traceback holds this frame: do not make a cycle
 
@@ -284,12 +287,16 @@ class Paginator(Generic[T]):
         self._runner = runner
 
     def __iter__(self) -> Generator[T]:
-        for page in self.pages():
+        for page in self._walk(stacklevel=3):
             yield from page.objects
 
     def pages(self) -> Generator[Page[T]]:
         """Return the pages instead of the objects on them, repeated objects left out."""
-        walk = self._pages.pages()
+        return self._walk(stacklevel=2)
+
+    def _walk(self, *, stacklevel: int) -> Generator[Page[T]]:
+        reasons: list[str] = []
+        walk = self._pages._pages(reasons.append)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         try:
             while (page := self._runner.run(lambda: anext(walk, None))) is not None:
                 yield page
@@ -297,3 +304,5 @@ class Paginator(Generic[T]):
             # A closed client's loop has closed the walk already.
             with suppress(ClientStateError):
                 self._runner.run(walk.aclose)
+        for reason in reasons:
+            warnings.warn(reason, ListChangedWarning, stacklevel=stacklevel)

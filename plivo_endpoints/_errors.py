@@ -133,6 +133,7 @@ class OutcomeUnknownError(CallError):
         sent_at: When the request left, as an aware UTC time.
         endpoint_id: The new endpoint's id, where the unreadable answer still told it.
         status: The answer's HTTP status, if one came.
+        api_id: Plivo's id of the request, if the answer carried one: what its support asks for.
         reason: What happened instead of an answer, in words.
         attempts: How many times the call was tried; all but the last provably never left.
     """
@@ -145,6 +146,7 @@ class OutcomeUnknownError(CallError):
         sent_at: datetime,
         endpoint_id: str | None,
         status: int | None,
+        api_id: str | None,
         reason: str,
         attempts: int,
     ) -> None:
@@ -158,6 +160,7 @@ class OutcomeUnknownError(CallError):
         self.sent_at = sent_at
         self.endpoint_id = endpoint_id
         self.status = status
+        self.api_id = api_id
         self.reason = reason
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from plivo_endpoints._deadlines import Deadlines
 from plivo_endpoints._errors import (
+    APIError,
     CallError,
     OutcomeUnknownError,
     RequestTimeoutError,
@@ -109,10 +110,10 @@ class Retrying:
         except CallError as error:
             failure = error
             failure.attempts = history.attempts
-        except asyncio.CancelledError as cancelled:
+        except BaseException as interrupt:
             if history.attempt.sent and not call.operation.repeatable:
-                cancelled.__cause__ = _outcome_unknown(call, history, "it was cancelled")
-            self._observer.call_finished(call.request, history, cancelled, self._clock() - started)
+                interrupt.__cause__ = _outcome_unknown(call, history, "it was cancelled")
+            self._observer.call_finished(call.request, history, interrupt, self._clock() - started)
             raise
         else:
             self._observer.call_finished(call.request, history, None, self._clock() - started)
@@ -213,6 +214,7 @@ def _outcome_unknown(
         sent_at=datetime.fromtimestamp(history.attempt.sent_at, UTC),
         endpoint_id=failure.endpoint_id if isinstance(failure, ResponseDecodeError) else None,
         status=history.attempt.status,
+        api_id=failure.api_id if isinstance(failure, APIError) else None,
         reason=reason,
         attempts=history.attempts,
     )

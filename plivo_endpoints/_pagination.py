@@ -7,6 +7,7 @@ import re
 import warnings
 from collections import deque
 from contextlib import aclosing
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -71,24 +72,23 @@ class AsyncPaginator(Generic[T]):
         self._prefetch = prefetch
 
     async def __aiter__(self) -> AsyncGenerator[T]:
-        async with aclosing(self._pages(stacklevel=3)) as pages:
+        async with aclosing(self._pages(_warn_at(stacklevel=3))) as pages:
             async for page in pages:
                 for item in page.objects:
                     yield item
 
     def pages(self) -> AsyncGenerator[Page[T]]:
         """Return the pages instead of the objects on them, repeated objects left out."""
-        return self._pages(stacklevel=2)
+        return self._pages(_warn_at(stacklevel=2))
 
-    async def _pages(self, *, stacklevel: int) -> AsyncGenerator[Page[T]]:
+    async def _pages(self, tell: Callable[[str], object]) -> AsyncGenerator[Page[T]]:
         changes = _Changes(self._identify, self._offset)
         async with aclosing(self._walk()) as pages:
             async for page in pages:
                 yield changes.without_repeats(page)
         reason = changes.why_not_all()
         if reason is not None:
-            # At the caller's loop: Python shows a warning once for each place.
-            warnings.warn(reason, ListChangedWarning, stacklevel=stacklevel)
+            tell(reason)
 
     async def _walk(self) -> AsyncGenerator[Page[T]]:
         position: Position | None = Position(self._offset)
@@ -155,6 +155,11 @@ class AsyncPaginator(Generic[T]):
             method=self._operation.method,
             path=self._operation.path,
         )
+
+
+def _warn_at(*, stacklevel: int) -> Callable[[str], object]:
+    # The caller's loop: Python shows a warning once for each place.
+    return partial(warnings.warn, category=ListChangedWarning, stacklevel=stacklevel)
 
 
 async def search(paginator: AsyncPaginator[T], is_wanted: Callable[[T], bool]) -> tuple[list[T], bool]:

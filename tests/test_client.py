@@ -112,18 +112,24 @@ def test_a_loop_that_cannot_start_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_closing_during_a_call_of_another_thread_ends_it(threaded_sandbox: Sandbox) -> None:
-    """With an error of ours, and for a create with its unknown outcome as the cause."""
+    """A create with its unknown outcome, anything else with what became of the client."""
     box = threaded_sandbox
     client = Client(box.auth_id, box.auth_token, base_url=box.base_url)
     box.inject(Fault(applied=True, latency=60.0), times=1)
-    with ThreadPoolExecutor(1) as pool:
-        call = pool.submit(client.endpoints.create, username="alice", password="s3cret", alias="a")
+    with ThreadPoolExecutor(2) as pool:
+        create = pool.submit(client.endpoints.create, username="alice", password="s3cret", alias="a")
         while not box.endpoints:
             time.sleep(0.001)
+        endpoint_id, made = next(iter(box.endpoints.items()))
+        box.inject(Fault(applied=True, latency=60.0), times=1)
+        update = pool.submit(client.endpoints.update, endpoint_id, alias="b")
+        while box.endpoints[endpoint_id] == made:
+            time.sleep(0.001)
         client.close()
-        with pytest.raises(ClientStateError, match="closed during the call") as closed:
-            call.result()
-    assert isinstance(closed.value.__cause__, OutcomeUnknownError)
+        with pytest.raises(OutcomeUnknownError, match="it was cancelled"):
+            create.result()
+        with pytest.raises(ClientStateError, match="closed during the call"):
+            update.result()
 
 
 def test_the_loops_own_thread_is_refused(blocking_client: Client) -> None:

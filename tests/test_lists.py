@@ -86,6 +86,19 @@ async def test_pages_tell_of_changes_too(client: AsyncClient, sandbox: Sandbox) 
     assert [__file__] == [warning.filename for warning in told]
 
 
+def test_a_blocking_walk_tells_each_loop(blocking_client: Client, threaded_sandbox: Sandbox) -> None:
+    """Python shows a warning once for each place, so each loop has to be a place of its own."""
+    threaded_sandbox.seed(100)
+    with pytest.warns(ListChangedWarning) as told:
+        for endpoint in blocking_client.endpoints.list():
+            if len(threaded_sandbox.endpoints) > 70:
+                blocking_client.endpoints.delete(endpoint.endpoint_id)
+        for page in blocking_client.endpoints.list().pages():
+            blocking_client.endpoints.delete(page.objects[0].endpoint_id)
+    assert [__file__] * 2 == [warning.filename for warning in told]
+    assert told[0].lineno != told[1].lineno
+
+
 async def test_creating_while_walking_repeats_nothing(client: AsyncClient, sandbox: Sandbox) -> None:
     """What a create pushes onto the next page is given once, and the change is told."""
     sandbox.seed(60)

@@ -14,8 +14,10 @@ from plivo_endpoints import (
     AsyncClient,
     AttemptFinished,
     CallFinished,
+    ClientStateError,
     ConnectError,
     NotFoundError,
+    OutcomeUnknownError,
     ServerError,
 )
 from tests.faults.account import AUTH_ID, SEED, Step
@@ -93,6 +95,29 @@ async def test_what_a_session_of_the_callers_raises(faults: FaultServer) -> None
         with pytest.raises(ConnectError) as caught:
             await client.endpoints.create(username="alice", password="s3cret", alias="desk")
     assert (caught.value.sent, caught.value.__context__) == ("no", None)
+
+
+async def test_a_call_that_meets_a_closed_session(faults: FaultServer) -> None:
+    """It is told of as any other, though no answer and no failure of the network ended it."""
+    _, url = faults.account()
+    events: list[AttemptFinished | CallFinished] = []
+    async with aiohttp.ClientSession() as session:
+        client = AsyncClient(AUTH_ID, "t", base_url=url, session=session, on_event=events.append)
+    with pytest.raises(ClientStateError):
+        await client.endpoints.get(SEED)
+    ended = [event for event in events if isinstance(event, CallFinished)]
+    assert [(event.attempts, event.error) for event in ended] == [(1, "ClientStateError")]
+
+
+async def test_an_unknown_outcome_has_the_id_that_the_support_asks_for(faults: FaultServer) -> None:
+    """Where the answer, a failure's, carried it."""
+    account, url = faults.account()
+    failed = make_answer(500, "No", b'{"api_id": "7f1c", "error": "down"}')
+    account.play([Step(Fault("failed", instead(failed)), applied=True)])
+    async with AsyncClient(AUTH_ID, "t", base_url=url) as client:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.endpoints.create(username="alice", password="s3cret", alias="desk")
+    assert (caught.value.status, caught.value.api_id) == (500, "7f1c")
 
 
 async def test_a_hook_that_fails(faults: FaultServer, caplog: pytest.LogCaptureFixture) -> None:

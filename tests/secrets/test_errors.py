@@ -50,6 +50,7 @@ EXAMPLES: dict[type[PlivoError], PlivoError] = {
         sent_at=datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC),
         endpoint_id="17",
         status=500,
+        api_id="7f1c",
         reason="broken",
         attempts=2,
     ),
