@@ -22,8 +22,6 @@ class Deriver(Unpicklable):
     """Derives the passwords of one run."""
 
     def __init__(self, master_key: str, run_id: str) -> None:
-        if len(master_key) < _SHORTEST:
-            raise InvalidArgumentError("master_key", f"must have at least {_SHORTEST} characters")
         # Stretched once: the phone's owner knows a password, the journal a mark, and neither may be a quick
         # way to guess the key.
         self._root = stretch(master_key.encode(), run_id)
@@ -52,7 +50,10 @@ def password_of(row: Row, deriver: Deriver | None) -> str:
 
 def master_key_of(given: str | None) -> str | None:
     """Return the master key: as given, or else from the environment's `PLIVO_PROVISION_KEY`."""
-    return given or os.environ.get("PLIVO_PROVISION_KEY") or None
+    key = given or os.environ.get("PLIVO_PROVISION_KEY") or None
+    if key is not None and len(key) < _SHORTEST:
+        raise InvalidArgumentError("master_key", f"must have at least {_SHORTEST} characters")
+    return key
 
 
 def stretch(secret: bytes, salt: str) -> bytes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
+from plivo_endpoints import InvalidArgumentError
 from plivo_endpoints.provisioning import Row, apply, plan, save_plan
 from plivo_endpoints.provisioning._load import Contents
 from plivo_endpoints.provisioning._passwords import Deriver
@@ -64,5 +65,17 @@ def test_what_may_be_guessed_from_a_journal() -> None:
     assert deriver.mark != Deriver(KEY, "another").mark
     contents = Contents(b"hash of all rows", derives=False)
     assert contents.digest("salt") not in {contents.hash.hex(), contents.digest("other salt")}
-    with pytest.raises(ValueError, match="at least 16 characters"):
-        Deriver("short", "run")
+
+
+async def test_a_master_key_that_can_be_guessed(
+    client: AsyncClient, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused by a plan as by a run, given or from the environment, before anything is sent."""
+    derived = [Row(key="a", username="alice", alias="a")]
+    with pytest.raises(InvalidArgumentError, match="at least 16 characters"):
+        await plan(client, derived, master_key="short")
+    monkeypatch.setenv("PLIVO_PROVISION_KEY", "short")
+    with pytest.raises(InvalidArgumentError, match="at least 16 characters"):
+        async with apply(client, derived, journal=tmp_path / "run.db"):
+            pass
+    assert sandbox.requests == ()
