@@ -33,8 +33,6 @@ Exit status:
 
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
-_SQLITE: Final = b"SQLite format 3\0"
-
 
 def source_argument(command: F) -> F:
     """Give a command the argument SOURCE."""
@@ -53,17 +51,9 @@ def journal_option(*, exists: bool) -> Callable[[F], F]:
 
 
 def _check_journal(_: click.Context, __: click.Parameter, path: Path) -> Path:
-    # Named by mistake, another file is neither locked nor has its permissions changed.
-    if path.exists() and _begins_with(path) not in {b"", _SQLITE}:
-        raise click.BadParameter(f"{path} is not a journal")
     if not path.parent.is_dir():
         raise click.BadParameter(f"there is no folder {path.parent}")
     return path
-
-
-def _begins_with(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(len(_SQLITE))
 
 
 def read_source(path: Path) -> RowSource:

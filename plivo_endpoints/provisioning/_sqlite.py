@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _APPLICATION: Final = 0x504C4550  # what `file` and we know the format by
+_VERSION: Final = 1
 _COLUMNS: Final = tuple(field.name for field in fields(Entry))
 _UNIQUE: Final = ("key", "username", "alias")
 _FIXED: Final = _COLUMNS.index("state")  # so many columns never change
@@ -46,7 +47,7 @@ _SCHEMA: Final = (
         state TEXT NOT NULL, epoch INTEGER NOT NULL, lost INTEGER NOT NULL, intent_at REAL,
         endpoint_id TEXT, made_as TEXT, reason TEXT)""",
     f"PRAGMA application_id = {_APPLICATION}",
-    "PRAGMA user_version = 1",
+    f"PRAGMA user_version = {_VERSION}",
 )
 _SELECT: Final = f"SELECT {', '.join(_COLUMNS)} FROM rows"  # noqa: S608 - our own names
 _INSERT: Final = f"INSERT INTO rows VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - question marks
@@ -139,21 +140,20 @@ class SqliteJournal:
     @contextmanager
     def _connected(self) -> Generator[sqlite3.Connection]:
         with ExitStack() as stack:
+            if self.path is not None and (self._read_only or self.path.exists()):
+                _spare_others(self.path)
             if self.path is not None and not self._read_only:
                 stack.enter_context(_locked(self.path))
                 _make_private(self.path)
-            elif self.path is not None and not self.path.exists():
-                raise JournalError(f"there is no journal {self.path}")
             connection = stack.enter_context(closing(_connect(self.path or "")))
             self._prepare(connection)
             yield connection
 
     def _prepare(self, db: sqlite3.Connection) -> None:
-        (application,) = db.execute("PRAGMA application_id").fetchone()
-        (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if application != _APPLICATION and (application or tables or self._read_only):
-            raise JournalError(f"{self.path} is not a journal of this program")
+        is_new = _is_new(db, self.path)
         if self._read_only:
+            if is_new:
+                raise JournalError(f"{self.path} is not a journal of this program")
             db.execute("PRAGMA query_only = ON")
             return
         if self.path is not None:
@@ -162,15 +162,42 @@ class SqliteJournal:
             # On macOS a plain fsync leaves the data in the drive's cache; elsewhere these change nothing.
             db.execute("PRAGMA fullfsync = ON")
             db.execute("PRAGMA checkpoint_fullfsync = ON")
-        if not tables:
+        if is_new:
             with _transaction(db):
                 for statement in _SCHEMA:
                     db.execute(statement)
 
 
-def _connect(path: Path | str, timeout: float = 5.0) -> sqlite3.Connection:
+def _connect(path: Path | str, timeout: float = 5.0, *, uri: bool = False) -> sqlite3.Connection:
     # Transactions are begun and ended by us alone.
-    return sqlite3.connect(path, timeout=timeout, isolation_level=None)
+    return sqlite3.connect(path, timeout=timeout, isolation_level=None, uri=uri)
+
+
+def _spare_others(path: Path) -> None:
+    """Refuse what is no journal before anything is made beside it or its permissions are changed."""
+    if not path.exists():
+        raise JournalError(f"there is no journal {path}")
+    if not path.is_file():
+        raise JournalError(f"{path} is not a journal of this program")
+    with closing(_connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+        _is_new(db, path)
+
+
+def _is_new(db: sqlite3.Connection, path: Path | None) -> bool:
+    """Say whether a database is empty yet; raise if it is neither that nor a journal of ours."""
+    try:
+        (application,) = db.execute("PRAGMA application_id").fetchone()
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
+            raise
+        raise JournalError(f"{path} is not a journal of this program") from None
+    if application == _APPLICATION and version != _VERSION:
+        raise JournalError(f"{path} is a journal of another version of this program")
+    if application != _APPLICATION and (application or tables):
+        raise JournalError(f"{path} is not a journal of this program")
+    return not tables
 
 
 @contextmanager

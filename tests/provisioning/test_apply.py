@@ -342,7 +342,7 @@ async def test_a_journal_of_something_else(
             with pytest.raises(StaleError, match="the journal belongs to"):
                 await applied(rows(2), client=client)
     tmp_path.joinpath("notes.txt").write_text("not a database")
-    with pytest.raises(JournalError, match="not a database"):
+    with pytest.raises(JournalError, match="not a journal of this program"):
         await applied(rows(2), journal=tmp_path / "notes.txt")
     assert creates(sandbox) == 2
 

@@ -8,9 +8,11 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
@@ -422,16 +424,33 @@ def test_a_run_that_stops_says_why_and_then_how_to_go_on(
 
 
 @pytest.mark.parametrize("command", ["apply", "status"])
-def test_a_journal_that_is_none(
-    account: Sandbox, run: Run, users: Callable[[int], None], tmp_path: Path, command: str
-) -> None:
+@pytest.mark.parametrize("kind", ["text", "database", "other version", "device"])
+def test_a_journal_that_is_none(account: Sandbox, run: Run, tmp_path: Path, command: str, kind: str) -> None:
     """Another file, named by mistake, is not touched, and has nothing put beside it."""
-    users(1)
-    (tmp_path / "users.csv").chmod(0o644)
-    refused = run(command, *(["users.csv"] if command == "apply" else []), "--journal", "users.csv")
-    assert (refused.exit_code, "users.csv is not a journal" in refused.stderr) == (2, True)
-    assert (mode(tmp_path / "users.csv"), len(list(tmp_path.iterdir()))) == (0o644, 1)
+    (tmp_path / "users.csv").write_text("username,alias,password\nalice,front-desk,s3cret\n")
+    named = tmp_path / "named"
+    _make(named, kind)
+    refused = run(command, *(["users.csv"] if command == "apply" else []), "--journal", "named")
+    assert refused.exit_code == 1
+    reason = "a journal of another version" if kind == "other version" else "not a journal of this program"
+    assert f"named is {reason}" in refused.stderr
+    assert (mode(named), len(list(tmp_path.iterdir()))) == (0o644, 2)
     assert account.requests == ()
+
+
+def _make(path: Path, kind: str) -> None:
+    if kind == "text":
+        path.write_text("username,alias\n")
+    elif kind == "device":
+        os.mkfifo(path)
+    else:
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("CREATE TABLE letters (text)")
+            if kind == "other version":
+                db.execute("PRAGMA application_id = 0x504C4550")
+                db.execute("PRAGMA user_version = 2")
+            db.commit()
+    path.chmod(0o644)
 
 
 def test_no_journal(account: Sandbox, run: Run) -> None:
