@@ -35,14 +35,18 @@ from plivo_endpoints._models import (
 from plivo_endpoints._version import __version__
 
 if TYPE_CHECKING:
+    from plivo_endpoints._blocking import Paginator
     from plivo_endpoints._client import AsyncClient, Client
     from plivo_endpoints._events import AttemptFinished, CallFinished
+    from plivo_endpoints._pagination import AsyncPaginator
 else:
     # asyncio, logging and all else that a client stands on take twice as long to import as the rest, and code
     # that only handles errors and models does without.
     _WHEN_ASKED_FOR: Final = {
         "AsyncClient": "_client",
         "Client": "_client",
+        "AsyncPaginator": "_pagination",
+        "Paginator": "_blocking",
         "AttemptFinished": "_events",
         "CallFinished": "_events",
     }
@@ -61,6 +65,7 @@ __all__ = [
     "APIError",
     "Acknowledgement",
     "AsyncClient",
+    "AsyncPaginator",
     "AttemptFinished",
     "AuthenticationError",
     "BadRequestError",
@@ -78,6 +83,7 @@ __all__ = [
     "OutcomeUnknownError",
     "Page",
     "PageMeta",
+    "Paginator",
     "PlivoError",
     "RateLimit",
     "RateLimitedError",

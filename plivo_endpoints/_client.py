@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from attrs import evolve
 
-from plivo_endpoints._blocking import Runner
 from plivo_endpoints._config import (
     CallOptions,
     ConnectionSettings,
@@ -20,6 +19,7 @@ from plivo_endpoints._config import (
 from plivo_endpoints._connections import ConnectedExecutor, Connections
 from plivo_endpoints._resources.endpoints import AsyncEndpoints, Endpoints
 from plivo_endpoints._resources.tokens import AsyncTokens, Tokens
+from plivo_endpoints._runner import Runner
 
 if TYPE_CHECKING:
     import ssl

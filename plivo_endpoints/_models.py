@@ -159,12 +159,12 @@ class Token:
     """A JWT that lets one browser or phone log in.
 
     Attributes:
-        jwt: The token itself, a secret until it expires: no repr shows it.
+        jwt: The token itself, what the browser or phone needs. A secret until it expires: no repr shows it.
         claims: What it says, unverified; `None` where it could not be read.
         api_id: Plivo's id of the request.
     """
 
-    jwt: str = field(repr=False)
+    jwt: str = field(repr=lambda _: "<hidden>")
     claims: TokenClaims | None
     api_id: str | None = None
 

@@ -187,9 +187,11 @@ class _Changes(Generic[T]):
     def why_not_all(self) -> str | None:
         """Say, after the last page, why some may be missing, if there is a sign of it."""
         if self.noticed:
-            return "the endpoints changed while they were listed: some may be missing here"
+            return (
+                "the endpoints changed while they were listed: some may be missing here, so list them again"
+            )
         if self.is_short:
-            return "the list ended before the total that it told: some endpoints are missing here"
+            return "the list ended before the total that it told: some are missing here, so list them again"
         return None
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import datetime
 from typing import Final
 
 from plivo_endpoints._errors import InvalidArgumentError
@@ -49,6 +50,12 @@ def check_count(field: str, value: object, low: int, high: int | None = None) ->
         return
     bounds = f"from {low} to {high}" if high else f"of at least {low}"
     raise InvalidArgumentError(field, f"must be a whole number {bounds}")
+
+
+def check_aware(field: str, value: object) -> None:
+    """A time that says in which zone it is."""
+    if not (isinstance(value, datetime) and value.tzinfo is not None):
+        raise InvalidArgumentError(field, "must be an aware datetime")
 
 
 def check_seconds(field: str, value: object, *, zero: bool = False) -> None:

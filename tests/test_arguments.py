@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -83,6 +83,12 @@ REFUSED: list[tuple[str, Call]] = [
     ("username", lambda client: client.endpoints.find_created(username="", alias="a", sent_at=NOON)),
     ("alias", lambda client: client.endpoints.find_created(username="a", alias="", sent_at=NOON)),
     ("sent_at", lambda client: client.endpoints.find_created(username="a", alias="a", sent_at=NAIVE)),
+    (
+        "sent_at",
+        lambda client: client.endpoints.find_created(
+            username="a", alias="a", sent_at=cast("datetime", "2026")
+        ),
+    ),
     (
         "settle",
         lambda client: client.endpoints.find_created(username="a", alias="a", sent_at=NOON, settle=-1),

@@ -29,7 +29,7 @@ from plivo_endpoints import (
     RequestTimeoutError,
     ResponseDecodeError,
 )
-from plivo_endpoints._blocking import Runner, _Call, _LoopThread
+from plivo_endpoints._runner import Runner, _Call, _LoopThread
 from plivo_endpoints.sandbox import Fault
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def test_an_interrupt_tells_of_a_call_that_had_ended(
             super()._hand_over()
             self._under_way = InterruptedLock(self._under_way, KeyboardInterrupt())  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
 
-    monkeypatch.setattr("plivo_endpoints._blocking._Call", Interrupted)
+    monkeypatch.setattr("plivo_endpoints._runner._Call", Interrupted)
     with pytest.raises(KeyboardInterrupt) as interrupt:
         blocking_client.endpoints.create(username="alice", password="s3cret", alias="a")
     (note,) = interrupt.value.__notes__
@@ -251,7 +251,7 @@ def test_an_interrupt_while_a_call_is_handed_over(
     with Client(box.auth_id, box.auth_token, base_url=box.base_url) as client:
         client.endpoints.list_page()
         with monkeypatch.context() as patch, pytest.raises(type(interrupt)) as caught:
-            patch.setattr("plivo_endpoints._blocking._Call", kind)
+            patch.setattr("plivo_endpoints._runner._Call", kind)
             client.endpoints.create(username="alice", password="s3cret", alias="a")
         assert caught.value is interrupt
         client.endpoints.list_page()
@@ -286,7 +286,7 @@ def test_a_call_that_a_closing_client_is_given(
                 self._thread.is_stopping = True
                 super()._ask(what)
 
-    monkeypatch.setattr("plivo_endpoints._blocking._Call", Late)
+    monkeypatch.setattr("plivo_endpoints._runner._Call", Late)
     with pytest.raises(ClientStateError, match="closed"):
         client.endpoints.create(username="alice", password="s3cret", alias="a")
     client.close()
@@ -324,7 +324,7 @@ def test_a_handler_that_closes_the_client_during_its_first_call(
             super().__init__()
             client.close()
 
-    monkeypatch.setattr("plivo_endpoints._blocking._LoopThread", Closing)
+    monkeypatch.setattr("plivo_endpoints._runner._LoopThread", Closing)
     with pytest.raises(ClientStateError, match="closed"):
         client.endpoints.list_page()
     assert "plivo-endpoints" not in {thread.name for thread in threading.enumerate()}

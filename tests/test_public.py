@@ -17,7 +17,9 @@ from plivo_endpoints import AsyncClient, Client, PlivoError
 CLIENTS = {
     "__version__",
     "AsyncClient",
+    "AsyncPaginator",
     "Client",
+    "Paginator",
     "RateLimit",
 }
 MODELS = {"Acknowledgement", "CreatedEndpoint", "Endpoint", "Page", "PageMeta", "Token", "TokenClaims"}

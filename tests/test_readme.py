@@ -2,8 +2,10 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from plivo_endpoints.sandbox import Fault, Sandbox
 
@@ -48,6 +50,38 @@ def test_the_worked_example_of_a_lost_create(
     assert threaded_sandbox.applied_creates == {"alice": 1}
 
 
+CLIENT = snippets((DOCS / "client.md").read_text(encoding="utf-8"))
+
+
+def test_the_examples_of_the_client(
+    threaded_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others of docs/client.md: what is old is deleted, all of it, and each call is told."""
+    monkeypatch.setenv("PLIVO_BASE_URL", threaded_sandbox.base_url)
+    monkeypatch.setenv("PLIVO_AUTH_ID", threaded_sandbox.auth_id)
+    monkeypatch.setenv("PLIVO_AUTH_TOKEN", threaded_sandbox.auth_token)
+    threaded_sandbox.seed(5)
+    for example in CLIENT[1:]:
+        exec(compile(example, "client.md", "exec"), {})  # noqa: S102 - the point
+    assert "GET Endpoint/: done after 1, " in capsys.readouterr().out
+
+
+async def test_the_web_service(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of docs/client.md: it hands out tokens, and says so when it cannot."""
+    monkeypatch.setenv("PLIVO_BASE_URL", sandbox.base_url)
+    monkeypatch.setenv("PLIVO_AUTH_ID", sandbox.auth_id)
+    monkeypatch.setenv("PLIVO_AUTH_TOKEN", sandbox.auth_token)
+    names: dict[str, Any] = {"__name__": "client"}
+    exec(compile(CLIENT[0], "client.md", "exec"), names)  # noqa: S102 - the point
+    async with TestClient(TestServer(names["app"])) as browser:
+        answer = await browser.get("/token/alice")
+        claims = sandbox.tokens[-1]
+        assert (answer.status, set(await answer.json()), claims["sub"]) == (200, {"jwt"}, "alice")
+        sandbox.inject(Fault(applied=False, status=403))
+        refused = await browser.get("/token/alice")
+        assert (refused.status, refused.reason) == (503, "ForbiddenError")
+
+
 def test_its_first_thirty_lines() -> None:
     """They hold the promise, the install, the demo, both clients, and what to do after a lost create."""
     head = "\n".join(README.splitlines()[:30])
@@ -77,6 +111,6 @@ def test_its_links() -> None:
     for target in re.findall(r"\]\((?!https:)([^)]+)\)", README):
         name, _, heading = target.partition("#")
         path = root / name
-        if not path.is_file() or (heading and heading not in path.read_text(encoding="utf-8")):
+        if not path.is_file() or (heading and heading not in path.read_text(encoding="utf-8").lower()):
             missing.append(target)
     assert missing == []

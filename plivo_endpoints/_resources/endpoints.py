@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from datetime import UTC, datetime, timedelta
+import time
 from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints._blocking import BlockingResource, blocking, blocking_pages
-from plivo_endpoints._errors import InvalidArgumentError
 from plivo_endpoints._models import (
     Acknowledgement,
     CreatedEndpoint,
@@ -20,10 +19,11 @@ from plivo_endpoints._models import (
 from plivo_endpoints._pagination import AsyncPaginator, search
 from plivo_endpoints._resources.base import AsyncResource
 from plivo_endpoints._sansio.operation import Operation
-from plivo_endpoints._validation import check_count, check_seconds, check_text, check_username
+from plivo_endpoints._validation import check_aware, check_count, check_seconds, check_text, check_username
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from datetime import datetime
 
 CREATE: Final = Operation("POST", "Endpoint/", returns=CreatedEndpoint, repeatable=False)
 LIST: Final = Operation("GET", "Endpoint/", returns=Page[Endpoint], repeatable=True)
@@ -70,6 +70,9 @@ class AsyncEndpoints(AsyncResource):
 
     def list(self, *, page_size: int = 20, offset: int = 0, prefetch: int = 0) -> AsyncPaginator[Endpoint]:
         """Iterate over all endpoints, one page in memory at a time.
+
+        What is deleted meanwhile, also by the loop itself, moves others past the walk: to delete what you
+        find, collect it first.
 
         Args:
             page_size: Endpoints per request, 1 to 20.
@@ -145,21 +148,20 @@ class AsyncEndpoints(AsyncResource):
         """
         check_username("username", username)
         check_text("alias", alias)
+        check_aware("sent_at", sent_at)
         check_seconds("settle", settle, zero=True)
-        if sent_at.tzinfo is None:
-            raise InvalidArgumentError("sent_at", "must be an aware datetime")
         made = re.compile(re.escape(username) + "[0-9]+")
-        settled, pause = sent_at + timedelta(seconds=settle), _FIRST_LOOK
+        settled, pause = sent_at.timestamp() + settle, _FIRST_LOOK
 
         def may_be_it(endpoint: Endpoint) -> bool:
             return endpoint.alias == alias and made.fullmatch(endpoint.username or "") is not None
 
         while True:
-            begun = datetime.now(UTC)
+            begun = time.time()
             found, is_all = await search(self.list(), may_be_it)
             if found or (is_all and begun >= settled):
                 return tuple(found)
-            remaining = (settled - datetime.now(UTC)).total_seconds()
+            remaining = settled - time.time()
             await asyncio.sleep(min(pause, remaining) if remaining > 0 else pause)
             pause = min(2 * pause, _LONGEST_LOOK)
 
