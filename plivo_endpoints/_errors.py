@@ -103,7 +103,7 @@ class ConnectError(TransportError):
 
 
 class RequestTimeoutError(TransportError):
-    """The call's one timeout ran out.
+    """The call's one timeout ran out, or would before the rate limit lets the call through.
 
     Attributes:
         timeout: The timeout in seconds.
@@ -115,7 +115,7 @@ class RequestTimeoutError(TransportError):
         self, *, timeout: float, phase: Phase, method: str, path: str, sent: Sent, attempts: int
     ) -> None:
         tries = "attempt" if attempts == 1 else "attempts"
-        message = f"{method} {path} ran out of its {timeout:g} s in phase {phase!r}, {attempts} {tries}"
+        message = f"{method} {path} did not fit into its {timeout:g} s: phase {phase!r}, {attempts} {tries}"
         super().__init__(message, method=method, path=path, sent=sent, attempts=attempts)
         self.timeout = timeout
         self.phase: Phase = phase

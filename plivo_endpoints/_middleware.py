@@ -45,9 +45,15 @@ def rate_limited(
     """Let an attempt through when the window has a place for it, in the order they came.
 
     Who then waits for one of the `connections` waits here and not in the pool: a 429 meanwhile is for all.
+    A wait that would end too late for the call is not begun.
     """
     turns = asyncio.Lock()
     under_way = asyncio.Semaphore(connections)
+
+    async def wait(free: float, now: float, attempt: Attempt) -> None:
+        if free >= attempt.deadline:
+            raise TimeoutError
+        await sleep(free - now)
 
     async def limited(request: Request, attempt: Attempt) -> Response:
         now = clock()
@@ -55,14 +61,14 @@ def rate_limited(
             attempt.phase = "rate limit"
             async with turns:
                 while (free := window.reserve(now := clock())) > now:
-                    await sleep(free - now)
+                    await wait(free, now, attempt)
             attempt.phase = "connect"
         try:
             await under_way.acquire()
             try:
                 while (resume := window.paused_until) > (now := clock()):
                     attempt.phase = "rate limit"
-                    await sleep(resume - now)
+                    await wait(resume, now, attempt)
                     attempt.phase = "connect"
                 return await send(request, attempt)
             finally:
@@ -133,7 +139,7 @@ class Retrying:
     async def _attempts(self, call: Call[T], history: Retries, deadline: float) -> T:
         while True:
             try:
-                return await self._attempt(call, history)
+                return await self._attempt(call, history, deadline)
             except CallError as error:
                 failure = error
             verdict = self._judge(call, history, failure, deadline)
@@ -161,9 +167,9 @@ class Retrying:
             return _final(call, history, kind, failure)
         return 0.0 if kind is AttemptClass.THROTTLED else delay
 
-    async def _attempt(self, call: Call[T], history: Retries) -> T:
+    async def _attempt(self, call: Call[T], history: Retries, deadline: float) -> T:
         attempt = history.begin()
-        attempt.before_send = call.before_send
+        attempt.deadline, attempt.before_send = deadline, call.before_send
         started = self._clock()
         outcome: str = "cancelled"
         try:

@@ -463,6 +463,26 @@ async def test_a_timeout_in_the_queue_is_no_attempt() -> None:
     assert ("rate limit", "no", 0, 0) == (late.value.phase, late.value.sent, late.value.attempts, rig.sends)
 
 
+async def test_a_wait_for_the_rate_limit_that_cannot_fit_is_not_begun() -> None:
+    """Who has less time than that is told at once, and holds up nobody behind it."""
+    rig = Rig([good], window=SlidingWindow(RateLimit(1, 60.0)))
+    await rig.call(endpoints.GET)
+    with pytest.raises(RequestTimeoutError, match=r"did not fit into its 30 s: phase 'rate limit'"):
+        await rig.call(endpoints.GET)
+    assert (rig.pauses, rig.sends) == ([], 1)
+    await rig.call(endpoints.GET, timeout=61.0)
+    assert (rig.pauses, rig.sends) == ([60.0], 2)
+
+
+async def test_a_pause_of_the_account_that_cannot_fit_is_not_begun() -> None:
+    """A 429 that met another call counts as much."""
+    rig = Rig([good])
+    rig.window.pause(50.0)
+    with pytest.raises(RequestTimeoutError, match="phase 'rate limit'"):
+        await rig.call(endpoints.GET)
+    assert (rig.pauses, rig.sends) == ([], 0)
+
+
 async def test_every_attempt_and_call_is_told() -> None:
     """One event each, in order."""
     rig = Rig([answers(500), answers(429, retry_after=1.0), good])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
@@ -37,6 +38,7 @@ class Response:
 class Attempt:
     """What is known about one attempt while it runs: the transport writes it, the retry rules read it."""
 
+    deadline: float = math.inf  # monotonic seconds: the end of the call's timeout
     phase: Phase = "connect"
     sent: bool = False  # whether a byte may have left
     sent_at: float = 0.0  # epoch seconds, once `sent`
