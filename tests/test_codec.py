@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import html
 import json
 import pickle
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 import pytest
 from attrs import asdict, frozen
@@ -36,6 +38,8 @@ from plivo_endpoints._sansio.converter import converter, read_claims
 from plivo_endpoints._sansio.messages import Response
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aioresponses import aioresponses
 
     from plivo_endpoints._sansio.operation import Operation
@@ -401,3 +405,33 @@ def test_a_plain_model_is_read_strictly(wrong: dict[str, Any]) -> None:
     """Left to itself cattrs would make text of a number, and a flag of anything."""
     with pytest.raises(TypeError):
         converter.structure({**PLAIN, **wrong}, Plain)
+
+
+def _page(text: str) -> bytes:
+    return f"<p>bad: {text}</p>".encode()
+
+
+ECHOES: dict[str, Callable[[str], bytes]] = {
+    "as it is": lambda secret: json.dumps({"error": f"bad: {secret}"}).encode(),
+    "as it was sent": lambda secret: _page(json.dumps({"username": "alice", "password": secret})),
+    "in UTF-8": lambda secret: _page(json.dumps({"password": secret}, ensure_ascii=False)),
+    "with slashes escaped": lambda secret: _page(json.dumps({"password": secret}).replace("/", "\\/")),
+    "in HTML": lambda secret: _page(html.escape(secret)),
+    "in HTML, quotes as they are": lambda secret: _page(html.escape(secret, quote=False)),
+    "in HTML of ASCII": lambda secret: html.escape(secret).encode("ascii", "xmlcharrefreplace"),
+    "in a list": lambda secret: json.dumps({"error": [{"password": secret}]}).encode(),
+    "in a query": lambda secret: _page(urlencode({"password": secret})),
+    "in a path": lambda secret: _page(quote(secret, safe="")),
+}
+
+
+@pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)
+@pytest.mark.parametrize(
+    "secret",
+    ["s3cret", "pässwörd", 'se"cret\\1', "two  spaces", "a&b<c>d", "back\\slash'1", "sl/a/sh", "日本語日本"],
+)
+def test_no_echo_of_a_secret_is_shown(secret: str, echo: Callable[[str], bytes]) -> None:
+    """However the server writes down what it was sent."""
+    with pytest.raises(BadRequestError) as refused:
+        parse_response(endpoints.CREATE, Response(400, echo(secret)), lambda: [secret])
+    assert "[secret]" in str(refused.value)

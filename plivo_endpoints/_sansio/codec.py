@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from plivo_endpoints import _errors as errors
 from plivo_endpoints._sansio.converter import converter, dump_json, load_json
 from plivo_endpoints._sansio.messages import Request, Response
+from plivo_endpoints._sansio.quoting import quoted
 from plivo_endpoints._validation import check_id
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_TEXT_LIMIT: Final = 200
 _OK: Final = int(HTTPStatus.OK)  # plain numbers: each look at a member of an enumeration is a call
 _REDIRECTIONS: Final = int(HTTPStatus.MULTIPLE_CHOICES)
 _READABLE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -93,7 +93,7 @@ def _describe(response: Response, error: Exception, secrets: Iterable[str], *, d
     if not response.complete:
         return "its body is larger than max_body allows"
     if decoded:
-        return f"its body is not of the expected form ({_escape(str(error), secrets)})"
+        return f"its body is not of the expected form ({quoted(str(error), secrets)})"
     if not response.body:
         return "its body is empty"
     if response.body.lstrip().startswith(b"<"):
@@ -125,14 +125,14 @@ def _error_text(body: bytes, secrets: Iterable[str]) -> tuple[str, str | None]:
     try:
         content: object = load_json(body)
         if not isinstance(content, dict):
-            return _escape(_flatten(content), secrets), None
+            return quoted(_flatten(content), secrets), None
         fields = cast("dict[str, object]", content)
         text = _flatten(fields.get("error") or fields.get("message"))
     except (ValueError, RecursionError):
         # Cut JSON is not shown: it could be a model's, secrets included.
         return ("" if body.lstrip()[:1] in {b"{", b"["} else _plain(body, secrets)), None
     api_id = fields.get("api_id")
-    return _escape(text, secrets), _escape(api_id, secrets) if isinstance(api_id, str) else None
+    return quoted(text, secrets), quoted(api_id, secrets) if isinstance(api_id, str) else None
 
 
 def _flatten(error: object) -> str:
@@ -150,14 +150,4 @@ def _flatten(error: object) -> str:
 
 def _plain(body: bytes, secrets: Iterable[str]) -> str:
     # Whole, for a secret that is cut in half is not recognised.
-    return _escape(" ".join(body.decode("utf-8", "replace").split()), secrets)
-
-
-def _escape(text: str, secrets: Iterable[str]) -> str:
-    """Bound a stranger's text and make it printable: it must not steer a terminal or forge a log line."""
-    for secret in secrets:
-        text = text.replace(secret, "[secret]")
-    kept = text[:_TEXT_LIMIT]
-    if not kept.isprintable():
-        kept = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in kept)
-    return kept[:_TEXT_LIMIT]
+    return quoted(" ".join(body.decode("utf-8", "replace").split()), secrets)
