@@ -118,7 +118,7 @@ def resolve_base_url(base_url: str | None, environ: Mapping[str, str] = os.envir
     """Return origin and optional prefix without a trailing slash, from the argument or `PLIVO_BASE_URL`."""
     url = (base_url or environ.get("PLIVO_BASE_URL") or DEFAULT_BASE_URL).rstrip("/")
     parts = _split(url)
-    if parts.query or parts.fragment or parts.username is not None or not url.isprintable() or " " in url:
+    if parts.username is not None or not url.isprintable() or any(mark in url for mark in " ?#"):
         raise InvalidArgumentError("base_url", "must be an origin and an optional path, nothing else")
     if parts.path.endswith("/v1"):
         raise InvalidArgumentError("base_url", "must not end in /v1, which is added to it")
