@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from array import array
 from contextlib import aclosing
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from attrs import field, frozen
 
@@ -27,10 +28,22 @@ CHUNK: Final = 250  # rows; few enough to leave the event loop its turns
 
 @frozen
 class Contents:
-    """What a source holds: a hash of all rows, passwords included; and whether rows came without one."""
+    """What a source holds.
+
+    Attributes:
+        hash: Of all rows, passwords included.
+        derives: Whether rows came without a password.
+        marks: A hash of each row, to know it again when it is read again: of this process alone, because it
+            would tell a password to who can guess it.
+    """
 
     hash: bytes = field(repr=False)
     derives: bool
+    marks: array[int] = field(repr=False)
+
+    def has(self, row: Row | Problem, number: int) -> TypeGuard[Row]:
+        """Whether a row, read again, is the one that was at this place, from 1 on."""
+        return number <= len(self.marks) and self.marks[number - 1] == hash(row)
 
     def digest(self, salt: str) -> str:
         """Return what may be kept of the hash: slow to compute, because it tells of passwords."""
@@ -41,14 +54,16 @@ class _Hash:
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
         self._derives = False
+        self._marks = array("q")
 
     def add(self, row: Row) -> None:
         texts = (row.key, row.username, row.alias, row.password, row.app_id)
         self._hash.update(json.dumps(texts).encode() + b"\n")
         self._derives = self._derives or row.password is None
+        self._marks.append(hash(row))
 
     def contents(self) -> Contents:
-        return Contents(self._hash.digest(), self._derives)
+        return Contents(self._hash.digest(), self._derives, self._marks)
 
 
 async def chunks(source: RowSource) -> AsyncGenerator[tuple[int, list[Row | Problem]]]:
@@ -94,14 +109,6 @@ async def examine(source: RowSource) -> Contents:
                 if isinstance(item, Row):
                     contents.add(item)
     return contents.contents()
-
-
-def is_row_of(row: Row | Problem, entry: Entry) -> bool:
-    """Whether a row, read again, is the one that the journal knows."""
-    if isinstance(row, Problem):
-        return False
-    asked = (row.key, row.username, row.alias, row.app_id)
-    return asked == (entry.key, entry.username, entry.alias, entry.app_id)
 
 
 def _entry(item: Row | Problem, number: int, *, derives: bool) -> Entry | Problem:

@@ -15,10 +15,9 @@ from plivo_endpoints.provisioning._afterwards import opened
 from plivo_endpoints.provisioning._binding import rebind
 from plivo_endpoints.provisioning._errors import StaleError
 from plivo_endpoints.provisioning._ledger import batches
-from plivo_endpoints.provisioning._load import chunks, is_row_of
+from plivo_endpoints.provisioning._load import chunks
 from plivo_endpoints.provisioning._passwords import master_key_of, password_of
 from plivo_endpoints.provisioning._report import Outcome, outcome_of
-from plivo_endpoints.provisioning._rows import Row
 from plivo_endpoints.provisioning._sqlite import SqliteJournal
 from plivo_endpoints.provisioning._states import State
 
@@ -61,18 +60,19 @@ async def read_credentials(
         StaleError: Source or master key is not the one of the run.
     """
     async with opened(SqliteJournal(journal, read_only=True)) as known:
-        _, deriver = await rebind(known, source, master_key_of(master_key))
-        after = 0
+        contents, deriver = await rebind(known, source, master_key_of(master_key))
+        last = 0
         async with aclosing(chunks(source)) as reading:
-            async for _, chunk in reading:
-                entries = await known.read(after=after, limit=len(chunk), states=tuple(State))
-                after += len(chunk)
-                for row, entry in zip(chunk, entries, strict=True):
-                    if not (isinstance(row, Row) and is_row_of(row, entry)):
-                        raise StaleError(f"row {entry.number} of the source has changed")
-                    outcome = outcome_of(entry)
+            async for first, chunk in reading:
+                entries = await known.read(after=first - 1, limit=len(chunk), states=tuple(State))
+                for last, row in enumerate(chunk, first):
+                    if not contents.has(row, last):
+                        raise StaleError(f"row {last} of the source has changed")
+                    outcome = outcome_of(entries[last - first])
                     password = password_of(row, deriver) if outcome.status in _MADE else None
                     yield SipCredentials(**asdict(outcome), password=password)
+        if last < len(contents.marks):
+            raise StaleError("the source became shorter")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from plivo_endpoints.provisioning._audit import NOT_AUDITED, examine_account
 from plivo_endpoints.provisioning._canary import Proof
 from plivo_endpoints.provisioning._errors import CanaryError, StaleError
 from plivo_endpoints.provisioning._ledger import batches
-from plivo_endpoints.provisioning._load import chunks, is_row_of
+from plivo_endpoints.provisioning._load import chunks
 from plivo_endpoints.provisioning._pace import Pace
 from plivo_endpoints.provisioning._passwords import password_of
 from plivo_endpoints.provisioning._patience import patiently
@@ -26,7 +26,6 @@ from plivo_endpoints.provisioning._plan import check_steps, compare, read_plan
 from plivo_endpoints.provisioning._reach import another_window
 from plivo_endpoints.provisioning._reconcile import reconcile
 from plivo_endpoints.provisioning._report import outcome_of
-from plivo_endpoints.provisioning._rows import Row
 from plivo_endpoints.provisioning._sending import ABOUT_THE_ROW, UNSENT, Create, Outage
 from plivo_endpoints.provisioning._share import share
 from plivo_endpoints.provisioning._states import OPEN, State
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._passwords import Deriver
     from plivo_endpoints.provisioning._plan import Plan
     from plivo_endpoints.provisioning._report import Extra
-    from plivo_endpoints.provisioning._rows import RowSource
+    from plivo_endpoints.provisioning._rows import Row, RowSource
     from plivo_endpoints.provisioning._states import Entry
 
 Phase = Literal["planning", "canary", "creating", "updating", "settling", "reconciling", "auditing", "done"]
@@ -173,7 +172,7 @@ class Phases:
                     entry = ahead.popleft()
                     last = entry.number
                     row = chunk[last - first]
-                    if not (isinstance(row, Row) and is_row_of(row, entry)):
+                    if not self._job.contents.has(row, last):
                         raise StaleError(f"row {last} of the source changed during the run")
                     yield row, entry
         raise StaleError("the source became shorter during the run")

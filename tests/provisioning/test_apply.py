@@ -18,6 +18,7 @@ from plivo_endpoints.provisioning import (
     Row,
     StaleError,
     apply,
+    read_credentials,
 )
 from plivo_endpoints.provisioning import _run as run_module
 from plivo_endpoints.provisioning._passwords import Deriver
@@ -360,6 +361,39 @@ async def test_a_source_that_changes_on_the_way(applied: Apply, rows: Rows, sand
     with pytest.raises(StaleError, match="row 1 of the source changed"):
         await applied(Shifting())
     assert creates(sandbox) == 0
+
+
+class Edited:
+    """A source that is edited after it was read once."""
+
+    def __init__(self, before: list[Row], after: list[Row]) -> None:
+        self._readings = [before]
+        self._after = after
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._readings.pop() if self._readings else self._after)
+
+
+async def test_a_password_that_changes_on_the_way(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
+    """It is not sent, for the source that the journal was made for does not tell it."""
+    *same, last = rows(4)
+    with pytest.raises(StaleError, match="row 4 of the source changed"):
+        await applied(Edited(rows(4), [*same, evolve(last, password="another")]))
+    assert last.alias not in {endpoint.alias for endpoint in sandbox.endpoints.values()}
+
+
+async def test_results_are_not_told_from_another_source(applied: Apply, rows: Rows, tmp_path: Path) -> None:
+    """A source that is edited while it is read tells wrong passwords, or too few of them."""
+    await applied(rows(4))
+    *same, last = rows(4)
+    for after, reason in (
+        ([*same, evolve(last, password="another")], "row 4 of the source has changed"),
+        (same, "became shorter"),
+        (rows(5), "row 5 of the source has changed"),
+    ):
+        with pytest.raises(StaleError, match=reason):
+            async for _ in read_credentials(tmp_path / "run.db", Edited(rows(4), after)):
+                pass
 
 
 async def test_one_run_at_a_time(rows: Rows, client: AsyncClient, applied: Apply, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from array import array
 from typing import TYPE_CHECKING
 
 import pytest
@@ -63,7 +64,7 @@ def test_what_may_be_guessed_from_a_journal() -> None:
     deriver = Deriver(KEY, "run")
     assert KEY not in repr(deriver)
     assert deriver.mark != Deriver(KEY, "another").mark
-    contents = Contents(b"hash of all rows", derives=False)
+    contents = Contents(b"hash of all rows", derives=False, marks=array("q"))
     assert contents.digest("salt") not in {contents.hash.hex(), contents.digest("other salt")}
 
 
