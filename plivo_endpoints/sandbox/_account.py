@@ -143,11 +143,12 @@ class Account:
     ) -> None:
         """Let `fault` strike the next `times` requests (1), or a share `rate` of them until cleared.
 
-        `method` and `path` choose among requests; `path` is a shell pattern for what follows the
-        account's path, such as `Endpoint/*/`. Of several faults that wait, the first strikes.
+        `method` (`GET`, `POST` or `DELETE`) and `path` choose among requests; `path` is a shell pattern
+        for what follows the account's path, such as `Endpoint/*/`. Of several faults that wait, the first
+        strikes. What a request met is in `requests`.
 
         Raises:
-            ValueError: `times` below 1, `rate` outside 0 to 1, or both.
+            ValueError: `times` below 1, `rate` outside 0 to 1, or both; no operation fits method and path.
         """
         injection = new_injection(fault, times=times, rate=rate, seed=seed, method=method, path=path)
         self._state.faults.add(injection)

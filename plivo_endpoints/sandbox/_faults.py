@@ -12,6 +12,14 @@ from attrs import define, field, frozen
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t -~]*")
 
+# What follows the account's path, with an id for `{}`, and the methods that it knows.
+_OPERATIONS = {
+    "Endpoint/": ("GET", "POST"),
+    "Endpoint/{}/": ("GET", "POST", "DELETE"),
+    "JWT/Token/": ("POST",),
+}
+_WILDCARD = re.compile(r"\[(.)[^]]*\]|[*?]")
+
 
 @frozen(kw_only=True)
 class Fault:
@@ -52,6 +60,8 @@ class Fault:
             if name.lower() in ("content-length", "transfer-encoding"):
                 raise ValueError(f"{name} must be left alone: truncate_at makes a body too short")
         if self.body is not None:
+            if self.status is None:
+                raise ValueError("a body needs a status")
             self.body.encode()  # lone surrogates: UnicodeEncodeError is a ValueError
 
 
@@ -113,7 +123,7 @@ def new_injection(
     """Return an injection for the next `times` requests (1), or for a share `rate` of them until cleared.
 
     Raises:
-        ValueError: `times` below 1, `rate` outside 0 to 1, or both.
+        ValueError: `times` below 1, `rate` outside 0 to 1, or both; no operation fits method and path.
     """
     if times is not None and rate is not None:
         raise ValueError("give times or rate, not both")
@@ -121,5 +131,25 @@ def new_injection(
         times = 1 if times is None else times
     if (times is not None and times < 1) or not 0 <= (rate or 0) <= 1:
         raise ValueError("times must be at least 1, and rate from 0 to 1")
+    path = "*" if path is None else path
+    _check_aim(method, path)
     chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
-    return Injection(fault, times, rate or 0.0, chance, method, path or "*")
+    return Injection(fault, times, rate or 0.0, chance, method, path)
+
+
+def _check_aim(method: str | None, path: str) -> None:
+    # A fault that can never strike would let a test of what it does pass without it.
+    for operation, methods in _OPERATIONS.items():
+        if method in (None, *methods) and any(fnmatchcase(each, path) for each in _examples(operation, path)):
+            return
+    raise ValueError(
+        f"method={method!r} with path={path!r} fits no operation: there are GET and POST of Endpoint/, "
+        "GET, POST and DELETE of Endpoint/*/, and POST of JWT/Token/"
+    )
+
+
+def _examples(operation: str, path: str) -> set[str]:
+    """Return paths of an operation; if `path` fits any, it fits one of them."""
+    # One part of the pattern stands for the id: for a wildcard take its first choice, or a digit.
+    parts = _WILDCARD.sub(lambda wildcard: wildcard[1] or "1", path).split("/")
+    return {operation.format(each) for each in parts if each}

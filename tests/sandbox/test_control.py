@@ -142,6 +142,8 @@ async def test_it_leaves_no_trace_among_the_requests(sandbox: Sandbox, api: aioh
         ("faults", {"fault": {"applied": True, "content_type": "a\nb", "status": 500}}),
         ("faults", {"fault": {"applied": True, "status": 500}, "times": 0}),
         ("faults", {"fault": {"applied": True, "status": 500}, "rate": 2}),
+        ("faults", {"fault": {"applied": True, "status": 500}, "method": "post"}),
+        ("faults", {"fault": {"applied": True, "status": 500}, "path": "Endpoint"}),
         ("settings", {"pagination": "pages"}),
         ("settings", {"order": 1}),
         ("settings", {"quota": 1}),

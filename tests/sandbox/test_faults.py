@@ -5,8 +5,11 @@ import time
 
 import aiohttp
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from plivo_endpoints.sandbox import Fault, Sandbox
+from plivo_endpoints.sandbox._faults import Faults, new_injection
 
 ALICE = {"username": "alice", "password": "s3cret", "alias": "front-desk"}
 
@@ -164,6 +167,7 @@ async def test_a_rate_is_repeatable(sandbox: Sandbox, api: aiohttp.ClientSession
         {"applied": True, "latency": -1.0},
         {"applied": True, "truncate_at": -1},
         {"applied": True, "headers": {"Content-Length": "9"}},
+        {"applied": True, "body": "{}"},
     ],
 )
 def test_a_fault_that_makes_no_sense(fields: dict[str, object]) -> None:
@@ -177,6 +181,50 @@ def test_an_order_that_makes_no_sense(times: int | None, rate: float | None) -> 
     """Times and rate have their limits and exclude each other."""
     with pytest.raises(ValueError, match=r"times|rate"):
         Sandbox().inject(Fault(applied=True, status=500), times=times, rate=rate)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("post", None),
+        ("PUT", None),
+        (None, ""),
+        (None, "Endpoint"),
+        (None, "endpoint/"),
+        (None, "/Endpoint/"),
+        (None, "/v1/Account/*/Endpoint/"),
+        (None, "Endpoint/*/*/"),
+        (None, "Token/"),
+        ("DELETE", "Endpoint/"),
+        ("GET", "JWT/Token/"),
+    ],
+)
+def test_an_order_that_no_request_can_fit(method: str | None, path: str | None) -> None:
+    """It is refused at once, or a test would wait for its fault in vain and pass."""
+    with pytest.raises(ValueError, match="fits no operation"):
+        Sandbox().inject(Fault(applied=True, status=500), method=method, path=path)
+
+
+OPERATIONS = [
+    *[(method, "Endpoint/") for method in ("GET", "POST")],
+    *[(method, "Endpoint/12345678901234/") for method in ("GET", "POST", "DELETE")],
+    ("POST", "JWT/Token/"),
+]
+
+
+@settings(deadline=None)
+@given(st.sampled_from(OPERATIONS), st.data())
+def test_an_order_that_a_request_can_fit(operation: tuple[str, str], data: st.DataObject) -> None:
+    """Whatever wildcards stand in a real path, the pattern is taken, and strikes."""
+    method, path = operation
+    patterns = [
+        st.sampled_from(["/", "*"] if character == "/" else [character, "*", "?", f"[{character}]", "[!/]"])
+        for character in path
+    ]
+    pattern = "".join(data.draw(st.tuples(*patterns)))
+    faults = Faults()
+    faults.add(new_injection(Fault(applied=True, status=500), method=method, path=pattern))
+    assert faults.strike(method, path) is not None
 
 
 async def test_a_status_that_nobody_knows(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
