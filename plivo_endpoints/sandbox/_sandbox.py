@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import Self
 
@@ -42,13 +43,14 @@ class Sandbox(Account):
         pagination: Pagination = "offset",
         order: PageOrder = "newest",
         control: bool = False,
-        state_file: Path | None = None,
+        state_file: str | PathLike[str] | None = None,
         on_request: Callable[[RequestRecord], None] | None = None,
     ) -> None:
         directory = Directory()
-        kept = state_file is not None and state_file.exists()
-        if state_file is not None and kept:
-            caller = _kept_account(state_file, directory, auth_id, auth_token)
+        self._state_file = None if state_file is None else Path(state_file)
+        kept = self._state_file is not None and self._state_file.exists()
+        if self._state_file is not None and kept:
+            caller = _kept_account(self._state_file, directory, auth_id, auth_token)
         else:
             caller = _new_account(directory, auth_id, auth_token)
         super().__init__(caller, directory)
@@ -56,7 +58,6 @@ class Sandbox(Account):
         self._state.on_request = on_request
         self._address = (host, port)
         self._control = control
-        self._state_file = state_file
         self._loop_server: LoopServer
         self._thread_server: ThreadServer
         if not kept:

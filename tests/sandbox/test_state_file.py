@@ -22,7 +22,7 @@ async def test_an_account_is_kept(tmp_path: Path) -> None:
         after.seed(1)
     assert list(after.endpoints)[:3] == list(before.endpoints)
     assert 4 == len({endpoint.username for endpoint in after.endpoints.values()})
-    async with Sandbox(state_file=file) as third, aiohttp.ClientSession(third.base_url) as session:
+    async with Sandbox(state_file=str(file)) as third, aiohttp.ClientSession(third.base_url) as session:
         headers = {"Authorization": aiohttp.encode_basic_auth(subaccount.auth_id, subaccount.auth_token)}
         async with session.get(f"/v1/Account/{subaccount.auth_id}/Endpoint/", headers=headers) as response:
             assert 200 == response.status
