@@ -44,7 +44,15 @@ def plivo_blocking_client(plivo_sandbox: Account) -> Iterator[Client]:
         yield client
 
 
-async def plivo_client(plivo_sandbox: Account) -> AsyncIterator[AsyncClient]:
+@pytest.fixture
+def _plivo_async_plugin(request: pytest.FixtureRequest) -> None:
+    # Pytest's own error names no remedy.
+    if not (request.config.pluginmanager.hasplugin("asyncio") or "anyio_backend" in request.fixturenames):
+        remedy = "`pip install pytest-asyncio`, or mark the test with `pytest.mark.anyio`"
+        pytest.fail(f"plivo_client is for async tests: {remedy}", pytrace=False)
+
+
+async def plivo_client(_plivo_async_plugin: None, plivo_sandbox: Account) -> AsyncIterator[AsyncClient]:
     """Lend an async client of the test's account."""
     from plivo_endpoints import AsyncClient
 

@@ -1,6 +1,7 @@
 """The pytest plugin, in runs of its own; and unittest, which needs none."""
 
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -43,8 +44,8 @@ class CreateTest(unittest.TestCase):
 """
 
 
-def run(folder: Path, *arguments: str) -> str:
-    """Run a module in a folder, all warnings being errors, and return what it printed."""
+def run(folder: Path, *arguments: str, status: int = 0) -> str:
+    """Run a module in a folder, all warnings being errors, and return what it printed before `status`."""
     command = [sys.executable, "-X", "dev", "-W", "error", "-m", *arguments]
     # The outer run's settings are no concern of the inner one.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
@@ -52,15 +53,15 @@ def run(folder: Path, *arguments: str) -> str:
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=100
     )
     printed = ended.stdout + ended.stderr
-    assert 0 == ended.returncode, printed
+    assert status == ended.returncode, printed
     return printed
 
 
-def run_pytest(folder: Path, test: str, *arguments: str) -> str:
+def run_pytest(folder: Path, test: str, *arguments: str, status: int = 0) -> str:
     """Run a test file under pytest."""
     (folder / "test_it.py").write_text(test)
     (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
-    return run(folder, "pytest", "-p", PLUGIN, "-p", "no:cacheprovider", *arguments)
+    return run(folder, "pytest", "-p", PLUGIN, "-p", "no:cacheprovider", *arguments, status=status)
 
 
 def test_blocking_tests(tmp_path: Path) -> None:
@@ -81,6 +82,17 @@ def test_async_tests_under_anyio(tmp_path: Path) -> None:
     test = ASYNC.replace("MARK", "pytest.mark.anyio")
     test += "\n@pytest.fixture\ndef anyio_backend(): return 'asyncio'\n"
     assert "1 passed" in run_pytest(tmp_path, test, "-p", "no:asyncio")
+
+
+def test_async_tests_without_a_plugin(tmp_path: Path) -> None:
+    """Each of them, not the first alone, says what to install."""
+    test = ASYNC.replace("@MARK", "")
+    test += test.replace("test_create", "test_create_again")
+    printed = run_pytest(tmp_path, test, "-p", "no:asyncio", "-rN", status=1)
+    assert ["2 errors", 2] == [
+        re.findall(r"\d errors", printed)[-1],
+        printed.count("pip install pytest-asyncio"),
+    ]
 
 
 @pytest.mark.skipif(find_spec("xdist") is None, reason="needs pytest-xdist")
