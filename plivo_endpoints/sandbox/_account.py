@@ -63,7 +63,7 @@ class Account:
 
     @property
     def endpoints(self) -> EndpointsView:
-        """A live view: endpoint_id to endpoint, oldest first."""
+        """A live view: endpoint_id to `SandboxEndpoint`, oldest first."""
         return EndpointsView(self._state.store)
 
     @property
@@ -73,7 +73,10 @@ class Account:
 
     @property
     def tokens(self) -> tuple[dict[str, Json], ...]:
-        """The claims of the last 1,000 tokens minted, oldest first."""
+        """The claims of the last 1,000 tokens minted, oldest first.
+
+        Plain dicts of `iss`, `sub`, `app`, `nbf`, `exp` and `per`, as in the token itself.
+        """
         return tuple(self._state.claims)
 
     @property
@@ -145,7 +148,7 @@ class Account:
 
         `method` (`GET`, `POST` or `DELETE`) and `path` choose among requests; `path` is a shell pattern
         for what follows the account's path, such as `Endpoint/*/`. Of several faults that wait, the first
-        strikes. What a request met is in `requests`.
+        strikes. Whether it did shows in the `status` of `requests`.
 
         Raises:
             ValueError: `times` below 1, `rate` outside 0 to 1, or both; no operation fits method and path.

@@ -18,7 +18,11 @@ class Registration:
 
 @frozen(kw_only=True)
 class SandboxEndpoint:
-    """An endpoint as the sandbox holds it; `username` carries its suffix, `password` is the MD5."""
+    """An endpoint as it was when it was looked up.
+
+    `username` carries its digits. `password` is what Plivo shows of one: the MD5 in 32 hexadecimal digits.
+    `sub_account` is the auth_id of the subaccount that made it, `None` if none did. `created` is in UTC.
+    """
 
     account_id: str
     endpoint_id: str
