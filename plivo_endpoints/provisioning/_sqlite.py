@@ -12,7 +12,6 @@ so that two of them never work on one journal. Nothing in here knows a password:
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
@@ -23,6 +22,19 @@ from attrs import fields
 from plivo_endpoints.provisioning._committer import Committer
 from plivo_endpoints.provisioning._errors import JournalError
 from plivo_endpoints.provisioning._journal import Change, Clash
+from plivo_endpoints.provisioning._journal_file import (
+    APPLICATION,
+    CLOSED,
+    check_file,
+    connect,
+    connect_to_read,
+    has_log,
+    in_use,
+    is_new,
+    locked,
+    make_private,
+    transaction,
+)
 from plivo_endpoints.provisioning._states import Entry, State
 
 if TYPE_CHECKING:
@@ -34,8 +46,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_APPLICATION: Final = 0x504C4550  # what `file` and we know the format by
-_VERSION: Final = 1
 _COLUMNS: Final = tuple(field.name for field in fields(Entry))
 _UNIQUE: Final = ("key", "username", "alias")
 _FIXED: Final = _COLUMNS.index("state")  # so many columns never change
@@ -46,8 +56,8 @@ _SCHEMA: Final = (
         key TEXT NOT NULL UNIQUE, username TEXT NOT NULL UNIQUE, alias TEXT NOT NULL UNIQUE, app_id TEXT,
         state TEXT NOT NULL, epoch INTEGER NOT NULL, lost INTEGER NOT NULL, intent_at REAL,
         endpoint_id TEXT, made_as TEXT, reason TEXT)""",
-    f"PRAGMA application_id = {_APPLICATION}",
-    f"PRAGMA user_version = {_VERSION}",
+    f"PRAGMA application_id = {APPLICATION}",
+    f"PRAGMA user_version = {CLOSED}",
 )
 _SELECT: Final = f"SELECT {', '.join(_COLUMNS)} FROM rows"  # noqa: S608 - our own names
 _INSERT: Final = f"INSERT INTO rows VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - question marks
@@ -141,18 +151,25 @@ class SqliteJournal:
     def _connected(self) -> Generator[sqlite3.Connection]:
         with ExitStack() as stack:
             if self.path is not None and (self._read_only or self.path.exists()):
-                _spare_others(self.path)
+                check_file(self.path)
             if self.path is not None and not self._read_only:
-                stack.enter_context(_locked(self.path))
-                _make_private(self.path)
-            connection = stack.enter_context(closing(_connect(self.path or "")))
+                stack.enter_context(locked(self.path))
+                make_private(self.path)
+            connection = stack.enter_context(closing(self._connect()))
             self._prepare(connection)
+            if self.path is not None and not self._read_only:
+                stack.enter_context(in_use(connection))
             yield connection
 
+    def _connect(self) -> sqlite3.Connection:
+        if self.path is not None and self._read_only and has_log(self.path):
+            return connect_to_read(self.path)  # or it would clear the log away that a killed run has left
+        return connect(self.path)
+
     def _prepare(self, db: sqlite3.Connection) -> None:
-        is_new = _is_new(db, self.path)
+        empty = is_new(db, self.path)
         if self._read_only:
-            if is_new:
+            if empty:
                 raise JournalError(f"{self.path} is not a journal of this program")
             db.execute("PRAGMA query_only = ON")
             return
@@ -162,88 +179,10 @@ class SqliteJournal:
             # On macOS a plain fsync leaves the data in the drive's cache; elsewhere these change nothing.
             db.execute("PRAGMA fullfsync = ON")
             db.execute("PRAGMA checkpoint_fullfsync = ON")
-        if is_new:
-            with _transaction(db):
+        if empty:
+            with transaction(db):
                 for statement in _SCHEMA:
                     db.execute(statement)
-
-
-def _connect(path: Path | str, timeout: float = 5.0, *, uri: bool = False) -> sqlite3.Connection:
-    # Transactions are begun and ended by us alone.
-    return sqlite3.connect(path, timeout=timeout, isolation_level=None, uri=uri)
-
-
-def _spare_others(path: Path) -> None:
-    """Refuse what is no journal before anything is made beside it or its permissions are changed."""
-    if not path.exists():
-        raise JournalError(f"there is no journal {path}")
-    if not path.is_file():
-        raise JournalError(f"{path} is not a journal of this program")
-    with closing(_connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
-        _is_new(db, path)
-
-
-def _is_new(db: sqlite3.Connection, path: Path | None) -> bool:
-    """Say whether a database is empty yet; raise if it is neither that nor a journal of ours."""
-    try:
-        (application,) = db.execute("PRAGMA application_id").fetchone()
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
-            raise
-        raise JournalError(f"{path} is not a journal of this program") from None
-    if application == _APPLICATION and version != _VERSION:
-        raise JournalError(f"{path} is a journal of another version of this program")
-    if application != _APPLICATION and (application or tables):
-        raise JournalError(f"{path} is not a journal of this program")
-    return not tables
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection) -> Generator[None]:
-    db.execute("BEGIN")
-    yield
-    db.execute("COMMIT")
-
-
-@contextmanager
-def _locked(path: Path) -> Generator[None]:
-    """Hold the file's lock: a database beside it, because SQLite can lock on every system."""
-    path = path.resolve()  # a link must not lead around it
-    beside = path.with_name(f"{path.name}-lock")
-    _make_private(beside)
-    known = beside.stat().st_ino
-    with closing(_connect(beside, timeout=0)) as lock:
-        try:
-            lock.execute("PRAGMA journal_mode = MEMORY")  # nothing is ever written to it
-            lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            raise JournalError(f"the journal {path} is in use by another run ({error})") from None
-        # Who has the lock may remove its file, and with that the lock from whoever had just opened it.
-        if not beside.exists() or beside.stat().st_ino != known:
-            raise JournalError(f"the journal {path} was just in use by another run: try again")
-        yield
-
-
-def _make_private(path: Path) -> None:
-    """See to it that the file exists and only its owner may read it; SQLite gives -wal and -shm the same."""
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        # Not through a descriptor: closing one would drop the locks that SQLite holds in this process.
-        path.chmod(0o600)
-    else:
-        _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _values(entry: Entry) -> tuple[str | int | float | None, ...]:

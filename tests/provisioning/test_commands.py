@@ -448,7 +448,7 @@ def _make(path: Path, kind: str) -> None:
             db.execute("CREATE TABLE letters (text)")
             if kind == "other version":
                 db.execute("PRAGMA application_id = 0x504C4550")
-                db.execute("PRAGMA user_version = 2")
+                db.execute("PRAGMA user_version = 9")
             db.commit()
     path.chmod(0o644)
 

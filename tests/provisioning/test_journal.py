@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 import sqlite3
 import stat
+import subprocess
 import sys
 from contextlib import closing
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from plivo_endpoints.provisioning import JournalError, _sqlite
+from plivo_endpoints.provisioning import JournalError, _journal_file
 from plivo_endpoints.provisioning._sqlite import SqliteJournal
 from plivo_endpoints.provisioning._states import Entry, State, stamp
 from tests.provisioning.file_layer import FULL, IO_ERROR, Event, disk_after, is_possible, remembered
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 needs_layer = pytest.mark.skipif(not is_possible(), reason="this Python hides its SQLite")
 
@@ -228,18 +233,18 @@ async def test_a_lock_that_is_removed_by_whoever_had_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, replaced: bool
 ) -> None:
     """A file that is gone, or another by now, locks nobody out."""
-    connect = _sqlite._connect
+    connect = _journal_file.connect
 
-    def connect_and_remove(path: Path | str, timeout: float = 5.0) -> sqlite3.Connection:
-        connection = connect(path, timeout)
-        if str(path).endswith("-lock"):
+    def connect_and_remove(path: Path | None, timeout: float = 5.0, *, query: str = "") -> sqlite3.Connection:
+        connection = connect(path, timeout, query=query)
+        if path is not None and path.name.endswith("-lock"):
             connection.execute("PRAGMA user_version").fetchone()  # only now is the file open
-            Path(path).unlink()
+            path.unlink()
             if replaced:
-                Path(path).touch()
+                path.touch()
         return connection
 
-    monkeypatch.setattr(_sqlite, "_connect", connect_and_remove)
+    monkeypatch.setattr(_journal_file, "connect", connect_and_remove)
     with pytest.raises(JournalError, match="just in use by another run"):
         await SqliteJournal(tmp_path / "run.db").open()
 
@@ -253,3 +258,108 @@ async def test_one_journal_by_two_names(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="in use by another run"):
         await SqliteJournal(tmp_path / "link.db").open()
     await journal.close()
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from plivo_endpoints.provisioning._sqlite import SqliteJournal
+from plivo_endpoints.provisioning._states import Entry
+
+async def main():
+    journal = SqliteJournal(sys.argv[1])
+    await journal.open()
+    await journal.add([Entry(number=1, line=1, key="a", username="alice", alias="a")])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> Path:
+    """Give a journal with a row, left by a process that was killed."""
+    path = tmp_path / "run.db"
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)  # noqa: S603
+    return path
+
+
+async def keys(journal: SqliteJournal) -> list[str]:
+    """Return the keys that a journal holds."""
+    await journal.open()
+    try:
+        return [entry.key for entry in await journal.read(after=0, limit=9, states=tuple(State))]
+    finally:
+        await journal.close()
+
+
+def _part(journal: Path, folder: Path, how: str) -> tuple[Path, Path]:
+    """Part a journal from its log, and return where the two are."""
+    log, other = folder / "run.db-wal", folder / "other.db"
+    match how:
+        case "moved":
+            journal.rename(other)
+        case "copied":
+            shutil.copyfile(journal, other)
+        case "link moved":
+            journal.rename(folder / "real.db")
+            other.symlink_to(folder / "real.db")
+        case _:
+            return journal, log.rename(folder / "kept")
+    return other, log
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+@pytest.mark.parametrize("how", ["moved", "copied", "log deleted", "link moved"])
+async def test_a_journal_without_its_log(left: Path, tmp_path: Path, how: str) -> None:
+    """It has forgotten what was done last, so it is refused, as often as it is tried; not so with its log."""
+    other, log = _part(left, tmp_path, how)
+    for read_only in (False, True, False):
+        with pytest.raises(JournalError, match="endpoints would be made twice"):
+            await SqliteJournal(other, read_only=read_only).open()
+    log.rename(other.resolve().with_name(f"{other.resolve().name}-wal"))
+    assert await keys(SqliteJournal(other)) == ["a"]
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+async def test_a_look_at_a_journal_leaves_it_its_log(left: Path) -> None:
+    """However often one looks, the next run can go on."""
+    for _ in range(2):
+        assert await keys(SqliteJournal(left, read_only=True)) == ["a"]
+    assert await keys(SqliteJournal(left)) == ["a"]
+
+
+async def test_a_closed_journal_is_one_file(tmp_path: Path) -> None:
+    """It can be moved or copied, and looked at without leaving anything beside it."""
+    journal = SqliteJournal(tmp_path / "run.db")
+    await journal.open()
+    await journal.add(entries(1))
+    reading = asyncio.create_task(keys(SqliteJournal(tmp_path / "run.db", read_only=True)))
+    assert await reading == ["key-1"]
+    await journal.close()
+    moved = (tmp_path / "run.db").rename(tmp_path / "other.db")
+    for read_only in (True, False):
+        assert await keys(SqliteJournal(moved, read_only=read_only)) == ["key-1"]
+    assert _names(tmp_path) == {"other.db", "other.db-lock", "run.db-lock"}
+
+
+async def test_a_name_that_means_something_to_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a file's all the same, or the journal would live in memory."""
+    monkeypatch.chdir(tmp_path)
+    journal = SqliteJournal(":memory:")
+    await journal.open()
+    await journal.add(entries(1))
+    await journal.close()
+    assert await keys(SqliteJournal(tmp_path / ":memory:")) == ["key-1"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+async def test_a_journal_with_a_second_name(tmp_path: Path) -> None:
+    """A hard link would lead around the lock."""
+    assert await keys(SqliteJournal(tmp_path / "run.db")) == []
+    (tmp_path / "other.db").hardlink_to(tmp_path / "run.db")
+    with pytest.raises(JournalError, match="second name"):
+        await SqliteJournal(tmp_path / "other.db").open()

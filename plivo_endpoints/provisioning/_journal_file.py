@@ -1,0 +1,145 @@
+"""The journal's file: whose it is, who has it, and whether it is all there.
+
+In WAL mode what was committed last is in a log beside the file, `-wal`, until SQLite has moved it over. A run
+that is killed leaves its log; a file that is then moved or copied without it is a journal that has forgotten
+creates. So the file says whether it is in use, and in use without a log it is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from plivo_endpoints.provisioning._errors import JournalError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+APPLICATION: Final = 0x504C4550  # what `file` and we know the format by
+CLOSED: Final = 1  # versions of the format: all is in the file
+_IN_USE: Final = 2  # or part of it in the log
+
+
+def connect(path: Path | None, timeout: float = 5.0, *, query: str = "") -> sqlite3.Connection:
+    """Connect to a file, or to a temporary database; transactions are begun and ended by us alone."""
+    name = "" if path is None else f"{path.resolve().as_uri()}{query}"
+    return sqlite3.connect(name, timeout=timeout, isolation_level=None, uri=True)
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """Connect so that nothing beside the file is made, changed or cleared away."""
+    # To read a file without a log, SQLite would make one, and could not remove it.
+    return connect(path, query="?mode=ro" if has_log(path) else "?immutable=1")
+
+
+def has_log(path: Path) -> bool:
+    """Whether there is a log beside it, as there is while it is in use and after a crash."""
+    path = path.resolve()
+    return path.with_name(f"{path.name}-wal").exists()
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is no whole journal, before anything is made beside it or its permissions are changed."""
+    if not path.exists():
+        raise JournalError(f"there is no journal {path}")
+    if not path.is_file():
+        raise JournalError(f"{path} is not a journal of this program")
+    if path.stat().st_nlink > 1:
+        raise JournalError(
+            f"{path} has a second name (a hard link), by which another run could use it: copy it"
+        )
+    logged = has_log(path)
+    with closing(connect_to_read(path)) as db:
+        is_new(db, path)
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version == _IN_USE and not logged:
+        raise JournalError(
+            f"{path} was left by a run that was killed, and what that did last is in {path.name}-wal, "
+            "which is not beside it: without that, endpoints would be made twice"
+        )
+
+
+@contextmanager
+def in_use(db: sqlite3.Connection) -> Generator[None]:
+    """Let the file say that it is not all, until it is closed, when SQLite moves the log into it."""
+    db.execute(f"PRAGMA user_version = {_IN_USE}")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    try:
+        yield
+    finally:
+        with suppress(sqlite3.Error):
+            _mark_closed(db)
+
+
+def _mark_closed(db: sqlite3.Connection) -> None:
+    try:
+        db.execute(f"PRAGMA user_version = {CLOSED}")
+    except sqlite3.OperationalError:  # no room for the log to grow: begin it anew
+        db.execute("PRAGMA wal_checkpoint(RESTART)")
+        db.execute(f"PRAGMA user_version = {CLOSED}")
+
+
+def is_new(db: sqlite3.Connection, path: Path | None) -> bool:
+    """Say whether a database is empty yet; raise if it is neither that nor a journal of ours."""
+    try:
+        (application,) = db.execute("PRAGMA application_id").fetchone()
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
+            raise
+        raise JournalError(f"{path} is not a journal of this program") from None
+    if application == APPLICATION and version not in {CLOSED, _IN_USE}:
+        raise JournalError(f"{path} is a journal of another version of this program")
+    if application != APPLICATION and (application or tables):
+        raise JournalError(f"{path} is not a journal of this program")
+    return not tables
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Generator[None]:
+    db.execute("BEGIN")
+    yield
+    db.execute("COMMIT")
+
+
+@contextmanager
+def locked(path: Path) -> Generator[None]:
+    """Hold the file's lock: a database beside it, because SQLite can lock on every system."""
+    path = path.resolve()  # a link must not lead around it
+    beside = path.with_name(f"{path.name}-lock")
+    make_private(beside)
+    known = beside.stat().st_ino
+    with closing(connect(beside, timeout=0)) as lock:
+        try:
+            lock.execute("PRAGMA journal_mode = MEMORY")  # nothing is ever written to it
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            raise JournalError(f"the journal {path} is in use by another run ({error})") from None
+        # Who has the lock may remove its file, and with that the lock from whoever had just opened it.
+        if not beside.exists() or beside.stat().st_ino != known:
+            raise JournalError(f"the journal {path} was just in use by another run: try again")
+        yield
+
+
+def make_private(path: Path) -> None:
+    """See to it that the file exists and only its owner may read it; SQLite gives -wal and -shm the same."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        # Not through a descriptor: closing one would drop the locks that SQLite holds in this process.
+        path.chmod(0o600)
+    else:
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
