@@ -346,6 +346,41 @@ async def test_a_closed_journal_is_one_file(tmp_path: Path) -> None:
     assert _names(tmp_path) == {"other.db", "other.db-lock", "run.db-lock"}
 
 
+CRAMPED = """
+import asyncio, os, resource, sys
+from plivo_endpoints.provisioning import JournalError
+from plivo_endpoints.provisioning._sqlite import SqliteJournal
+from plivo_endpoints.provisioning._states import Entry
+
+def entry(n):
+    return Entry(number=n, line=n, key=f"key-{n}", username=f"user{n}", alias=f"row-{n}")
+
+async def main():
+    journal = SqliteJournal(sys.argv[1])
+    await journal.open()
+    await journal.add([entry(1)])
+    await journal.note({"a": "b" * 50_000})
+    size = os.path.getsize(sys.argv[1] + "-wal")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    try:
+        await journal.add([entry(2)])
+    except JournalError:
+        print("full")
+    await journal.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing limits a file's size there")
+def test_a_journal_whose_log_has_no_room(tmp_path: Path) -> None:
+    """Once closed it is whole all the same, and can be gone on with."""
+    path = tmp_path / "run.db"
+    ended = subprocess.run([sys.executable, "-c", CRAMPED, str(path)], capture_output=True, check=True)  # noqa: S603
+    assert (ended.stdout, _names(tmp_path)) == (b"full\n", {"run.db", "run.db-lock"})
+    assert asyncio.run(keys(SqliteJournal(path))) == ["key-1"]
+
+
 async def test_a_name_that_means_something_to_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is a file's all the same, or the journal would live in memory."""
     monkeypatch.chdir(tmp_path)
