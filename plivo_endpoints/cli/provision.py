@@ -21,7 +21,7 @@ from plivo_endpoints.cli.provision_parts import (
 )
 from plivo_endpoints.cli.provision_results import results, write_results
 from plivo_endpoints.cli.provision_stop import stopped_well
-from plivo_endpoints.cli.settings import Settings, shared_options
+from plivo_endpoints.cli.settings import Settings, SharingGroup, json_option, shared_options
 from plivo_endpoints.provisioning import (
     Outcome,
     apply,
@@ -61,7 +61,8 @@ _prune = click.option("--prune", "prunes", is_flag=True, help="Delete doubles th
 _yes = click.option("--yes", is_flag=True, help="Delete them without asking.")
 
 
-@click.group(epilog=_FIRST_STEPS + EXIT_STATUS)
+@click.group(cls=SharingGroup, epilog=_FIRST_STEPS + EXIT_STATUS)
+@shared_options
 def provision() -> None:
     """Make an endpoint of each row of a file, exactly once.
 
@@ -169,7 +170,7 @@ def apply_(
 
 @provision.command(epilog=EXIT_STATUS)
 @journal_option(exists=True)
-@shared_options
+@json_option
 @click.pass_context
 def status(ctx: click.Context, /, journal: Path) -> None:
     """Show where a run stands.

@@ -12,7 +12,7 @@ from attrs import asdict
 from plivo_endpoints.cli.files import form_of, new_file, new_file_option
 from plivo_endpoints.cli.output import JsonArray
 from plivo_endpoints.cli.provision_parts import EXIT_STATUS, FILE, journal_option, read_source, run_to_end
-from plivo_endpoints.cli.settings import Settings, shared_options
+from plivo_endpoints.cli.settings import Settings, json_option
 from plivo_endpoints.provisioning import (
     Outcome,
     read_credentials,
@@ -51,7 +51,7 @@ Examples:
     metavar="SOURCE",
     help="Add the passwords, from the run's source and key; needs --out, and JSON lines.",
 )
-@shared_options
+@json_option
 @click.pass_context
 def results(
     ctx: click.Context,

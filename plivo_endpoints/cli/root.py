@@ -14,7 +14,7 @@ from plivo_endpoints._errors import PlivoError
 from plivo_endpoints._version import __version__
 from plivo_endpoints.cli import demo, endpoints, provision, sandbox, tokens
 from plivo_endpoints.cli.failures import report
-from plivo_endpoints.cli.settings import Settings, shared_options
+from plivo_endpoints.cli.settings import Settings, SharingGroup, shared_options
 
 _USAGE: Final = 2
 _EPILOG = """
@@ -44,7 +44,7 @@ Exit status:
 """
 
 
-class RootGroup(click.Group):
+class RootGroup(SharingGroup):
     """Turns the errors of all commands, its subgroups' too, into a line and an exit status."""
 
     def invoke(self, ctx: click.Context) -> object:

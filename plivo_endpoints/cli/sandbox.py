@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from plivo_endpoints.cli.output import escape
-from plivo_endpoints.cli.settings import Settings, shared_options
+from plivo_endpoints.cli.settings import Settings, json_option
 
 if TYPE_CHECKING:
     from plivo_endpoints.sandbox import RequestRecord, Sandbox
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option("--quiet", is_flag=True, help="Log no requests.")
 @click.option("--control", is_flag=True, help="Open /_sandbox/, for faults and settings over HTTP.")
-@shared_options
+@json_option
 @click.pass_obj
 def sandbox(
     settings: Settings,

@@ -92,15 +92,8 @@ def _set_base_url(ctx: click.Context, _: click.Parameter, value: str | None) -> 
         ctx.ensure_object(Settings).base_url = value
 
 
-def shared_options(command: F) -> F:
-    """Give a command `--json` and `--base-url`, so that they may stand before or after its name."""
-    command = click.option(
-        "--base-url",
-        metavar="URL",
-        expose_value=False,
-        callback=_set_base_url,
-        help="Another server: https, or http on this machine.",
-    )(command)
+def json_option(command: F) -> F:
+    """Give a command `--json`; its groups have it too, so that it may stand before or after the name."""
     return click.option(
         "--json",
         is_flag=True,
@@ -108,3 +101,38 @@ def shared_options(command: F) -> F:
         callback=_set_json,
         help="Print one JSON document.",
     )(command)
+
+
+def shared_options(command: F) -> F:
+    """Give a command that asks a server `--base-url` as well."""
+    with_base_url = click.option(
+        "--base-url",
+        metavar="URL",
+        expose_value=False,
+        callback=_set_base_url,
+        help="Another server: https, or http on this machine.",
+    )(command)
+    return json_option(with_base_url)
+
+
+class SharingGroup(click.Group):
+    """A group whose options are meant for its commands: one that the command does not have is refused."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that was asked for."""
+        name, command, rest = super().resolve_command(ctx, args)
+        # A shell that completes a line wants no refusal.
+        if command is not None and not ctx.resilient_parsing:
+            _check_offered(ctx, command)
+        return name, command, rest
+
+
+def _check_offered(ctx: click.Context, command: click.Command) -> None:
+    settings = ctx.ensure_object(Settings)
+    given = {"--json": settings.as_json, "--base-url": settings.base_url is not None}
+    offered = {name for parameter in command.params for name in parameter.opts}
+    for option, is_given in given.items():
+        if is_given and option not in offered:
+            raise click.UsageError(f"{command.name} takes no {option}", ctx)

@@ -1,8 +1,10 @@
 """Each command against the sandbox, in this process."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -204,11 +206,12 @@ def test_token_in_lines(sandbox: Sandbox, run: Run) -> None:
     assert shown["jwt"].count(".") == 2
 
 
-def test_another_server_by_option(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--base-url` beats the environment, before and after the command's name."""
-    monkeypatch.setenv("PLIVO_BASE_URL", "http://127.0.0.1:1")
-    for arguments in (("--base-url", sandbox.base_url, "list"), ("list", "--base-url", sandbox.base_url)):
-        assert run(*arguments).exit_code == 0
+def test_completion_of_a_line_that_will_be_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell that asks what may follow gets its answer."""
+    monkeypatch.setenv("_PLIVO_ENDPOINTS_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "plivo-endpoints --json demo --")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    assert run().output == "plain,--help\n"
 
 
 def test_text_from_the_server_cannot_steer(sandbox: Sandbox, run: Run) -> None:
@@ -227,3 +230,42 @@ def test_help(run: Run) -> None:
     shown = run("--help").stdout
     assert "find-created" in shown
     assert "..." not in shown.replace("[OPTIONS] COMMAND [ARGS]...", "")
+
+
+SERVER = ("--base-url", "http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("names", [["list"], ["provision", "plan"]], ids=["list", "plan"])
+def test_options_before_or_after_the_name(
+    sandbox: Sandbox, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> None:
+    """Wherever they stand, among the names or after them, they act."""
+    monkeypatch.setenv("PLIVO_BASE_URL", "http://127.0.0.1:1")
+    source = tmp_path / "users.csv"
+    source.write_text("username,alias,password\nalice,a,s3cret\n")
+    rest = [str(source)] if "plan" in names else []
+    options = ["--json", "--base-url", sandbox.base_url]
+    for place in range(len(names) + 1):
+        shown = run(*names[:place], *options, *names[place:], *rest)
+        assert (shown.exit_code, shown.stderr) == (0, "")
+        assert isinstance(json.loads(shown.stdout), list if names == ["list"] else dict)
+    assert len(sandbox.requests) == len(names) + 1
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (("demo",), ("--json",)),
+        (("demo",), SERVER),
+        (("sandbox",), SERVER),
+        (("provision", "status", "--journal", __file__), SERVER),
+        (("provision", "results", "--journal", __file__), SERVER),
+    ],
+)
+def test_an_option_without_effect(run: Run, command: tuple[str, ...], option: tuple[str, ...]) -> None:
+    """It is refused, before the name and after it."""
+    before, after = run(*option, *command), run(*command, *option)
+    assert (before.exit_code, after.exit_code) == (2, 2)
+    assert f" takes no {option[0]}\n" in before.stderr
+    assert re.search(f"No such option.*{option[0]}", after.stderr)
+    assert option[0] not in run(*command, "--help").stdout
