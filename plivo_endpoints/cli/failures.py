@@ -19,15 +19,16 @@ from plivo_endpoints._errors import InvalidArgumentError, ListChangedWarning, Ou
 from plivo_endpoints.cli.output import escape, to_json
 from plivo_endpoints.cli.settings import NextStep
 from plivo_endpoints.cli.shell import command_line
+from plivo_endpoints.provisioning._report import ExitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from plivo_endpoints.cli.settings import Settings
 
-FAILED: Final = 1
+FAILED: Final = ExitStatus.FAILED
 USAGE: Final = 2
-UNKNOWN: Final = 3
+UNKNOWN: Final = ExitStatus.REVIEW
 INTERRUPTED: Final = 130
 READER_LEFT: Final = 141
 

@@ -6,17 +6,16 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import Final, NoReturn, cast
+from typing import NoReturn, cast
 
 import click
 
 from plivo_endpoints._errors import PlivoError
 from plivo_endpoints._version import __version__
 from plivo_endpoints.cli import demo, endpoints, provision, sandbox, tokens
-from plivo_endpoints.cli.failures import report
+from plivo_endpoints.cli.failures import USAGE, report
 from plivo_endpoints.cli.settings import Settings, SharingGroup, shared_options
 
-_USAGE: Final = 2
 _EPILOG = """
 \b
 Examples:
@@ -32,15 +31,18 @@ Environment:
   PLIVO_AUTH_ID, PLIVO_AUTH_TOKEN  the account; only read from here
   PLIVO_BASE_URL                   another server, as --base-url
   PLIVO_ENDPOINT_PASSWORD          the SIP password, instead of a prompt
+  PLIVO_PROVISION_KEY              the master key that provision derives passwords from
   NO_COLOR                         no colours
 
 \b
 Exit status:
-  0  done
-  1  refused or failed
-  2  wrong usage, a source file that breaks a rule, or no credentials; nothing was sent
-  3  a create whose outcome is unknown: do not repeat it, see what it prints;
-     or something that a person has to look at
+  0    done
+  1    refused or failed
+  2    wrong usage, a source file that breaks a rule, or no credentials; nothing was sent
+  3    a create whose outcome is unknown: do not repeat it, see what it prints;
+       or something that a person has to look at
+  130  stopped by Ctrl-C
+  141  the reader of the pipe left, as `head` does
 """
 
 
@@ -90,7 +92,7 @@ def run() -> NoReturn:
     if cast("io.TextIOBase | None", sys.stdout) is None:
         # A create that worked must not end in a complaint about this.
         print("Error: standard output is closed, so no answer could be given", file=sys.stderr)
-        raise SystemExit(_USAGE)
+        raise SystemExit(USAGE)
     if cast("io.TextIOBase | None", sys.stdin) is None:
         sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - as long as the process
     for stream in (sys.stdout, sys.stderr):

@@ -14,6 +14,8 @@ from plivo_endpoints.sandbox import Fault, Sandbox
 
 Run = Callable[..., Result]
 
+GUIDE = Path(__file__).parents[2] / "docs" / "cli.md"
+
 
 def lines(result: Result) -> dict[str, str]:
     """Read lines of name, tab and value."""
@@ -223,6 +225,16 @@ def test_text_from_the_server_cannot_steer(sandbox: Sandbox, run: Run) -> None:
     shown = run("get", endpoint_id).stdout
     assert shown == (f"endpoint_id\t{endpoint_id}\nalias\t\\x1b[2J\\t\\n\\u202e\nextra.\\x1b]0;\t\\x07\n")
     assert "\x1b" not in run("get", endpoint_id, "--json").stdout
+
+
+def test_help_and_guide_tell_one_story(run: Run) -> None:
+    """Each exit status and each variable that the guide names is in the help too."""
+    guide = GUIDE.read_text(encoding="utf-8")
+    shown = run("--help").stdout
+    statuses = re.findall(r"^\| (\d+) \|", guide, re.MULTILINE)
+    assert statuses == re.findall(r"^    (\d+)  ", shown, re.MULTILINE)
+    variables = set(re.findall(r"`(PLIVO_\w+|NO_COLOR|\w+_PROXY)`", guide))
+    assert {name for name in variables if name not in shown} == set()
 
 
 def test_help(run: Run) -> None:
