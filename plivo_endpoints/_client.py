@@ -93,7 +93,8 @@ class AsyncClient(Unpicklable):
         rate_limit: Requests allowed in a window of time; `None` turns it off. See `RateLimit`.
         max_connections: Connections to keep at most, in each loop.
         max_body: Largest answer in bytes.
-        proxy: URL of an HTTP proxy, or "environment" to take it from `HTTPS_PROXY` and the like, once, now.
+        proxy: URL of an HTTP proxy, or "environment" to take it from `HTTPS_PROXY` and the like, once, now,
+            but never for a server on loopback.
         ssl_context: Instead of aiohttp's default verification.
         session: An `aiohttp.ClientSession` to use; it is neither changed nor closed.
         on_event: Called with an `AttemptFinished` or `CallFinished` after each, for metrics. What it raises

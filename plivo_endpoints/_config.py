@@ -94,7 +94,7 @@ class ConnectionSettings(Unpicklable):
         check_count("max_connections", self.max_connections, 1)
         check_count("max_body", self.max_body, 1)
         if self.proxy is not None and urlsplit(self.proxy).scheme not in {"http", "https"}:
-            raise InvalidArgumentError("proxy", "must be 'environment' or an http or https URL")
+            raise InvalidArgumentError("proxy", "must be an http or https URL")
 
 
 def resolve_credentials(
@@ -148,10 +148,15 @@ def _is_loopback(host: str) -> bool:
 
 
 def resolve_proxy(proxy: str | None, base_url: str) -> str | None:
-    """Look a proxy up once: the environment is asked only when the caller says "environment"."""
+    """Look a proxy up once: the environment is asked only when the caller says "environment".
+
+    It is not asked about this machine itself, which no proxy on another one could reach.
+    """
     if proxy != "environment":
         return proxy
     from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - costs an import nobody else needs
 
     parts = _split(base_url)
-    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
+    if _is_loopback(parts.hostname or "") or proxy_bypass(parts.netloc):
+        return None
+    return getproxies().get(parts.scheme)

@@ -32,6 +32,7 @@ Environment:
   PLIVO_BASE_URL                   another server, as --base-url
   PLIVO_ENDPOINT_PASSWORD          the SIP password, instead of a prompt
   PLIVO_PROVISION_KEY              the master key that provision derives passwords from
+  HTTPS_PROXY, NO_PROXY            the proxy on the way to Plivo, and what needs none
   NO_COLOR                         no colours
 
 \b

@@ -52,12 +52,12 @@ class Settings:
     def connect(self) -> Client:
         """Return a client of the account that the environment names."""
         _check_account()
-        return Client(base_url=self.base_url)
+        return Client(base_url=self.base_url, proxy="environment")
 
     def connect_async(self) -> AsyncClient:
         """Return an async client of the account that the environment names."""
         _check_account()
-        return AsyncClient(base_url=self.base_url)
+        return AsyncClient(base_url=self.base_url, proxy="environment")
 
     def output(self) -> Output:
         """Return the form of output that was asked for, or that standard output calls for."""
