@@ -10,16 +10,16 @@ import subprocess
 import sys
 from base64 import b64encode
 from contextlib import contextmanager
+from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 from urllib.request import ProxyHandler, Request, build_opener
 
 import click
 from rich.console import Console
-from rich.padding import Padding
-from rich.text import Text
 
 from plivo_endpoints._client import AsyncClient, Client
 from plivo_endpoints.cli import tour
+from plivo_endpoints.cli.shell import command_line
 from plivo_endpoints.cli.walkthrough import walk, walk_async
 
 if TYPE_CHECKING:
@@ -30,42 +30,51 @@ if TYPE_CHECKING:
 # The tour makes the 45th endpoint, and has one answer lost by way of the control path.
 _ARGUMENTS: Final = ("sandbox", "--port", "0", "--endpoints", "44", "--quiet", "--control")
 _LOST_ANSWER: Final = {"fault": {"applied": True, "reset": True}, "times": 1, "method": "POST"}
+_MARGIN: Final = " " * 4
+
+
+class _Console(Console):
+    """Leaves a reader that left to `root`: rich would end the program, with another status."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
 
 
 class ConsoleStage:
     """Shows a walkthrough as an interactive Python would."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False, emoji=False, markup=False)
+        # Code, and what holds no space, is left for the terminal to wrap: so it can be copied whole.
+        self._console = _Console(highlight=False, emoji=False, markup=False, soft_wrap=True)
         # In a file or pipe a line stays a line.
-        self._soft_wrap = not self._console.is_terminal
+        self._width = self._console.width if self._console.is_terminal else sys.maxsize
 
     def title(self, text: str) -> None:
         """Head a part."""
-        self._console.print(f"\n{text}\n", style="bold", soft_wrap=self._soft_wrap)
+        self._console.print()
+        self._text(text, style="bold")
+        self._console.print()
 
     def code(self, source: str) -> None:
         """Show a statement that is about to run."""
         *comments, last = source.splitlines()
         for comment in comments:
-            self._console.print(comment, style="green", soft_wrap=self._soft_wrap)
-        self._console.print(f">>> {last}", style="cyan", soft_wrap=self._soft_wrap)
+            self._text(comment.removeprefix("# "), style="green", margin="# ")
+        self._console.print(f">>> {last}", style="cyan")
 
     def value(self, value: object) -> None:
         """Show what it gave."""
-        self._result(repr(value))
+        self._text(repr(value), margin=_MARGIN)
 
     def error(self, error: PlivoError) -> None:
         """Show what it raised, and what it knows."""
-        self._result(f"{type(error).__name__}: {error}", style="red")
+        self._text(f"{type(error).__name__}: {error}", style="red", margin=_MARGIN)
         facts = ", ".join(f"{name}={value!r}" for name, value in vars(error).items())
-        self._result(facts)
+        self._text(facts, margin=_MARGIN)
 
-    def _result(self, text: str, style: str = "") -> None:
-        if self._soft_wrap:
-            self._console.print(f"    {text}", style=style, soft_wrap=True)
-        else:
-            self._console.print(Padding(Text(text, style), (0, 0, 0, 4)))
+    def _text(self, text: str, *, style: str = "", margin: str = "") -> None:
+        lines = wrap(text, self._width - len(margin), break_long_words=False, break_on_hyphens=False)
+        self._console.print("\n".join(margin + line for line in lines), style=style)
 
 
 @click.command
@@ -84,7 +93,8 @@ def demo() -> None:
         for name, value in environment.items():
             click.echo(f"export {name}={value}")
         _tour(stage, environment)
-    stage.title("All of it went over HTTP to that sandbox, which has ended. Start one for your own tries.")
+    stage.title("All of it went over HTTP to that sandbox, which has ended. Start one for your own tries:")
+    click.echo(command_line(["sandbox"]))
 
 
 def _tour(stage: ConsoleStage, environment: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from plivo_endpoints import AsyncClient
+from plivo_endpoints.cli.shell import command_line
 from plivo_endpoints.sandbox import Fault, Sandbox
 
 COMMAND = (sys.executable, "-W", "error", "-m", "plivo_endpoints")
@@ -175,6 +176,7 @@ def test_demo() -> None:
     assert "(Connection reset by peer)" in lost
     assert "username='bob'" in lost
     assert found.count("Endpoint(endpoint_id=") == 1
+    assert shown.endswith(f"\n{command_line(['sandbox'])}\n")
 
 
 def test_demo_ends_its_sandbox_when_interrupted() -> None:
@@ -228,6 +230,15 @@ def test_ctrl_c_during_a_list(sandbox: Sandbox) -> None:
         process.send_signal(signal.SIGINT)
         assert process.communicate() == ("", "Error: stopped\n")
     assert process.returncode == 130
+
+
+def test_a_reader_that_left_the_demo() -> None:
+    """`demo | true` ends like any other command, and quietly."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run([*COMMAND, "demo"], stdout=writer, stderr=subprocess.PIPE, check=False)  # noqa: S603
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, b"")
 
 
 @pytest.mark.usefixtures("output_buffering")

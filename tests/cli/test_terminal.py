@@ -52,6 +52,20 @@ def test_no_colour(sandbox: Sandbox, on_terminal: OnTerminal, monkeypatch: pytes
     assert set(re.findall(r"\x1b\[[0-9;]*m", shown)) <= {"\x1b[1m", "\x1b[0m"}
 
 
+def test_the_demo_can_be_copied(on_terminal: OnTerminal) -> None:
+    """Code and paths are left whole, results keep their margin, and no line ends in blanks."""
+    lines = plain(on_terminal("demo", columns=60)).splitlines()
+    assert [line for line in lines if line != line.rstrip()] == []
+    create = 'client.endpoints.create(username="alice", password="s3cret", alias="front-desk")'
+    assert [line for line in lines if create in line] == [
+        f">>> made = await {create}",
+        f">>> made = {create}",
+    ]
+    paths = [line for line in lines if line.startswith("    application=")]
+    assert [path for path in paths if re.fullmatch(r" {4}application='/v1/\S+/',", path)] == paths != []
+    assert "# an hour, and read when it ends." in lines
+
+
 def test_a_prompt_hides(sandbox: Sandbox, on_terminal: OnTerminal) -> None:
     """The password is asked for twice, and does not appear."""
     shown = on_terminal("create", "alice", "--alias", "a", typed=(b"s3cret\n", b"s3cret\n"))
