@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from typing import Final, NoReturn
+
+_INTERRUPTED: Final = 130  # as in `cli.failures`, which may not be there yet
 
 
 def main() -> NoReturn:
     """Run the command line, or say which extra it needs."""
     try:
         from plivo_endpoints.cli.root import run  # noqa: PLC0415 - the extra `cli` may be missing
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"click", "rich"}:
             raise

@@ -281,6 +281,21 @@ def test_without_the_extra(missing: str) -> None:
     )
 
 
+def test_ctrl_c_while_it_starts() -> None:
+    """Status 130 and no traceback, also when the modules are not there yet."""
+    code = (
+        "import os, signal, sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'plivo_endpoints.cli.demo':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from plivo_endpoints.__main__ import main; main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
 def test_another_module_missing() -> None:
     """Only what the extra brings gets that advice."""
     code = (
