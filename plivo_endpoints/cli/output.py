@@ -105,6 +105,8 @@ class TerminalOutput:
             rows = [[_to_text(fields[name]) for name in columns] for fields in page]
             for row in rows:
                 widths = [max(width, cell_len(cell)) for width, cell in zip(widths, row, strict=True)]
+            if not rows:
+                continue  # a header without a table below it tells nothing
             if sum(widths) + _GAP * (len(widths) - 1) <= self._console.width:
                 self._console.print(_table(columns, widths, rows, header=header))
                 header = False

@@ -32,9 +32,11 @@ def test_a_table_has_one_header(sandbox: Sandbox, on_terminal: OnTerminal) -> No
 
 
 def test_an_empty_table(sandbox: Sandbox, on_terminal: OnTerminal) -> None:
-    """No endpoints: the header alone."""
-    assert len(sandbox.endpoints) == 0
-    assert len(on_terminal("list").splitlines()) == 1
+    """No endpoints: no header either; and where nothing was created, the sentence alone."""
+    assert on_terminal("list") == ""
+    find = ("find-created", "--username", "a", "--alias", "a", "--sent-at", "2026-01-31T12:00:00Z")
+    assert on_terminal(*find) == "Nothing was created, so it is safe to create it now.\n"
+    assert len(sandbox.requests) == 2
 
 
 def test_a_record_is_not_broken(sandbox: Sandbox, on_terminal: OnTerminal) -> None:
