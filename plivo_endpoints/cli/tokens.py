@@ -42,3 +42,5 @@ def token(
             outgoing_allow=outgoing,
         )
     settings.output().record({**asdict(minted), "expires_at": minted.expires_at})
+    if not incoming and not outgoing:
+        click.echo("Warning: without --incoming or --outgoing the token allows no call", err=True)

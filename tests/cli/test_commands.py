@@ -200,6 +200,16 @@ def test_token(sandbox: Sandbox, run: Run) -> None:
     assert sandbox.tokens[-1]["sub"] == "alice"
 
 
+def test_a_token_that_allows_nothing(sandbox: Sandbox, run: Run) -> None:
+    """It is minted, and a warning stands on stderr, away from what is piped on."""
+    result = run("token", "--sub", "alice", "--json")
+    assert (result.exit_code, len(sandbox.tokens)) == (0, 1)
+    assert json.loads(result.stdout)["claims"]["sub"] == "alice"
+    assert result.stderr == "Warning: without --incoming or --outgoing the token allows no call\n"
+    for permission in ("--incoming", "--outgoing"):
+        assert run("token", "--sub", "alice", permission).stderr == ""
+
+
 def test_token_in_lines(sandbox: Sandbox, run: Run) -> None:
     """The claims get dotted names."""
     shown = lines(run("token", "--outgoing"))
