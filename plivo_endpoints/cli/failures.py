@@ -11,11 +11,19 @@ import os
 import sys
 import warnings
 from contextlib import contextmanager
+from math import ceil
 from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 
-from plivo_endpoints._errors import InvalidArgumentError, ListChangedWarning, OutcomeUnknownError, PlivoError
+from plivo_endpoints._errors import (
+    AuthenticationError,
+    InvalidArgumentError,
+    ListChangedWarning,
+    OutcomeUnknownError,
+    PlivoError,
+    RateLimitedError,
+)
 from plivo_endpoints.cli.output import escape, to_json
 from plivo_endpoints.cli.settings import NextStep
 from plivo_endpoints.cli.shell import command_line
@@ -138,16 +146,27 @@ def _settle_stdout() -> None:
 
 
 def _tell(error: BaseException, message: str, settings: Settings) -> None:
-    step = settings.next_step
+    step, hint = settings.next_step, _hint(error)
     if settings.as_json:
         facts = {name: getattr(error, name) for name in _FACTS if getattr(error, name, None) is not None}
+        advice = {} if hint is None else {"hint": hint}
         further = {} if step is None else {step.field: step.line}
-        document = {"type": type(error).__name__, "message": message, **facts, **further}
+        document = {"type": type(error).__name__, "message": message, **facts, **advice, **further}
         click.echo(to_json({"error": document}), err=True)
         return
     click.echo(f"Error: {escape(message)}", err=True)
+    if hint is not None:
+        click.echo(hint, err=True)
     if step is not None:
         click.echo(f"{step.advice}\n  {step.line}", err=True)
+
+
+def _hint(error: BaseException) -> str | None:
+    if isinstance(error, AuthenticationError):
+        return "Check PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN: the server does not know this pair."
+    if isinstance(error, RateLimitedError) and error.retry_after:
+        return f"Try again in {ceil(error.retry_after)} s."
+    return None
 
 
 def _search(error: OutcomeUnknownError, settings: Settings) -> NextStep:

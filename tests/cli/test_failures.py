@@ -48,6 +48,24 @@ def test_refused_as_json(sandbox: Sandbox, run: Run) -> None:
     }
 
 
+def test_the_wrong_token(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second line names the variables to look at; in JSON it is a field."""
+    monkeypatch.setenv("PLIVO_AUTH_TOKEN", "another")
+    hint = "Check PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN: the server does not know this pair."
+    refused = run("list")
+    assert (refused.exit_code, refused.stderr.splitlines()[1:]) == (1, [hint])
+    assert json.loads(run("list", "--json").stderr)["error"]["hint"] == hint
+    assert len(sandbox.requests) == 2
+
+
+def test_too_many_requests(sandbox: Sandbox, run: Run) -> None:
+    """Where the server says how long to wait, a second line passes it on; in JSON it is a field."""
+    sandbox.inject(Fault(applied=False, status=429, headers={"Retry-After": "90"}), times=2)
+    refused = run("list")
+    assert (refused.exit_code, refused.stderr.splitlines()[1:]) == (1, ["Try again in 90 s."])
+    assert json.loads(run("list", "--json").stderr)["error"]["hint"] == "Try again in 90 s."
+
+
 def test_no_server(run: Run, sandbox: Sandbox) -> None:
     """Nothing listens: status 1."""
     result = run("list", "--base-url", "http://127.0.0.1:1")

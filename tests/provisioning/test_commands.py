@@ -413,7 +413,7 @@ def test_a_run_that_stops_says_why_and_then_how_to_go_on(
     monkeypatch.setenv("PLIVO_AUTH_TOKEN", "wrong")
     words = ("apply", "users.csv", "--journal", "run.db", "--base-url", account.base_url)
     stopped = run(*words)
-    reason, hint, line = stopped.stderr.splitlines()[-3:]
+    reason, _, hint, line = stopped.stderr.splitlines()[-4:]
     assert (stopped.exit_code, "answered 401" in reason) == (1, True)
     assert hint == "Nothing is lost. To go on:"
     assert line.endswith(f" provision {' '.join(words)}")
