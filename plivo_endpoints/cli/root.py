@@ -31,17 +31,18 @@ Environment:
   PLIVO_AUTH_ID, PLIVO_AUTH_TOKEN  the account; only read from here
   PLIVO_BASE_URL                   another server, as --base-url
   PLIVO_ENDPOINT_PASSWORD          the SIP password, instead of a prompt
-  PLIVO_PROVISION_KEY              the master key that provision derives passwords from
-  HTTPS_PROXY, NO_PROXY            the proxy on the way to Plivo, and what needs none
+  PLIVO_PROVISION_KEY              the master key for derived passwords
+  HTTPS_PROXY, NO_PROXY            the proxy to Plivo, and who needs none
   NO_COLOR                         no colours
 
 \b
 Exit status:
   0    done
   1    refused or failed
-  2    wrong usage, a source file that breaks a rule, or no credentials; nothing was sent
-  3    a create whose outcome is unknown: do not repeat it, see what it prints;
-       or something that a person has to look at
+  2    wrong usage, a source file that breaks a rule, or no credentials;
+       nothing was sent
+  3    a create whose outcome is unknown: do not repeat it,
+       see what it prints; or something that a person has to look at
   130  stopped by Ctrl-C
   141  the reader of the pipe left, as `head` does
 """
@@ -85,6 +86,7 @@ for _command in (
     sandbox.sandbox,
     demo.demo,
 ):
+    _command.epilog = _command.epilog or "Environment and exit status: see plivo-endpoints --help."
     cli.add_command(_command)
 
 

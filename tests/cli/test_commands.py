@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from plivo_endpoints.cli.root import cli
 from plivo_endpoints.sandbox import Fault, Sandbox
 
 Run = Callable[..., Result]
@@ -245,6 +246,12 @@ def test_help_and_guide_tell_one_story(run: Run) -> None:
     assert statuses == re.findall(r"^    (\d+)  ", shown, re.MULTILINE)
     variables = set(re.findall(r"`(PLIVO_\w+|NO_COLOR|\w+_PROXY)`", guide))
     assert {name for name in variables if name not in shown} == set()
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands))
+def test_help_tells_of_the_exit_status(run: Run, command: str) -> None:
+    """Each command's own, or where to find it."""
+    assert "xit status" in run(command, "--help").stdout
 
 
 def test_help(run: Run) -> None:
