@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import re
 from datetime import datetime
-from typing import Final, TypeGuard
+from typing import Final
 
 from plivo_endpoints._errors import InvalidArgumentError
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _USERNAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,24}")
 _MIN_PASSWORD: Final = 5
+# Half a surrogate pair is what Python makes of bytes that are no UTF-8; nobody else would read it.
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
 
@@ -29,19 +30,14 @@ def check_username(field: str, value: object) -> None:
 
 def check_password(field: str, value: object) -> None:
     """https://www.plivo.com/docs/voice/api/endpoints: at least 5 characters; no upper bound is documented."""
-    if not (_is_text(value) and len(value) >= _MIN_PASSWORD):
+    if not (isinstance(value, str) and len(value) >= _MIN_PASSWORD and not _SURROGATE.search(value)):
         raise InvalidArgumentError(field, f"must be a string of at least {_MIN_PASSWORD} characters")
 
 
 def check_text(field: str, value: object) -> None:
     """A non-empty string: Plivo documents letters for an alias that its own examples break."""
-    if not (_is_text(value) and value):
+    if not (isinstance(value, str) and value and not _SURROGATE.search(value)):
         raise InvalidArgumentError(field, "must be a non-empty string")
-
-
-def _is_text(value: object) -> TypeGuard[str]:
-    # Half of a surrogate pair is what Python makes of bytes that are no UTF-8; nobody else would read it.
-    return isinstance(value, str) and _SURROGATE.search(value) is None
 
 
 def check_bool(field: str, value: object) -> None:

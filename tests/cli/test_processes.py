@@ -170,7 +170,9 @@ def test_demo() -> None:
         assert shown.count(f"await client.endpoints.{method}(") + (method == "list") * 1 == 1, method
     assert shown.count("    [20, 20, 5]\n") == 2
     assert shown.count("    45\n") == 2
-    assert shown.count("    CreatedEndpoint(") == shown.count("    Token(claims=TokenClaims(") == 2
+    assert (
+        shown.count("    CreatedEndpoint(") == shown.count("    Token(jwt=<hidden>, claims=TokenClaims(") == 2
+    )
     assert shown.count("    InvalidArgumentError: ") == shown.count("    NotFoundError: ") == 1
     lost, found = shown.split("    OutcomeUnknownError: ")[1].split(">>> client.endpoints.find_created(")
     assert "(Connection reset by peer)" in lost
