@@ -215,13 +215,13 @@ def _check_prune(*, prunes: bool, yes: bool) -> None:
 
 
 def _pruned(settings: Settings, journal: Path, report: Report, *, yes: bool) -> Report:
-    if not report.extras or not (yes or is_confirmed(report.extras)):
+    if not report.doubles or not (yes or is_confirmed(report.doubles)):
         return report
 
     async def delete() -> Report:
         async with settings.connect_async() as client:
             deleted = await prune(client, journal)
-        left = len(report.extras) - len(deleted)
+        left = len(report.doubles) - len(deleted)
         click.echo(f"{len(deleted)} deleted, {left} left alone: registered, changed or gone", err=True)
         return await read_report(journal)
 

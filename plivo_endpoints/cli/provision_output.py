@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from plivo_endpoints.cli.settings import Settings
-    from plivo_endpoints.provisioning import Extra, Outcome, Plan, Report, SourceError
+    from plivo_endpoints.provisioning import Double, Outcome, Plan, Report, SourceError
 
 _SHOWN_ROWS: Final = 20
 _KEY: Final = "PLIVO_PROVISION_KEY"
@@ -53,12 +53,12 @@ def _name_lines(numbers: Sequence[int]) -> str:
     return f"{'line' if len(numbers) == 1 else 'lines'} {names}"
 
 
-def is_confirmed(extras: Sequence[Extra]) -> bool:
+def is_confirmed(doubles: Sequence[Double]) -> bool:
     """Show doubles and have the person type that they shall go."""
-    for extra in extras:
-        name, key = escape(extra.username), escape(extra.key)
-        click.echo(f"double: {extra.endpoint_id} {name} of {key}, kept: {extra.kept}", err=True)
-    wanted = f"delete {len(extras)}"
+    for double in doubles:
+        name, key = escape(double.username), escape(double.key)
+        click.echo(f"double: {double.endpoint_id} {name} of {key}, kept: {double.kept}", err=True)
+    wanted = f"delete {len(doubles)}"
     answer: str = click.prompt(f"Type '{wanted}' to delete them for ever", err=True)
     return answer == wanted
 
@@ -81,7 +81,7 @@ def show_report(report: Report, troubled: list[Outcome], settings: Settings) -> 
         settings.output().record({**asdict(report), "rows": rows})
         return
     counts: dict[str, object] = {name: count for name, count in report.counts.items() if count}
-    settings.output().record({**counts, "doubles": len(report.extras), "audited": report.audited})
+    settings.output().record({**counts, "doubles": len(report.doubles), "audited": report.audited})
     _list(("line", "key", "status", "error"), rows, settings)
 
 

@@ -18,7 +18,7 @@ from plivo_endpoints.provisioning._errors import (
 from plivo_endpoints.provisioning._journal import Change, Clash, Journal
 from plivo_endpoints.provisioning._plan import Plan, plan
 from plivo_endpoints.provisioning._plan_file import load_plan, save_plan
-from plivo_endpoints.provisioning._report import Extra, Outcome, Report, Status
+from plivo_endpoints.provisioning._report import Double, Outcome, Report, Status
 from plivo_endpoints.provisioning._results import SipCredentials, read_credentials, read_outcomes
 from plivo_endpoints.provisioning._rows import Problem, Row, RowSource
 from plivo_endpoints.provisioning._run import Phase
@@ -31,8 +31,8 @@ __all__ = [
     "Change",
     "Clash",
     "CsvSource",
+    "Double",
     "Entry",
-    "Extra",
     "Journal",
     "JournalError",
     "JsonlSource",

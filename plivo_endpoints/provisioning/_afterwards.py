@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from plivo_endpoints.provisioning._audit import delete_doubles, examine_account, note_extras, read_extras
+from plivo_endpoints.provisioning._audit import delete_doubles, examine_account, note_doubles, read_doubles
 from plivo_endpoints.provisioning._binding import check_begun
 from plivo_endpoints.provisioning._errors import StaleError
 from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from plivo_endpoints._client import AsyncClient
-    from plivo_endpoints.provisioning._report import Extra
+    from plivo_endpoints.provisioning._report import Double
 
 
 async def read_report(journal: str | PathLike[str]) -> Report:
@@ -45,7 +45,7 @@ async def audit(client: AsyncClient, journal: str | PathLike[str]) -> Report:
         return await _report(known)
 
 
-async def prune(client: AsyncClient, journal: str | PathLike[str]) -> tuple[Extra, ...]:
+async def prune(client: AsyncClient, journal: str | PathLike[str]) -> tuple[Double, ...]:
     """Delete the doubles that the last audit found, and return those deleted.
 
     One that a phone is registered with, or that has changed since, is left alone and stays in the report; so
@@ -53,13 +53,13 @@ async def prune(client: AsyncClient, journal: str | PathLike[str]) -> tuple[Extr
     There is no way back, so ask first. The first request waits as that of `audit` does.
     """
     async with _own(client, journal) as known:
-        extras = read_extras(await known.facts())
-        deleted: list[Extra] = []
+        doubles = read_doubles(await known.facts())
+        deleted: list[Double] = []
         try:
-            async for extra in delete_doubles(client, known, extras):
-                deleted.append(extra)  # noqa: PERF401 - known even where the next raises
+            async for double in delete_doubles(client, known, doubles):
+                deleted.append(double)  # noqa: PERF401 - known even where the next raises
         finally:
-            await note_extras(known, [extra for extra in extras if extra not in deleted])
+            await note_doubles(known, [double for double in doubles if double not in deleted])
         return tuple(deleted)
 
 
@@ -89,6 +89,6 @@ async def _report(journal: SqliteJournal) -> Report:
     facts = await journal.facts()
     return Report(
         counts=by_status(await journal.count()),
-        extras=read_extras(facts),
+        doubles=read_doubles(facts),
         audited=bool(facts.get("audited")),
     )

@@ -77,8 +77,8 @@ class Run:
     @property
     def report(self) -> Report:
         """Where all rows stand, those of earlier processes included."""
-        extras = self._phases.extras
-        return Report(counts=self._job.ledger.counts, extras=extras or (), audited=extras is not None)
+        doubles = self._phases.doubles
+        return Report(counts=self._job.ledger.counts, doubles=doubles or (), audited=doubles is not None)
 
     async def end(self) -> None:
         """Let creates under way finish, begin no others, and raise an error that nobody was told."""

@@ -16,7 +16,7 @@ from plivo_endpoints.provisioning._findings import Findings, doubt, is_idle_doub
 from plivo_endpoints.provisioning._ledger import batches
 from plivo_endpoints.provisioning._patience import patiently
 from plivo_endpoints.provisioning._reconcile import matches
-from plivo_endpoints.provisioning._report import Extra
+from plivo_endpoints.provisioning._report import Double
 from plivo_endpoints.provisioning._states import HELD
 from plivo_endpoints.provisioning._walk import walk
 
@@ -31,7 +31,7 @@ _AT_ONCE: Final = 16
 NOT_AUDITED: Final = {"audited": ""}
 
 
-async def examine_account(client: AsyncClient, journal: Entries) -> tuple[Extra, ...]:
+async def examine_account(client: AsyncClient, journal: Entries) -> tuple[Double, ...]:
     """Check that each finished row has its one endpoint; return the doubles.
 
     What the list does not show (it may lag) is asked for by id. A row whose endpoint is gone, or is not its
@@ -61,7 +61,7 @@ async def examine_account(client: AsyncClient, journal: Entries) -> tuple[Extra,
         async for batch in held:
             doubted |= await _ask_for(client, journal, [entry for entry in batch if findings.lack(entry)])
     doubles = findings.doubles(doubted)
-    await note_extras(journal, doubles)
+    await note_doubles(journal, doubles)
     await journal.note({"audited": "yes"})
     return doubles
 
@@ -90,33 +90,33 @@ async def _doubt(client: AsyncClient, entry: Entry) -> str | None:
 
 
 async def delete_doubles(
-    client: AsyncClient, journal: Entries, extras: tuple[Extra, ...]
-) -> AsyncGenerator[Extra]:
+    client: AsyncClient, journal: Entries, doubles: tuple[Double, ...]
+) -> AsyncGenerator[Double]:
     """Delete doubles and give those deleted: never one with a phone registered, or changed since.
 
     And never one whose row has not, at this very moment, the endpoint that the journal holds for it.
     """
-    for extra in extras:
+    for double in doubles:
         with suppress(NotFoundError):
-            if not await _has_its_own(client, journal, extra):
+            if not await _has_its_own(client, journal, double):
                 continue
-            if is_idle_double(extra, await client.endpoints.get(extra.endpoint_id)):
-                await client.endpoints.delete(extra.endpoint_id)
-                yield extra
+            if is_idle_double(double, await client.endpoints.get(double.endpoint_id)):
+                await client.endpoints.delete(double.endpoint_id)
+                yield double
 
 
-async def _has_its_own(client: AsyncClient, journal: Entries, extra: Extra) -> bool:
-    for entry in await journal.find([extra.alias]):
-        if is_kept(entry, extra):
+async def _has_its_own(client: AsyncClient, journal: Entries, double: Double) -> bool:
+    for entry in await journal.find([double.alias]):
+        if is_kept(entry, double):
             return await _doubt(client, entry) is None
     return False
 
 
-async def note_extras(journal: Entries, extras: Iterable[Extra]) -> None:
+async def note_doubles(journal: Entries, doubles: Iterable[Double]) -> None:
     """Note the doubles that there are now."""
-    await journal.note({"extras": json.dumps([asdict(extra) for extra in extras])})
+    await journal.note({"doubles": json.dumps([asdict(double) for double in doubles])})
 
 
-def read_extras(facts: Mapping[str, str]) -> tuple[Extra, ...]:
+def read_doubles(facts: Mapping[str, str]) -> tuple[Double, ...]:
     """Return the doubles that the last audit noted."""
-    return tuple(Extra(**each) for each in json.loads(facts.get("extras", "[]")))
+    return tuple(Double(**each) for each in json.loads(facts.get("doubles", "[]")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plivo_endpoints.provisioning._report import Extra
+from plivo_endpoints.provisioning._report import Double
 from plivo_endpoints.provisioning._states import HELD, State, found_after_all, is_made_from, may_be
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class Findings:
 
     def __init__(self, rows: int) -> None:
         self._seen = bytearray(rows + 1)  # by number: a set would not stay small
-        self._extras: dict[str, Extra] = {}
+        self._doubles: dict[str, Double] = {}
         self._failed: dict[int, tuple[Entry, set[str]]] = {}
 
     def add(self, entry: Entry, found: Found) -> None:
@@ -30,7 +30,7 @@ class Findings:
         if found.endpoint_id == entry.endpoint_id:
             self._seen[entry.number] = 1
         elif entry.state in HELD:
-            self._extras[found.endpoint_id] = _extra(entry, found)
+            self._doubles[found.endpoint_id] = _double(entry, found)
         elif entry.state is State.FAILED:
             self._failed.setdefault(entry.number, (entry, set()))[1].add(found.endpoint_id)
 
@@ -42,9 +42,9 @@ class Findings:
         """Whether the walk did not show a finished row's endpoint: to be asked for, as the list may lag."""
         return not self._seen[entry.number]
 
-    def doubles(self, doubted: Collection[str]) -> tuple[Extra, ...]:
+    def doubles(self, doubted: Collection[str]) -> tuple[Double, ...]:
         """Return the doubles, but for those of rows, by key, whose own endpoint is in doubt."""
-        return tuple(extra for extra in self._extras.values() if extra.key not in doubted)
+        return tuple(double for double in self._doubles.values() if double.key not in doubted)
 
 
 def doubt(entry: Entry, endpoint: Endpoint | None) -> str | None:
@@ -58,19 +58,19 @@ def doubt(entry: Entry, endpoint: Endpoint | None) -> str | None:
     return None
 
 
-def is_kept(entry: Entry, extra: Extra) -> bool:
+def is_kept(entry: Entry, double: Double) -> bool:
     """Whether the journal still holds, for this row, the endpoint that a double was told from."""
-    return entry.state in HELD and entry.endpoint_id == extra.kept != extra.endpoint_id
+    return entry.state in HELD and entry.endpoint_id == double.kept != double.endpoint_id
 
 
-def is_idle_double(extra: Extra, endpoint: Endpoint) -> bool:
+def is_idle_double(double: Double, endpoint: Endpoint) -> bool:
     """Whether a double is as the audit found it, and no phone is registered; unknown is not unregistered."""
-    same = (endpoint.alias, endpoint.username) == (extra.alias, extra.username)
+    same = (endpoint.alias, endpoint.username) == (double.alias, double.username)
     return same and endpoint.sip_registered is False
 
 
-def _extra(entry: Entry, found: Found) -> Extra:
-    return Extra(
+def _double(entry: Entry, found: Found) -> Double:
+    return Double(
         key=entry.key,
         endpoint_id=found.endpoint_id,
         username=found.username,

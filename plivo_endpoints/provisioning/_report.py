@@ -57,7 +57,7 @@ class Outcome:
 
 
 @frozen(kw_only=True)
-class Extra:
+class Double:
     """An endpoint that can be the work of a row which already has another: a double.
 
     Attributes:
@@ -81,12 +81,12 @@ class Report:
 
     Attributes:
         counts: Rows by status; every status is there.
-        extras: Doubles that the audit found.
+        doubles: What the audit found too many.
         audited: Whether a whole walk at the end compared account and journal.
     """
 
     counts: Mapping[Status, int]
-    extras: tuple[Extra, ...] = ()
+    doubles: tuple[Double, ...] = ()
     audited: bool = False
 
     @property
@@ -97,7 +97,7 @@ class Report:
     @property
     def exit_status(self) -> int:
         """What a program may end with: 0 all rows are done, 1 some failed or are left, 3 some need review."""
-        if self.counts["review"] or self.extras:
+        if self.counts["review"] or self.doubles:
             return ExitStatus.REVIEW
         done = self.audited and not (self.counts["failed"] or self.counts["unprocessed"])
         return ExitStatus.DONE if done else ExitStatus.FAILED

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._load import Contents
     from plivo_endpoints.provisioning._passwords import Deriver
     from plivo_endpoints.provisioning._plan import Plan
-    from plivo_endpoints.provisioning._report import Extra
+    from plivo_endpoints.provisioning._report import Double
     from plivo_endpoints.provisioning._rows import Row, RowSource
     from plivo_endpoints.provisioning._states import Entry
 
@@ -82,7 +82,7 @@ class Phases:
         self._proof = Proof(job.client, job.ledger, settle=job.settle)
         self._surprise: CanaryError | None = None
         self.phase: Phase = "planning"
-        self.extras: tuple[Extra, ...] | None = None
+        self.doubles: tuple[Double, ...] | None = None
 
     def stop(self) -> None:
         """Begin no further row."""
@@ -100,7 +100,7 @@ class Phases:
             if not self._stopping.is_set():
                 await self._prove()
                 self.phase = "auditing"
-                self.extras = await examine_account(self._job.client, self._ledger)
+                self.doubles = await examine_account(self._job.client, self._ledger)
                 self.phase = "done"
         finally:
             self._job.outcomes.close()

@@ -21,7 +21,7 @@ from tests.provisioning.model import LAG, MADE, Create, Model, World
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from plivo_endpoints.provisioning._report import Extra
+    from plivo_endpoints.provisioning._report import Double
 
 Rule = Literal["audit", "asking", "own", "idle"]
 Change = Literal["alias", "name", "phone", "unknown phone"]  # of an endpoint that is there
@@ -33,11 +33,11 @@ SURPRISES: Final[tuple[Surprise, ...]] = ("late", "by hand", "refused", "gone", 
 
 @frozen
 class AuditedWorld(World):
-    """Everything there is at one moment; `extras` is what is left to delete, once it is audited."""
+    """Everything there is at one moment; `doubles` is what is left to delete, once it is audited."""
 
     surprises: int = 0
     changed: frozenset[tuple[Create, Change]] = frozenset()
-    extras: tuple[Extra, ...] | None = None
+    doubles: tuple[Double, ...] | None = None
     fault: str | None = None
 
     @property
@@ -48,7 +48,7 @@ class AuditedWorld(World):
     @property
     def is_done(self) -> bool:
         """Whether every row was made by the run and the audit finds nothing wrong with it."""
-        return self.extras == () and all(entry.state in MADE for entry in self.entries)
+        return self.doubles == () and all(entry.state in MADE for entry in self.entries)
 
     def found(self, create: Create) -> Found:
         """Return what a create has made and others have made of it."""
@@ -105,13 +105,13 @@ class AuditModel(Model):
 
     def _next(self, world: World) -> Iterator[World]:
         assert isinstance(world, AuditedWorld)
-        if world.extras == ():  # nothing more is done
+        if world.doubles == ():  # nothing more is done
             return
         if world.surprises:
             yield from self._surprised(evolve(world, surprises=world.surprises - 1))
-        if world.extras:
-            yield self._pruned(world, *world.extras)
-        elif world.extras is None:
+        if world.doubles:
+            yield self._pruned(world, *world.doubles)
+        elif world.doubles is None:
             yield from super()._next(world)
             yield from self._refused(world, has_made=False)
             if not any(entry.state in states.OPEN for entry in world.entries):
@@ -124,7 +124,7 @@ class AuditModel(Model):
             for change in CHANGES:
                 if change in self._kinds:
                     yield evolve(world, changed=world.changed | {(made[0], change)})
-        if world.extras is not None:
+        if world.doubles is not None:
             return
         for create in world.sent if "late" in self._kinds else ():
             others = tuple(each for each in world.sent if each != create)
@@ -146,12 +146,12 @@ class AuditModel(Model):
 
     def _audited(self, world: AuditedWorld) -> AuditedWorld:
         """Audit it, judge what came of that, and let time stand still."""
-        after, extras = self._examined(world) if self._lacks != "audit" else (world.entries, ())
-        faults = (_fault(world, row, entry.state, extras) for row, entry in enumerate(after))
-        still = evolve(world, now=self._ticks, sent=(), entries=after, extras=extras)
+        after, doubles = self._examined(world) if self._lacks != "audit" else (world.entries, ())
+        faults = (_fault(world, row, entry.state, doubles) for row, entry in enumerate(after))
+        still = evolve(world, now=self._ticks, sent=(), entries=after, doubles=doubles)
         return evolve(still, fault=next(filter(None, faults), None))
 
-    def _examined(self, world: AuditedWorld) -> tuple[tuple[Entry, ...], tuple[Extra, ...]]:
+    def _examined(self, world: AuditedWorld) -> tuple[tuple[Entry, ...], tuple[Double, ...]]:
         findings = Findings(len(world.entries))
         for found in world.listed:
             for entry in world.entries:
@@ -165,28 +165,28 @@ class AuditModel(Model):
         doubted = {entry.key for entry in world.entries if entry.number in become}
         return tuple(become.get(e.number, e) for e in world.entries), findings.doubles(doubted)
 
-    def _pruned(self, world: AuditedWorld, extra: Extra, *rest: Extra) -> AuditedWorld:
+    def _pruned(self, world: AuditedWorld, double: Double, *rest: Double) -> AuditedWorld:
         """Delete a double, if it may be."""
-        (entry,) = (entry for entry in world.entries if entry.key == extra.key)
-        has_own = is_kept(entry, extra) and doubt(entry, world.get(extra.kept)) is None
-        endpoint = world.get(extra.endpoint_id)
-        world = evolve(world, extras=rest)
+        (entry,) = (entry for entry in world.entries if entry.key == double.key)
+        has_own = is_kept(entry, double) and doubt(entry, world.get(double.kept)) is None
+        endpoint = world.get(double.endpoint_id)
+        world = evolve(world, doubles=rest)
         if endpoint is None or not (has_own or self._lacks == "own"):
             return world
-        is_idle = is_idle_double(extra, endpoint) or self._lacks == "idle"
-        return _deleted(world, extra) if is_idle else world
+        is_idle = is_idle_double(double, endpoint) or self._lacks == "idle"
+        return _deleted(world, double) if is_idle else world
 
 
-def _deleted(world: AuditedWorld, extra: Extra) -> AuditedWorld:
-    (made,) = (made for made in world.made if str(made[0].number) == extra.endpoint_id)
+def _deleted(world: AuditedWorld, double: Double) -> AuditedWorld:
+    (made,) = (made for made in world.made if str(made[0].number) == double.endpoint_id)
     after = evolve(world, made=tuple(each for each in world.made if each != made))
     if made[0] in {create for create, _ in world.changed}:
         return evolve(after, fault="one in use deleted")
-    is_left = extra.kept in after.owned(made[0].row, listed=False)
+    is_left = double.kept in after.owned(made[0].row, listed=False)
     return after if is_left else evolve(after, fault="the only one deleted")
 
 
-def _fault(world: AuditedWorld, row: int, become: State, extras: tuple[Extra, ...]) -> str | None:
+def _fault(world: AuditedWorld, row: int, become: State, doubles: tuple[Double, ...]) -> str | None:
     """Return what is wrong with a row after the audit: what it does not tell, or tells without reason.
 
     It cannot tell of what is not listed yet, but for the endpoint that the journal holds.
@@ -195,10 +195,10 @@ def _fault(world: AuditedWorld, row: int, become: State, extras: tuple[Extra, ..
     held = {entry.endpoint_id} if entry.state in states.HELD else nothing
     owned = world.owned(row, listed=True) | (held & world.owned(row, listed=False))
     is_right = held <= owned if held else not owned
-    doubles = owned - held if held and is_right else nothing
-    told = {extra.endpoint_id for extra in extras if extra.key == entry.key}
-    if doubles - told or not (is_right or become is State.REVIEW):
+    many = owned - held if held and is_right else nothing
+    told = {double.endpoint_id for double in doubles if double.key == entry.key}
+    if many - told or not (is_right or become is State.REVIEW):
         return "silently wrong"
-    if told - doubles or (is_right and become is not entry.state):
+    if told - many or (is_right and become is not entry.state):
         return "false alarm"
     return None

@@ -53,11 +53,11 @@ async def test_a_double_that_became_the_only_one(
     """Where the row's own endpoint was deleted by hand, the double is no double any more: a person looks."""
     own, double = doubled
     journal = tmp_path / "run.db"
-    assert [each.endpoint_id for each in (await audit(client, journal)).extras] == [double]
+    assert [each.endpoint_id for each in (await audit(client, journal)).doubles] == [double]
     await client.endpoints.delete(own)
     if is_audited_again:
         report = await audit(client, journal)
-        assert (report.extras, report.counts["review"]) == ((), 1)
+        assert (report.doubles, report.counts["review"]) == ((), 1)
     assert await prune(client, journal) == ()
     assert ids_of(sandbox, "row-1") == {double}
 
@@ -89,13 +89,13 @@ async def test_a_double_that_cannot_be_deleted(
     """It stays in the report, and those deleted before it do not."""
     _, first = doubled
     second = await client.endpoints.create(username="user1x", password="secret", alias="row-1")
-    extras = (await audit(client, tmp_path / "run.db")).extras
-    deleted, kept = [each.endpoint_id for each in extras]
+    doubles = (await audit(client, tmp_path / "run.db")).doubles
+    deleted, kept = [each.endpoint_id for each in doubles]
     assert {deleted, kept} == {first, second.endpoint_id}
     sandbox.inject(Fault(applied=False, status=400), rate=1.0, method="DELETE", path=f"Endpoint/{kept}/")
     with pytest.raises(BadRequestError):
         await prune(client, tmp_path / "run.db")
-    assert [each.endpoint_id for each in (await read_report(tmp_path / "run.db")).extras] == [kept]
+    assert [each.endpoint_id for each in (await read_report(tmp_path / "run.db")).doubles] == [kept]
     assert deleted not in sandbox.endpoints
 
 
@@ -120,7 +120,7 @@ async def test_a_row_that_failed_and_was_made_all_the_same(
     """Its endpoint is the only one, so a person decides, and nothing is deleted."""
     sandbox.inject(Fault(applied=True, status=400), times=1, method="POST")
     ended = await applied(rows(2))
-    assert (ended.report.extras, ended.report.counts["review"], ended.report.counts["failed"]) == ((), 1, 0)
+    assert (ended.report.doubles, ended.report.counts["review"], ended.report.counts["failed"]) == ((), 1, 0)
     await client.endpoints.create(username="user1x", password="secret", alias="row-1")
     assert await prune(client, tmp_path / "run.db") == ()
     assert len(ids_of(sandbox, "row-1")) == 2
@@ -135,7 +135,7 @@ async def test_a_failed_row_with_two_matches(
     for _ in range(2):
         await client.endpoints.create(username="user1x", password="secret", alias="row-1")
     report = await audit(client, tmp_path / "run.db")
-    assert (report.extras, report.counts["review"], report.counts["failed"]) == ((), 1, 0)
+    assert (report.doubles, report.counts["review"], report.counts["failed"]) == ((), 1, 0)
 
 
 async def test_an_audit_that_rows_came_after(

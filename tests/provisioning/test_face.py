@@ -17,7 +17,7 @@ WORK = {"apply", "audit", "plan", "prune", "load_plan", "save_plan"}
 READING = {"read_credentials", "read_outcomes", "read_report"}
 INPUT = {"CsvSource", "JsonlSource", "Problem", "Row", "RowSource"}
 RESULTS = {
-    *{"Extra", "Outcome", "Phase", "Plan", "Progress", "Report", "Run"},
+    *{"Double", "Outcome", "Phase", "Plan", "Progress", "Report", "Run"},
     *{"SipCredentials", "Status"},
 }
 JOURNALS = {"Change", "Clash", "Entry", "Journal", "SqliteJournal", "State"}
