@@ -10,7 +10,7 @@ import click
 
 from plivo_endpoints.cli.files import form_of, new_file, new_file_option
 from plivo_endpoints.cli.progress import shown
-from plivo_endpoints.cli.provision_output import is_confirmed, show_plan, show_report
+from plivo_endpoints.cli.provision_output import KEY_STEPS, is_confirmed, show_plan, show_report
 from plivo_endpoints.cli.provision_parts import (
     EXIT_STATUS,
     FILE,
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 
     from plivo_endpoints.provisioning import Plan, Report
 
-_FIRST_STEPS: Final = """
+_FIRST_STEPS: Final = f"""
 \b
 First steps:
-  export PLIVO_PROVISION_KEY=$(openssl rand -hex 32)
+{KEY_STEPS}
   plivo-endpoints provision plan users.csv
   plivo-endpoints provision apply users.csv --journal run.db
   plivo-endpoints provision results --journal run.db --out made.csv

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 
 _SHOWN_ROWS: Final = 20
 _KEY: Final = "PLIVO_PROVISION_KEY"
+# Pasted again, it keeps the key that is there: with another one the passwords could not be told any more.
+KEY_STEPS: Final = f"""\
+  (umask 077; set -C; openssl rand -hex 32 > provision.key)
+  export {_KEY}=$(cat provision.key)"""
 _KEY_HINT: Final = f"""\
 To have passwords derived, make a master key, and keep it: the same key tells them again.
-  export {_KEY}=$(openssl rand -hex 32)"""
+{KEY_STEPS}"""
 
 
 def tell_problems(error: SourceError, settings: Settings) -> None:

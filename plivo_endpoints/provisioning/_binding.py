@@ -58,9 +58,11 @@ async def rebind(
         )
     if not contents.derives:
         return contents, None
-    deriver = Deriver(master_key, facts["run_id"]) if master_key else None
-    if deriver is None or deriver.mark != facts["mark"]:
-        raise StaleError("the master key (PLIVO_PROVISION_KEY) is missing, or not the one of this run")
+    if master_key is None:
+        raise StaleError("the master key (PLIVO_PROVISION_KEY) of this run is missing")
+    deriver = Deriver(master_key, facts["run_id"])
+    if deriver.mark != facts["mark"]:
+        raise StaleError("the master key (PLIVO_PROVISION_KEY) is not the one of this run")
     return contents, deriver
 
 

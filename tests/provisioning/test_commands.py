@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     Run = Callable[..., Result]
 
+DOCS = Path(__file__).parents[2] / "docs" / "provisioning.md"
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a key with openssl")
 
 
@@ -137,27 +138,37 @@ def test_a_column_that_is_not_known(account: Sandbox, run: Run, tmp_path: Path) 
 def test_rows_without_password_or_key(
     account: Sandbox, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Told once for all of them, with the variable and a line that sets it, which works."""
+    """Told once for all of them, with the variable and lines that set it, which do not lose a key."""
     rows = "a1,a\na2,b\na3,c,secret\na4,d\na6,f\n".replace("\n", ",,\n").replace("secret,,", "secret,")
     (tmp_path / "users.csv").write_text("username,alias,password,app_id\n" + rows)
     told = run("plan", "users.csv")
     assert (told.exit_code, account.requests) == (2, ())
-    first, second, _, line = told.stderr.splitlines()
+    first, second, _, *steps = told.stderr.splitlines()
     assert (
         first
         == "lines 2-3, 5-6: password: is missing, and PLIVO_PROVISION_KEY, to derive it from, is not set"
     )
     assert second == "Error: 4 lines cannot be used; nothing was sent"
     document = json.loads(run("plan", "users.csv", "--json").stderr)["error"]
-    assert line in document["hint"]
-    key = subprocess.run(  # noqa: S603
-        ["bash", "-c", f"{line}; printf $PLIVO_PROVISION_KEY"],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    monkeypatch.setenv("PLIVO_PROVISION_KEY", key.stdout)
-    assert (len(key.stdout), run("plan", "users.csv").exit_code) == (64, 0)
+    assert document["hint"].splitlines()[1:] == steps
+    key, again = (_key_of("\n".join(steps)) for _ in range(2))
+    assert (len(key), again, mode(tmp_path / "provision.key")) == (64, key, 0o600)
+    monkeypatch.setenv("PLIVO_PROVISION_KEY", key)
+    assert run("plan", "users.csv").exit_code == 0
+
+
+def _key_of(steps: str) -> str:
+    """Take steps in a new shell, and return the master key that they leave."""
+    script = f"{steps}\nprintf $PLIVO_PROVISION_KEY"
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout  # noqa: S603, S607
+
+
+def test_one_way_to_make_a_key(run: Run) -> None:
+    """The help shows the lines of the docs, word for word."""
+    steps = DOCS.read_text(encoding="utf-8").split("```sh\n")[1].splitlines()
+    (making,) = [n for n, line in enumerate(steps) if "openssl" in line]
+    shown = [line.strip() for line in run("--help").stdout.splitlines()]
+    assert [line in shown for line in steps[making : making + 2]] == [True, True]
 
 
 def test_a_failed_row(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
@@ -313,7 +324,9 @@ def test_results_with_passwords(
     assert (told.exit_code, alice["password"], len(bob["password"])) == (0, "s3cret", 26)
     assert mode(tmp_path / "secret.jsonl") == 0o600
     monkeypatch.setenv("PLIVO_PROVISION_KEY", "another horse battery staple")
-    assert "master key" in run("apply", "users.jsonl", "--journal", "run.db").stderr
+    assert "is not the one of this run" in run("apply", "users.jsonl", "--journal", "run.db").stderr
+    monkeypatch.delenv("PLIVO_PROVISION_KEY")
+    assert "of this run is missing" in run("apply", "users.jsonl", "--journal", "run.db").stderr
     assert len(account.endpoints) == 2
 
 
@@ -472,8 +485,7 @@ def test_the_first_steps_of_the_docs(
     account: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As they stand, in an empty folder."""
-    docs = Path(__file__).parents[2] / "docs" / "provisioning.md"
-    steps = docs.read_text(encoding="utf-8").split("```sh\n")[1].partition("```")[0]
+    steps = DOCS.read_text(encoding="utf-8").split("```sh\n")[1].partition("```")[0]
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     done = subprocess.run(["bash", "-ec", steps], capture_output=True, text=True, check=False)  # noqa: S603, S607
     assert (done.returncode, len(account.endpoints)) == (0, 3)
