@@ -1,7 +1,7 @@
 """From an exception to a line on stderr and an exit status.
 
-0 done, 1 refused or failed, 2 usage, 3 outcome unknown; 130 and 141, as the shell would say it, where Ctrl-C
-or the reader of a pipe ended the command. With `--json` the line is a JSON document, still on stderr: what
+0 done, 1 refused or failed, 2 usage, 3 outcome unknown; 130, 141 and 143, as the shell would say it, where
+Ctrl-C, the reader of a pipe or `kill` ended the command. With `--json` the line is a JSON document, still on stderr: what
 reads standard output never meets an error where it expects an answer.
 """
 
@@ -39,6 +39,7 @@ USAGE: Final = 2
 UNKNOWN: Final = ExitStatus.REVIEW
 INTERRUPTED: Final = 130
 READER_LEFT: Final = 141
+TERMINATED: Final = 143
 
 _FIND_OUT: Final = """\
 Do not run it again: that could make a second endpoint. To find out whether there is one now, run the line
@@ -67,6 +68,10 @@ _FACTS: Final = (
     "sent_at",
     "endpoint_id",
 )
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM ended the command, as gently as Ctrl-C does."""
 
 
 class OutputLostError(click.ClickException):
@@ -114,7 +119,7 @@ def report(error: BaseException, settings: Settings) -> int:
         return READER_LEFT  # `list | head` has what it wanted
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         _tell(error, "stopped", settings)
-        return INTERRUPTED
+        return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
     if isinstance(error, click.ClickException):
         _tell(error, error.format_message(), settings)
         return error.exit_code

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from plivo_endpoints.cli.failures import USAGE
+from plivo_endpoints.cli.failures import USAGE, Terminated
 from plivo_endpoints.cli.provision_output import tell_problems
 from plivo_endpoints.provisioning import CsvSource, JsonlSource, SourceError
 
@@ -29,6 +31,7 @@ Exit status:
   2    wrong usage, a source that breaks a rule, or no credentials; nothing was sent
   3    some rows need review, or the audit has found doubles
   130  stopped by Ctrl-C
+  143  stopped by SIGTERM, as `kill`, a container's end or a timeout send it
 """
 
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -62,9 +65,19 @@ def read_source(path: Path) -> RowSource:
 
 
 def run_to_end(work: Coroutine[Any, Any, T], settings: Settings) -> T:
-    """Run to the end; what is wrong with a source is told line by line, and is wrong usage."""
+    """Run to the end, or to SIGTERM; what is wrong with a source is told line by line, and is wrong usage."""
     try:
-        return asyncio.run(work)
+        return asyncio.run(_ended_by_sigterm(work))
     except SourceError as error:
         tell_problems(error, settings)
         raise click.exceptions.Exit(USAGE) from None
+    except asyncio.CancelledError:
+        raise Terminated from None
+
+
+async def _ended_by_sigterm(work: Coroutine[Any, Any, T]) -> T:
+    """Cancel the work on SIGTERM, as `asyncio.run` does on Ctrl-C."""
+    if (task := asyncio.current_task()) is not None:
+        with suppress(RuntimeError):  # on Windows, where `kill` is not this gentle, and in a thread
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work

@@ -330,7 +330,10 @@ def test_results_with_passwords(
     assert len(account.endpoints) == 2
 
 
-def test_ctrl_c(account: Sandbox, users: Callable[[int], None], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_by_a_signal(
+    account: Sandbox, users: Callable[[int], None], tmp_path: Path, number: signal.Signals, status: int
+) -> None:
     """What is under way is finished, the command that goes on is printed, and it goes on."""
     users(300)
     account.inject(Fault(applied=True, latency=0.05), rate=1.0, method="POST")
@@ -340,9 +343,9 @@ def test_ctrl_c(account: Sandbox, users: Callable[[int], None], tmp_path: Path) 
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path) as process:  # noqa: S603
         while len(account.endpoints) < 20:
             assert process.poll() is None
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, told = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == status
     assert told.endswith(f" {' '.join(words[:5])} --concurrency 4 --settle 1.0\n")
     assert "\nError: stopped\nNothing is lost. To go on:\n  " in told
     made = len(account.endpoints)
