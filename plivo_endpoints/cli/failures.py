@@ -1,8 +1,8 @@
 """From an exception to a line on stderr and an exit status.
 
 0 done, 1 refused or failed, 2 usage, 3 outcome unknown; 130, 141 and 143, as the shell would say it, where
-Ctrl-C, the reader of a pipe or `kill` ended the command. With `--json` the line is a JSON document, still on stderr: what
-reads standard output never meets an error where it expects an answer.
+Ctrl-C, the reader of a pipe or `kill` ended the command. With `--json` the line is a JSON document, still on
+stderr: what reads standard output never meets an error where it expects an answer.
 """
 
 from __future__ import annotations

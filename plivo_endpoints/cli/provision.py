@@ -10,7 +10,14 @@ import click
 
 from plivo_endpoints.cli.files import form_of, new_file, new_file_option
 from plivo_endpoints.cli.progress import shown
-from plivo_endpoints.cli.provision_output import KEY_STEPS, is_confirmed, show_plan, show_report
+from plivo_endpoints.cli.provision_output import (
+    KEY_STEPS,
+    is_confirmed,
+    show_plan,
+    show_report,
+    tell,
+    tell_how_to_prune,
+)
 from plivo_endpoints.cli.provision_parts import (
     EXIT_STATUS,
     FILE,
@@ -94,6 +101,8 @@ def plan_(ctx: click.Context, /, source: Path, out: Path | None) -> None:
         with new_file(out):
             save_plan(found, out)
     show_plan(found, settings)
+    if out is not None:
+        tell(f"The plan is in {out}.", settings)
     ctx.exit(ExitStatus.REVIEW if found.conflict else ExitStatus.DONE)
 
 
@@ -165,6 +174,7 @@ def apply_(
         report = _pruned(settings, journal, report, yes=yes)
     if results is not None:
         run_to_end(write_results(journal, results), settings)
+        tell(f"What came of each row is in {results}.", settings)
     _finish(ctx, journal, report)
 
 
@@ -210,6 +220,8 @@ provision.add_command(results)
 
 
 def _check_prune(*, prunes: bool, yes: bool) -> None:
+    if yes and not prunes:
+        raise click.UsageError("--yes is about --prune: add that, or leave --yes out")
     if prunes and not yes and not sys.stdin.isatty():
         raise click.UsageError("no terminal to confirm --prune on: add --yes")
 
@@ -232,6 +244,8 @@ def _finish(ctx: click.Context, journal: Path, report: Report) -> NoReturn:
     """Show a report with the rows that are not done, and end with its status."""
     settings = ctx.ensure_object(Settings)
     show_report(report, run_to_end(_troubled(journal), settings), settings)
+    if report.doubles and not ctx.params.get("prunes"):
+        tell_how_to_prune(journal, settings)
     ctx.exit(report.exit_status)
 
 

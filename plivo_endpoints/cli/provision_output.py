@@ -8,9 +8,11 @@ import click
 from attrs import asdict
 
 from plivo_endpoints.cli.output import escape, to_json
+from plivo_endpoints.cli.shell import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from plivo_endpoints.cli.settings import Settings
     from plivo_endpoints.provisioning import Double, Outcome, Plan, Report, SourceError
@@ -24,6 +26,10 @@ KEY_STEPS: Final = f"""\
 _KEY_HINT: Final = f"""\
 To have passwords derived, make a master key, and keep it: the same key tells them again.
 {KEY_STEPS}"""
+_NO_ROWS: Final = "The source has no rows: there is nothing to do."
+_PUT_RIGHT: Final = (
+    "Rows stay failed or in review: put right what they say, then apply with a new journal. Keep this one."
+)
 
 
 def tell_problems(error: SourceError, settings: Settings) -> None:
@@ -64,7 +70,15 @@ def is_confirmed(doubles: Sequence[Double]) -> bool:
         click.echo(f"double: {double.endpoint_id} {name} of {key}, kept: {double.kept}", err=True)
     wanted = f"delete {len(doubles)}"
     answer: str = click.prompt(f"Type '{wanted}' to delete them for ever", err=True)
+    if answer != wanted:
+        click.echo("nothing deleted", err=True)
     return answer == wanted
+
+
+def tell(text: str, settings: Settings) -> None:
+    """Say something on stderr that is for people."""
+    if not settings.as_json:
+        click.echo(text, err=True)
 
 
 def show_plan(found: Plan, settings: Settings) -> None:
@@ -76,21 +90,37 @@ def show_plan(found: Plan, settings: Settings) -> None:
     settings.output().record(counts)
     conflicts = [{"key": key, "reason": reason} for key, reason in found.conflict.items()]
     _list(("key", "reason"), conflicts, settings)
+    if not any(counts.values()):
+        tell(_NO_ROWS, settings)
 
 
 def show_report(report: Report, troubled: list[Outcome], settings: Settings) -> None:
-    """Print how many rows are what, and those that failed or need review."""
+    """Print how many rows are what, the doubles, and the rows that failed or need review."""
     rows = [asdict(outcome) for outcome in troubled]
     if settings.as_json:
         settings.output().record({**asdict(report), "rows": rows})
         return
     counts: dict[str, object] = {name: count for name, count in report.counts.items() if count}
     settings.output().record({**counts, "doubles": len(report.doubles), "audited": report.audited})
+    doubles = [{**asdict(double), "double": double.endpoint_id} for double in report.doubles]
+    _list(("double", "username", "key", "kept"), doubles, settings)
     _list(("line", "key", "status", "error"), rows, settings)
+    if not report.total:
+        tell(_NO_ROWS, settings)
+    if rows and not report.counts["unprocessed"]:  # before, a create of the run could still land
+        tell(_PUT_RIGHT, settings)
+
+
+def tell_how_to_prune(journal: Path, settings: Settings) -> None:
+    """Print the command that deletes doubles."""
+    words = ("provision", "audit", "--journal", str(journal), "--prune")
+    tell(f"To delete the doubles:\n  {command_line(words, base_url=settings.base_url)}", settings)
 
 
 def _list(columns: Sequence[str], rows: Sequence[Mapping[str, object]], settings: Settings) -> None:
+    """Print a table, if it has rows, a blank line away from what comes before."""
     if rows:
+        click.echo()
         settings.output().listing(columns, [rows[:_SHOWN_ROWS]])
     if len(rows) > _SHOWN_ROWS:
         click.echo(f"and {len(rows) - _SHOWN_ROWS} more; --json shows all", err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import io
 import json
 import os
 import shutil
@@ -22,8 +23,9 @@ from click.testing import CliRunner, Result
 
 from plivo_endpoints._sansio.rate_limit import SlidingWindow
 from plivo_endpoints.cli import provision_results
+from plivo_endpoints.cli.provision_output import is_confirmed
 from plivo_endpoints.cli.root import cli
-from plivo_endpoints.provisioning import JournalError, Outcome, SqliteJournal
+from plivo_endpoints.provisioning import Double, JournalError, Outcome, SqliteJournal
 from plivo_endpoints.sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:
@@ -74,6 +76,11 @@ def lines(result: Result) -> dict[str, str]:
     return dict(line.split("\t") for line in result.stdout.splitlines())
 
 
+def lines_before_tables(result: Result) -> dict[str, str]:
+    """Read the counts, which a blank line ends."""
+    return dict(line.split("\t") for line in result.stdout.partition("\n\n")[0].splitlines())
+
+
 def mode(path: Path) -> int:
     """Return who may do what with a file."""
     return stat.S_IMODE(path.stat().st_mode)
@@ -87,6 +94,7 @@ def test_plan_then_apply(account: Sandbox, run: Run, users: Callable[[int], None
     done = run("apply", "users.csv", "--journal", "run.db", "--plan", "plan.json", "--results", "out.csv")
     assert (done.exit_code, lines(done)) == (0, {"created": "5", "doubles": "0", "audited": "true"})
     assert "of 5, made" in done.stderr
+    assert ("plan.json" in planned.stderr, "out.csv" in done.stderr) == (True, True)
     told = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
     assert {row["endpoint_id"] for row in told} == set(account.endpoints)
     assert {mode(tmp_path / name) for name in ("run.db", "run.db-lock", "out.csv")} == {0o600}
@@ -177,7 +185,8 @@ def test_a_failed_row(account: Sandbox, run: Run, users: Callable[[int], None]) 
     account.inject(Fault(applied=False, status=400, body='{"error": "no such luck"}'), method="POST")
     done = run("apply", "users.csv", "--journal", "run.db")
     assert done.exit_code == 1
-    assert "2\tuser1x\tfailed\tPlivo refused it: no such luck" in done.stdout
+    assert done.stdout.endswith("\n\n2\tuser1x\tfailed\tPlivo refused it: no such luck\n")
+    assert done.stderr.endswith("then apply with a new journal. Keep this one.\n")
     shown: dict[str, Any] = json.loads(run("status", "--journal", "run.db", "--json").stdout)
     assert (shown["counts"]["failed"], shown["rows"][0]["key"]) == (1, "user1x")
     assert run("status", "--journal", "run.db").exit_code == 1
@@ -193,8 +202,17 @@ def test_doubles_are_pruned(account: Sandbox, run: Run, users: Callable[[int], N
         CliRunner().invoke(cli, ["create", name, "--alias", alias, "--password-stdin"], input="secret\n")
     registered = max(account.endpoints)
     account.register(registered)
-    assert run("audit", "--journal", "run.db").exit_code == 3
+    told = run("audit", "--journal", "run.db")
+    assert (told.exit_code, run("status", "--journal", "run.db").stdout) == (3, told.stdout)
+    counts, table = told.stdout.split("\n\n")
+    assert "doubles\t3\n" in counts
+    doubles = {line.split("\t")[0]: line.split("\t")[2:] for line in table.splitlines()}
+    assert doubles.keys() == account.endpoints.keys() - kept
+    assert sorted(key for key, _ in doubles.values()) == ["user1x", "user1x", "user2x"]
+    assert {own for _, own in doubles.values()} == kept
+    assert told.stderr.endswith(" provision audit --journal run.db --prune\n")
     assert run("audit", "--journal", "run.db", "--prune").exit_code == 2  # nobody there to ask
+    assert run("audit", "--journal", "run.db", "--yes").exit_code == 2  # nothing to say yes to
     assert len(account.endpoints) == 5
     pruned = run("audit", "--journal", "run.db", "--prune", "--yes")
     assert "2 deleted, 1 left alone" in pruned.stderr
@@ -204,16 +222,55 @@ def test_doubles_are_pruned(account: Sandbox, run: Run, users: Callable[[int], N
     assert set(account.endpoints) == kept
 
 
+@pytest.mark.parametrize(("answer", "confirmed"), [("delete 1", True), ("delete", False), ("y", False)])
+def test_the_prompt_before_doubles_go(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str, confirmed: bool
+) -> None:
+    """Only the whole phrase will do; after anything else it says that nothing happened."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{answer}\n"))
+    double = Double(key="k", endpoint_id="2", username="user1x2", alias="a", kept="1")
+    assert is_confirmed([double]) == confirmed
+    assert capsys.readouterr().err.endswith("nothing deleted\n") != confirmed
+
+
+def test_rows_that_wait_keep_others_from_being_put_right(
+    account: Sandbox, run: Run, users: Callable[[int], None]
+) -> None:
+    """As long as a run is not at its end, nobody is sent to a new journal: a lost create could still land."""
+    users(3)
+    account.inject(Fault(applied=False, status=400), times=1, method="POST")
+    account.inject(Fault(applied=False, status=401), rate=1.0, method="POST")
+    run("apply", "users.csv", "--journal", "run.db")
+    told = run("status", "--journal", "run.db")
+    assert (lines_before_tables(told)["unprocessed"], "user1x\tfailed" in told.stdout) == ("2", True)
+    assert told.stderr == ""
+
+
+@pytest.mark.parametrize(("command", "options"), [("plan", []), ("apply", ["--journal", "run.db"])])
+@pytest.mark.usefixtures("account")
+def test_a_source_without_rows(
+    run: Run, users: Callable[[int], None], command: str, options: list[str]
+) -> None:
+    """Nothing to do is no error, but it is told."""
+    users(0)
+    told = run(command, "users.csv", *options)
+    assert (told.exit_code, "no rows" in told.stderr) == (0, True)
+
+
 def test_a_vanished_endpoint(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
-    """The audit says so, and does not make it anew."""
+    """The audit says so, and does not make it anew; a new journal, as it is told to take, does."""
     users(2)
     run("apply", "users.csv", "--journal", "run.db")
     gone = min(account.endpoints)
     assert CliRunner().invoke(cli, ["delete", gone]).exit_code == 0
     told = run("audit", "--journal", "run.db")
     assert (told.exit_code, f"its endpoint {gone} does not exist any more" in told.stdout) == (3, True)
-    assert run("apply", "users.csv", "--journal", "run.db").exit_code == 3
+    again = run("apply", "users.csv", "--journal", "run.db")
+    assert (again.exit_code, "apply with a new journal" in again.stderr) == (3, True)
     assert len(account.endpoints) == 1
+    anew = run("apply", "users.csv", "--journal", "new.db")
+    assert (anew.exit_code, lines(anew)["created"], lines(anew)["unchanged"]) == (0, "1", "1")
+    assert len(account.endpoints) == 2
 
 
 def test_results(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
