@@ -21,6 +21,8 @@ from plivo_endpoints.provisioning._states import State
 from plivo_endpoints.provisioning._walk import walk
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._journal import Entries
     from plivo_endpoints.provisioning._load import Contents
@@ -76,22 +78,33 @@ async def plan(client: AsyncClient, source: RowSource, *, master_key: str | None
 
 async def compare(client: AsyncClient, journal: Entries) -> None:
     """Match new entries with the account's endpoints, by alias."""
+    several: dict[int, set[str]] = {}  # by number, the endpoints of an alias that has more than one
 
     async def visit(page: list[Found]) -> None:
         known: dict[int, Entry] = {}  # as they are by now: two endpoints of a page may have one alias
         for entry, found in await matches(journal, page):
             before = known.get(entry.number, entry)
-            after = known[entry.number] = states.matched(before, found)
+            after = known[entry.number] = states.matched(before, found, _met(several, before, found))
             if after != before:
                 await journal.save([(before, after)])
 
     async def forget() -> None:
+        several.clear()
         async with aclosing(batches(journal, State.UNCHANGED, State.OUTDATED, State.REVIEW)) as matched:
             async for batch in matched:
                 await journal.save([(entry, states.unmatched(entry)) for entry in batch])
 
     if doubt := await walk(client, visit, forget=forget):
         raise ProvisioningError(f"what the account has cannot be told: {doubt}")
+
+
+def _met(several: dict[int, set[str]], entry: Entry, found: Found) -> Collection[str]:
+    """Return the endpoints met so far that have an entry's alias."""
+    if entry.endpoint_id in {None, found.endpoint_id}:
+        return several.get(entry.number, {found.endpoint_id})
+    met = several.setdefault(entry.number, {entry.endpoint_id or ""})
+    met.add(found.endpoint_id)
+    return met
 
 
 def check_source(expected: Plan, account: str, contents: Contents) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from attrs import frozen
 
-from plivo_endpoints.provisioning._states import State
+from plivo_endpoints.provisioning._states import HELD, State
 
 if TYPE_CHECKING:
     from plivo_endpoints.provisioning._states import Entry
@@ -42,9 +42,10 @@ class Outcome:
         key: The row's.
         status: "created"; "adopted": created, and found again after its answer was lost; "updated" and
             "unchanged": it was there before; "failed"; "unprocessed"; "review": a person has to look.
-        endpoint_id: The endpoint, if there is one.
-        username: As Plivo made it: what the phone registers with.
-        error: Why it failed or needs review.
+        endpoint_id: The row's endpoint; none as long as the row is not done, as it may be somebody else's.
+        username: Likewise: as Plivo made it, what the phone registers with.
+        alias: The name for people, as asked for.
+        error: Why it failed or needs review, with the endpoints that matter.
         line: Its line in the source.
     """
 
@@ -52,6 +53,7 @@ class Outcome:
     status: Status
     endpoint_id: str | None = None
     username: str | None = None
+    alias: str
     error: str | None = None
     line: int = 0
 
@@ -105,12 +107,13 @@ class Report:
 
 def outcome_of(entry: Entry) -> Outcome:
     """Return what came of an entry so far."""
-    status = _status(entry.state)
+    status, is_done = _status(entry.state), entry.state in HELD
     return Outcome(
         key=entry.key,
         status=status,
-        endpoint_id=entry.endpoint_id,
-        username=entry.made_as,
+        endpoint_id=entry.endpoint_id if is_done else None,
+        username=entry.made_as if is_done else None,
+        alias=entry.alias,
         error=None if status == "unprocessed" else entry.reason,
         line=entry.line,
     )

@@ -221,7 +221,7 @@ class Phases:
             update = partial(self._job.client.endpoints.update, entry.endpoint_id or "", app_id=entry.app_id)
             await patiently(update)  # it may be done twice
         except (NotFoundError, *ABOUT_THE_ROW) as error:
-            reason = f"Plivo refused the update: {error.message or error}"
+            reason = f"Plivo refused the update of endpoint {entry.endpoint_id}: {error.message or error}"
             await self._ledger.save([(entry, states.update_refused(entry, reason))])
             self._outage.answered()
         except UNSENT as error:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 SEND_GUARD: Final = 5.0  # seconds for which an intent entitles to send
 MAX_LOST: Final = 5  # creates of one row that may be lost, and proven to have made nothing, before it fails
@@ -169,11 +169,13 @@ def undecidable(entry: Entry, doubt: str) -> Entry:
     return evolve(entry, state=State.REVIEW, reason=f"whether it was made cannot be told: {doubt}")
 
 
-def matched(entry: Entry, found: Found) -> Entry:
-    """The plan met an endpoint with this row's alias."""
+def matched(entry: Entry, found: Found, met: Collection[str]) -> Entry:
+    """The plan met an endpoint with this row's alias; `met` are the ids of all it has met so far."""
     _expect(entry, State.NEW, State.UNCHANGED, State.OUTDATED, State.REVIEW)
-    if entry.endpoint_id not in (None, found.endpoint_id):
-        reason = f"its alias is that of endpoints {entry.endpoint_id} and {found.endpoint_id}"
+    if len(met) > 1:
+        first, second, *more = sorted(met)
+        many = f"{len(met)} endpoints, among them" if more else "endpoints"
+        reason = f"its alias is that of {many} {first} and {second}"
         return evolve(entry, state=State.REVIEW, reason=reason)
     known = evolve(entry, endpoint_id=found.endpoint_id, made_as=found.username)
     if not is_made_from(entry.username, found.username):

@@ -111,7 +111,8 @@ class Model:
         create = Create(1, 0, 0)
         first, *others = world.entries
         if self._without != "plan":
-            first = states.matched(first, world.found(create))
+            found = world.found(create)
+            first = states.matched(first, found, {found.endpoint_id})
         return evolve(world, entries=(first, *others), number=create.number, made=((create, 0),))
 
     def explore(self) -> Explored:

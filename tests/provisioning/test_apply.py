@@ -88,7 +88,8 @@ async def test_what_is_there_already(
     """By alias: the same is left alone, another application updated, another name or two of them reviewed."""
     for name, alias in [("user1x", "row-1"), ("user2x", "row-2"), ("mallory", "row-3"), ("user4x", "row-4")]:
         await client.endpoints.create(username=name, password="old-one", alias=alias, app_id="111")
-    await client.endpoints.create(username="user4x", password="old-one", alias="row-4")
+    for _ in range(2):
+        await client.endpoints.create(username="user4x", password="old-one", alias="row-4")
     wanted = [
         evolve(row, app_id=app) for row, app in zip(rows(5), (None, "222", None, None, "333"), strict=True)
     ]
@@ -106,7 +107,12 @@ async def test_what_is_there_already(
     assert before == {endpoint_id: sandbox.endpoints[endpoint_id].password for endpoint_id in before}
     reasons = {outcome.key: outcome.error or "" for outcome in ended.outcomes}
     assert "whose username is mallory" in reasons["key-3"]
-    assert "its alias is that of endpoints" in reasons["key-4"]
+    assert "its alias is that of 3 endpoints, among them" in reasons["key-4"]
+    reviewed = [outcome for outcome in ended.outcomes if outcome.status == "review"]
+    assert [(each.endpoint_id, each.username, each.alias) for each in reviewed] == [
+        (None, None, "row-3"),
+        (None, None, "row-4"),
+    ]
     assert ended.report.exit_status == ExitStatus.REVIEW
 
 

@@ -285,7 +285,7 @@ def test_results(account: Sandbox, run: Run, users: Callable[[int], None]) -> No
         "created",
     ]
     some = run("results", "--journal", "run.db", "--status", "failed", "--format", "csv")
-    assert some.stdout.splitlines()[1].startswith("user1x,failed,,,Plivo refused it")
+    assert some.stdout.splitlines()[1].startswith("user1x,failed,,,row-1,Plivo refused it")
 
 
 def test_results_as_one_document(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
@@ -308,7 +308,7 @@ def test_results_that_break_off_are_no_document(
     run("apply", "users.csv", "--journal", "run.db")
 
     async def broken(_: Path) -> AsyncGenerator[Outcome]:
-        yield Outcome(key="user1x", status="created")
+        yield Outcome(key="user1x", status="created", alias="row-1")
         raise JournalError("the disk has gone")
 
     monkeypatch.setattr(provision_results, "read_outcomes", broken)
@@ -554,3 +554,22 @@ def test_the_first_steps_of_the_docs(
     assert [row["password"] for row in told[:2]] == ["s3cret-1", "s3cret-2"]
     assert len(told[2]["password"]) == 26
     assert mode(tmp_path / "provision.key") == 0o600
+
+
+def test_the_first_steps_in_python(
+    account: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are a script as they stand."""
+    script = DOCS.read_text(encoding="utf-8").split("```python\n")[1].partition("```")[0]
+    (tmp_path / "users.csv").write_text("username,alias,password\ndora,reception,s3cret\n")
+    exec(compile(script, DOCS.name, "exec"), {})  # noqa: S102 - the point
+    ((endpoint_id, made),) = account.endpoints.items()
+    assert f"dora created {endpoint_id} {made.username} None\n" in capsys.readouterr().out
+
+
+def test_the_first_steps_and_the_readme_do_not_collide() -> None:
+    """Who follows both on one account meets no conflict: no username or alias is in both."""
+    rows = DOCS.read_text(encoding="utf-8").split("password\n", 1)[1].partition("END")[0].splitlines()
+    names = [name for row in rows for name in row.split(",")[:2]]
+    readme = (DOCS.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert (len(names), [name for name in names if f'"{name}"' in readme]) == (6, [])

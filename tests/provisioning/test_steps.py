@@ -87,9 +87,10 @@ async def test_an_update_that_fails(
     sandbox.inject(Fault(applied=False, status=400, body='{"error": "no"}'), times=1, path="Endpoint/*/")
     sandbox.inject(Fault(applied=False, reset=True), times=4, path="Endpoint/*/")
     ended = await applied(wanted, concurrency=1)
-    assert [(outcome.status, outcome.error) for outcome in ended.outcomes] == [
-        ("failed", "Plivo refused the update: no"),
-        ("updated", None),
+    first, second = sandbox.endpoints
+    assert [(outcome.status, outcome.error, outcome.endpoint_id) for outcome in ended.outcomes] == [
+        ("failed", f"Plivo refused the update of endpoint {first}: no", None),
+        ("updated", None, second),
     ]
 
 
@@ -148,8 +149,8 @@ async def test_leaving_while_nothing_can_be_sent(
 def test_a_formula_in_a_result(tmp_path: Path) -> None:
     """A spreadsheet must not run what a file brought along."""
     with private_file(tmp_path / "out.csv") as file:
-        writer(file, "csv", Outcome)(Outcome(key="=cmd()", status="failed", error="-1"))
-    assert (tmp_path / "out.csv").read_text().splitlines()[1] == "'=cmd(),failed,,,'-1,0"
+        writer(file, "csv", Outcome)(Outcome(key="=cmd()", status="failed", alias="@a", error="-1"))
+    assert (tmp_path / "out.csv").read_text().splitlines()[1] == "'=cmd(),failed,,,'@a,'-1,0"
 
 
 def test_passwords_for_a_spreadsheet(tmp_path: Path) -> None:
@@ -157,7 +158,9 @@ def test_passwords_for_a_spreadsheet(tmp_path: Path) -> None:
     with private_file(tmp_path / "out") as file:
         with pytest.raises(InvalidArgumentError, match="JSON lines"):
             writer(file, "csv", SipCredentials)
-        writer(file, "jsonl", SipCredentials)(SipCredentials(key="one", status="created", password="=secret"))
+        writer(file, "jsonl", SipCredentials)(
+            SipCredentials(key="one", status="created", alias="a", password="=secret")
+        )
     assert json.loads((tmp_path / "out").read_text())["password"] == "=secret"
 
 
