@@ -36,8 +36,8 @@ ALLOWED: Final = {
     "_resources": {"_errors", "_validation", "_models", "_sansio", "_pagination", "_blocking"},
     "_client": {"_config", "_connections", "_resources", "_runner"},
     "sandbox": set[str](),
-    "provisioning": {"_client", "_resources", *_BASE},
-    "cli": {"_client", "provisioning", "sandbox", *_BASE},
+    "provisioning": {"_client", "_events", "_resources", *_BASE},
+    "cli": {"_client", "_events", "provisioning", "sandbox", *_BASE},
     "__main__": {"cli"},
     "__init__": {"_client", "_events", *_BASE},
 }

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from plivo_endpoints._events import logger
 from plivo_endpoints.cli.failures import USAGE, Terminated
-from plivo_endpoints.cli.provision_output import tell_problems
+from plivo_endpoints.cli.output import escape
+from plivo_endpoints.cli.provision_output import tell, tell_problems
 from plivo_endpoints.provisioning import CsvSource, JsonlSource, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Generator
 
     from plivo_endpoints.cli.settings import Settings
     from plivo_endpoints.provisioning import RowSource
@@ -67,12 +70,37 @@ def read_source(path: Path) -> RowSource:
 def run_to_end(work: Coroutine[Any, Any, T], settings: Settings) -> T:
     """Run to the end, or to SIGTERM; what is wrong with a source is told line by line, and is wrong usage."""
     try:
-        return asyncio.run(_ended_by_sigterm(work))
+        with _warnings_told(settings):
+            return asyncio.run(_ended_by_sigterm(work))
     except SourceError as error:
         tell_problems(error, settings)
         raise click.exceptions.Exit(USAGE) from None
     except asyncio.CancelledError:
         raise Terminated from None
+
+
+@contextmanager
+def _warnings_told(settings: Settings) -> Generator[None]:
+    """Tell what the library warns of, that it waits for the server say, for as long as the block runs."""
+    teller = _Teller(settings)
+    logger.addHandler(teller)
+    try:
+        yield
+    finally:
+        logger.removeHandler(teller)
+
+
+class _Teller(logging.Handler):
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(logging.WARNING)
+        self._settings = settings
+        self._last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text != self._last:  # pages that are under way together fail together
+            tell(f"Warning: {escape(text)}", self._settings)
+        self._last = text
 
 
 async def _ended_by_sigterm(work: Coroutine[Any, Any, T]) -> T:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from plivo_endpoints._errors import RateLimitedError, ResponseDecodeError, ServerError, TransportError
+from plivo_endpoints._events import logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,6 +22,7 @@ async def patiently(call: Callable[[], Awaitable[T]]) -> T:
     for pause in _PAUSES:
         try:
             return await call()
-        except PASSING:
+        except PASSING as error:
+            logger.warning("%s; tried again in %g s", error, pause)
             await asyncio.sleep(pause)
     return await call()

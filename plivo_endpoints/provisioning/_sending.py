@@ -14,6 +14,7 @@ from plivo_endpoints._errors import (
     RateLimitedError,
     TransportError,
 )
+from plivo_endpoints._events import logger
 from plivo_endpoints._resources.endpoints import create_after
 from plivo_endpoints.provisioning import _states as states
 from plivo_endpoints.provisioning._canary import check_answer
@@ -55,6 +56,8 @@ class Outage:
     async def unsent(self, error: CallError) -> None:
         """A create could not be sent; wait a little, raise if it goes on for too long."""
         now = time.monotonic()
+        if self._unsent_since is None:  # told once, not by every worker
+            logger.warning("nothing can be sent: %s; tried again for %g s", error, self._patience)
         self._unsent_since = since = now if self._unsent_since is None else self._unsent_since
         if now - since >= self._patience:
             raise OutageError(f"nothing could be sent for {now - since:.0f} s: {error}")

@@ -25,7 +25,7 @@ from plivo_endpoints._sansio.rate_limit import SlidingWindow
 from plivo_endpoints.cli import provision_results
 from plivo_endpoints.cli.provision_output import is_confirmed
 from plivo_endpoints.cli.root import cli
-from plivo_endpoints.provisioning import Double, JournalError, Outcome, SqliteJournal
+from plivo_endpoints.provisioning import Double, JournalError, Outcome, SqliteJournal, _patience
 from plivo_endpoints.sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def test_plan_then_apply(account: Sandbox, run: Run, users: Callable[[int], None
     assert (planned.exit_code, lines(planned)["create"], len(account.endpoints)) == (0, "5", 0)
     done = run("apply", "users.csv", "--journal", "run.db", "--plan", "plan.json", "--results", "out.csv")
     assert (done.exit_code, lines(done)) == (0, {"created": "5", "doubles": "0", "audited": "true"})
-    assert "of 5, made" in done.stderr
+    assert "of 5, created" in done.stderr
     assert ("plan.json" in planned.stderr, "out.csv" in done.stderr) == (True, True)
     told = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
     assert {row["endpoint_id"] for row in told} == set(account.endpoints)
@@ -244,6 +244,23 @@ def test_rows_that_wait_keep_others_from_being_put_right(
     told = run("status", "--journal", "run.db")
     assert (lines_before_tables(told)["unprocessed"], "user1x\tfailed" in told.stdout) == ("2", True)
     assert told.stderr == ""
+
+
+def test_a_server_that_is_not_there(
+    account: Sandbox, run: Run, users: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told at once, and when it is tried again, but not twice the same; `--json` keeps to documents."""
+    monkeypatch.setattr(_patience, "_PAUSES", (0.0, 0.0, 0.001))
+    users(1)
+    told = run("plan", "users.csv", "--base-url", "http://127.0.0.1:1")
+    reason = "cannot connect to 127.0.0.1:1: Connection refused"
+    assert told.stderr.splitlines() == [
+        f"Warning: {reason}; tried again in 0 s",
+        f"Warning: {reason}; tried again in 0.001 s",
+        f"Error: {reason}",
+    ]
+    document = json.loads(run("plan", "users.csv", "--base-url", "http://127.0.0.1:1", "--json").stderr)
+    assert (document["error"]["message"], account.requests) == (reason, ())
 
 
 @pytest.mark.parametrize(("command", "options"), [("plan", []), ("apply", ["--journal", "run.db"])])
