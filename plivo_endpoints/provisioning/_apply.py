@@ -20,7 +20,7 @@ from plivo_endpoints.provisioning._sqlite import SqliteJournal
 from plivo_endpoints.provisioning._states import State
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, Mapping
     from os import PathLike
 
     from plivo_endpoints._client import AsyncClient
@@ -40,12 +40,14 @@ class Progress:
     Attributes:
         phase: What it is at.
         counts: Rows by status.
-        waiting: Of the unprocessed, those whose create may or may not have happened.
+        waiting: Of the unprocessed, those whose create was lost, so that it may have happened or not.
+        settles_in: Seconds until these can be decided on, while the run waits for that; else `None`.
     """
 
     phase: Phase
     counts: Mapping[Status, int]
     waiting: int
+    settles_in: float | None = None
 
 
 class Run:
@@ -61,7 +63,7 @@ class Run:
         self._work = asyncio.create_task(self._phases.work())
         self._is_told = False
 
-    async def __aiter__(self) -> AsyncIterator[Outcome]:
+    async def __aiter__(self) -> AsyncGenerator[Outcome]:
         while (outcome := await self._job.outcomes.get()) is not None:
             yield outcome
         self._is_told = True
@@ -71,8 +73,12 @@ class Run:
     def progress(self) -> Progress:
         """Where it is now."""
         ledger = self._job.ledger
-        waiting = ledger.number_of(State.INTENT) + ledger.number_of(State.PARKED)
-        return Progress(phase=self._phases.phase, counts=ledger.counts, waiting=waiting)
+        return Progress(
+            phase=self._phases.phase,
+            counts=ledger.counts,
+            waiting=ledger.number_of(State.PARKED),
+            settles_in=self._phases.settles_in,
+        )
 
     @property
     def report(self) -> Report:

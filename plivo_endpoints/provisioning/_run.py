@@ -84,6 +84,11 @@ class Phases:
         self.phase: Phase = "planning"
         self.doubles: tuple[Double, ...] | None = None
 
+    @property
+    def settles_in(self) -> float | None:
+        """Seconds until no create in doubt can land any more, while that is waited for."""
+        return self._until_settled() if self.phase == "settling" else None
+
     def stop(self) -> None:
         """Begin no further row."""
         self._stopping.set()
@@ -235,6 +240,8 @@ class Phases:
         """Wait until no create that is in doubt can land any more; return whether to go on then."""
         self.phase = "settling"
         with suppress(TimeoutError):
-            remaining = self._parked_at + self._job.settle - time.monotonic()
-            await asyncio.wait_for(self._stopping.wait(), max(0.0, remaining))
+            await asyncio.wait_for(self._stopping.wait(), self._until_settled())
         return not self._stopping.is_set()
+
+    def _until_settled(self) -> float:
+        return max(0.0, self._parked_at + self._job.settle - time.monotonic())

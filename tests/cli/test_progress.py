@@ -10,7 +10,7 @@ from attrs import define
 from rich.console import Console
 
 from plivo_endpoints.cli.progress import Bar, Figures, Lines, Meter
-from plivo_endpoints.provisioning import Progress, Run, Status
+from plivo_endpoints.provisioning import Phase, Progress, Run, Status
 from plivo_endpoints.provisioning._report import STATUSES
 
 
@@ -21,15 +21,19 @@ class Standing:
     progress: Progress
 
 
-def progress(waiting: int = 0, **counts: int) -> Progress:
+def progress(
+    waiting: int = 0, *, phase: Phase = "reconciling", settles_in: float | None = None, **counts: int
+) -> Progress:
     """Return where a run is."""
     known: dict[Status, int] = {status: counts.get(status, 0) for status in STATUSES}
-    return Progress(phase="reconciling", counts=known, waiting=waiting)
+    return Progress(phase=phase, counts=known, waiting=waiting, settles_in=settles_in)
 
 
 def figures(waiting: int = 0, **counts: int) -> Figures:
     """Return what is told of it."""
-    return Meter(cast("Run", Standing(progress(waiting, **counts)))).read()
+    return Meter(
+        cast("Run", Standing(progress(waiting, phase="reconciling", settles_in=None, **counts)))
+    ).read()
 
 
 LARGE = figures(32, created=354_321, adopted=121, failed=13, review=4, unprocessed=645_541)
@@ -58,18 +62,63 @@ def test_only_what_is_worth_telling(capsys: pytest.CaptureFixture[str]) -> None:
     lines.end(figures())
     assert capsys.readouterr().err.splitlines() == [
         "reconciling",
-        "reconciling: 600 of 1200, made 600, 0/s",
-        "reconciling: 354459 of 1000000, made 354321, adopted 121, waiting 32, failed 13, to review 4, 0/s",
+        "reconciling: 600 of 1200, created 600",
+        "reconciling: 354459 of 1000000, created 354321, adopted 121, waiting 32, failed 13, review 4",
     ]
 
 
-def test_the_rate_is_that_of_this_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an earlier run had made before, and the time until rows are known, do not count."""
-    monkeypatch.setattr(time, "monotonic", Mock(side_effect=[100.0, 110.0]))
-    standing = Standing(progress())
+def told(monkeypatch: pytest.MonkeyPatch, *moments: tuple[float, Progress]) -> list[Figures]:
+    """Return what is told of a run at these moments, in seconds."""
+    standing = Standing(moments[0][1])
     meter = Meter(cast("Run", standing))
-    told: list[str] = []
-    for created in (0, 90_000, 90_500):
-        standing.progress = progress(created=created, unprocessed=created and 100_000 - created)
-        told.append(meter.read().text)
-    assert told == ["", "made 90000, 0/s", "made 90500, 50/s"]
+    figures: list[Figures] = []
+    for now, standing.progress in moments:
+        monkeypatch.setattr(time, "monotonic", Mock(return_value=now))
+        figures.append(meter.read())
+    return figures
+
+
+def test_the_rate_is_that_of_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier run had made before does not count, nor the phase before; a pause soon shows."""
+    shown = told(
+        monkeypatch,
+        (0.0, progress(phase="planning")),
+        (100.0, progress(phase="canary", created=90_000, unprocessed=2_000)),
+        (120.0, progress(phase="creating", created=90_001, unprocessed=1_999)),
+        (125.0, progress(phase="creating", created=90_501, unprocessed=1_499)),
+        (135.0, progress(phase="creating", created=91_001, unprocessed=999)),
+        (145.0, progress(phase="creating", created=91_001, unprocessed=999)),
+        (147.0, progress(phase="creating", created=91_001, unprocessed=999)),
+    )
+    assert [each.text for each in shown] == [
+        "",
+        "created 90000",
+        "created 90001",
+        "created 90501, 100/s",
+        "created 91001, 50/s",
+        "created 91001, 0/s",
+        "created 91001, 0/s",
+    ]
+    assert [each.left for each in shown] == [None, None, None, 14.99, 19.98, None, None]
+
+
+def test_settling_has_an_end_and_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is made meanwhile, so it says when it is over; the end tells the mean of the run."""
+    shown = told(
+        monkeypatch,
+        (0.0, progress(phase="creating", created=0, unprocessed=3)),
+        (2.0, progress(1, phase="settling", settles_in=110.4, created=2, unprocessed=1)),
+        (130.0, progress(phase="reconciling", created=2, adopted=1)),
+        (150.0, progress(phase="done", created=300)),
+    )
+    assert [(each.text, each.left) for each in shown[1:]] == [
+        ("created 2, waiting 1, settled in 0:01:50", 110.4),
+        ("created 2, adopted 1", None),
+        ("created 300, 2/s on average", 0.0),
+    ]
+
+
+def test_a_run_too_short_for_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has none, which is not none a second."""
+    (shown,) = told(monkeypatch, (5.0, progress(phase="done", created=3)))
+    assert shown.text == "created 3"

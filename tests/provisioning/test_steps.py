@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
-from plivo_endpoints import InvalidArgumentError
+from plivo_endpoints import ConnectError, InvalidArgumentError
 from plivo_endpoints.provisioning import Outcome, Row, SqliteJournal, _states, apply, load_plan
 from plivo_endpoints.provisioning import _patience as patience_module
 from plivo_endpoints.provisioning import _run as run_module
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from plivo_endpoints import AsyncClient
+    from plivo_endpoints.provisioning import Progress, Run
     from plivo_endpoints.provisioning._journal import Change
     from plivo_endpoints.sandbox import Sandbox
     from tests.provisioning.conftest import Ended
@@ -143,7 +144,47 @@ async def test_leaving_while_nothing_can_be_sent(
             await asyncio.sleep(0.01)
         begun = time.monotonic()
     assert time.monotonic() - begun < 2.0
-    assert (run.progress.waiting, run.progress.counts["unprocessed"]) == (0, 3)
+    assert run._job.ledger.number_of(State.NEW) == 3
+
+
+async def test_an_outage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """When it begins, not by every worker that meets it; and again when it comes again."""
+    outage = Outage(most_lost=3, pause=0.0)
+    error = ConnectError("no network", method="POST", path="Endpoint/")
+    await outage.unsent(error)
+    await outage.unsent(error)
+    outage.answered()
+    await outage.unsent(error)
+    told = ["nothing can be sent: no network; tried again for 60 s"] * 2
+    assert told == [record.getMessage() for record in caplog.records]
+
+
+class WatchingJournal(SqliteJournal):
+    """Looks at the run's progress whenever an intent is written."""
+
+    run: Run
+    seen: tuple[Progress, ...] = ()
+
+    async def save(self, changes: Sequence[Change]) -> None:
+        """Write, and look."""
+        await super().save(changes)
+        if any(after.state is State.INTENT for _, after in changes):
+            self.seen += (self.run.progress,)
+
+
+async def test_only_lost_creates_wait(
+    rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Those under way do not; while lost ones settle, it says for how long."""
+    sandbox.inject(Fault(applied=True, reset=True), times=1, method="POST")
+    journal = WatchingJournal(tmp_path / "run.db")
+    async with apply(client, rows(1), journal=journal, settle=60.0) as run:
+        journal.run = run
+        while run.progress.phase != "settling":
+            await asyncio.sleep(0.01)
+        told = run.progress
+    assert [(each.waiting, each.settles_in) for each in journal.seen] == [(0, None)]
+    assert (told.waiting, 0.0 < (told.settles_in or 0.0) <= 60.0) == (1, True)
 
 
 def test_a_formula_in_a_result(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from plivo_endpoints import (
     TokenClaims,
     TransportError,
 )
+from plivo_endpoints.provisioning import CsvSource, Outcome, apply
 from plivo_endpoints.sandbox import Sandbox, SandboxEndpoint
 
 
@@ -124,6 +125,14 @@ async def of_mistakes(client: AsyncClient, blocking: Client) -> None:
     await client.endpoints.create("alice", password="s3cret", alias="a")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     blocking.endpoints.create(username=1, password="s3cret", alias="a")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     blocking.endpoints.list(limit=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def of_a_run(client: AsyncClient) -> None:
+    """Leaving its iteration early can be done in order: it is a generator, which can be closed."""
+    async with apply(client, CsvSource("users.csv"), journal="run.db") as run:
+        assert_type(aiter(run), AsyncGenerator[Outcome])
+        async for outcome in run:
+            assert_type(outcome, Outcome)
 
 
 async def of_the_sandbox(anything: Any) -> None:
