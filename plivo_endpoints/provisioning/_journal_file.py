@@ -118,7 +118,9 @@ def locked(path: Path) -> Generator[None]:
             lock.execute("PRAGMA journal_mode = MEMORY")  # nothing is ever written to it
             lock.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
-            raise JournalError(f"the journal {path} is in use by another run ({error})") from None
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            raise JournalError(f"the journal {path} is in use by another run") from None
         # Who has the lock may remove its file, and with that the lock from whoever had just opened it.
         if not beside.exists() or beside.stat().st_ino != known:
             raise JournalError(f"the journal {path} was just in use by another run: try again")

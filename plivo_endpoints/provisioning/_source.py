@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO, cast
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 _REQUIRED: Final = ("username", "alias")
 _KNOWN: Final = (*_REQUIRED, "password", "app_id", "key")
 _NO_CELLS: Final[list[str]] = []  # an empty file has no header
+_BETWEEN: Final = re.compile(r"[,;|\t]")  # what columns may be meant to be separated by
+_SHOWN: Final = 80  # characters of a header that is not one
 _LONGEST_LINE: Final = 64 * 1024  # characters
 
 
@@ -74,12 +77,20 @@ def _read_csv(file: TextIO) -> Iterator[Row | Problem]:
 def _fault_of_columns(columns: list[str]) -> str | None:
     missing = [name for name in _REQUIRED if name not in columns]
     if missing:
-        return f"must name the columns, with commas between; missing: {', '.join(missing)}"
+        found = _name_header(columns)
+        return f"must name the columns, with commas between; missing: {', '.join(missing)}{found}"
     if len(set(columns)) < len(columns):
         return "names a column twice"
     # A misspelt `pasword` must not turn into derived passwords.
     unknown = ", ".join(repr(name) for name in columns if name not in _KNOWN)
     return f"there is no column {unknown}; known are {', '.join(_KNOWN)}" if unknown else None
+
+
+def _name_header(columns: list[str]) -> str:
+    """Quote a first line if it means to be a header: if it does not, it is a row, and may hold a password."""
+    line = ",".join(columns)
+    names = {name.strip() for name in _BETWEEN.split(line.lower())}
+    return "" if names.isdisjoint(_REQUIRED) else f"; found {line[:_SHOWN]!r}"
 
 
 def _read_cells(columns: list[str], cells: list[str], line: int) -> Row | Problem:

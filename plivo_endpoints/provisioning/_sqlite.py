@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _COLUMNS: Final = tuple(field.name for field in fields(Entry))
-_UNIQUE: Final = ("key", "username", "alias")
+_UNIQUE: Final = ("username", "key", "alias")  # without a column of keys, a key is the username
 _FIXED: Final = _COLUMNS.index("state")  # so many columns never change
 _SCHEMA: Final = (
     "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",

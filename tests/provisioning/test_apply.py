@@ -405,7 +405,7 @@ async def test_results_are_not_told_from_another_source(applied: Apply, rows: Ro
 async def test_one_run_at_a_time(rows: Rows, client: AsyncClient, applied: Apply, tmp_path: Path) -> None:
     """A journal that is in use refuses a second run, and is free after the first."""
     async with apply(client, rows(1), journal=tmp_path / "run.db"):
-        with pytest.raises(JournalError, match="in use by another run"):
+        with pytest.raises(JournalError, match=r"in use by another run$"):
             await applied(rows(1))
     ended = await applied(rows(1))
     assert ended.report.exit_status == ExitStatus.DONE
