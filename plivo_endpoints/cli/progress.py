@@ -99,7 +99,7 @@ def _counts(progress: Standing) -> list[str]:
 
 def _pace(progress: Standing, rate: float | None) -> list[str]:
     if progress.settles_in is not None:
-        return [f"settled in {clock(progress.settles_in)}"]
+        return [f"settled in {_clock(progress.settles_in)}"]
     if rate is None:
         return []
     return [f"{rate:.0f}/s on average" if progress.phase == "done" else f"{rate:.0f}/s"]
@@ -112,7 +112,7 @@ def _left(progress: Standing, rate: float | None) -> float | None:
     return progress.counts["unprocessed"] / rate if rate else progress.settles_in
 
 
-def clock(seconds: float) -> str:
+def _clock(seconds: float) -> str:
     """Return seconds as people read them."""
     return str(timedelta(seconds=round(seconds)))
 
@@ -153,7 +153,7 @@ class Bar:
             description=figures.phase,
             completed=figures.done,
             total=figures.total or None,
-            left="-:--:--" if figures.left is None else clock(figures.left),
+            left="-:--:--" if figures.left is None else _clock(figures.left),
         )
 
     def end(self, figures: Figures) -> None:
