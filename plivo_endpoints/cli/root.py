@@ -45,6 +45,7 @@ Exit status:
        see what it prints; or something that a person has to look at
   130  stopped by Ctrl-C
   141  the reader of the pipe left, as `head` does
+  143  a command of provision was stopped by SIGTERM
 """
 
 
