@@ -109,8 +109,8 @@ class Observer:
 def _emit(
     on_event: Callable[[AttemptFinished | CallFinished], None], event: AttemptFinished | CallFinished
 ) -> None:
-    # A create that worked must not be lost to a metrics hook that does not.
+    # A create that worked must not be lost to a metrics hook that does not, nor to one that calls `sys.exit`.
     try:
         on_event(event)
-    except Exception:
+    except (Exception, SystemExit):
         logger.exception("the on_event hook failed")

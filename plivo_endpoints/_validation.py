@@ -13,7 +13,7 @@ _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _USERNAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,24}")
 _MIN_PASSWORD: Final = 5
 # Half a surrogate pair is what Python makes of bytes that are no UTF-8; nobody else would read it.
-_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
 
 def check_id(field: str, value: object) -> None:
@@ -30,13 +30,13 @@ def check_username(field: str, value: object) -> None:
 
 def check_password(field: str, value: object) -> None:
     """https://www.plivo.com/docs/voice/api/endpoints: at least 5 characters; no upper bound is documented."""
-    if not (isinstance(value, str) and len(value) >= _MIN_PASSWORD and not _SURROGATE.search(value)):
+    if not (isinstance(value, str) and len(value) >= _MIN_PASSWORD and not SURROGATE.search(value)):
         raise InvalidArgumentError(field, f"must be a string of at least {_MIN_PASSWORD} characters")
 
 
 def check_text(field: str, value: object) -> None:
     """A non-empty string: Plivo documents letters for an alias that its own examples break."""
-    if not (isinstance(value, str) and value and not _SURROGATE.search(value)):
+    if not (isinstance(value, str) and value and not SURROGATE.search(value)):
         raise InvalidArgumentError(field, "must be a non-empty string")
 
 

@@ -42,7 +42,14 @@ FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 def source_argument(command: F) -> F:
     """Give a command the argument SOURCE."""
-    return click.argument("source", type=FILE)(command)
+    return click.argument("source", type=FILE, callback=check_source)(command)
+
+
+def check_source(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse a pipe: to wait for what a second reading of it brings cannot be stopped."""
+    if path is not None and not path.is_file():
+        raise click.BadParameter(f"{path} is not a file, and a source is read more than once")
+    return path
 
 
 def journal_option(*, exists: bool) -> Callable[[F], F]:
@@ -57,6 +64,8 @@ def journal_option(*, exists: bool) -> Callable[[F], F]:
 
 
 def _check_journal(_: click.Context, __: click.Parameter, path: Path) -> Path:
+    if not path.name:
+        raise click.BadParameter("a file must have a name")
     if not path.parent.is_dir():
         raise click.BadParameter(f"there is no folder {path.parent}")
     return path

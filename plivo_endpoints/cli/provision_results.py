@@ -11,7 +11,14 @@ from attrs import asdict
 
 from plivo_endpoints.cli.files import form_of, new_file, new_file_option
 from plivo_endpoints.cli.output import JsonArray
-from plivo_endpoints.cli.provision_parts import EXIT_STATUS, FILE, journal_option, read_source, run_to_end
+from plivo_endpoints.cli.provision_parts import (
+    EXIT_STATUS,
+    FILE,
+    check_source,
+    journal_option,
+    read_source,
+    run_to_end,
+)
 from plivo_endpoints.cli.settings import Settings, json_option
 from plivo_endpoints.provisioning import (
     Outcome,
@@ -48,6 +55,7 @@ Examples:
     "--passwords",
     "source",
     type=FILE,
+    callback=check_source,
     metavar="SOURCE",
     help="Add the passwords, from the run's source and key; needs --out, and JSON lines.",
 )

@@ -64,8 +64,13 @@ def _same_again(ctx: click.Context, settings: Settings) -> str:
     words = ["provision", ctx.command.name or ""]
     for parameter in ctx.command.params:
         value = ctx.params.get(parameter.name or "")
-        if value in (None, False) or value == parameter.get_default(ctx):
+        if value is None or value is False or value == parameter.get_default(ctx):
             continue
         name = [parameter.opts[0]] if isinstance(parameter, click.Option) else []
-        words += [*name, *([] if value is True else [str(value)])]
+        words += [*name, *([] if value is True else [_word(value)])]
     return command_line([*words, *(["--json"] if settings.as_json else [])], base_url=settings.base_url)
+
+
+def _word(value: object) -> str:
+    word = str(value)
+    return f"./{word}" if word.startswith("-") else word  # a file's name, which must not look like an option

@@ -9,10 +9,9 @@ from typing import Final, Protocol
 from attrs import field, frozen
 
 from plivo_endpoints._errors import InvalidArgumentError
-from plivo_endpoints._validation import check_id, check_password, check_text, check_username
+from plivo_endpoints._validation import SURROGATE, check_id, check_password, check_text, check_username
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")  # what a byte that is not UTF-8 is read as
 _LONGEST: Final = 1024  # characters; the longest field that a person could mean
 
 
@@ -88,6 +87,6 @@ def fault_of_text(text: str) -> str | None:
     """Return why a field's text cannot be used, `None` if it can."""
     if len(text) > _LONGEST:
         return f"is longer than {_LONGEST} characters"
-    if _SURROGATE.search(text):
+    if SURROGATE.search(text):
         return "is not UTF-8"
     return "holds a control character" if _CONTROL.search(text) else None

@@ -6,7 +6,7 @@ import csv
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TextIO, cast
+from typing import TYPE_CHECKING, Final, TextIO
 
 from plivo_endpoints.provisioning._rows import Problem, Row, fault_of_text
 
@@ -99,14 +99,20 @@ def _read_cells(columns: list[str], cells: list[str], line: int) -> Row | Proble
     return _row(dict(zip(columns, cells, strict=True)), line)
 
 
+class _Pairs(list[tuple[str, object]]):
+    """A JSON object as it is written, in which a name can come twice."""
+
+
 def _read_json(text: str, line: int) -> Row | Problem:
     try:
-        content: object = json.loads(text)
+        content: object = json.loads(text, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
         return Problem(line, "is not JSON")
-    if not isinstance(content, dict):
+    if not isinstance(content, _Pairs):
         return Problem(line, "is not a JSON object")
-    fields = cast("dict[str, object]", content)
+    fields = dict(content)
+    if len(fields) < len(content):
+        return Problem(line, "names a field twice")
     if unknown := ", ".join(repr(name) for name in fields if name not in _KNOWN):
         return Problem(line, f"there is no field {unknown}; known are {', '.join(_KNOWN)}")
     given = {name: value for name, value in fields.items() if value is not None}

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
 
+from plivo_endpoints._validation import SURROGATE
 from plivo_endpoints.provisioning._reach import overlapping_pages
 from plivo_endpoints.provisioning._states import Found
 
@@ -103,6 +104,6 @@ async def walk(
 
 
 def _found(endpoint: Endpoint) -> Found | None:
-    if not endpoint.alias or not endpoint.username:
+    if not endpoint.alias or not endpoint.username or SURROGATE.search(endpoint.alias + endpoint.username):
         return None
     return Found(endpoint.endpoint_id, endpoint.username, endpoint.alias, endpoint.application_id)

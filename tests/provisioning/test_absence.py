@@ -210,3 +210,20 @@ async def test_an_endpoint_that_vanishes_during_the_plan(
     ended = await applied(rows(2))
     told = {each.key: (each.status, each.error) for each in ended.outcomes}
     assert told == {"key-1": (status, None), "key-2": ("unchanged", None)}
+
+
+async def test_a_text_that_no_file_can_hold(
+    client: AsyncClient, rows: Rows, applied: Apply, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a surrogate pair in somebody else's alias keeps nobody from anything: no row can ask for it."""
+    sandbox.seed(1)
+    fetch = client.endpoints._fetch_page
+
+    async def fetch_odd(query: Mapping[str, int | str]) -> Page[Endpoint]:
+        page = await fetch(query)
+        odd = [evolve(each, alias=f"{each.alias}\ud800") for each in page.objects if each.alias == "seeded-1"]
+        return evolve(page, objects=(*odd, *(each for each in page.objects if each.alias != "seeded-1")))
+
+    monkeypatch.setattr(client.endpoints, "_fetch_page", fetch_odd)
+    assert (await applied(rows(3))).report.exit_status == 0
+    assert len(sandbox.endpoints) == 4

@@ -513,6 +513,37 @@ def test_a_run_that_stops_says_why_and_then_how_to_go_on(
     )
 
 
+def test_the_line_that_goes_on_means_the_same(
+    account: Sandbox, run: Run, users: Callable[[int], None], tmp_path: Path
+) -> None:
+    """A file's name that looks like an option, and a zero that is not the default, are kept."""
+    users(3)
+    (tmp_path / "users.csv").rename(tmp_path / "-dash.csv")
+    account.inject(Fault(applied=False, status=403), rate=1.0, method="POST")
+    stopped = run("apply", "--journal", "run.db", "--settle", "0", "--", "-dash.csv")
+    *_, line = stopped.stderr.splitlines()
+    assert line.endswith(" provision apply ./-dash.csv --journal run.db --settle 0.0")
+    account.clear_faults()
+    assert run("apply", *line.rpartition(" apply ")[2].split()).exit_code == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such pipes there")
+def test_a_source_that_is_a_pipe(account: Sandbox, run: Run, tmp_path: Path) -> None:
+    """It is read more than once, and to wait for what a pipe brings could not be stopped."""
+    os.mkfifo(tmp_path / "pipe.csv")
+    for words in (["apply", "pipe.csv", "--journal", "run.db"], ["plan", "pipe.csv"]):
+        refused = run(*words)
+        assert (refused.exit_code, "pipe.csv is not a file" in refused.stderr) == (2, True)
+    assert account.requests == ()
+
+
+def test_a_journal_without_a_name(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
+    """It is wrong usage."""
+    users(1)
+    assert run("apply", "users.csv", "--journal", "").exit_code == 2
+    assert account.requests == ()
+
+
 @pytest.mark.parametrize("command", ["apply", "status"])
 @pytest.mark.parametrize("kind", ["text", "database", "other version", "device"])
 def test_a_journal_that_is_none(account: Sandbox, run: Run, tmp_path: Path, command: str, kind: str) -> None:

@@ -134,6 +134,7 @@ async def test_every_bad_line_of_json(tmp_path: Path) -> None:
         '{"username": 1, "alias": "a"}',
         '{"username": "a", "alias": "b", "x": "y"}',
         "[" * 9999,
+        '{"username": "a", "alias": "b", "alias": "c"}',
     ]
     path.write_text("\n".join([*lines, " " * 70_000]))
     assert await problems(JsonlSource(path)) == [
@@ -142,7 +143,8 @@ async def test_every_bad_line_of_json(tmp_path: Path) -> None:
         (3, "username: must be a string"),
         (4, "there is no field 'x'; known are username, alias, password, app_id, key"),
         (5, "is not JSON"),
-        (6, "is longer than 65536 characters; the rest was not read"),
+        (6, "names a field twice"),
+        (7, "is longer than 65536 characters; the rest was not read"),
     ]
 
 
