@@ -269,6 +269,8 @@ def _describe(error: Exception) -> str:
         if error.errno and said.startswith("Connect call failed"):  # asyncio's words; they repeat the address
             said = os.strerror(error.errno)
         return f"cannot connect to {error.host}:{error.port}: {said}"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy answered {error.status}"
     if isinstance(error, OSError) and str(error):
         return error.strerror or str(error)
     if isinstance(error, aiohttp.ClientPayloadError):

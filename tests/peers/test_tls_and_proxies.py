@@ -108,6 +108,19 @@ async def test_a_proxy_is_used_where_it_is_named() -> None:
     assert b"Proxy-Authorization: Basic " in proxy.heard
 
 
+async def test_a_proxy_that_refuses() -> None:
+    """The request never left, and the error says who refused."""
+    async with (
+        listening(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n") as proxy,
+        AsyncClient(
+            AUTH_ID, TOKEN, base_url="https://plivo.invalid", proxy=f"http://127.0.0.1:{proxy.port}"
+        ) as client,
+    ):
+        with pytest.raises(ConnectError, match="the proxy answered 403"):
+            await client.endpoints.create(username="alice", password="s3cret", alias="a")
+    assert TOKEN.encode() not in proxy.heard
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_no_redirect_is_followed(status: int) -> None:
     """Neither the credentials nor a SIP password go where an answer points."""
