@@ -93,15 +93,21 @@ for _command in (
 
 def run() -> NoReturn:
     """Run the command line of this process."""
+    _fill_in("stdin", "r")
+    _fill_in("stderr", "w")
     if cast("io.TextIOBase | None", sys.stdout) is None:
         # A create that worked must not end in a complaint about this.
         print("Error: standard output is closed, so no answer could be given", file=sys.stderr)
         raise SystemExit(USAGE)
-    if cast("io.TextIOBase | None", sys.stdin) is None:
-        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - as long as the process
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # An alias that the terminal's encoding lacks must not turn a create that worked into a traceback.
             stream.reconfigure(errors="backslashreplace")
     cli(prog_name="plivo-endpoints")
     raise SystemExit  # for the type checker: click has exited
+
+
+def _fill_in(name: str, mode: str) -> None:
+    """Put nothing to read, or nowhere to write, in the place of a stream that is closed."""
+    if getattr(sys, name) is None:
+        setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process

@@ -150,6 +150,30 @@ def test_closed_streams(sandbox: Sandbox) -> None:
     assert 0 == len(sandbox.requests)
 
 
+def test_a_closed_stderr(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Without standard error all works, a run with its progress too."""
+    sandbox.seed(1)
+    (tmp_path / "users.csv").write_text("username,alias,password\nalice,a,s3cret\n")
+    environment = {
+        **os.environ,
+        "PLIVO_BASE_URL": sandbox.base_url,
+        "PLIVO_AUTH_ID": sandbox.auth_id,
+        "PLIVO_AUTH_TOKEN": sandbox.auth_token,
+        "PYTHONPATH": str(Path.cwd()),
+    }
+    for command in ("list", "provision apply users.csv --journal run.db"):
+        ended = subprocess.run(  # noqa: S602
+            f"{sys.executable} -m plivo_endpoints {command} 2>&-",
+            shell=True,
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            check=False,
+        )
+        assert (0, True) == (ended.returncode, len(ended.stdout) > 0), command
+    assert len(sandbox.endpoints) == 2
+
+
 def test_sandbox_on_a_port_that_is_taken(sandbox: Sandbox) -> None:
     """Status 1, and why."""
     port = sandbox.base_url.rpartition(":")[2]
