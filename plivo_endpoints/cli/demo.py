@@ -19,6 +19,7 @@ from rich.console import Console
 
 from plivo_endpoints._client import AsyncClient, Client
 from plivo_endpoints.cli import tour
+from plivo_endpoints.cli.output import widened
 from plivo_endpoints.cli.shell import command_line
 from plivo_endpoints.cli.walkthrough import walk, walk_async
 
@@ -45,7 +46,7 @@ class ConsoleStage:
 
     def __init__(self) -> None:
         # Code, and what holds no space, is left for the terminal to wrap: so it can be copied whole.
-        self._console = _Console(highlight=False, emoji=False, markup=False, soft_wrap=True)
+        self._console = widened(_Console(highlight=False, emoji=False, markup=False, soft_wrap=True))
         # In a file or pipe a line stays a line.
         self._width = self._console.width if self._console.is_terminal else sys.maxsize
 

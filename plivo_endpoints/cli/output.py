@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Fields = Mapping[str, object]
 
 _GAP: Final = 2  # spaces between two columns
+_NARROWEST: Final = 20  # columns; who claims fewer, as `COLUMNS=0` does, does not know
+_USUAL: Final = 80
 
 
 class Output(Protocol):
@@ -130,12 +132,19 @@ def _table(
     return table
 
 
+def widened(console: Console) -> Console:
+    """Give a console that does not know its width the usual one: in no width rich would print nothing."""
+    if console.width < _NARROWEST:
+        console.width = _USUAL
+    return console
+
+
 def choose_output(*, as_json: bool) -> Output:
     """Return JSON if that was asked for, else tables on a terminal, else lines."""
     if as_json:
         return JsonOutput()
     if sys.stdout.isatty():
-        return TerminalOutput(Console(highlight=False, emoji=False, markup=False))
+        return TerminalOutput(widened(Console(highlight=False, emoji=False, markup=False)))
     return LineOutput()
 
 

@@ -46,6 +46,19 @@ def test_a_record_is_not_broken(sandbox: Sandbox, on_terminal: OnTerminal) -> No
     assert sandbox.tokens[-1]["sub"] == "alice"
 
 
+@pytest.mark.parametrize("columns", [0, 3])
+def test_a_terminal_that_does_not_know_its_width(
+    sandbox: Sandbox, on_terminal: OnTerminal, columns: int
+) -> None:
+    """It is taken for one of 80 columns, and nothing is lost."""
+    sandbox.seed(1)
+    assert on_terminal("list", columns=columns) == on_terminal("list")
+    token = on_terminal("token", "--sub", "alice", columns=columns)
+    assert re.search(r"^jwt +\S+\.\S+\.\S+$", plain(token), re.MULTILINE)
+    demo = on_terminal("demo", columns=columns)
+    assert len(demo.splitlines()) == len(on_terminal("demo").splitlines())
+
+
 def test_no_colour(sandbox: Sandbox, on_terminal: OnTerminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """`NO_COLOR` leaves bold type at most."""
     monkeypatch.setenv("NO_COLOR", "1")
