@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import time
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -103,7 +105,7 @@ def find_created(ctx: click.Context, /, username: str, alias: str, sent_at: date
     """
     settings = ctx.ensure_object(Settings)
     with settings.connect() as client, list_changes_in_one_line():
-        _tell_patience(sent_at + timedelta(seconds=settle), settings)
+        _tell_patience(sent_at.timestamp() + settle, settings)
         found = client.endpoints.find_created(username=username, alias=alias, sent_at=sent_at, settle=settle)
     settings.output().listing(_COLUMNS, [[_fields(endpoint) for endpoint in found]])
     if not found:
@@ -115,9 +117,9 @@ def find_created(ctx: click.Context, /, username: str, alias: str, sent_at: date
         ctx.exit(UNKNOWN)
 
 
-def _tell_patience(certain: datetime, settings: Settings) -> None:
-    seconds = (certain - datetime.now(UTC)).total_seconds()
-    if seconds > 1:
+def _tell_patience(certain: float, settings: Settings) -> None:
+    seconds = certain - time.time()
+    if 1 < seconds < math.inf:  # what has no end will be refused
         _tell(f"Looking, for {seconds:.0f} s at most.", settings)
 
 

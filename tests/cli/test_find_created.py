@@ -55,6 +55,24 @@ def test_how_long_it_looks(sandbox: Sandbox, run: Run) -> None:
     assert len(sandbox.endpoints) == 1
 
 
+@pytest.mark.parametrize("settle", ["1e12", "1e300"])
+def test_a_patience_without_end(sandbox: Sandbox, run: Run, settle: str) -> None:
+    """However long it may look, what is there is found at once."""
+    run(*CREATE, stdin="s3cret")
+    found = run(*FIND, "--sent-at", ago(10), "--settle", settle)
+    assert (found.exit_code, len(found.stdout.splitlines())) == (0, 1)
+    assert found.stderr.startswith("Looking, for ")
+    assert len(sandbox.endpoints) == 1
+
+
+@pytest.mark.parametrize("settle", ["inf", "nan"])
+def test_a_patience_that_cannot_be(sandbox: Sandbox, run: Run, settle: str) -> None:
+    """What is no finite number is wrong usage."""
+    refused = run(*FIND, "--sent-at", ago(10), "--settle", settle)
+    assert (refused.exit_code, sandbox.requests) == (2, ())
+    assert refused.stderr == "Error: settle: must be a finite number of seconds, zero or more\n"
+
+
 def test_several(sandbox: Sandbox, run: Run) -> None:
     """Which of them is the one, only a person can say: status 3."""
     for _ in range(2):
