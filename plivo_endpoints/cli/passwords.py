@@ -27,11 +27,25 @@ def read_password(*, from_stdin: bool) -> str:
     """Return the password from standard input, the environment, or a hidden prompt, in this order."""
     if from_stdin:
         return _from_stdin()
-    if password := os.environ.get(VARIABLE):
-        return password
+    try:
+        password = os.environ.get(VARIABLE) or _from_prompt()
+        password.encode()  # a variable's other bytes are in it as halves of surrogate pairs
+    except UnicodeError:
+        password = ""
+    if not password:
+        # Raised out here, and below: the exceptions of encoder and decoder hold what was read.
+        raise click.UsageError(f"the SIP password, typed or in {VARIABLE}, must be UTF-8")
+    return password
+
+
+def _from_prompt() -> str:
     if not sys.stdin.isatty():
         raise click.UsageError(f"no terminal to ask for the SIP password: --password-stdin or {VARIABLE}")
-    answer: str = click.prompt("SIP password", hide_input=True, confirmation_prompt=True, err=True)
+    try:
+        answer: str = click.prompt("SIP password", hide_input=True, confirmation_prompt=True, err=True)
+    except UnicodeDecodeError:
+        click.echo(err=True)  # the prompt's line is still open
+        raise
     return answer
 
 
@@ -41,6 +55,5 @@ def _from_stdin() -> str:
     except UnicodeDecodeError:
         lines = []
     if len(lines) != 1:
-        # Raised out here: the decoder's exception holds what it read.
         raise click.UsageError("standard input must hold the SIP password, one line of UTF-8")
     return lines[0]

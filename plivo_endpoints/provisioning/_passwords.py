@@ -53,7 +53,18 @@ def master_key_of(given: str | None) -> str | None:
     key = given or os.environ.get("PLIVO_PROVISION_KEY") or None
     if key is not None and len(key) < _SHORTEST:
         raise InvalidArgumentError("master_key", f"must have at least {_SHORTEST} characters")
+    if key is not None and not _is_utf8(key):
+        raise InvalidArgumentError("master_key", "must be text in UTF-8")
     return key
+
+
+def _is_utf8(key: str) -> bool:
+    # Other bytes of the environment are in it as halves of surrogate pairs.
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def stretch(secret: bytes, salt: str) -> bytes:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 import pytest
@@ -103,6 +104,24 @@ def test_a_password_that_is_not_one_line(sandbox: Sandbox, run: Run, stdin: str 
     assert result.exit_code == 2
     assert "one line of UTF-8" in result.stderr
     assert "canary" not in f"{result.output!r}{result.exc_info!r}"
+    assert sandbox.requests == ()
+
+
+def test_a_variable_that_is_no_text(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Bytes that are not UTF-8 in the password's variable, or the master key's: status 2; shown nowhere."""
+    other_bytes = b"canary canary canary \xe4".decode(errors="surrogateescape")
+    rows = tmp_path / "users.csv"
+    rows.write_text("username,alias\nalice,a\n")
+    for name, command in (
+        ("PLIVO_ENDPOINT_PASSWORD", ("create", "alice", "--alias", "a")),
+        ("PLIVO_PROVISION_KEY", ("provision", "plan", str(rows))),
+    ):
+        monkeypatch.setenv(name, other_bytes)
+        refused = run(*command)
+        assert (refused.exit_code, name in refused.stderr, "UTF-8" in refused.stderr) == (2, True, True)
+        assert "canary" not in f"{refused.output!r}{refused.exc_info!r}"
     assert sandbox.requests == ()
 
 

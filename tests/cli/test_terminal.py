@@ -90,6 +90,15 @@ def test_a_prompt_hides(sandbox: Sandbox, on_terminal: OnTerminal) -> None:
     assert len(sandbox.endpoints) == 1
 
 
+def test_a_prompt_takes_text_only(sandbox: Sandbox, on_terminal: OnTerminal) -> None:
+    """Bytes that are not UTF-8 are refused without showing what was typed."""
+    shown = on_terminal("create", "alice", "--alias", "a", typed=(b"canary\xff\n",))
+    assert shown.startswith("SIP password: \nUsage: ")
+    assert shown.endswith("Error: the SIP password, typed or in PLIVO_ENDPOINT_PASSWORD, must be UTF-8\n")
+    assert ("Traceback" in shown, "canary" in shown) == (False, False)
+    assert sandbox.requests == ()
+
+
 def test_ctrl_c_at_the_prompt(sandbox: Sandbox, on_terminal: OnTerminal) -> None:
     """It stops the command before anything is sent."""
     shown = on_terminal("create", "alice", "--alias", "a", typed=(b"\x03",))
