@@ -8,6 +8,7 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
+from socket import gaierror
 from typing import TYPE_CHECKING
 
 import click
@@ -19,13 +20,23 @@ if TYPE_CHECKING:
     from plivo_endpoints.sandbox import RequestRecord, Sandbox
 
 
+def _check_host(_: click.Context, __: click.Parameter, host: str) -> str:
+    if not host:
+        raise click.BadParameter("an empty one would be all addresses of this machine: 0.0.0.0 says that")
+    return host
+
+
 @click.command
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="A free one without it.")
 @click.option(
     "--endpoints", type=click.IntRange(min=0), metavar="N", default=0, help="How many to begin with."
 )
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Another address than loopback opens it to others."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    callback=_check_host,
+    help="Another address than loopback opens it to others.",
 )
 @click.option(
     "--state",
@@ -68,6 +79,8 @@ def sandbox(
             asyncio.run(_serve(server, settings))
     except ValueError as error:
         raise click.ClickException(str(error)) from error
+    except gaierror as error:
+        raise click.ClickException(f"cannot serve on {host}: {error.strerror}") from error
     except OSError as error:
         if error.errno is None or isinstance(error, BrokenPipeError):
             raise

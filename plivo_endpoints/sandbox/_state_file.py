@@ -44,7 +44,7 @@ def load_account(path: Path, directory: Directory) -> Caller:
         saved = json.loads(path.read_text("utf-8"))
         if saved["format"] == _FORMAT:
             return _restore(saved, directory)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     raise ValueError(f"{path} holds no state of a sandbox")
 

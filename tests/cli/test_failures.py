@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import warnings
@@ -86,6 +87,10 @@ def test_no_server(run: Run, sandbox: Sandbox) -> None:
         (("list", "--limit", "0"), "Invalid value for '--limit'"),
         (("token", "--lifetime", "179"), "Invalid value for '--lifetime'"),
         (("create", "alice"), "Missing option '--alias'"),
+        (
+            ("sandbox", "--host", "", "--state", "missing/x"),
+            "an empty one would be all addresses of this machine",
+        ),
         (("invent",), "No such command 'invent'"),
     ],
 )
@@ -123,6 +128,20 @@ def test_a_variable_that_is_no_text(
         assert (refused.exit_code, name in refused.stderr, "UTF-8" in refused.stderr) == (2, True, True)
         assert "canary" not in f"{refused.output!r}{refused.exc_info!r}"
     assert sandbox.requests == ()
+
+
+def test_a_sandbox_on_a_host_that_is_not_known(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Status 1, and which host."""
+
+    def nobody_knows(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nobody_knows)
+    result = run("sandbox", "--host", "nope.invalid")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: cannot serve on nope.invalid: Name or service not known\n",
+    )
 
 
 def test_no_password(sandbox: Sandbox, run: Run) -> None:

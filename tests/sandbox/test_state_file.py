@@ -38,7 +38,13 @@ def test_only_its_owner_reads_the_file(tmp_path: Path) -> None:
     assert [file] == list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"format": 2}', '{"format": 1, "auth_id": "MA"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *["", "[]", "{}", "null", '{"format": 2}', '{"format": 1, "auth_id": "MA"}'],
+        pytest.param("[" * 100_000, id="deep"),
+    ],
+)
 def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
     """What is no state is neither read nor overwritten."""
     file = tmp_path / "state.json"
