@@ -79,6 +79,8 @@ class Sandbox(Account):
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        if not self._thread_server.is_here:
+            return  # nor is the account: a child would overwrite what the parent keeps
         self._directory.origin = None
         self._thread_server.stop()
         self._save()

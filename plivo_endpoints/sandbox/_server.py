@@ -1,6 +1,7 @@
 """Serving: in the caller's event loop, or in a thread with a loop of its own."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -51,6 +52,12 @@ class ThreadServer:
         self._server = server
         self._loop: Future[asyncio.AbstractEventLoop] = Future()
         self._thread = threading.Thread(target=self._run, name="plivo-sandbox", daemon=True)
+        self._pid = os.getpid()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the thread is this process's: after a fork it is the parent's."""
+        return os.getpid() == self._pid
 
     def start(self) -> str:
         """Start the thread and return the origin once it listens; raise what kept it from that."""

@@ -3,12 +3,14 @@
 import asyncio
 import base64
 import json
+import os
 import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -169,6 +171,35 @@ def test_a_view_of_many_is_short() -> None:
     assert endpoint.password not in repr(endpoint)
     with pytest.raises(KeyError):
         sandbox.endpoints["1"]
+
+
+# Were the child to wait for the parent's thread, its alarm would end it.
+FORK = """
+import os, pathlib, signal, sys
+from plivo_endpoints.sandbox import Sandbox
+
+file = pathlib.Path(sys.argv[1])
+with Sandbox(state_file=file) as sandbox:
+    kept = file.read_text()
+    child = os.fork()
+    if child:
+        status = os.waitpid(child, 0)[1]
+        print(status, file.read_text() == kept, flush=True)
+    else:
+        signal.alarm(30)
+        sandbox.seed(1)
+if not child:
+    os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork(tmp_path: Path) -> None:
+    """A child that leaves the block neither hangs nor writes the account's file; the parent goes on."""
+    # Forking with threads is what Python itself warns of.
+    command = [sys.executable, "-W", "ignore", "-c", FORK, str(tmp_path / "state.json")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "0 True\n", "")
 
 
 # It stops while a page is watched and an answer is late.
