@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -37,13 +40,31 @@ def _check_new(_: click.Context, __: click.Parameter, path: Path | None) -> Path
 
 
 @contextmanager
-def new_file(path: Path) -> Generator[TextIO]:
-    """Make a file that only its owner may read; if the block fails, it is removed again."""
+def made_whole(path: Path) -> Generator[Path]:
+    """Lend a private file beside `path`, which gets that name when the block is done, and else is removed."""
+    unfinished = path.with_name(f".{path.name}.{token_hex(4)}")
     with ExitStack() as undone:
-        with private_file(path) as file:
-            undone.callback(path.unlink)
-            yield file
-        undone.pop_all()
+        with private_file(unfinished):
+            undone.callback(unfinished.unlink, missing_ok=True)
+        yield unfinished
+        _name(unfinished, path)
+
+
+@contextmanager
+def new_file(path: Path) -> Generator[TextIO]:
+    """Open a file that only its owner may read, and that is there only when the block has made it whole."""
+    with made_whole(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
+        yield file
+
+
+def _name(file: Path, path: Path) -> None:
+    # A second name, unlike a new one, cannot take the place of a file that came meanwhile.
+    try:
+        path.hardlink_to(file)
+    except OSError:
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        file.rename(path)  # there are no second names on this disk
 
 
 def form_of(path: Path) -> Form:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from plivo_endpoints.cli.files import form_of, new_file, new_file_option
+from plivo_endpoints.cli.files import form_of, made_whole, new_file_option
 from plivo_endpoints.cli.progress import shown
 from plivo_endpoints.cli.provision_output import (
     KEY_STEPS,
@@ -98,8 +98,8 @@ def plan_(ctx: click.Context, /, source: Path, out: Path | None) -> None:
 
     found = run_to_end(compare(), settings)
     if out is not None:
-        with new_file(out):
-            save_plan(found, out)
+        with made_whole(out) as unfinished:
+            save_plan(found, unfinished)
     show_plan(found, settings)
     if out is not None:
         tell(f"The plan is in {out}.", settings)
