@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints._config import Unpicklable
 from plivo_endpoints._errors import InvalidArgumentError
+from plivo_endpoints._validation import SURROGATE
 
 if TYPE_CHECKING:
     from plivo_endpoints.provisioning._rows import Row
@@ -53,18 +54,9 @@ def master_key_of(given: str | None) -> str | None:
     key = given or os.environ.get("PLIVO_PROVISION_KEY") or None
     if key is not None and len(key) < _SHORTEST:
         raise InvalidArgumentError("master_key", f"must have at least {_SHORTEST} characters")
-    if key is not None and not _is_utf8(key):
+    if key is not None and SURROGATE.search(key):
         raise InvalidArgumentError("master_key", "must be text in UTF-8")
     return key
-
-
-def _is_utf8(key: str) -> bool:
-    # Other bytes of the environment are in it as halves of surrogate pairs.
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def stretch(secret: bytes, salt: str) -> bytes:
