@@ -25,17 +25,19 @@ _IN_USE: Final = 2  # or part of it in the log
 
 def connect(path: Path | None, timeout: float = 5.0, *, query: str = "") -> sqlite3.Connection:
     """Connect to a file, or to a temporary database; transactions are begun and ended by us alone."""
-    name = "" if path is None else f"{path.resolve().as_uri()}{query}"
-    return sqlite3.connect(name, timeout=timeout, isolation_level=None, uri=True)
+    name = "" if path is None else str(path.resolve())  # absolute, as some other names are SQLite's own
+    if path is not None and query:
+        name = f"{path.resolve().as_uri()}{query}"
+    return sqlite3.connect(name, timeout=timeout, isolation_level=None, uri=bool(query))
 
 
-def connect_to_read(path: Path) -> sqlite3.Connection:
-    """Connect so that nothing beside the file is made, changed or cleared away."""
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    """Connect so that neither the file nor its log is made, changed or cleared away."""
     # To read a file without a log, SQLite would make one, and could not remove it.
-    return connect(path, query="?mode=ro" if has_log(path) else "?immutable=1")
+    return connect(path, query="?mode=ro" if _has_log(path) else "?immutable=1")
 
 
-def has_log(path: Path) -> bool:
+def _has_log(path: Path) -> bool:
     """Whether there is a log beside it, as there is while it is in use and after a crash."""
     path = path.resolve()
     return path.with_name(f"{path.name}-wal").exists()
@@ -51,35 +53,68 @@ def check_file(path: Path) -> None:
         raise JournalError(
             f"{path} has a second name (a hard link), by which another run could use it: copy it"
         )
-    logged = has_log(path)
-    with closing(connect_to_read(path)) as db:
+    logged = _has_log(path)
+    with closing(_connect_to_read(path)) as db:
         is_new(db, path)
         (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version == _IN_USE and not logged:
+    if version == _IN_USE and not (logged or _has_log(path)):  # a run may just have begun
         raise JournalError(
             f"{path} was left by a run that was killed, and what that did last is in {path.name}-wal, "
-            "which is not beside it: without that, endpoints would be made twice"
+            "which is not beside it: without that, endpoints would be made twice. (If another program has "
+            "opened it since, that is in it: see the guide to provisioning.)"
         )
 
 
 @contextmanager
 def in_use(db: sqlite3.Connection) -> Generator[None]:
-    """Let the file say that it is not all, until it is closed, when SQLite moves the log into it."""
-    db.execute(f"PRAGMA user_version = {_IN_USE}")
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    """Let the file say that it is not all, until all is in it again."""
     try:
+        db.execute(f"PRAGMA user_version = {_IN_USE}")
+        if not _has_moved_log(db):
+            raise JournalError(
+                "another program is reading the journal, so that it cannot be marked: close it"
+            )
         yield
     finally:
-        with suppress(sqlite3.Error):
+        with suppress(sqlite3.Error):  # then it goes on saying so, and the log stays
+            _mark_closed(db)
+
+
+@contextmanager
+def reading(path: Path) -> Generator[sqlite3.Connection]:
+    """Connect to look only, so that the file is afterwards as whole as before."""
+    if _has_log(path):
+        # An ordinary connection would, as the last to close, clear away what a killed run has left.
+        with closing(_connect_to_read(path)) as db:
+            yield db
+        return
+    with closing(connect(path)) as db:
+        try:
+            yield db
+        finally:
+            with suppress(sqlite3.Error, JournalError):  # that run is still under way
+                _close_for_another(db, path)
+
+
+def _close_for_another(db: sqlite3.Connection, path: Path) -> None:
+    """Where a run began meanwhile and was killed, mark its end: closing moves its log into the file."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version == _IN_USE:
+        with locked(path):
+            db.execute("PRAGMA query_only = OFF")
             _mark_closed(db)
 
 
 def _mark_closed(db: sqlite3.Connection) -> None:
-    try:
-        db.execute(f"PRAGMA user_version = {CLOSED}")
-    except sqlite3.OperationalError:  # no room for the log to grow: begin it anew
-        db.execute("PRAGMA wal_checkpoint(RESTART)")
-        db.execute(f"PRAGMA user_version = {CLOSED}")
+    _has_moved_log(db)  # first the rest: SQLite moves the page with the mark before it
+    db.execute(f"PRAGMA user_version = {CLOSED}")
+    _has_moved_log(db)  # where somebody is reading, SQLite does it when they close
+
+
+def _has_moved_log(db: sqlite3.Connection) -> bool:
+    """Move the log into the file; say whether that could be done."""
+    (is_busy, _, _) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not is_busy
 
 
 def is_new(db: sqlite3.Connection, path: Path | None) -> bool:

@@ -27,12 +27,11 @@ from plivo_endpoints.provisioning._journal_file import (
     CLOSED,
     check_file,
     connect,
-    connect_to_read,
-    has_log,
     in_use,
     is_new,
     locked,
     make_private,
+    reading,
     transaction,
 )
 from plivo_endpoints.provisioning._states import Entry, State
@@ -152,19 +151,19 @@ class SqliteJournal:
         with ExitStack() as stack:
             if self.path is not None and (self._read_only or self.path.exists()):
                 check_file(self.path)
-            if self.path is not None and not self._read_only:
+            if self.path is not None and self._read_only:
+                connection = stack.enter_context(reading(self.path))
+                self._prepare(connection)
+            elif self.path is not None:
                 stack.enter_context(locked(self.path))
                 make_private(self.path)
-            connection = stack.enter_context(closing(self._connect()))
-            self._prepare(connection)
-            if self.path is not None and not self._read_only:
+                connection = stack.enter_context(closing(connect(self.path)))
+                self._prepare(connection)
                 stack.enter_context(in_use(connection))
+            else:
+                connection = stack.enter_context(closing(connect(None)))
+                self._prepare(connection)
             yield connection
-
-    def _connect(self) -> sqlite3.Connection:
-        if self.path is not None and self._read_only and has_log(self.path):
-            return connect_to_read(self.path)  # or it would clear the log away that a killed run has left
-        return connect(self.path)
 
     def _prepare(self, db: sqlite3.Connection) -> None:
         empty = is_new(db, self.path)

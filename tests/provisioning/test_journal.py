@@ -9,12 +9,13 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from plivo_endpoints.provisioning import JournalError, _journal_file
+from plivo_endpoints.provisioning import JournalError, _journal_file, _sqlite
 from plivo_endpoints.provisioning._sqlite import SqliteJournal
 from plivo_endpoints.provisioning._states import Entry, State, stamp
 from tests.provisioning.file_layer import FULL, IO_ERROR, Event, disk_after, is_possible, remembered
@@ -279,15 +280,19 @@ asyncio.run(main())
 def left(tmp_path: Path) -> Path:
     """Give a journal with a row, left by a process that was killed."""
     path = tmp_path / "run.db"
-    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)  # noqa: S603
+    _kill_a_run(path)
     return path
 
 
-async def keys(journal: SqliteJournal) -> list[str]:
+def _kill_a_run(path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)  # noqa: S603
+
+
+async def keys(journal: SqliteJournal, *states: State) -> set[str]:
     """Return the keys that a journal holds."""
     await journal.open()
     try:
-        return [entry.key for entry in await journal.read(after=0, limit=9, states=tuple(State))]
+        return {entry.key for entry in await journal.read(after=0, limit=99, states=states or tuple(State))}
     finally:
         await journal.close()
 
@@ -317,7 +322,38 @@ async def test_a_journal_without_its_log(left: Path, tmp_path: Path, how: str) -
         with pytest.raises(JournalError, match="endpoints would be made twice"):
             await SqliteJournal(other, read_only=read_only).open()
     log.rename(other.resolve().with_name(f"{other.resolve().name}-wal"))
-    assert await keys(SqliteJournal(other)) == ["a"]
+    assert await keys(SqliteJournal(other)) == {"a"}
+
+
+def _alone(events: list[Event], path: Path) -> Path:
+    """Put the journal as it is after these events into a file, without its log."""
+    for old in path.parent.iterdir():
+        old.unlink()
+    (name,) = {event.file for event in events if event.file.endswith("/run.db")} or {""}
+    path.write_bytes(disk_after([*events, Event("sync", name)], None).get(name, b""))
+    return path
+
+
+@needs_layer
+async def test_a_journal_without_its_log_at_every_moment(tmp_path: Path) -> None:
+    """Whenever the process is killed, its closing included, the file alone is refused or has it all."""
+    with remembered() as layer:
+        await intend(BusyJournal(tmp_path / "run.db"), layer.events)
+    path = tmp_path / "alone" / "run.db"
+    path.parent.mkdir()
+    told: set[int] = set()
+    whole = 0
+    for cut, event in enumerate(layer.events, 1):
+        if event.file.startswith("acknowledged"):
+            told.add(int(event.file.split()[1]))
+        if event.kind == "sync":
+            continue  # a process that is killed loses nothing that it wrote
+        journal = SqliteJournal(_alone(layer.events[:cut], path), read_only=True)
+        with suppress(JournalError):
+            assert await keys(journal, State.INTENT) >= {f"key-{number}" for number in told}
+            whole += 1
+    assert told == set(range(1, ROWS + 1))
+    assert whole > 0
 
 
 def _names(folder: Path) -> set[str]:
@@ -328,8 +364,46 @@ def _names(folder: Path) -> set[str]:
 async def test_a_look_at_a_journal_leaves_it_its_log(left: Path) -> None:
     """However often one looks, the next run can go on."""
     for _ in range(2):
-        assert await keys(SqliteJournal(left, read_only=True)) == ["a"]
-    assert await keys(SqliteJournal(left)) == ["a"]
+        assert await keys(SqliteJournal(left, read_only=True)) == {"a"}
+    assert await keys(SqliteJournal(left)) == {"a"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+async def test_a_look_during_which_a_run_begins_and_is_killed(tmp_path: Path) -> None:
+    """The look, which is the last to let go of the journal, leaves it whole."""
+    path = tmp_path / "run.db"
+    assert await keys(SqliteJournal(path)) == set()
+    look = SqliteJournal(path, read_only=True)
+    await look.open()
+    await asyncio.to_thread(_kill_a_run, path)
+    await look.close()
+    assert await keys(SqliteJournal(path)) == {"a"}
+
+
+async def test_a_look_during_which_a_run_ends(tmp_path: Path) -> None:
+    """The file is whole, though SQLite has not yet removed its log."""
+    journal, look = SqliteJournal(tmp_path / "run.db"), SqliteJournal(tmp_path / "run.db", read_only=True)
+    await journal.open()
+    await journal.add(entries(1))
+    await look.open()
+    await journal.close()
+    shutil.copyfile(tmp_path / "run.db", tmp_path / "copy.db")
+    await look.close()
+    for name in ("run.db", "copy.db"):
+        assert await keys(SqliteJournal(tmp_path / name)) == {"key-1"}
+
+
+async def test_somebody_who_reads_all_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that keeps the mark out of the file keeps a run from beginning, and does it no harm."""
+    path = tmp_path / "run.db"
+    assert await keys(SqliteJournal(path)) == set()
+    monkeypatch.setattr(_sqlite, "connect", partial(_journal_file.connect, timeout=0.01))
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("BEGIN")
+        db.execute("SELECT * FROM rows").fetchall()
+        with pytest.raises(JournalError, match="another program is reading the journal"):
+            await SqliteJournal(path).open()
+    assert await keys(SqliteJournal(path)) == set()
 
 
 async def test_a_closed_journal_is_one_file(tmp_path: Path) -> None:
@@ -338,11 +412,11 @@ async def test_a_closed_journal_is_one_file(tmp_path: Path) -> None:
     await journal.open()
     await journal.add(entries(1))
     reading = asyncio.create_task(keys(SqliteJournal(tmp_path / "run.db", read_only=True)))
-    assert await reading == ["key-1"]
+    assert await reading == {"key-1"}
     await journal.close()
     moved = (tmp_path / "run.db").rename(tmp_path / "other.db")
     for read_only in (True, False):
-        assert await keys(SqliteJournal(moved, read_only=read_only)) == ["key-1"]
+        assert await keys(SqliteJournal(moved, read_only=read_only)) == {"key-1"}
     assert _names(tmp_path) == {"other.db", "other.db-lock", "run.db-lock"}
 
 
@@ -378,7 +452,7 @@ def test_a_journal_whose_log_has_no_room(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     ended = subprocess.run([sys.executable, "-c", CRAMPED, str(path)], capture_output=True, check=True)  # noqa: S603
     assert (ended.stdout, _names(tmp_path)) == (b"full\n", {"run.db", "run.db-lock"})
-    assert asyncio.run(keys(SqliteJournal(path))) == ["key-1"]
+    assert asyncio.run(keys(SqliteJournal(path))) == {"key-1"}
 
 
 async def test_a_name_that_means_something_to_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -388,13 +462,13 @@ async def test_a_name_that_means_something_to_sqlite(tmp_path: Path, monkeypatch
     await journal.open()
     await journal.add(entries(1))
     await journal.close()
-    assert await keys(SqliteJournal(tmp_path / ":memory:")) == ["key-1"]
+    assert await keys(SqliteJournal(tmp_path / ":memory:")) == {"key-1"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
 async def test_a_journal_with_a_second_name(tmp_path: Path) -> None:
     """A hard link would lead around the lock."""
-    assert await keys(SqliteJournal(tmp_path / "run.db")) == []
+    assert await keys(SqliteJournal(tmp_path / "run.db")) == set()
     (tmp_path / "other.db").hardlink_to(tmp_path / "run.db")
     with pytest.raises(JournalError, match="second name"):
         await SqliteJournal(tmp_path / "other.db").open()
