@@ -159,4 +159,5 @@ def resolve_proxy(proxy: str | None, base_url: str) -> str | None:
     parts = _split(base_url)
     if _is_loopback(parts.hostname or "") or proxy_bypass(parts.netloc):
         return None
-    return getproxies().get(parts.scheme)
+    named = getproxies().get(parts.scheme)
+    return f"http://{named}" if named and "://" not in named else named  # as others read it

@@ -118,7 +118,7 @@ class Retrying:
             failure.attempts = history.attempts
         except BaseException as interrupt:
             if history.attempt.sent and not call.operation.repeatable:
-                interrupt.__cause__ = _outcome_unknown(call, history, "it was cancelled")
+                interrupt.__cause__ = _outcome_unknown(call, history, _name(interrupt))
             self._observer.call_finished(call.request, history, interrupt, self._clock() - started)
             raise
         else:
@@ -193,6 +193,12 @@ def _final(call: Call[Any], history: Retries, kind: AttemptClass, failure: CallE
     if kind is AttemptClass.NOT_SENT and history.doubt is not None:
         return history.doubt  # the last attempt never left, but an earlier one may have been carried out
     return failure
+
+
+def _name(interrupt: BaseException) -> str:
+    if isinstance(interrupt, asyncio.CancelledError):
+        return "it was cancelled"
+    return f"{type(interrupt).__name__} ended it"
 
 
 def _timed_out(call: Call[Any], history: Retries) -> CallError:

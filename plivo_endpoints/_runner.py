@@ -190,11 +190,16 @@ class _Call(Generic[R]):
                 raise ClientStateError("the client is closed")  # by another thread, just now
             return task.result()
         except asyncio.CancelledError as cancelled:
-            if isinstance(cancelled.__cause__, OutcomeUnknownError):
-                raise cancelled.__cause__ from None
-            raise ClientStateError("the client was closed during the call") from None
+            doubt = cancelled.__cause__
         finally:
             del task  # an error's traceback holds this frame: do not make a cycle
+        # Raised out here: the cancellation holds the frames of the call, a password among what they hold.
+        try:
+            if isinstance(doubt, OutcomeUnknownError):
+                raise doubt
+            raise ClientStateError("the client was closed during the call")
+        finally:
+            del doubt  # likewise
 
     def _stop(self) -> None:
         """Cancel the call and see it end: it takes an instant, for which further signals have to wait."""

@@ -233,3 +233,5 @@ def test_proxies_come_from_the_environment_only_when_asked(monkeypatch: pytest.M
     assert resolve_proxy("environment", "https://api.plivo.com") == "http://proxy.example:3128"
     assert resolve_proxy("environment", "https://spared.example") is None
     assert resolve_proxy("environment", "https://localhost:8443") is None
+    monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
+    assert resolve_proxy("environment", "https://api.plivo.com") == "http://proxy.example:3128"

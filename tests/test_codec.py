@@ -420,8 +420,12 @@ ECHOES: dict[str, Callable[[str], bytes]] = {
     "in HTML, quotes as they are": lambda secret: _page(html.escape(secret, quote=False)),
     "in HTML of ASCII": lambda secret: html.escape(secret).encode("ascii", "xmlcharrefreplace"),
     "in a list": lambda secret: json.dumps({"error": [{"password": secret}]}).encode(),
+    "in HTML of Flask": lambda secret: _page(
+        html.escape(secret).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
+    ),
     "in a query": lambda secret: _page(urlencode({"password": secret})),
     "in a path": lambda secret: _page(quote(secret, safe="")),
+    "in a path, by a browser": lambda secret: _page(quote(secret, safe="!'()*")),
 }
 
 
@@ -435,3 +439,11 @@ def test_no_echo_of_a_secret_is_shown(secret: str, echo: Callable[[str], bytes])
     with pytest.raises(BadRequestError) as refused:
         parse_response(endpoints.CREATE, Response(400, echo(secret)), lambda: [secret])
     assert "[secret]" in str(refused.value)
+    assert secret not in str(refused.value)
+
+
+def test_a_secret_within_another_is_not_shown() -> None:
+    """The longer one is looked for first."""
+    with pytest.raises(BadRequestError) as refused:
+        parse_response(endpoints.CREATE, Response(400, b"got abcdeREST"), lambda: ["abcde", "abcdeREST"])
+    assert str(refused.value).endswith("got [secret]")

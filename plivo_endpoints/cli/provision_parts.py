@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -14,7 +15,7 @@ import click
 from plivo_endpoints._events import logger
 from plivo_endpoints.cli.failures import USAGE, Terminated
 from plivo_endpoints.cli.output import escape
-from plivo_endpoints.cli.provision_output import tell, tell_problems
+from plivo_endpoints.cli.provision_output import tell_problems
 from plivo_endpoints.provisioning import CsvSource, JsonlSource, SourceError
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ EXIT_STATUS: Final = """
 Exit status:
   0    all rows are done, and the audit has found each endpoint once
   1    some rows failed or are left, or the command was refused or failed
-  2    wrong usage, a source that breaks a rule, or no credentials; nothing was sent
+  2    wrong usage, a source that breaks a rule, or no credentials;
+       nothing was sent
   3    some rows need review, or the audit has found doubles
   130  stopped by Ctrl-C
   143  stopped by SIGTERM, as `kill`, a container's end or a timeout send it
@@ -107,14 +109,21 @@ class _Teller(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if text != self._last:  # pages that are under way together fail together
-            tell(f"Warning: {escape(text)}", self._settings)
+        if text != self._last and not self._settings.as_json:  # pages under way together fail together
+            # Not with click, which would write into the bar: to this name rich has its own.
+            print(f"Warning: {escape(text)}", file=sys.stderr)
         self._last = text
 
 
 async def _ended_by_sigterm(work: Coroutine[Any, Any, T]) -> T:
-    """Cancel the work on SIGTERM, as `asyncio.run` does on Ctrl-C."""
-    if (task := asyncio.current_task()) is not None:
-        with suppress(RuntimeError):  # on Windows, where `kill` is not this gentle, and in a thread
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    """Cancel the work on the first SIGTERM, as `asyncio.run` does on Ctrl-C."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def end() -> None:
+        loop.add_signal_handler(signal.SIGTERM, lambda: None)  # another would cut short what is under way
+        if task is not None:
+            task.cancel()
+
+    with suppress(RuntimeError):  # on Windows, where `kill` is not this gentle, and in a thread
+        loop.add_signal_handler(signal.SIGTERM, end)
     return await work

@@ -57,15 +57,6 @@ def test_the_environments_proxy(
     assert len(refused.stderr.splitlines()) == 1
 
 
-def test_a_server_that_is_spared(
-    sandbox: Sandbox, run: Run, heard: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`NO_PROXY` names it, so the command goes there by itself."""
-    monkeypatch.setenv("NO_PROXY", ELSEWHERE)
-    assert run("list", "--base-url", f"https://{ELSEWHERE}").exit_code == 1
-    assert (heard, sandbox.requests) == ([], ())
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_this_machine_needs_no_proxy(sandbox: Sandbox, run: Run, heard: list[str], host: str) -> None:
     """The sandbox is reached, whatever the environment says."""

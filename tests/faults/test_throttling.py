@@ -25,6 +25,7 @@ _THROTTLED: Final = Fault("429", instead(make_answer(429, "Slow", Retry_After="1
 _NOW: Final = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT
 
 RETRY_AFTER: Final[dict[str, float | None]] = {
+    "9" * 400: None,
     "0": 0.0,
     "1": 1.0,
     "120": 120.0,
