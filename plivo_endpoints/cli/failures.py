@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
     from plivo_endpoints.cli.settings import Settings
 
-FAILED: Final = ExitStatus.FAILED
+FAILED: Final = int(ExitStatus.FAILED)
 USAGE: Final = 2
-UNKNOWN: Final = ExitStatus.REVIEW
+UNKNOWN: Final = int(ExitStatus.REVIEW)
 INTERRUPTED: Final = 130
 READER_LEFT: Final = 141
 TERMINATED: Final = 143
