@@ -3,7 +3,6 @@
 import errno
 import os
 import pty
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,13 +19,6 @@ import fcntl, runpy, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 runpy.run_module("plivo_endpoints", run_name="__main__")
 """
-
-
-@pytest.fixture(autouse=True, scope="session")
-def ctrl_c_works() -> None:
-    """Let the commands hear Ctrl-C, which is ignored for all that a script runs in the background."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
