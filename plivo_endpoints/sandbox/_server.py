@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import TypeVar
 
@@ -17,6 +18,9 @@ _IPV4 = 4
 # For requests that are only half sent; all else ends at once.
 _SHUTDOWN_SECONDS = 0.5
 
+# Connections that may wait to be accepted, when many clients begin at once.
+_BACKLOG = 128
+
 
 class LoopServer:
     """Serves an application on one address, within the running event loop."""
@@ -25,16 +29,22 @@ class LoopServer:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         self._host = host
         self._port = port
+        self._listener: asyncio.Server
 
     async def start(self) -> str:
         """Begin to listen and return the origin at which this machine reaches it."""
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
+            protocol_factory = self._runner.server
+            assert protocol_factory is not None  # noqa: S101 - made by the setup
+            loop = asyncio.get_running_loop()
+            self._listener = await loop.create_server(
+                protocol_factory, self._host, self._port, backlog=_BACKLOG
+            )
         except BaseException:
             await self._runner.cleanup()
             raise
-        host, port = self._runner.addresses[0][:2]
+        host, port = self._listener.sockets[0].getsockname()[:2]
         address = ip_address(host)
         if address.is_unspecified:
             address = ip_address("127.0.0.1" if address.version == _IPV4 else "::1")
@@ -42,6 +52,16 @@ class LoopServer:
 
     async def stop(self) -> None:
         """Stop listening and drop every connection."""
+        loop = asyncio.get_running_loop()
+        for listening in self._listener.sockets:
+            # Where accepting is not waiting for the socket to be readable, it has no halves to fall between.
+            with suppress(NotImplementedError):
+                loop.remove_reader(listening)
+        # asyncio accepts a connection in three turns of the loop. One that the server's end meets half-way is
+        # lost without being closed, and its client waits: so accept no more, and let those under way come in.
+        for _ in range(2):
+            await asyncio.sleep(0)
+        self._listener.close()
         await self._runner.cleanup()
 
 

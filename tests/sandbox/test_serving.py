@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import contextlib
+import gc
 import json
 import os
 import socket
@@ -229,6 +231,28 @@ with Sandbox() as sandbox:
 for each in sockets:
     each.close()
 """
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_connections_under_way_when_it_stops(turns: int, recwarn: pytest.WarningsRecorder) -> None:
+    """At whatever turn of the loop it ends, none is left neither open nor closed: the clients hear of it."""
+
+    async def stop_after() -> list[socket.socket]:
+        async with Sandbox() as sandbox:
+            host, port = sandbox.base_url.removeprefix("http://").split(":")
+            clients = [socket.create_connection((host, int(port))) for _ in range(5)]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        return clients
+
+    with asyncio.Runner() as runner:
+        clients = runner.run(stop_after())
+    for client in clients:
+        client.settimeout(30)
+        with client, contextlib.suppress(ConnectionResetError):
+            assert b"" == client.recv(1)
+    gc.collect()
+    assert [] == [str(warning.message) for warning in recwarn]
 
 
 def test_nothing_is_left_open() -> None:
