@@ -14,7 +14,7 @@ from plivo_endpoints import AsyncClient, Client
 from plivo_endpoints.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -22,6 +22,18 @@ def ctrl_c_works() -> None:
     """Let what the tests start hear Ctrl-C, which is ignored for all that a script runs in the background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def point_to(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sandbox], None]:
+    """Let what takes server and credentials from the environment find a sandbox there."""
+
+    def point(sandbox: Sandbox) -> None:
+        monkeypatch.setenv("PLIVO_BASE_URL", sandbox.base_url)
+        monkeypatch.setenv("PLIVO_AUTH_ID", sandbox.auth_id)
+        monkeypatch.setenv("PLIVO_AUTH_TOKEN", sandbox.auth_token)
+
+    return point
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The README keeps to its form, and what it shows runs."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +26,20 @@ SNIPPETS = snippets(README)
 def test_snippets_run(
     snippet: str,
     threaded_sandbox: Sandbox,
-    monkeypatch: pytest.MonkeyPatch,
+    point_to: Callable[[Sandbox], None],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Each runs as it stands, with the environment pointing to a sandbox."""
-    monkeypatch.setenv("PLIVO_BASE_URL", threaded_sandbox.base_url)
-    monkeypatch.setenv("PLIVO_AUTH_ID", threaded_sandbox.auth_id)
-    monkeypatch.setenv("PLIVO_AUTH_TOKEN", threaded_sandbox.auth_token)
+    point_to(threaded_sandbox)
     exec(compile(snippet, "README.md", "exec"), {})  # noqa: S102 - the point
     assert bool(capsys.readouterr().out) == ("print(" in snippet)
 
 
 def test_the_worked_example_of_a_lost_create(
-    threaded_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    threaded_sandbox: Sandbox, point_to: Callable[[Sandbox], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As docs/errors.md has it: the endpoint is found, and made once."""
-    monkeypatch.setenv("PLIVO_BASE_URL", threaded_sandbox.base_url)
-    monkeypatch.setenv("PLIVO_AUTH_ID", threaded_sandbox.auth_id)
-    monkeypatch.setenv("PLIVO_AUTH_TOKEN", threaded_sandbox.auth_token)
+    point_to(threaded_sandbox)
     threaded_sandbox.inject(Fault(applied=True, status=502), method="POST")
     (example,) = snippets((DOCS / "errors.md").read_text(encoding="utf-8"))
     exec(compile(example, "errors.md", "exec"), {})  # noqa: S102 - the point
@@ -54,23 +51,19 @@ CLIENT = snippets((DOCS / "client.md").read_text(encoding="utf-8"))
 
 
 def test_the_examples_of_the_client(
-    threaded_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    threaded_sandbox: Sandbox, point_to: Callable[[Sandbox], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The others of docs/client.md: what is old is deleted, all of it, and each call is told."""
-    monkeypatch.setenv("PLIVO_BASE_URL", threaded_sandbox.base_url)
-    monkeypatch.setenv("PLIVO_AUTH_ID", threaded_sandbox.auth_id)
-    monkeypatch.setenv("PLIVO_AUTH_TOKEN", threaded_sandbox.auth_token)
+    point_to(threaded_sandbox)
     threaded_sandbox.seed(5)
     for example in CLIENT[1:]:
         exec(compile(example, "client.md", "exec"), {})  # noqa: S102 - the point
     assert "GET Endpoint/: done after 1, " in capsys.readouterr().out
 
 
-async def test_the_web_service(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_web_service(sandbox: Sandbox, point_to: Callable[[Sandbox], None]) -> None:
     """Of docs/client.md: it hands out tokens, and says so when it cannot."""
-    monkeypatch.setenv("PLIVO_BASE_URL", sandbox.base_url)
-    monkeypatch.setenv("PLIVO_AUTH_ID", sandbox.auth_id)
-    monkeypatch.setenv("PLIVO_AUTH_TOKEN", sandbox.auth_token)
+    point_to(sandbox)
     names: dict[str, Any] = {"__name__": "client"}
     exec(compile(CLIENT[0], "client.md", "exec"), names)  # noqa: S102 - the point
     async with TestClient(TestServer(names["app"])) as browser:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, quote_plus
@@ -26,6 +25,8 @@ def quoted(text: str, secrets: Iterable[str]) -> str:
 
 def _forms(secret: str) -> set[str]:
     """Return the common ways in which a server may write down what it was sent."""
+    import html  # noqa: PLC0415 - only an error needs it, and the first call should not wait for it
+
     page = html.escape(secret)
     forms = {secret, repr(secret)[1:-1], html.escape(secret, quote=False), page}
     forms |= {page.replace("&#x27;", "&#39;"), page.replace("&#x27;", "&#39;").replace("&quot;", "&#34;")}

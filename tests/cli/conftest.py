@@ -22,12 +22,10 @@ runpy.run_module("plivo_endpoints", run_name="__main__")
 
 
 @pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+def sandbox(monkeypatch: pytest.MonkeyPatch, point_to: Callable[[Sandbox], None]) -> Iterator[Sandbox]:
     """Serve from a thread, with the environment pointing there."""
     with Sandbox() as running:
-        monkeypatch.setenv("PLIVO_BASE_URL", running.base_url)
-        monkeypatch.setenv("PLIVO_AUTH_ID", running.auth_id)
-        monkeypatch.setenv("PLIVO_AUTH_TOKEN", running.auth_token)
+        point_to(running)
         monkeypatch.delenv("PLIVO_ENDPOINT_PASSWORD", raising=False)
         yield running
 

@@ -38,14 +38,14 @@ needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="make
 
 
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
+def account(
+    monkeypatch: pytest.MonkeyPatch, point_to: Callable[[Sandbox], None], tmp_path: Path
+) -> Iterator[Sandbox]:
     """Serve from a thread, with the environment pointing there, in an empty folder, in no hurry to wait."""
     monkeypatch.setattr(SlidingWindow, "spend", Mock())
     monkeypatch.chdir(tmp_path)
     with Sandbox() as running:
-        monkeypatch.setenv("PLIVO_BASE_URL", running.base_url)
-        monkeypatch.setenv("PLIVO_AUTH_ID", running.auth_id)
-        monkeypatch.setenv("PLIVO_AUTH_TOKEN", running.auth_token)
+        point_to(running)
         monkeypatch.delenv("PLIVO_PROVISION_KEY", raising=False)
         yield running
 
