@@ -220,17 +220,17 @@ class JustBegun(NeverHandedOver):
     """A signal comes when the loop has made its task, which has not made a step."""
 
     def _hand_over(self) -> None:
-        self._is_cancelled = threading.Event()
+        self._is_interrupted = threading.Event()
         self._thread.loop.call_soon_threadsafe(self._begin_and_wait)
         raise self.interrupt
 
     def _begin_and_wait(self) -> None:
         self._begin()
-        self._is_cancelled.wait(10)
+        self._is_interrupted.wait(10)
+        self._cancel()  # as `_stop` asks for, which could come in a turn too late
 
     def _stop(self) -> None:
-        self._thread.loop.call_soon_threadsafe(self._cancel)
-        self._is_cancelled.set()
+        self._is_interrupted.set()
         super()._stop()
 
 

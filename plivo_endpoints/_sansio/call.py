@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from attrs import frozen
+from attrs import define
 
 from plivo_endpoints._sansio.auth import authorization
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@frozen(slots=False)
+@define  # as `Request` is
 class Call(Generic[T]):
     """What the retry loop works on, over as many attempts as it takes."""
 

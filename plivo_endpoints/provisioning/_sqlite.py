@@ -122,7 +122,7 @@ class SqliteJournal:
 
     async def save(self, changes: Sequence[Change]) -> None:
         """See `Journal`."""
-        await self._run(lambda db: _replace(db, changes))
+        await self._run(lambda db: _replace(db, changes), delayed=True)
 
     async def read(self, *, after: int, limit: int, states: Collection[State]) -> Sequence[Entry]:
         """See `Journal`."""
@@ -141,10 +141,10 @@ class SqliteJournal:
         query = "SELECT state, count(*) FROM rows GROUP BY state"
         return await self._run(lambda db: {State(state): number for state, number in db.execute(query)})
 
-    def _run(self, work: Work[T]) -> asyncio.Future[T]:
+    def _run(self, work: Work[T], *, delayed: bool = False) -> asyncio.Future[T]:
         if self._committer is None:
             raise JournalError("the journal is closed")
-        return self._committer.run(work)
+        return self._committer.run(work, delayed=delayed)
 
     @contextmanager
     def _connected(self) -> Generator[sqlite3.Connection]:
