@@ -87,6 +87,8 @@ def fault_of_text(text: str) -> str | None:
     """Return why a field's text cannot be used, `None` if it can."""
     if len(text) > _LONGEST:
         return f"is longer than {_LONGEST} characters"
+    if text.isprintable():  # what nearly all are, and then neither of these
+        return None
     if SURROGATE.search(text):
         return "is not UTF-8"
     return "holds a control character" if _CONTROL.search(text) else None

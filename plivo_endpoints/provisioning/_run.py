@@ -142,7 +142,7 @@ class Phases:
         await self._send()
         if self._proof.is_there and self._ledger.has(State.OUTDATED):
             self.phase = "updating"
-            await share(self._outdated(), self._update, self._job.concurrency)
+            await share(batches(self._ledger, State.OUTDATED), self._update, self._job.concurrency)
         if self._ledger.has(State.PARKED) and await self._settle():
             self.phase = "reconciling"
             await reconcile(self._job.client, self._ledger)
@@ -159,27 +159,29 @@ class Phases:
         if self._surprise is not None:
             raise self._surprise
 
-    async def _new_rows(self) -> AsyncGenerator[tuple[Row, Entry]]:
-        """Read the source again and return the rows that are new."""
+    async def _new_rows(self) -> AsyncGenerator[list[tuple[Row, Entry]]]:
+        """Read the source again and return the rows that are new, some at a time."""
         ahead: deque[Entry] = deque()
         last = 0
         async with aclosing(chunks(self._job.source)) as reading:
             async for first, chunk in reading:
+                new: list[tuple[Row, Entry]] = []
                 while True:
                     if not ahead:
                         ahead.extend(
                             await self._ledger.read(after=last, limit=_LOOK_AHEAD, states={State.NEW})
                         )
-                    if not ahead:
-                        return
-                    if ahead[0].number >= first + len(chunk):
+                    if not ahead or ahead[0].number >= first + len(chunk):
                         break
                     entry = ahead.popleft()
                     last = entry.number
                     row = chunk[last - first]
                     if not self._job.contents.has(row, last):
                         raise StaleError(f"row {last} of the source changed during the run")
-                    yield row, entry
+                    new.append((row, entry))
+                yield new
+                if not ahead:
+                    return
         raise StaleError("the source became shorter during the run")
 
     async def _create(self, item: tuple[Row, Entry]) -> bool:
@@ -214,12 +216,6 @@ class Phases:
     def _new(self, row: Row) -> NewEndpoint:
         password = password_of(row, self._job.deriver)
         return NewEndpoint(username=row.username, password=password, alias=row.alias, app_id=row.app_id)
-
-    async def _outdated(self) -> AsyncGenerator[Entry]:
-        async with aclosing(batches(self._ledger, State.OUTDATED)) as outdated:
-            async for batch in outdated:
-                for entry in batch:
-                    yield entry
 
     async def _update(self, entry: Entry) -> bool:
         try:

@@ -1,32 +1,43 @@
-"""Several workers on one stream of things to do."""
+"""Several workers on one stream of things to do, which comes in batches."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextlib import aclosing
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 T = TypeVar("T")
 
 
-async def share(items: AsyncGenerator[T], work: Callable[[T], Awaitable[bool]], workers: int) -> None:
-    """Work on `items`, `workers` at a time, each until its `work` returns false.
+async def share(
+    batches: AsyncGenerator[Sequence[T]], work: Callable[[T], Awaitable[bool]], workers: int
+) -> None:
+    """Work on the things in `batches`, `workers` at a time, each until its `work` returns false.
 
     The first error stops all of them and is raised by itself, not as a group.
     """
+    ready: deque[T] = deque()
     turn = asyncio.Lock()  # a generator serves one at a time
 
-    async def serve() -> None:
-        more = True
-        while more:
-            async with turn:
-                item = await anext(items, None)
-            more = item is not None and await work(item)
+    async def refill() -> bool:
+        async with turn:
+            while not ready:  # another worker may have been first
+                batch = await anext(batches, None)
+                if batch is None:
+                    return False
+                ready.extend(batch)
+        return True
 
-    async with aclosing(items):
+    async def serve() -> None:
+        while ready or await refill():
+            if not await work(ready.popleft()):
+                return
+
+    async with aclosing(batches):
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(workers):

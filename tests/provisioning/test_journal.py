@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from plivo_endpoints.provisioning import JournalError, _journal_file, _sqlite
+from plivo_endpoints.provisioning import JournalError, _committer, _journal_file, _sqlite
 from plivo_endpoints.provisioning._sqlite import SqliteJournal
 from plivo_endpoints.provisioning._states import Entry, State, stamp
 from tests.provisioning.file_layer import FULL, IO_ERROR, Event, disk_after, is_possible, remembered
@@ -220,6 +220,30 @@ async def test_it_keeps_up_with_any_quota(tmp_path: Path) -> None:
     await asyncio.gather(*(journal.save([(entry, stamp(entry, 1.0))]) for entry in entries(1000)))
     await journal.close()
     assert commits.count("COMMIT") <= 50
+
+
+async def test_writes_of_rows_wait_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of several turns of the loop share a commit; they leave with what cannot wait, or at the end."""
+    monkeypatch.setattr(_committer, "_COMMIT_DELAY", 3600.0)
+    journal = SqliteJournal(tmp_path / "run.db")
+    await journal.open()
+    await journal.add(entries(4))
+    commits: list[str] = []
+    await journal._run(lambda db: db.set_trace_callback(commits.append))
+    commits.clear()
+    saves: list[asyncio.Task[None]] = []
+    for entry in entries(3):
+        saves.append(asyncio.create_task(journal.save([(entry, stamp(entry, 1.0))])))
+        await asyncio.sleep(0.01)  # each would have had a commit of its own by now
+    async with asyncio.timeout(30):
+        assert await journal.count() == {State.NEW: 1, State.INTENT: 3}
+        await asyncio.gather(*saves)
+    assert commits.count("COMMIT") == 1
+    last = asyncio.create_task(journal.save([(entries(4)[3], stamp(entries(4)[3], 1.0))]))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        await journal.close()
+        await last
 
 
 async def test_a_path_that_no_file_can_have() -> None:
