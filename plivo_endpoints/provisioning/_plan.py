@@ -81,12 +81,12 @@ async def compare(client: AsyncClient, journal: Entries) -> None:
     several: dict[int, set[str]] = {}  # by number, the endpoints of an alias that has more than one
 
     async def visit(page: list[Found]) -> None:
-        known: dict[int, Entry] = {}  # as they are by now: two endpoints of a page may have one alias
+        changed: dict[int, tuple[Entry, Entry]] = {}  # by number: two endpoints of a page may have one alias
         for entry, found in await matches(journal, page):
-            before = known.get(entry.number, entry)
-            after = known[entry.number] = states.matched(before, found, _met(several, before, found))
-            if after != before:
-                await journal.save([(before, after)])
+            _, known = changed.get(entry.number, (entry, entry))
+            changed[entry.number] = (entry, states.matched(known, found, _met(several, known, found)))
+        if changes := [(before, after) for before, after in changed.values() if after != before]:
+            await journal.save(changes)
 
     async def forget() -> None:
         several.clear()

@@ -122,7 +122,9 @@ class SqliteJournal:
 
     async def save(self, changes: Sequence[Change]) -> None:
         """See `Journal`."""
-        await self._run(lambda db: _replace(db, changes), delayed=True)
+        await self._run(
+            lambda db: _replace(db, changes), delayed=len(changes) == 1
+        )  # many are company enough
 
     async def read(self, *, after: int, limit: int, states: Collection[State]) -> Sequence[Entry]:
         """See `Journal`."""

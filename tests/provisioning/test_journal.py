@@ -15,13 +15,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from plivo_endpoints.provisioning import JournalError, _committer, _journal_file, _sqlite
+from plivo_endpoints.provisioning import JournalError, _committer, _journal_file, _sqlite, plan
 from plivo_endpoints.provisioning._sqlite import SqliteJournal
 from plivo_endpoints.provisioning._states import Entry, State, stamp
 from tests.provisioning.file_layer import FULL, IO_ERROR, Event, disk_after, is_possible, remembered
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from plivo_endpoints import AsyncClient
+    from plivo_endpoints.provisioning import Row
+    from plivo_endpoints.provisioning._journal import Change
 
 needs_layer = pytest.mark.skipif(not is_possible(), reason="this Python hides its SQLite")
 
@@ -244,6 +249,25 @@ async def test_writes_of_rows_wait_for_others(tmp_path: Path, monkeypatch: pytes
     async with asyncio.timeout(30):
         await journal.close()
         await last
+
+
+async def test_a_plan_writes_once_per_page(
+    client: AsyncClient, rows: Callable[[int], list[Row]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And waits for nobody before it does: it is alone."""
+    monkeypatch.setattr(_committer, "_COMMIT_DELAY", 3600.0)
+    for row in rows(30):
+        await client.endpoints.create(username=row.username, password="s3cret", alias=row.alias)
+    save, changed = SqliteJournal.save, list[int]()
+
+    async def counted(self: SqliteJournal, changes: Sequence[Change]) -> None:
+        changed.append(len(changes))
+        await save(self, changes)
+
+    monkeypatch.setattr(SqliteJournal, "save", counted)
+    async with asyncio.timeout(30):
+        assert 30 == len((await plan(client, rows(30))).unchanged)
+    assert changed == [19, 11]
 
 
 async def test_a_path_that_no_file_can_have() -> None:
