@@ -122,9 +122,8 @@ class SqliteJournal:
 
     async def save(self, changes: Sequence[Change]) -> None:
         """See `Journal`."""
-        await self._run(
-            lambda db: _replace(db, changes), delayed=len(changes) == 1
-        )  # many are company enough
+        is_alone = len(changes) == 1  # many are company enough
+        await self._run(lambda db: _replace(db, changes), delayed=is_alone)
 
     async def read(self, *, after: int, limit: int, states: Collection[State]) -> Sequence[Entry]:
         """See `Journal`."""
