@@ -59,10 +59,12 @@ class LoopServer:
                 loop.remove_reader(listening)
         # asyncio accepts a connection in three turns of the loop. One that the server's end meets half-way is
         # lost without being closed, and its client waits: so accept no more, and let those under way come in.
-        for _ in range(2):
-            await asyncio.sleep(0)
-        self._listener.close()
-        await self._runner.cleanup()
+        try:
+            for _ in range(2):
+                await asyncio.sleep(0)
+        finally:
+            self._listener.close()
+            await self._runner.cleanup()
 
 
 class ThreadServer:

@@ -255,6 +255,20 @@ def test_connections_under_way_when_it_stops(turns: int, recwarn: pytest.Warning
     assert [] == [str(warning.message) for warning in recwarn]
 
 
+async def test_a_stop_that_is_cancelled() -> None:
+    """It listens no longer all the same."""
+    sandbox = Sandbox()
+    await sandbox.__aenter__()
+    host, port = sandbox.base_url.removeprefix("http://").split(":")
+    stopping = asyncio.create_task(sandbox.__aexit__(None, None, None))
+    await asyncio.sleep(0)
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(host, port)
+
+
 def test_nothing_is_left_open() -> None:
     """Under `-X dev -W error` a program that starts both forms ends in silence."""
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", PROGRAM]
