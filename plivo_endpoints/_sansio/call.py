@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@define  # as `Request` is
+@define  # not frozen, for the same reason as `Request`
 class Call(Generic[T]):
     """What the retry loop works on, over as many attempts as it takes."""
 
