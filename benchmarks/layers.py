@@ -76,7 +76,7 @@ async def _split(
 
 def _towers(client: AsyncClient) -> dict[str, tuple[Callable[[], Awaitable[object]], ...]]:
     """Return each operation as calls with one layer more each, the last of them the whole."""
-    from plivo_endpoints._models import NewEndpoint
+    from plivo_endpoints._requests import NewEndpoint
     from plivo_endpoints._resources.endpoints import CREATE, GET, LIST
     from plivo_endpoints._sansio.codec import build_request
 

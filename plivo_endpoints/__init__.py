@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints._config import RateLimit
 from plivo_endpoints._errors import (
+    AmbiguousOutcomeError,
     APIError,
     AuthenticationError,
     BadRequestError,
@@ -64,6 +65,7 @@ else:
 __all__ = [
     "APIError",
     "Acknowledgement",
+    "AmbiguousOutcomeError",
     "AsyncClient",
     "AsyncPaginator",
     "AttemptFinished",

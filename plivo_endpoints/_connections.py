@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from plivo_endpoints._config import CallOptions, ConnectionSettings, Credentials, RateLimit
     from plivo_endpoints._events import AttemptFinished, CallFinished
-    from plivo_endpoints._models import EndpointChanges, NewEndpoint, NewToken
+    from plivo_endpoints._requests import RequestModel
     from plivo_endpoints._sansio.operation import Operation
     from plivo_endpoints._transport import AiohttpTransport
 
@@ -113,7 +113,7 @@ class ConnectedExecutor:
     def execute(
         self,
         operation: Operation[T],
-        argument: NewEndpoint | EndpointChanges | NewToken | None = None,
+        argument: RequestModel | None = None,
         *,
         query: Mapping[str, int | str] | None = None,
         before_send: Callable[[], Awaitable[None]] | None = None,

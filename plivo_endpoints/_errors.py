@@ -6,7 +6,8 @@ PlivoError
 ├── TransportError                      the network; .sent says "no" or "unknown"
 │   ├── ConnectError                    never sent
 │   └── RequestTimeoutError             .phase says what ate the time
-├── OutcomeUnknownError                 a create that may have happened
+├── AmbiguousOutcomeError               sent, must not be repeated, and the answer is lost
+│   └── OutcomeUnknownError             a create of an endpoint that may have happened
 ├── APIError                            Plivo said no; also 3xx, 405 and unlisted 4xx
 │   ├── BadRequestError                 400, 422
 │   ├── AuthenticationError             401
@@ -25,7 +26,9 @@ object, a header, a password or a token.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, Unpack
+
+from plivo_endpoints._clock import CLOCK
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -121,47 +124,74 @@ class RequestTimeoutError(TransportError):
         self.phase: Phase = phase
 
 
-class OutcomeUnknownError(CallError):
-    """A create was sent and its answer is lost or unreadable: the endpoint may exist.
+class OutcomeFacts(TypedDict):
+    """What is known about a request whose answer was lost."""
 
-    It was not sent again and must not be: Plivo has no idempotency key and would make a second endpoint.
-    `client.endpoints.find_created(username=…, alias=…, sent_at=…)` finds out.
+    sent_at: datetime
+    sent_monotonic: NotRequired[float | None]
+    status: int | None
+    api_id: str | None
+    reason: str
+    attempts: int
+
+
+class AmbiguousOutcomeError(CallError):
+    """A request that must not be repeated was sent, and its answer is lost or unreadable.
+
+    The base of `OutcomeUnknownError`, which is what a create of an endpoint raises.
 
     Attributes:
-        username: The username asked for; Plivo appends digits to it.
-        alias: The alias asked for.
         sent_at: When the request left, as an aware UTC time.
-        endpoint_id: The new endpoint's id, where the unreadable answer still told it.
         status: The answer's HTTP status, if one came.
         api_id: Plivo's id of the request, if the answer carried one: what its support asks for.
         reason: What happened instead of an answer, in words.
         attempts: How many times the call was tried; all but the last provably never left.
     """
 
+    def __init__(self, message: str, *, method: str, path: str, **facts: Unpack[OutcomeFacts]) -> None:
+        super().__init__(message, method=method, path=path, attempts=facts["attempts"])
+        self.sent_at = facts["sent_at"]
+        self.status = facts["status"]
+        self.api_id = facts["api_id"]
+        self.reason = facts["reason"]
+        self._sent_monotonic = facts.get("sent_monotonic")
+
+    @property
+    def elapsed(self) -> float | None:
+        """Seconds since the request left, whatever was done to the system clock meanwhile.
+
+        `None` in an error that was copied or unpickled: another process cannot know it.
+        """
+        return None if self._sent_monotonic is None else CLOCK.monotonic() - self._sent_monotonic
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        restore, (cls, args, state) = super().__reduce__()
+        return restore, (cls, args, {**state, "_sent_monotonic": None})
+
+
+class OutcomeUnknownError(AmbiguousOutcomeError):
+    """A create was sent and its answer is lost or unreadable: the endpoint may exist.
+
+    It was not sent again and must not be: Plivo has no idempotency key and would make a second endpoint.
+    `client.endpoints.find_created(username=…, alias=…, sent_at=…, elapsed=…)` finds out.
+
+    Attributes:
+        username: The username asked for; Plivo appends digits to it.
+        alias: The alias asked for.
+        endpoint_id: The new endpoint's id, where an answer still told it.
+    """
+
     def __init__(
-        self,
-        *,
-        username: str,
-        alias: str,
-        sent_at: datetime,
-        endpoint_id: str | None,
-        status: int | None,
-        api_id: str | None,
-        reason: str,
-        attempts: int,
+        self, *, username: str, alias: str, endpoint_id: str | None, **facts: Unpack[OutcomeFacts]
     ) -> None:
         message = (
-            f"create of endpoint {username!r} was sent, but whether it happened is unknown ({reason}); "
-            "do not repeat it, ask endpoints.find_created"
+            f"create of endpoint {username!r} was sent, but whether it happened is unknown "
+            f"({facts['reason']}); do not repeat it, ask endpoints.find_created"
         )
-        super().__init__(message, method="POST", path="Endpoint/", attempts=attempts)
+        super().__init__(message, method="POST", path="Endpoint/", **facts)
         self.username = username
         self.alias = alias
-        self.sent_at = sent_at
         self.endpoint_id = endpoint_id
-        self.status = status
-        self.api_id = api_id
-        self.reason = reason
 
 
 class APIError(CallError):

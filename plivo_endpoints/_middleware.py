@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from plivo_endpoints._deadlines import Deadlines
 from plivo_endpoints._errors import (
+    AmbiguousOutcomeError,
     APIError,
     CallError,
-    OutcomeUnknownError,
     RequestTimeoutError,
     ResponseDecodeError,
 )
+from plivo_endpoints._requests import RequestModel
 from plivo_endpoints._sansio.codec import parse_response
 from plivo_endpoints._sansio.messages import Attempt, Request, Response
 from plivo_endpoints._sansio.retry import AttemptClass, Retries, RetryBudget, RetryPolicy, classify
 
 if TYPE_CHECKING:
     from plivo_endpoints._events import Observer
-    from plivo_endpoints._models import NewEndpoint
     from plivo_endpoints._sansio.call import Call
     from plivo_endpoints._sansio.rate_limit import SlidingWindow
 
@@ -217,15 +217,15 @@ def _timed_out(call: Call[Any], history: Retries) -> CallError:
 
 def _outcome_unknown(
     call: Call[Any], history: Retries, reason: str, failure: CallError | None = None
-) -> OutcomeUnknownError:
-    # The one operation that may not be repeated is the create; a second kind would need an error of its own.
-    asked = cast("NewEndpoint", call.argument)
-    return OutcomeUnknownError(
-        username=asked.username,
-        alias=asked.alias,
-        sent_at=datetime.fromtimestamp(history.attempt.sent_at, UTC),
+) -> AmbiguousOutcomeError:
+    attempt = history.attempt
+    return (call.argument or RequestModel()).outcome_unknown(
+        method=call.request.method,
+        path=call.request.path,
         endpoint_id=failure.endpoint_id if isinstance(failure, ResponseDecodeError) else None,
-        status=history.attempt.status,
+        sent_at=datetime.fromtimestamp(attempt.sent_at, UTC),
+        sent_monotonic=attempt.sent_monotonic,
+        status=attempt.status,
         api_id=failure.api_id if isinstance(failure, APIError) else None,
         reason=reason,
         attempts=history.attempts,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-import time
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -19,6 +18,7 @@ from aiohttp.payload import BytesPayload
 from multidict import CIMultiDict
 from yarl import URL
 
+from plivo_endpoints._clock import CLOCK
 from plivo_endpoints._errors import ClientStateError, ConnectError, TransportError
 from plivo_endpoints._sansio.auth import authorization
 from plivo_endpoints._sansio.messages import Attempt, Request, Response
@@ -57,9 +57,10 @@ class _Body(BytesPayload):
             await self._ask(attempt.before_send)
         if _is_spoilt(writer.transport):
             raise ConnectionResetError("the server has closed the pooled connection, or spoken unasked")
-        attempt.phase, attempt.sent, attempt.sent_at = "response", True, time.time()
+        attempt.phase, attempt.sent = "response", True
+        attempt.sent_at, attempt.sent_monotonic = CLOCK.wall(), CLOCK.monotonic()
         await super().write_with_length(writer, content_length)
-        attempt.left_at = time.monotonic()
+        attempt.left_at = CLOCK.monotonic()
 
     async def _ask(self, before_send: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -240,7 +241,7 @@ async def _read_body(answer: aiohttp.ClientResponse, limit: int) -> tuple[bytes,
 
 def _retry_after(answer: aiohttp.ClientResponse) -> float | None:
     value = answer.headers.get("Retry-After")
-    return None if value is None else parse_retry_after(value, time.time())
+    return None if value is None else parse_retry_after(value, CLOCK.wall())
 
 
 def _note_upload(tracker: aiohttp.UploadTracker, attempt: Attempt) -> None:

@@ -16,24 +16,26 @@ if TYPE_CHECKING:
 ROOT: Final = "plivo_endpoints"
 PACKAGE: Final = Path(__file__).parent.parent / ROOT
 
-_BASE: Final = {"_errors", "_validation", "_config", "_models", "_version"}
+_BASE: Final = {"_clock", "_errors", "_validation", "_config", "_models", "_requests", "_version"}
 # What each part may import when it runs, beside itself; imports for type checkers alone are free.
 ALLOWED: Final = {
     "_version": set[str](),
-    "_errors": set[str](),
+    "_clock": set[str](),
+    "_errors": {"_clock"},
     "_validation": {"_errors"},
     "_config": {"_errors", "_validation"},
-    "_models": {"_errors", "_validation"},
+    "_models": set[str](),
+    "_requests": {"_errors", "_validation"},
     "_events": set[str](),
-    "_sansio": {"_errors", "_validation", "_config", "_models"},
-    "_transport": {"_errors", "_sansio", "_version"},
+    "_sansio": {"_errors", "_validation", "_config", "_models", "_requests"},
+    "_transport": {"_clock", "_errors", "_sansio", "_version"},
     "_deadlines": set[str](),
-    "_middleware": {"_errors", "_deadlines", "_sansio"},
+    "_middleware": {"_clock", "_errors", "_deadlines", "_requests", "_sansio"},
     "_pagination": {"_errors", "_models"},
     "_runner": {"_errors"},
     "_blocking": {"_errors"},
     "_connections": {"_errors", "_events", "_sansio", "_middleware", "_transport"},
-    "_resources": {"_errors", "_validation", "_models", "_sansio", "_pagination", "_blocking"},
+    "_resources": {"_models", "_requests", "_sansio", "_pagination", "_blocking", *_BASE},
     "_client": {"_config", "_connections", "_resources", "_runner"},
     "sandbox": set[str](),
     "provisioning": {"_client", "_events", "_resources", *_BASE},

@@ -519,6 +519,7 @@ TRANSPORT_RULES = [
     "_transport.connect",
     "_transport.write_with_length",
     "_transport._is_spoilt",
+    "_clock.wall",
     "_transport._read_body",
 ]
 READS_JSON = "_loads"  # there without orjson only
@@ -555,7 +556,7 @@ async def test_the_way_of_a_create_is_short(client: AsyncClient) -> None:
     assert TRANSPORT_RULES == [name for name in own if name in TRANSPORT_RULES]
     assert [
         "endpoints.create",
-        "_models.__attrs_post_init__",
+        "_requests.__attrs_post_init__",
         "_validation.check_username",
         "_validation.check_password",
         "_validation.check_text",

@@ -26,6 +26,7 @@ MODELS = {"Acknowledgement", "CreatedEndpoint", "Endpoint", "Page", "PageMeta", 
 EVENTS = {"AttemptFinished", "CallFinished"}
 ERRORS = {
     "APIError",
+    "AmbiguousOutcomeError",
     "AuthenticationError",
     "BadRequestError",
     "ClientStateError",

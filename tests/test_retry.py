@@ -30,7 +30,7 @@ from plivo_endpoints import (
 from plivo_endpoints._config import CallOptions
 from plivo_endpoints._events import Observer
 from plivo_endpoints._middleware import Retrying, rate_limited
-from plivo_endpoints._models import EndpointChanges, NewEndpoint, NewToken
+from plivo_endpoints._requests import EndpointChanges, NewEndpoint, NewToken
 from plivo_endpoints._resources import endpoints, tokens
 from plivo_endpoints._sansio.call import Call
 from plivo_endpoints._sansio.messages import Attempt, Request, Response

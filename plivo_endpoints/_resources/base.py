@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
-    from plivo_endpoints._models import EndpointChanges, NewEndpoint, NewToken
+    from plivo_endpoints._requests import RequestModel
     from plivo_endpoints._sansio.operation import Operation
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ class Executor(Protocol):
     def execute(
         self,
         operation: Operation[T],
-        argument: NewEndpoint | EndpointChanges | NewToken | None = None,
+        argument: RequestModel | None = None,
         *,
         query: Mapping[str, int | str] | None = None,
         before_send: Callable[[], Awaitable[None]] | None = None,

@@ -12,11 +12,10 @@ from plivo_endpoints._models import (
     Acknowledgement,
     CreatedEndpoint,
     Endpoint,
-    EndpointChanges,
-    NewEndpoint,
     Page,
 )
 from plivo_endpoints._pagination import AsyncPaginator, search
+from plivo_endpoints._requests import EndpointChanges, NewEndpoint
 from plivo_endpoints._resources.base import AsyncResource
 from plivo_endpoints._sansio.operation import Operation
 from plivo_endpoints._validation import check_aware, check_count, check_seconds, check_text, check_username

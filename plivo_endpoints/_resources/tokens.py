@@ -6,7 +6,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints._blocking import BlockingResource, blocking
-from plivo_endpoints._models import NewToken, Token, token_times
+from plivo_endpoints._models import Token
+from plivo_endpoints._requests import NewToken, token_times
 from plivo_endpoints._resources.base import AsyncResource
 from plivo_endpoints._sansio.operation import Operation
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from plivo_endpoints._config import CallOptions, Credentials
-    from plivo_endpoints._models import EndpointChanges, NewEndpoint, NewToken
+    from plivo_endpoints._requests import RequestModel
     from plivo_endpoints._sansio.messages import Request
     from plivo_endpoints._sansio.operation import Operation
 
@@ -25,15 +25,15 @@ class Call(Generic[T]):
 
     operation: Operation[T]
     request: Request
-    argument: NewEndpoint | EndpointChanges | NewToken | None
+    argument: RequestModel | None
     options: CallOptions
     before_send: Callable[[], Awaitable[None]] | None = None
     credentials: Credentials | None = None
 
     def secrets(self) -> tuple[str, ...]:
         """Return what no error may repeat, though the server may have: it can echo what it was sent."""
-        known: list[str | None] = [getattr(self.argument, "password", None)]
-        if self.credentials is not None:
-            header = authorization(self.credentials)
-            known += [header.removeprefix("Basic "), self.credentials.auth_token.reveal()]
-        return tuple([secret for secret in known if secret])
+        known = () if self.argument is None else self.argument.secrets()
+        if self.credentials is None:
+            return known
+        header = authorization(self.credentials)
+        return (*known, header.removeprefix("Basic "), self.credentials.auth_token.reveal())

@@ -16,7 +16,7 @@ from plivo_endpoints._validation import check_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from plivo_endpoints._models import EndpointChanges, NewEndpoint, NewToken
+    from plivo_endpoints._requests import RequestModel
     from plivo_endpoints._sansio.operation import Operation
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ _DECODING: Final = (ValueError, TypeError, LookupError, AttributeError, Recursio
 def build_request(
     operation: Operation[Any],
     account_url: str,
-    argument: NewEndpoint | EndpointChanges | NewToken | None = None,
+    argument: RequestModel | None = None,
     query: Mapping[str, int | str] | None = None,
     ids: Mapping[str, str] | None = None,
 ) -> Request:

@@ -20,14 +20,12 @@ from plivo_endpoints._models import (
     Acknowledgement,
     CreatedEndpoint,
     Endpoint,
-    EndpointChanges,
-    NewEndpoint,
-    NewToken,
     Page,
     PageMeta,
     Token,
     TokenClaims,
 )
+from plivo_endpoints._requests import EndpointChanges, NewEndpoint, NewToken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -42,6 +42,7 @@ class Attempt:
     phase: Phase = "connect"
     sent: bool = False  # whether a byte may have left
     sent_at: float = 0.0  # epoch seconds, once `sent`
+    sent_monotonic: float | None = None  # the same moment in monotonic seconds
     left_at: float | None = None  # monotonic seconds by when the request had surely left, where known
     before_send: Callable[[], Awaitable[None]] | None = None  # awaited with the connection in hand
     veto: BaseException | None = None  # what `before_send` raised: the request must not leave

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from attrs import frozen
 
 from plivo_endpoints._errors import NotFoundError
-from plivo_endpoints._models import NewEndpoint
+from plivo_endpoints._requests import NewEndpoint
 from plivo_endpoints.provisioning import _states as states
 from plivo_endpoints.provisioning._audit import NOT_AUDITED, examine_account
 from plivo_endpoints.provisioning._canary import Proof

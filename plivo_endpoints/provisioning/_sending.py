@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from plivo_endpoints._client import AsyncClient
-    from plivo_endpoints._models import NewEndpoint
+    from plivo_endpoints._requests import NewEndpoint
     from plivo_endpoints.provisioning._journal import Entries
     from plivo_endpoints.provisioning._states import Entry
 

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from plivo_endpoints import AsyncClient, CreatedEndpoint, PlivoError
-from plivo_endpoints._models import NewEndpoint
+from plivo_endpoints._requests import NewEndpoint
 from plivo_endpoints._resources.endpoints import create_after
 from tests.faults.account import AUTH_ID, SEED, Account, Step
 from tests.faults.kinds import Fault

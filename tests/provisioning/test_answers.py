@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from plivo_endpoints import AsyncClient, CreatedEndpoint
-    from plivo_endpoints._models import NewEndpoint
+    from plivo_endpoints._requests import NewEndpoint
     from plivo_endpoints._resources.endpoints import AsyncEndpoints
     from plivo_endpoints.provisioning import Change
     from plivo_endpoints.sandbox import Sandbox

@@ -1,0 +1,142 @@
+"""What you ask of Plivo: frozen values that know their rules, checked once, when they are made."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final, Unpack
+
+from attrs import field, fields, frozen
+
+from plivo_endpoints._errors import (
+    AmbiguousOutcomeError,
+    InvalidArgumentError,
+    OutcomeFacts,
+    OutcomeUnknownError,
+)
+from plivo_endpoints._validation import check_bool, check_id, check_password, check_text, check_username
+
+_MIN_LIFETIME: Final = 3 * 60
+_MAX_LIFETIME: Final = 24 * 60 * 60
+_LAST_SECOND: Final = 253_402_300_799  # of the year 9999, where datetime ends
+
+
+@frozen(kw_only=True)
+class RequestModel:
+    """What an operation sends, and what an error may say of it."""
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return what no error may repeat: the fields that `repr` hides."""
+        values = [getattr(self, each.name) for each in fields(type(self)) if each.repr is False]
+        return tuple([value for value in values if value])
+
+    def outcome_unknown(
+        self, *, method: str, path: str, endpoint_id: str | None, **facts: Unpack[OutcomeFacts]
+    ) -> AmbiguousOutcomeError:
+        """Return the error of an operation that must not be repeated, was sent, and lost its answer."""
+        del endpoint_id
+        message = (
+            f"{method} {path} was sent, but whether it happened is unknown ({facts['reason']}); "
+            "do not repeat it before you have looked"
+        )
+        return AmbiguousOutcomeError(message, method=method, path=path, **facts)
+
+
+@frozen(kw_only=True)
+class NewEndpoint(RequestModel):
+    """What a create asks for."""
+
+    username: str
+    password: str = field(repr=False)
+    alias: str
+    app_id: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        check_username("username", self.username)
+        check_password("password", self.password)
+        check_text("alias", self.alias)
+        if self.app_id is not None:
+            check_id("app_id", self.app_id)
+
+    def outcome_unknown(
+        self, *, method: str, path: str, endpoint_id: str | None, **facts: Unpack[OutcomeFacts]
+    ) -> OutcomeUnknownError:
+        """Return the error of a create that was sent and lost its answer."""
+        del method, path
+        return OutcomeUnknownError(username=self.username, alias=self.alias, endpoint_id=endpoint_id, **facts)
+
+
+@frozen(kw_only=True)
+class EndpointChanges(RequestModel):
+    """What an update asks for; `None` leaves a field as it is."""
+
+    password: str | None = field(default=None, repr=False)
+    alias: str | None = None
+    app_id: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.password is None and self.alias is None and self.app_id is None:
+            raise InvalidArgumentError("update", "needs at least one of password, alias and app_id")
+        if self.password is not None:
+            check_password("password", self.password)
+        if self.alias is not None:
+            check_text("alias", self.alias)
+        if self.app_id is not None:
+            check_id("app_id", self.app_id)
+
+
+@frozen(kw_only=True)
+class NewToken(RequestModel):
+    """What a token request asks for; times in epoch seconds, from `token_times`."""
+
+    iss: str
+    sub: str | None = None
+    nbf: int | None = None
+    exp: int | None = None
+    app: str | None = None
+    incoming_allow: bool = False
+    outgoing_allow: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        check_bool("incoming_allow", self.incoming_allow)
+        check_bool("outgoing_allow", self.outgoing_allow)
+        if self.sub is not None:
+            check_text("sub", self.sub)
+        elif self.incoming_allow:
+            raise InvalidArgumentError("sub", "is required when incoming calls are allowed")
+        if self.app is not None:
+            check_id("app", self.app)
+
+
+def token_times(
+    *, nbf: datetime | int | None, exp: datetime | int | None, lifetime: timedelta | None, now: int
+) -> tuple[int | None, int | None]:
+    """Return `nbf` and `exp` in epoch seconds; where an end is given without a start, the start is `now`."""
+    start, end = _epoch("nbf", nbf), _epoch("exp", exp)
+    if end is None and lifetime is None:
+        return start, None
+    if end is not None and lifetime is not None:
+        raise InvalidArgumentError("lifetime", "goes without exp: both say when the token ends")
+    start = now if start is None else start
+    if end is not None:
+        _check_lifetime("exp", end - start)
+        return start, end
+    if not isinstance(lifetime, timedelta):
+        raise InvalidArgumentError("lifetime", "must be a timedelta")
+    _check_lifetime("lifetime", lifetime.total_seconds())
+    return start, start + int(lifetime.total_seconds())
+
+
+def _epoch(name: str, value: datetime | int | None) -> int | None:
+    # A naive datetime could mean any zone, and a float any rounding: both are refused.
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return int(value.timestamp())
+    if value is None or (type(value) is int and 0 <= value <= _LAST_SECOND):
+        return value
+    raise InvalidArgumentError(name, "must be an aware datetime or whole epoch seconds")
+
+
+def _check_lifetime(name: str, seconds: float) -> None:
+    if seconds <= 0:
+        raise InvalidArgumentError(name, "must end after nbf")
+    if not _MIN_LIFETIME <= seconds <= _MAX_LIFETIME:
+        raise InvalidArgumentError(name, "must leave the token between 3 minutes and 24 hours from nbf")
