@@ -38,7 +38,7 @@ from plivo_endpoints._version import __version__
 if TYPE_CHECKING:
     from plivo_endpoints._blocking import Paginator
     from plivo_endpoints._client import AsyncClient, Client
-    from plivo_endpoints._events import AttemptFinished, CallFinished
+    from plivo_endpoints._events import AttemptFinished, AttemptStarted, CallFinished, CallStarted, Event
     from plivo_endpoints._pagination import AsyncPaginator
 else:
     # asyncio, logging and all else that a client stands on take twice as long to import as the rest, and code
@@ -49,7 +49,10 @@ else:
         "AsyncPaginator": "_pagination",
         "Paginator": "_blocking",
         "AttemptFinished": "_events",
+        "AttemptStarted": "_events",
         "CallFinished": "_events",
+        "CallStarted": "_events",
+        "Event": "_events",
     }
 
     def __getattr__(name: str) -> object:
@@ -69,15 +72,18 @@ __all__ = [
     "AsyncClient",
     "AsyncPaginator",
     "AttemptFinished",
+    "AttemptStarted",
     "AuthenticationError",
     "BadRequestError",
     "CallFinished",
+    "CallStarted",
     "Client",
     "ClientStateError",
     "ConflictError",
     "ConnectError",
     "CreatedEndpoint",
     "Endpoint",
+    "Event",
     "ForbiddenError",
     "InvalidArgumentError",
     "ListChangedWarning",

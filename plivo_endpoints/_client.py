@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from plivo_endpoints._events import AttemptFinished, CallFinished
+    from plivo_endpoints._events import Event
 
 # Plivo allows an account 300 requests in 5 seconds.
 _DEFAULT_RATE: Final = RateLimit()
@@ -44,7 +44,7 @@ def _connect(
     proxy: str | None,
     rate_limit: RateLimit | None,
     ssl_context: ssl.SSLContext | None,
-    on_event: Callable[[AttemptFinished | CallFinished], None] | None,
+    on_event: Callable[[Event], None] | None,
     session: aiohttp.ClientSession | None = None,
 ) -> Connections:
     url = resolve_base_url(base_url)
@@ -121,7 +121,7 @@ class AsyncClient(Unpicklable):
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         session: aiohttp.ClientSession | None = None,
-        on_event: Callable[[AttemptFinished | CallFinished], None] | None = None,
+        on_event: Callable[[Event], None] | None = None,
     ) -> None:
         connections = _connect(
             auth_id,
@@ -227,7 +227,7 @@ class Client(Unpicklable):
         max_body: int = 2**20,
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
-        on_event: Callable[[AttemptFinished | CallFinished], None] | None = None,
+        on_event: Callable[[Event], None] | None = None,
     ) -> None:
         connections = _connect(
             auth_id,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from plivo_endpoints._errors import ClientStateError
 from plivo_endpoints._events import Observer
-from plivo_endpoints._middleware import Retrying, rate_limited
+from plivo_endpoints._middleware import RateLimited, Retrying
 from plivo_endpoints._sansio.call import Call
 from plivo_endpoints._sansio.codec import build_request
 from plivo_endpoints._sansio.rate_limit import SlidingWindow
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from plivo_endpoints._config import CallOptions, ConnectionSettings, Credentials, RateLimit
-    from plivo_endpoints._events import AttemptFinished, CallFinished
+    from plivo_endpoints._events import Event
     from plivo_endpoints._requests import RequestModel
     from plivo_endpoints._sansio.operation import Operation
     from plivo_endpoints._transport import AiohttpTransport
@@ -40,7 +40,7 @@ class Connections:
         rate_limit: RateLimit | None,
         ssl_context: ssl.SSLContext | None,
         session: aiohttp.ClientSession | None,
-        on_event: Callable[[AttemptFinished | CallFinished], None] | None,
+        on_event: Callable[[Event], None] | None,
     ) -> None:
         self.credentials = credentials
         self.account_url = f"{settings.base_url}/v1/Account/{credentials.auth_id}/"
@@ -77,8 +77,11 @@ class Connections:
         transport = AiohttpTransport(
             self._settings, self.credentials, ssl_context=self._ssl_context, session=self._session
         )
+        limited = RateLimited(
+            transport.send, self._window, self._observer, connections=self._settings.max_connections
+        )
         retrying = Retrying(
-            rate_limited(transport.send, self._window, connections=self._settings.max_connections),
+            limited.send,
             window=self._window,
             budget=self._budget,
             observer=self._observer,

@@ -26,7 +26,7 @@ object, a header, a password or a token.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, Literal, NotRequired, TypedDict, Unpack
 
 from plivo_endpoints._clock import CLOCK
 
@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 
 Sent = Literal["no", "unknown"]
 Phase = Literal["rate limit", "connect", "response"]
+_DOING: Final[dict[Phase, str]] = {
+    "rate limit": "waiting for the rate limit",
+    "connect": "connecting",
+    "response": "waiting for the response",
+}
 
 
 class PlivoError(Exception):
@@ -106,7 +111,10 @@ class ConnectError(TransportError):
 
 
 class RequestTimeoutError(TransportError):
-    """The call's one timeout ran out, or would before the rate limit lets the call through.
+    """The call's one timeout ran out, or what is left of it is too little to begin.
+
+    A create that could not be sent within the first half of its timeout is not sent any more: with less time
+    for the answer than it waited, it would likely end with an unknown outcome.
 
     Attributes:
         timeout: The timeout in seconds.
@@ -117,8 +125,8 @@ class RequestTimeoutError(TransportError):
     def __init__(
         self, *, timeout: float, phase: Phase, method: str, path: str, sent: Sent, attempts: int
     ) -> None:
-        tries = "attempt" if attempts == 1 else "attempts"
-        message = f"{method} {path} did not fit into its {timeout:g} s: phase {phase!r}, {attempts} {tries}"
+        tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        message = f"{method} {path} timed out while {_DOING[phase]} (timeout {timeout:g} s, {tries})"
         super().__init__(message, method=method, path=path, sent=sent, attempts=attempts)
         self.timeout = timeout
         self.phase: Phase = phase
@@ -185,7 +193,8 @@ class OutcomeUnknownError(AmbiguousOutcomeError):
         self, *, username: str, alias: str, endpoint_id: str | None, **facts: Unpack[OutcomeFacts]
     ) -> None:
         message = (
-            f"create of endpoint {username!r} was sent, but whether it happened is unknown "
+            f"create of endpoint {username!r}, alias {alias!r}, was sent at "
+            f"{facts['sent_at'].isoformat(timespec='milliseconds')}, but whether it happened is unknown "
             f"({facts['reason']}); do not repeat it, ask endpoints.find_created"
         )
         super().__init__(message, method="POST", path="Endpoint/", **facts)
@@ -201,10 +210,19 @@ class APIError(CallError):
         status: HTTP status.
         api_id: Plivo's id of the request, if the answer carried one: what its support asks for.
         message: What the body said, at most 200 characters, control characters escaped.
+        retry_after: Seconds that Plivo asked to wait, if it said so.
     """
 
     def __init__(  # every fact of the answer, by name
-        self, message: str, *, status: int, api_id: str | None, method: str, path: str, attempts: int = 1
+        self,
+        message: str,
+        *,
+        status: int,
+        api_id: str | None,
+        method: str,
+        path: str,
+        attempts: int = 1,
+        retry_after: float | None = None,
     ) -> None:
         suffix = f" (api_id {api_id})" if api_id else ""
         text = f"{method} {path} answered {status}: {message or 'no text'}{suffix}"
@@ -212,6 +230,7 @@ class APIError(CallError):
         self.status = status
         self.api_id = api_id
         self.message = message
+        self.retry_after = retry_after
 
 
 class BadRequestError(APIError):
@@ -235,25 +254,7 @@ class ConflictError(APIError):
 
 
 class RateLimitedError(APIError):
-    """429: the account's quota is spent, and waiting for it would take too long for this call.
-
-    Attributes:
-        retry_after: Seconds that Plivo asked to wait, if it said so.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int,
-        api_id: str | None,
-        method: str,
-        path: str,
-        attempts: int = 1,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(message, status=status, api_id=api_id, method=method, path=path, attempts=attempts)
-        self.retry_after = retry_after
+    """429: the account's quota is spent, and waiting for it would take too long for this call."""
 
 
 class ServerError(APIError):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from plivo_endpoints._clock import CLOCK
 from plivo_endpoints._deadlines import Deadlines
 from plivo_endpoints._errors import (
     AmbiguousOutcomeError,
-    APIError,
     CallError,
     RequestTimeoutError,
     ResponseDecodeError,
@@ -33,50 +32,75 @@ Send = Callable[[Request, Attempt], Awaitable[Response]]
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
 
+_SHARE_TO_SEND: Final = 0.5  # of its timeout, within which what must not be repeated has to leave
 
-def rate_limited(
-    send: Send,
-    window: SlidingWindow,
-    *,
-    connections: int,
-    clock: Clock = time.monotonic,
-    sleep: Sleep = asyncio.sleep,
-) -> Send:
-    """Let an attempt through when the window has a place for it, in the order they came.
+
+class RateLimited:
+    """Lets an attempt through when the window has a place for it, in the order they came.
 
     Who then waits for one of the `connections` waits here and not in the pool: a 429 meanwhile is for all.
     A wait that would end too late for the call is not begun.
     """
-    turns = asyncio.Lock()
-    under_way = asyncio.Semaphore(connections)
 
-    async def wait(free: float, now: float, attempt: Attempt) -> None:
-        if free >= attempt.deadline:
-            raise TimeoutError
-        await sleep(free - now)
+    def __init__(
+        self,
+        send: Send,
+        window: SlidingWindow,
+        observer: Observer,
+        *,
+        connections: int,
+        clock: Clock = CLOCK.monotonic,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._send = send
+        self._window = window
+        self._observer = observer
+        self._clock = clock
+        self._sleep = sleep
+        self._turns = asyncio.Lock()
+        self._under_way = asyncio.Semaphore(connections)
 
-    async def limited(request: Request, attempt: Attempt) -> Response:
-        now = clock()
-        if turns.locked() or window.reserve(now) > now:
-            attempt.phase = "rate limit"
-            async with turns:
-                while (free := window.reserve(now := clock())) > now:
-                    await wait(free, now, attempt)
-            attempt.phase = "connect"
+    async def send(self, request: Request, attempt: Attempt) -> Response:
+        """Send the request when its turn has come."""
+        asked = now = self._clock()
         try:
-            await under_way.acquire()
+            if self._turns.locked() or self._window.reserve(now) > now:
+                await self._take_a_place(attempt)
             try:
-                while (resume := window.paused_until) > (now := clock()):
-                    attempt.phase = "rate limit"
-                    await wait(resume, now, attempt)
-                    attempt.phase = "connect"
-                return await send(request, attempt)
+                await self._under_way.acquire()
+                try:
+                    now = self._clock()
+                    if self._window.paused_until > now:
+                        now = await self._sit_out_the_pause(attempt)
+                    attempt.started_at, attempt.waited = now, now - asked
+                    self._observer.attempt_started(request, attempt)
+                    return await self._send(request, attempt)
+                finally:
+                    self._under_way.release()
             finally:
-                under_way.release()
+                self._window.settle((attempt.left_at or self._clock()) if attempt.sent else None)
         finally:
-            window.settle((attempt.left_at or clock()) if attempt.sent else None)
+            if attempt.started_at is None:
+                attempt.waited = self._clock() - asked
 
-    return limited
+    async def _take_a_place(self, attempt: Attempt) -> None:
+        attempt.phase = "rate limit"
+        async with self._turns:
+            while (free := self._window.reserve(now := self._clock())) > now:
+                await self._wait(free, now, attempt)
+        attempt.phase = "connect"
+
+    async def _sit_out_the_pause(self, attempt: Attempt) -> float:
+        attempt.phase = "rate limit"
+        while (resume := self._window.paused_until) > (now := self._clock()):
+            await self._wait(resume, now, attempt)
+        attempt.phase = "connect"
+        return now
+
+    async def _wait(self, free: float, now: float, attempt: Attempt) -> None:
+        if free >= attempt.send_by:
+            raise TimeoutError
+        await self._sleep(free - now)
 
 
 class Retrying:
@@ -90,7 +114,7 @@ class Retrying:
         budget: RetryBudget,
         observer: Observer,
         policy: RetryPolicy,
-        clock: Clock = time.monotonic,
+        clock: Clock = CLOCK.monotonic,
         sleep: Sleep = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -108,41 +132,64 @@ class Retrying:
         """Carry out a call and return its result."""
         history = Retries(self._policy, self._budget, call.options.max_attempts)
         started = self._clock()
+        failure: CallError | None = None
         try:
+            self._observer.call_started(call.request)
             with self._deadlines.after(call.options.timeout):
-                result = await self._attempts(call, history, started + call.options.timeout)
+                result = await self._attempts(call, history, started)
         except TimeoutError:
-            failure: CallError = _timed_out(call, history)
+            failure = _timed_out(call, history)
         except CallError as error:
             failure = error
             failure.attempts = history.attempts
         except BaseException as interrupt:
-            if history.attempt.sent and not call.operation.repeatable:
-                interrupt.__cause__ = _outcome_unknown(call, history, _name(interrupt))
-            self._observer.call_finished(call.request, history, interrupt, self._clock() - started)
+            self._attach_outcome(interrupt, call, history)
+            self._report_end(call, history, interrupt, started)
             raise
-        else:
-            self._observer.call_finished(call.request, history, None, self._clock() - started)
-            return result
         finally:
             history.doubt = None  # its traceback holds this frame: do not make a cycle
-        self._observer.call_finished(call.request, history, failure, self._clock() - started)
+        self._report_end(call, history, failure, started)
+        if failure is None:
+            return result
         try:
             raise failure  # out here, so that no exception that holds a request hangs on it
         finally:
             del failure  # likewise
 
+    def _report_end(
+        self, call: Call[Any], history: Retries, error: BaseException | None, started: float
+    ) -> None:
+        try:
+            self._observer.call_finished(call.request, history, error, self._clock() - started)
+        except BaseException as interrupt:
+            if error is None:
+                self._attach_outcome(interrupt, call, history)
+            else:
+                interrupt.__cause__ = error if isinstance(error, CallError) else error.__cause__
+            raise
+
+    def _attach_outcome(self, interrupt: BaseException, call: Call[Any], history: Retries) -> None:
+        """Give what ends a call the outcome of a request that may have left and must not be repeated."""
+        if history.begun and history.attempt.sent and not call.operation.repeatable:
+            unknown = _outcome_unknown(call, history, _name(interrupt))
+            interrupt.__cause__ = unknown
+            self._observer.outcome_unknown(unknown)
+
     def close(self) -> None:
         """Leave no timer behind."""
         self._deadlines.close()
 
-    async def _attempts(self, call: Call[T], history: Retries, deadline: float) -> T:
+    async def _attempts(self, call: Call[T], history: Retries, started: float) -> T:
+        # A create that left late would have little time for its answer, and an answer that comes too late
+        # leaves an unknown outcome. So it has as long for the answer as it may take to get away.
+        share = 1.0 if call.operation.repeatable else _SHARE_TO_SEND
+        send_by = started + share * call.options.timeout
         while True:
             try:
-                return await self._attempt(call, history, deadline)
+                return await self._attempt(call, history, send_by)
             except CallError as error:
                 failure = error
-            verdict = self._judge(call, history, failure, deadline)
+            verdict = self._judge(call, history, failure, send_by)
             del failure  # likewise
             if verdict is None:
                 return cast("T", None)
@@ -155,27 +202,30 @@ class Retrying:
                 await self._sleep(verdict)
 
     def _judge(
-        self, call: Call[T], history: Retries, failure: CallError, deadline: float
+        self, call: Call[T], history: Retries, failure: CallError, send_by: float
     ) -> CallError | float | None:
         """Return what to raise, or the seconds to wait before the next attempt; `None` if all is done."""
         if history.is_done_after_all(call.operation, failure):
             return None
-        kind, delay = history.next_delay(call.operation, failure, self._chance())
-        if kind is AttemptClass.THROTTLED and delay is not None:
-            self._window.pause(self._clock() + delay)  # everyone's: the quota is the account's
-        if delay is None or self._clock() + delay >= deadline:
-            return _final(call, history, kind, failure)
-        return 0.0 if kind is AttemptClass.THROTTLED else delay
+        verdict = history.judge(call.operation, failure, self._chance())
+        now = self._clock()
+        if verdict.pause:
+            self._window.pause(now + verdict.pause)  # everyone's: the quota is the account's
+        if verdict.delay is None or now + max(verdict.pause, verdict.delay) >= send_by:
+            return _final(call, history, verdict.kind, failure)
+        return 0.0 if verdict.pause else verdict.delay  # the rate limit makes the next attempt wait
 
-    async def _attempt(self, call: Call[T], history: Retries, deadline: float) -> T:
+    async def _attempt(self, call: Call[T], history: Retries, send_by: float) -> T:
         attempt = history.begin()
-        attempt.deadline, attempt.before_send = deadline, call.before_send
-        started = self._clock()
+        attempt.send_by, attempt.before_send = send_by, call.before_send
+        attempt.must_not_repeat = not call.operation.repeatable
         outcome: str = "cancelled"
         try:
             response = await self._send(call.request, attempt)
             result = parse_response(call.operation, response, call.secrets)
             outcome = AttemptClass.DONE
+            if attempt.must_not_repeat:
+                history.result = result
         except CallError as error:
             outcome = classify(error)
             raise
@@ -184,7 +234,9 @@ class Retrying:
                 self._budget.refill()
             return result
         finally:
-            self._observer.attempt_finished(call.request, history, outcome, self._clock() - started)
+            if attempt.started_at is not None:
+                seconds = self._clock() - attempt.started_at
+                self._observer.attempt_finished(call.request, history, outcome, seconds)
 
 
 def _final(call: Call[Any], history: Retries, kind: AttemptClass, failure: CallError) -> CallError:
@@ -219,14 +271,15 @@ def _outcome_unknown(
     call: Call[Any], history: Retries, reason: str, failure: CallError | None = None
 ) -> AmbiguousOutcomeError:
     attempt = history.attempt
+    known = failure if isinstance(failure, ResponseDecodeError) else history.result
     return (call.argument or RequestModel()).outcome_unknown(
         method=call.request.method,
         path=call.request.path,
-        endpoint_id=failure.endpoint_id if isinstance(failure, ResponseDecodeError) else None,
+        endpoint_id=getattr(known, "endpoint_id", None),
         sent_at=datetime.fromtimestamp(attempt.sent_at, UTC),
         sent_monotonic=attempt.sent_monotonic,
         status=attempt.status,
-        api_id=failure.api_id if isinstance(failure, APIError) else None,
+        api_id=getattr(failure, "api_id", None),
         reason=reason,
         attempts=history.attempts,
     )

@@ -150,7 +150,7 @@ class AsyncPaginator(Generic[T]):
         if not cursor and _OFFSET.fullmatch(offset) and int(offset) > position.offset:
             return Position(int(offset))
         raise ResponseDecodeError(
-            "its next page is not one that was not yet read",
+            "the next-page link repeats or goes backwards",
             status=HTTPStatus.OK,
             method=self._operation.method,
             path=self._operation.path,

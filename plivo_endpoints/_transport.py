@@ -1,8 +1,8 @@
 """The wire: one request, sent once. The only client module that imports aiohttp.
 
 Two facts matter more than the answer: whether a request left, and how often. A body notes that its first byte
-is about to be written (aiohttp holds the headers back until then) and refuses to be written twice. Requests
-without a body may be repeated, and aiohttp's own tracker counts them.
+is about to be written (aiohttp holds the headers back until then) and refuses to be written twice: see
+`_request_body.py`. Requests without a body may be repeated, and aiohttp's own tracker counts them.
 """
 
 from __future__ import annotations
@@ -10,26 +10,25 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import ssl
 from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.payload import BytesPayload
 from multidict import CIMultiDict
 from yarl import URL
 
 from plivo_endpoints._clock import CLOCK
 from plivo_endpoints._errors import ClientStateError, ConnectError, TransportError
+from plivo_endpoints._request_body import SPOILT, Body, ExchangeError, Turns
 from plivo_endpoints._sansio.auth import authorization
 from plivo_endpoints._sansio.messages import Attempt, Request, Response
 from plivo_endpoints._sansio.retry import parse_retry_after
 from plivo_endpoints._version import __version__
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator
 
-    from aiohttp.abc import AbstractStreamWriter
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
 
@@ -42,67 +41,11 @@ _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the call has its own, 
 _KEEP_ALIVE: Final = 15.0  # seconds; well below what servers grant, or a POST meets a closing connection
 
 
-class _Body(BytesPayload):
-    """A request body that tells when it begins to leave, and leaves once."""
-
-    def __init__(self, body: bytes, attempt: Attempt) -> None:
-        super().__init__(body, content_type="application/json")
-        self._attempt = attempt
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        attempt = self._attempt
-        if attempt.sent:
-            raise RuntimeError("a request body leaves once")
-        if attempt.before_send is not None:
-            await self._ask(attempt.before_send)
-        if _is_spoilt(writer.transport):
-            raise ConnectionResetError("the server has closed the pooled connection, or spoken unasked")
-        attempt.phase, attempt.sent = "response", True
-        attempt.sent_at, attempt.sent_monotonic = CLOCK.wall(), CLOCK.monotonic()
-        await super().write_with_length(writer, content_length)
-        attempt.left_at = CLOCK.monotonic()
-
-    async def _ask(self, before_send: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await before_send()
-        except Exception as error:
-            self._attempt.veto = error  # aiohttp wraps what a body raises
-            raise
-
-
-def _is_spoilt(connection: asyncio.WriteTransport | None) -> bool:
-    """Whether a connection has ended, or holds an answer to nobody's question."""
-    if connection is None or connection.is_closing():
-        return True
-    protocol = connection.get_protocol()
-    return isinstance(protocol, ResponseHandler) and protocol.should_close
-
-
-class _Turns:
-    """Lets the loop read what has come in, for all at once who ask in one of its turns.
-
-    A pooled connection that the server has closed, or has spoken on unasked, is then seen to be, before a
-    request is written to it. It takes two turns: in the next the loop finds out what came in, yet runs first
-    what was due before; what that wakes runs in the turn after, when all has been read.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: list[asyncio.Future[None]] = []
-
-    def pass_by(self) -> asyncio.Future[None]:
-        """Return what is done after two turns."""
-        loop = asyncio.get_running_loop()
-        if not self._waiting:
-            loop.call_soon(self._wake)
-        turned: asyncio.Future[None] = loop.create_future()
-        self._waiting.append(turned)
-        return turned
-
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for turned in waiting:
-            if not turned.done():  # cancelled meanwhile
-                turned.set_result(None)
+_SAID: Final[dict[type[Exception], str]] = {
+    ExchangeError: "",
+    aiohttp.ClientPayloadError: "the answer broke off",
+    aiohttp.ServerDisconnectedError: "the server closed the connection without an answer",
+}
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -147,7 +90,8 @@ class AiohttpTransport:
         # A session of the caller's is not ours to change, so our headers go with each request.
         self._extra_headers = None if session is None else self._headers
         self._scope: AsyncGenerator[aiohttp.ClientSession] | None = None
-        self._turns = _Turns()
+        self._turns = Turns()
+        self._heard: WeakSet[asyncio.BaseProtocol] = WeakSet()  # connections that a create has listened to
         self._closed = False
 
     async def send(self, request: Request, attempt: Attempt) -> Response:
@@ -155,13 +99,14 @@ class AiohttpTransport:
         session = self._session or await self._open()
         if request.body is not None:
             await self._turns.pass_by()
-        tracker = None if request.body is not None else aiohttp.UploadTracker()
+        body = None if request.body is None else Body(request.body, attempt, self._heard)
+        tracker = None if body is not None else aiohttp.UploadTracker()
         try:
             answer = await session.request(
                 request.method,
                 URL(request.url, encoded=True),
                 headers=self._extra_headers,
-                data=None if request.body is None else _Body(request.body, attempt),
+                data=body,
                 allow_redirects=False,  # the credentials, and a POST, stay where they were sent
                 raise_for_status=False,  # whatever the caller's session would do
                 auto_decompress=False,
@@ -170,18 +115,20 @@ class AiohttpTransport:
                 ssl=self._ssl,
                 upload_tracker=tracker,
             )
-            if request.body is not None and not attempt.sent:
+            if body is not None and not attempt.sent:
                 answer.close()  # it came before the question, so it answers another
-                raise ConnectionResetError("the server spoke unasked")  # noqa: TRY301 - as if aiohttp had
+                raise ExchangeError(SPOILT)  # noqa: TRY301 - as if aiohttp had
             attempt.sent, attempt.status = True, answer.status
-            body, complete = await _read_body(answer, self._settings.max_body)
+            content, complete = await _read_body(answer, self._settings.max_body)
+            if body is not None and body.was_answered_twice:
+                raise ExchangeError("the server sent more than one answer")  # noqa: TRY301 - likewise
         except asyncio.CancelledError as cancelled:
             raise cancelled.with_traceback(None)  # noqa: B904 - aiohttp's frames hold the Authorization header
         except Exception as error:  # noqa: BLE001 - an answer can make aiohttp raise anything
             problem = _describe(error)
         else:
             retry_after = None if answer.status < _REFUSALS else _retry_after(answer)
-            return Response(answer.status, body, complete, retry_after)
+            return Response(answer.status, content, complete, retry_after)
         finally:
             if tracker is not None:
                 _note_upload(tracker, attempt)
@@ -264,18 +211,23 @@ def _failure(
 
 
 def _describe(error: Exception) -> str:
-    # Only what the system says: aiohttp's own words can quote the answer, and an answer can hold a secret.
+    # Only our words and the system's: aiohttp's can quote the answer or the URL, and those can hold a secret.
+    for kind, said in _SAID.items():
+        if isinstance(error, kind):
+            return said or str(error)
     if isinstance(error, aiohttp.ClientConnectorError):
-        said = error.strerror or str(error.os_error)
-        if error.errno and said.startswith("Connect call failed"):  # asyncio's words; they repeat the address
-            said = os.strerror(error.errno)
-        return f"cannot connect to {error.host}:{error.port}: {said}"
+        return f"cannot connect to {error.host}:{error.port}: {_reason(error.os_error)}"
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the proxy answered {error.status}"
-    if isinstance(error, OSError) and str(error):
-        return error.strerror or str(error)
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return "the answer broke off"
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "the server closed the connection without an answer"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed ({error.reason})"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
     return f"the exchange failed ({type(error).__name__})"
+
+
+def _reason(error: OSError) -> str:
+    said = error.strerror or str(error) or type(error).__name__
+    if error.errno and said.startswith("Connect call failed"):  # asyncio's words; they repeat the address
+        return os.strerror(error.errno)
+    return said

@@ -26,9 +26,10 @@ ALLOWED: Final = {
     "_config": {"_errors", "_validation"},
     "_models": set[str](),
     "_requests": {"_errors", "_validation"},
-    "_events": set[str](),
+    "_events": {"_errors"},
     "_sansio": {"_errors", "_validation", "_config", "_models", "_requests"},
-    "_transport": {"_clock", "_errors", "_sansio", "_version"},
+    "_request_body": {"_clock", "_sansio"},
+    "_transport": {"_clock", "_errors", "_sansio", "_request_body", "_version"},
     "_deadlines": set[str](),
     "_middleware": {"_clock", "_errors", "_deadlines", "_requests", "_sansio"},
     "_pagination": {"_errors", "_models"},
@@ -119,7 +120,7 @@ def test_only_the_transport_knows_aiohttp() -> None:
         if any(imported.split(".")[0] == "aiohttp" for imported in imported_names(tree))
         and not name.startswith("sandbox")
     }
-    assert users == {"_transport"}
+    assert users == {"_transport", "_request_body"}
 
 
 def test_the_protocol_does_no_input_or_output() -> None:

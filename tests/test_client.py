@@ -513,14 +513,16 @@ def test_the_blocking_list_says_what_it_returns() -> None:
 POLICIES = {"_middleware.py", "_deadlines.py", "_events.py", "retry.py", "rate_limit.py", "call.py"}
 # What the transport does to know that a create left once, and to read no more than it must.
 TRANSPORT_RULES = [
-    "_transport.pass_by",
-    "_transport._wake",
-    "_transport.__init__",
+    "_request_body.pass_by",
+    "_request_body._wake",
+    "_request_body.__init__",
     "_transport.connect",
-    "_transport.write_with_length",
-    "_transport._is_spoilt",
+    "_request_body.write_with_length",
+    "_request_body._listen",
+    "_request_body._is_spoilt",
     "_clock.wall",
     "_transport._read_body",
+    "_request_body.was_answered_twice",
 ]
 READS_JSON = "_loads"  # there without orjson only
 PACKAGE = Path(plivo_endpoints.__file__).parent

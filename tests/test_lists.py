@@ -177,7 +177,7 @@ async def ids(paginator: AsyncPaginator[Endpoint]) -> str:
 async def test_a_page_that_leads_nowhere_new_is_an_error(link: str) -> None:
     """Not a loop, and not an early end."""
     asked: list[Any] = []
-    with pytest.raises(ResponseDecodeError, match="next page"):
+    with pytest.raises(ResponseDecodeError, match="next-page link"):
         await ids(walk({0: page("ab", next=link)}, asked))
     assert 1 == len(asked)
 
@@ -190,7 +190,7 @@ async def test_cursors_that_go_in_a_circle_are_an_error() -> None:
         "one": page("cd", next=f"{PATH}?cursor=two"),
         "two": page("ef", next=f"{PATH}?cursor=one"),
     }
-    with pytest.raises(ResponseDecodeError, match="next page"):
+    with pytest.raises(ResponseDecodeError, match="next-page link"):
         await ids(walk(pages, asked))
     assert 3 == len(asked)
 

@@ -23,7 +23,7 @@ CLIENTS = {
     "RateLimit",
 }
 MODELS = {"Acknowledgement", "CreatedEndpoint", "Endpoint", "Page", "PageMeta", "Token", "TokenClaims"}
-EVENTS = {"AttemptFinished", "CallFinished"}
+EVENTS = {"AttemptFinished", "AttemptStarted", "CallFinished", "CallStarted", "Event"}
 ERRORS = {
     "APIError",
     "AmbiguousOutcomeError",

@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 
 from plivo_endpoints import (
     AttemptFinished,
+    AttemptStarted,
     CallFinished,
+    CallStarted,
     ConnectError,
+    Event,
     NotFoundError,
     OutcomeUnknownError,
     PlivoError,
@@ -29,7 +32,7 @@ from plivo_endpoints import (
 )
 from plivo_endpoints._config import CallOptions
 from plivo_endpoints._events import Observer
-from plivo_endpoints._middleware import Retrying, rate_limited
+from plivo_endpoints._middleware import RateLimited, Retrying
 from plivo_endpoints._requests import EndpointChanges, NewEndpoint, NewToken
 from plivo_endpoints._resources import endpoints, tokens
 from plivo_endpoints._sansio.call import Call
@@ -97,7 +100,7 @@ class Rig:
     now: float = 0.0
     sends: int = 0
     pauses: list[float] = field(factory=list[float])
-    events: list[AttemptFinished | CallFinished] = field(factory=list[AttemptFinished | CallFinished])
+    events: list[Event] = field(factory=list[Event])
 
     async def send(self, _request: Request, attempt: Attempt) -> Response:
         """Play the next step, and the last one for ever."""
@@ -114,7 +117,14 @@ class Rig:
     async def call(self, operation: Operation[Any], *, timeout: float = 30.0, max_attempts: int = 3) -> Any:  # noqa: ASYNC109
         """Execute one call."""
         retrying = Retrying(
-            rate_limited(self.send, self.window, connections=100, clock=lambda: self.now, sleep=self.sleep),
+            RateLimited(
+                self.send,
+                self.window,
+                Observer(self.events.append),
+                connections=100,
+                clock=lambda: self.now,
+                sleep=self.sleep,
+            ).send,
             window=self.window,
             budget=self.budget,
             observer=Observer(self.events.append),
@@ -123,7 +133,7 @@ class Rig:
             sleep=self.sleep,
             chance=lambda: self.chance,
         )
-        request = Request(operation.method, "https://h/", operation.path)
+        request = Request(operation.method, "https://h/", operation.path, operation.name)
         options = CallOptions(timeout=timeout, max_attempts=max_attempts)
         return await retrying.execute(Call(operation, request, ARGUMENTS[operation], options))
 
@@ -141,6 +151,7 @@ AMBIGUOUS: list[Step] = [
     answers(200, b"<html>"),
     answers(200, b""),
     answers(101),
+    answers(303),
 ]
 
 
@@ -222,11 +233,73 @@ async def test_a_429_without_advice_backs_off_from_a_second() -> None:
 
 @pytest.mark.parametrize("asked", [120.5, 3600.0, float("inf")])
 async def test_too_long_a_pause_is_raised(asked: float) -> None:
-    """Above two minutes nobody waits."""
+    """Above two minutes the call does not wait, but nobody else sends for two minutes either."""
     rig = Rig([answers(429, retry_after=asked), good])
     with pytest.raises(RateLimitedError) as limited:
         await rig.call(endpoints.GET, timeout=10_000)
-    assert (1, asked) == (rig.sends, limited.value.retry_after)
+    assert (1, asked, 120.0) == (rig.sends, limited.value.retry_after, rig.window.paused_until)
+
+
+async def test_a_429_pauses_everyone_when_the_budget_is_spent() -> None:
+    """The call that met it raises; the others still wait."""
+    rig = Rig([answers(429, retry_after=30.0)], budget=RetryBudget(tokens=0.0))
+    with pytest.raises(RateLimitedError):
+        await rig.call(endpoints.GET, timeout=10_000)
+    assert (1, 30.0) == (rig.sends, rig.window.paused_until)
+
+
+@pytest.mark.parametrize("asked", [0.0, 0.001, 0.5])
+async def test_a_tiny_pause_backs_off(asked: float) -> None:
+    """A server that asks for next to nothing again and again is not hammered."""
+    rig = Rig([answers(429, retry_after=asked)])
+    with pytest.raises(RateLimitedError):
+        await rig.call(endpoints.GET)
+    assert [1.0, 2.0, 4.0, 8.0] == rig.pauses
+
+
+@pytest.mark.parametrize("operation", list(ARGUMENTS))
+async def test_a_server_error_that_says_when_is_heeded(operation: Operation[Any]) -> None:
+    """By everyone, as after a 429; what may be repeated is, when the time has come."""
+    rig = Rig([answers(503, retry_after=7.0), good])
+    if operation.repeatable:
+        await rig.call(operation)
+        assert (2, [7.0]) == (rig.sends, rig.pauses)
+    else:
+        with pytest.raises(OutcomeUnknownError):
+            await rig.call(operation)
+    assert 7.0 == rig.window.paused_until
+
+
+async def test_a_server_error_that_asks_for_too_long_is_raised_at_once() -> None:
+    """And says how long."""
+    rig = Rig([answers(503, retry_after=31.0), good])
+    with pytest.raises(ServerError) as down:
+        await rig.call(endpoints.GET)
+    assert (1, [], 31.0, 31.0) == (rig.sends, rig.pauses, down.value.retry_after, rig.window.paused_until)
+
+
+async def test_a_create_leaves_within_half_its_timeout() -> None:
+    """An answer to a later one could come too late; what may be repeated goes all the same."""
+    window = SlidingWindow(RateLimit(1, 6.0))
+    rig = Rig([good], window=window)
+    await rig.call(endpoints.CREATE, timeout=10.0)
+    with pytest.raises(RequestTimeoutError) as late:
+        await rig.call(endpoints.CREATE, timeout=10.0)
+    assert ("rate limit", "no", 1) == (late.value.phase, late.value.sent, rig.sends)
+    await rig.call(endpoints.GET, timeout=10.0)
+    await rig.call(endpoints.CREATE, timeout=13.0)
+    assert (3, [6.0, 6.0]) == (rig.sends, rig.pauses)
+
+
+async def test_a_create_is_not_tried_again_late() -> None:
+    """A pause that ends in the second half of its timeout is not begun."""
+    rig = Rig([answers(429, retry_after=16.0), good])
+    with pytest.raises(RateLimitedError):
+        await rig.call(endpoints.CREATE, timeout=30.0)
+    assert (1, []) == (rig.sends, rig.pauses)
+    rig = Rig([answers(429, retry_after=14.0), good])
+    await rig.call(endpoints.CREATE, timeout=30.0)
+    assert 2 == rig.sends
 
 
 async def test_a_pause_beyond_the_timeout_is_not_begun() -> None:
@@ -255,7 +328,7 @@ async def test_a_pause_holds_those_who_wait_for_a_connection() -> None:
         rig.now = max(rig.now, due)
 
     retrying = Retrying(
-        rate_limited(send, window, connections=1, clock=lambda: rig.now, sleep=sleep),
+        RateLimited(send, window, Observer(None), connections=1, clock=lambda: rig.now, sleep=sleep).send,
         window=window,
         budget=rig.budget,
         observer=Observer(None),
@@ -277,13 +350,6 @@ async def test_a_pause_that_one_call_cannot_wait_for_holds_the_others() -> None:
         await rig.call(endpoints.GET, timeout=30.0)
     await rig.call(endpoints.GET, timeout=60.0)
     assert (2, 31.0) == (rig.sends, rig.now)
-
-
-async def test_zero_is_no_advice() -> None:
-    """A server that says to wait no time is not hammered."""
-    rig = Rig([answers(429, retry_after=0.0), good])
-    await rig.call(endpoints.GET)
-    assert [1.0] == rig.pauses
 
 
 async def test_a_transient_fault_backs_off_from_50_ms() -> None:
@@ -357,7 +423,7 @@ async def test_the_budget_bounds_retries_over_all_calls() -> None:
 
 async def test_a_429_is_charged_too() -> None:
     """5 tokens each."""
-    rig = Rig([answers(429, retry_after=0.01)])
+    rig = Rig([answers(429, retry_after=1.0)])
     with pytest.raises(RateLimitedError):
         await rig.call(endpoints.GET, timeout=10_000)
     assert 101 == rig.sends
@@ -450,7 +516,7 @@ async def test_a_timeout_in_the_queue_is_no_attempt() -> None:
         await asyncio.Event().wait()
 
     retrying = Retrying(
-        rate_limited(rig.send, window, connections=100, clock=lambda: 0.0, sleep=forever),
+        RateLimited(rig.send, window, Observer(None), connections=100, clock=lambda: 0.0, sleep=forever).send,
         window=window,
         budget=RetryBudget(),
         observer=Observer(None),
@@ -467,7 +533,7 @@ async def test_a_wait_for_the_rate_limit_that_cannot_fit_is_not_begun() -> None:
     """Who has less time than that is told at once, and holds up nobody behind it."""
     rig = Rig([good], window=SlidingWindow(RateLimit(1, 60.0)))
     await rig.call(endpoints.GET)
-    with pytest.raises(RequestTimeoutError, match=r"did not fit into its 30 s: phase 'rate limit'"):
+    with pytest.raises(RequestTimeoutError, match="while waiting for the rate limit"):
         await rig.call(endpoints.GET)
     assert (rig.pauses, rig.sends) == ([], 1)
     await rig.call(endpoints.GET, timeout=61.0)
@@ -478,45 +544,41 @@ async def test_a_pause_of_the_account_that_cannot_fit_is_not_begun() -> None:
     """A 429 that met another call counts as much."""
     rig = Rig([good])
     rig.window.pause(50.0)
-    with pytest.raises(RequestTimeoutError, match="phase 'rate limit'"):
+    with pytest.raises(RequestTimeoutError, match="while waiting for the rate limit"):
         await rig.call(endpoints.GET)
     assert (rig.pauses, rig.sends) == ([], 0)
 
 
-async def test_every_attempt_and_call_is_told() -> None:
-    """One event each, in order."""
+async def test_every_call_and_attempt_is_reported() -> None:
+    """Start and end of each, in order; what an attempt waited is no part of what it took."""
     rig = Rig([answers(500), answers(429, retry_after=1.0), good])
     await rig.call(endpoints.GET)
+    which: dict[str, Any] = {"operation": "endpoints.get", "method": "GET", "path": endpoints.GET.path}
+    ended: dict[str, Any] = {**which, "phase": "connect", "sent": True, "seconds": 0.0}
     assert [
-        AttemptFinished(
-            method="GET",
-            path=endpoints.GET.path,
-            attempt=1,
-            outcome="ambiguous",
-            status=500,
-            sent=True,
-            seconds=0.0,
+        CallStarted(**which),
+        AttemptStarted(**which, attempt=1, waited=0.0),
+        AttemptFinished(**ended, attempt=1, waited=0.0, outcome="ambiguous", status=500),
+        AttemptStarted(**which, attempt=2, waited=0.0),
+        AttemptFinished(**ended, attempt=2, waited=0.0, outcome="throttled", status=429),
+        AttemptStarted(**which, attempt=3, waited=1.0),
+        AttemptFinished(**ended, attempt=3, waited=1.0, outcome="done", status=200),
+        CallFinished(
+            **which, attempts=3, error=None, phase=None, outcome_unknown=False, waited=1.0, seconds=1.05
         ),
-        AttemptFinished(
-            method="GET",
-            path=endpoints.GET.path,
-            attempt=2,
-            outcome="throttled",
-            status=429,
-            sent=True,
-            seconds=0.0,
-        ),
-        AttemptFinished(
-            method="GET",
-            path=endpoints.GET.path,
-            attempt=3,
-            outcome="done",
-            status=200,
-            sent=True,
-            seconds=1.0,
-        ),
-        CallFinished(method="GET", path=endpoints.GET.path, attempts=3, error=None, seconds=1.05),
     ] == rig.events
+
+
+async def test_a_call_that_the_rate_limit_refuses_has_no_attempt() -> None:
+    """It starts and ends, and says where."""
+    rig = Rig([good])
+    rig.window.pause(50.0)
+    with pytest.raises(RequestTimeoutError):
+        await rig.call(endpoints.GET)
+    assert [CallStarted, CallFinished] == [type(event) for event in rig.events]
+    ended = rig.events[-1]
+    assert isinstance(ended, CallFinished)
+    assert (0, "RequestTimeoutError", "rate limit") == (ended.attempts, ended.error, ended.phase)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def test_retry_after_a_failure(benchmark: BenchmarkFixture) -> None:
     def decide() -> AttemptClass:
         history = Retries(policy, RetryBudget(), 3)
         history.begin()
-        return history.next_delay(GET, error, 0.5)[0]
+        return history.judge(GET, error, 0.5).kind
 
     assert benchmark(decide) is AttemptClass.AMBIGUOUS
 

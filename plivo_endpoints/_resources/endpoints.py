@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints._blocking import BlockingResource, blocking, blocking_pages
+from plivo_endpoints._clock import CLOCK
 from plivo_endpoints._models import (
     Acknowledgement,
     CreatedEndpoint,
@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
-CREATE: Final = Operation("POST", "Endpoint/", returns=CreatedEndpoint, repeatable=False)
-LIST: Final = Operation("GET", "Endpoint/", returns=Page[Endpoint], repeatable=True)
-GET: Final = Operation("GET", "Endpoint/{endpoint_id}/", returns=Endpoint, repeatable=True)
-UPDATE: Final = Operation("POST", "Endpoint/{endpoint_id}/", returns=Acknowledgement, repeatable=True)
-DELETE: Final = Operation("DELETE", "Endpoint/{endpoint_id}/", returns=type(None), repeatable=True)
+CREATE: Final = Operation("endpoints.create", "POST", "Endpoint/", returns=CreatedEndpoint, repeatable=False)
+LIST: Final = Operation("endpoints.list", "GET", "Endpoint/", returns=Page[Endpoint], repeatable=True)
+GET: Final = Operation("endpoints.get", "GET", "Endpoint/{endpoint_id}/", returns=Endpoint, repeatable=True)
+UPDATE: Final = Operation(
+    "endpoints.update", "POST", "Endpoint/{endpoint_id}/", returns=Acknowledgement, repeatable=True
+)
+DELETE: Final = Operation(
+    "endpoints.delete", "DELETE", "Endpoint/{endpoint_id}/", returns=type(None), repeatable=True
+)
 
 _LARGEST_PAGE: Final = 20  # https://www.plivo.com/docs/voice/api/endpoints
 _FIRST_LOOK: Final = 1.0  # seconds between the first two looks of find_created
@@ -128,7 +132,13 @@ class AsyncEndpoints(AsyncResource):
         await self._executor.execute(DELETE, endpoint_id=endpoint_id)
 
     async def find_created(
-        self, *, username: str, alias: str, sent_at: datetime, settle: float = 120.0
+        self,
+        *,
+        username: str,
+        alias: str,
+        sent_at: datetime,
+        elapsed: float | None = None,
+        settle: float = 120.0,
     ) -> tuple[Endpoint, ...]:
         """Find the endpoints that a create with an unknown outcome may have made.
 
@@ -137,30 +147,37 @@ class AsyncEndpoints(AsyncResource):
         endpoint of the same name and alias matches too. Matches are returned as soon as a walk of the list
         finds some. Finding none proves nothing while the create may still land, or where endpoints vanish
         during the walk and move others past it: an empty answer comes only from a walk begun `settle` seconds
-        after `sent_at`, during which the list never shrank and was told whole; until then this looks again.
+        after the create left, during which the list never shrank and was complete; until then this looks
+        again, for `settle` seconds from now at most.
 
         Args:
             username: As it was asked for, without the digits.
             alias: As it was asked for.
-            sent_at: When the create left; an aware time.
+            sent_at: When the create left; an aware time. It is compared with the system clock once, now.
+            elapsed: Seconds since the create left, `OutcomeUnknownError.elapsed`. Counts instead of `sent_at`
+                and stays right where the system clock was changed meanwhile; in another process it is `None`.
             settle: Seconds after which a lost create counts as never carried out.
         """
         check_username("username", username)
         check_text("alias", alias)
         check_aware("sent_at", sent_at)
+        if elapsed is not None:
+            check_seconds("elapsed", elapsed, zero=True)
         check_seconds("settle", settle, zero=True)
         made = re.compile(re.escape(username) + "[0-9]+")
-        settled, pause = sent_at.timestamp() + settle, _FIRST_LOOK
+        # From here on only the clock that nobody can change counts, and a create in the future left just now.
+        age = max(0.0, CLOCK.wall() - sent_at.timestamp()) if elapsed is None else elapsed
+        settled, pause = CLOCK.monotonic() + settle - age, _FIRST_LOOK
 
         def may_be_it(endpoint: Endpoint) -> bool:
             return endpoint.alias == alias and made.fullmatch(endpoint.username or "") is not None
 
         while True:
-            begun = time.time()
+            begun = CLOCK.monotonic()
             found, is_all = await search(self.list(), may_be_it)
             if found or (is_all and begun >= settled):
                 return tuple(found)
-            remaining = settled - time.time()
+            remaining = settled - CLOCK.monotonic()
             await asyncio.sleep(min(pause, remaining) if remaining > 0 else pause)
             pause = min(2 * pause, _LONGEST_LOOK)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints._blocking import BlockingResource, blocking
+from plivo_endpoints._clock import CLOCK
 from plivo_endpoints._models import Token
 from plivo_endpoints._requests import NewToken, token_times
 from plivo_endpoints._resources.base import AsyncResource
@@ -14,7 +14,8 @@ from plivo_endpoints._sansio.operation import Operation
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-CREATE: Final = Operation("POST", "JWT/Token/", returns=Token, repeatable=True)  # a second token harms nobody
+# A second token harms nobody.
+CREATE: Final = Operation("tokens.create", "POST", "JWT/Token/", returns=Token, repeatable=True)
 
 
 class AsyncTokens(AsyncResource):
@@ -47,7 +48,7 @@ class AsyncTokens(AsyncResource):
         Raises:
             InvalidArgumentError: An argument breaks a rule; nothing was sent.
         """
-        start, end = token_times(nbf=nbf, exp=exp, lifetime=lifetime, now=int(time.time()))
+        start, end = token_times(nbf=nbf, exp=exp, lifetime=lifetime, now=int(CLOCK.wall()))
         new = NewToken(
             iss=self._executor.auth_id,
             sub=sub,

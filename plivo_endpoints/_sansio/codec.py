@@ -31,6 +31,7 @@ _ERRORS: Final[Mapping[int, type[errors.APIError]]] = {
     404: errors.NotFoundError,
     409: errors.ConflictError,
     422: errors.BadRequestError,
+    429: errors.RateLimitedError,
 }
 # What decoding a hostile body can raise; a bug of ours would be of another kind.
 _DECODING: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError)
@@ -51,7 +52,7 @@ def build_request(
         path = path.format_map(ids)
     url = f"{account_url}{path}?{urlencode(query)}" if query else account_url + path
     body = None if argument is None else dump_json(argument)
-    return Request(operation.method, url, operation.path, body)
+    return Request(operation.method, url, operation.path, operation.name, body)
 
 
 def parse_response(
@@ -113,9 +114,8 @@ def _api_error(operation: Operation[Any], response: Response, secrets: Iterable[
         "api_id": api_id,
         "method": operation.method,
         "path": operation.path,
+        "retry_after": response.retry_after,
     }
-    if response.status == HTTPStatus.TOO_MANY_REQUESTS:
-        return errors.RateLimitedError(message, **facts, retry_after=response.retry_after)
     if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return errors.ServerError(message, **facts)
     return _ERRORS.get(response.status, errors.APIError)(message, **facts)

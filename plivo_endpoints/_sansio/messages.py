@@ -21,6 +21,7 @@ class Request:
     method: str
     url: str
     path: str  # the template: what logs and errors may show
+    operation: str = ""  # its name
     body: bytes | None = field(default=None, repr=False)  # may hold a SIP password
 
 
@@ -38,7 +39,11 @@ class Response:
 class Attempt:
     """What is known about one attempt while it runs: the transport writes it, the retry rules read it."""
 
-    deadline: float = math.inf  # monotonic seconds: the end of the call's timeout
+    number: int = 1  # within its call
+    send_by: float = math.inf  # monotonic seconds: what has not left by then stays
+    must_not_repeat: bool = False
+    waited: float = 0.0  # seconds, before it started
+    started_at: float | None = None  # monotonic seconds, once the rate limit let it through
     phase: Phase = "connect"
     sent: bool = False  # whether a byte may have left
     sent_at: float = 0.0  # epoch seconds, once `sent`

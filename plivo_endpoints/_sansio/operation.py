@@ -14,6 +14,7 @@ class Operation(Generic[T]):
     """One row of Plivo's API.
 
     Attributes:
+        name: What events call it: resource and method, such as "endpoints.create".
         method: HTTP method.
         path: Template below the account; ends in a slash, as every path of Plivo's does.
         returns: What a success decodes to.
@@ -21,6 +22,7 @@ class Operation(Generic[T]):
             update are both POST, and this is the most important fact of either.
     """
 
+    name: str
     method: Literal["GET", "POST", "DELETE"]
     path: str
     returns: type[T]

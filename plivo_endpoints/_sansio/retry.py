@@ -12,12 +12,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define, field, frozen
 
-from plivo_endpoints._errors import APIError, CallError, NotFoundError, RateLimitedError, TransportError
+from plivo_endpoints._errors import (
+    APIError,
+    CallError,
+    NotFoundError,
+    RateLimitedError,
+    ServerError,
+    TransportError,
+)
 from plivo_endpoints._sansio.messages import Attempt
 
 if TYPE_CHECKING:
+    from plivo_endpoints._errors import Phase
     from plivo_endpoints._sansio.operation import Operation
 
+_MAYBE_DONE: Final = frozenset({HTTPStatus.SEE_OTHER, HTTPStatus.REQUEST_TIMEOUT})
 _SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
@@ -43,9 +52,10 @@ def classify(error: CallError) -> AttemptClass:
 
 
 def _is_refusal(status: int) -> bool:
-    # 408 is a server that gave up waiting for a request it may have read.
-    return HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.INTERNAL_SERVER_ERROR and (
-        status != HTTPStatus.REQUEST_TIMEOUT
+    # 303 says where to read the result of what was done; 408 is a server that gave up waiting for a request
+    # it may have read.
+    return (
+        HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _MAYBE_DONE
     )
 
 
@@ -86,6 +96,31 @@ class RetryPolicy:
         """Return full jitter: a `chance` (0 to 1) of the exponential step; clients must not march in step."""
         return chance * min(self.cap, base * 2.0 ** min(tries - 1, 16))
 
+    def pause(self, asked: float | None, tries: int, chance: float) -> float:
+        """Return how long everyone waits after a server asked for it.
+
+        What is asked for is bounded, and below a second no less than the backoff: a server that says zero, or
+        next to nothing, each time would be hammered.
+        """
+        if asked is not None and asked >= self.throttled_base:
+            return min(asked, self.longest_pause)
+        return max(asked or 0.0, self.backoff(self.throttled_base, tries, chance))
+
+
+@frozen
+class Verdict:
+    """What follows from a failed attempt.
+
+    Attributes:
+        kind: How the attempt ended.
+        pause: Seconds for which no call of the client may send, whatever becomes of this one.
+        delay: Seconds until the next attempt of this call, `None` for no more.
+    """
+
+    kind: AttemptClass
+    pause: float
+    delay: float | None
+
 
 @define
 class Retries:
@@ -97,56 +132,73 @@ class Retries:
     attempt: Attempt = field(init=False)  # the one under way, or the last
     doubt: CallError | None = None  # how the last attempt ended that may have been carried out all the same
     begun: int = 0
+    result: object = None  # of the attempt that succeeded
     _throttled: int = 0
     _replays: int = 0
+    _waited: float = 0.0
 
     def begin(self) -> Attempt:
         """Start the notes of the next attempt."""
         if self.begun:
             self._replays += self.attempt.replays
+            self._waited += self.attempt.waited
         self.begun += 1
-        self.attempt = Attempt()
+        self.attempt = Attempt(self.begun + self._replays)
         return self.attempt
 
     @property
     def attempts(self) -> int:
         """How often the call was tried; an attempt that still waits for the rate limit is none yet."""
+        if not self.begun:
+            return 0
         return self.begun + self._replays + self.attempt.replays - (self.attempt.phase == "rate limit")
 
-    def next_delay(
-        self, operation: Operation[Any], error: CallError, chance: float
-    ) -> tuple[AttemptClass, float | None]:
-        """Say how the attempt ended, and how many seconds to wait before the next, `None` for no more."""
+    @property
+    def waited(self) -> float:
+        """Seconds that the attempts waited before they started."""
+        return self._waited + self.attempt.waited if self.begun else 0.0
+
+    @property
+    def phase(self) -> Phase | None:
+        """Where the last attempt is, or was when it ended."""
+        return self.attempt.phase if self.begun else None
+
+    def judge(self, operation: Operation[Any], error: CallError, chance: float) -> Verdict:
+        """Say how the attempt ended, and what follows for this call and for all others."""
         kind = classify(error)
         if kind is AttemptClass.THROTTLED:
             self._throttled += 1
-            return kind, self._pause(error, chance)
-        if kind is AttemptClass.AMBIGUOUS:
+        elif kind is AttemptClass.AMBIGUOUS:
             self.doubt = error
-        may_repeat = kind is AttemptClass.NOT_SENT or (
-            kind is AttemptClass.AMBIGUOUS and operation.repeatable
-        )
-        counted = self.begun - self._throttled
-        if not may_repeat or counted >= self.max_attempts:
-            return kind, None
-        if kind is AttemptClass.AMBIGUOUS and not self.budget.spend(self.policy.transient_cost):
-            return kind, None
-        return kind, self.policy.backoff(self.policy.transient_base, counted, chance)
+        asked = error.retry_after if isinstance(error, RateLimitedError | ServerError) else None
+        pause = 0.0
+        if kind is AttemptClass.THROTTLED or asked is not None:
+            pause = self.policy.pause(asked, self._throttled or self.begun, chance)
+        if (asked is not None and asked > self.policy.longest_pause) or not self._may_go_on(operation, kind):
+            return Verdict(kind, pause, None)
+        if kind is AttemptClass.THROTTLED:
+            return Verdict(kind, pause, 0.0)
+        backoff = self.policy.backoff(self.policy.transient_base, self._counted, chance)
+        return Verdict(kind, pause, backoff)
+
+    def _may_go_on(self, operation: Operation[Any], kind: AttemptClass) -> bool:
+        if kind is AttemptClass.THROTTLED:
+            return self.budget.spend(self.policy.throttled_cost)
+        if self._counted >= self.max_attempts:
+            return False
+        if kind is AttemptClass.AMBIGUOUS:
+            return operation.repeatable and self.budget.spend(self.policy.transient_cost)
+        return kind is AttemptClass.NOT_SENT
+
+    @property
+    def _counted(self) -> int:
+        """Attempts that count against `max_attempts`: a throttled one does not, the timeout bounds those."""
+        return self.begun - self._throttled
 
     def is_done_after_all(self, operation: Operation[Any], error: CallError) -> bool:
         """Whether a DELETE finds nothing because an earlier try of it may have worked."""
         doubt = self.attempt.replays > 0 or self.doubt is not None
         return doubt and operation.method == "DELETE" and isinstance(error, NotFoundError)
-
-    def _pause(self, error: CallError, chance: float) -> float | None:
-        asked = error.retry_after if isinstance(error, RateLimitedError) else None
-        if asked is not None and asked > self.policy.longest_pause:
-            return None
-        if not self.budget.spend(self.policy.throttled_cost):
-            return None
-        if asked:  # zero asks for nothing, and a server that means it would be hammered
-            return asked
-        return self.policy.backoff(self.policy.throttled_base, self._throttled, chance)
 
 
 def parse_retry_after(value: str, now: float) -> float | None:

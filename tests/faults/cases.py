@@ -17,6 +17,7 @@ from plivo_endpoints import (
     CallFinished,
     Client,
     CreatedEndpoint,
+    Event,
     OutcomeUnknownError,
     PlivoError,
 )
@@ -62,7 +63,7 @@ class Outcome:
 
     result: Result = None
     error: BaseException | None = None
-    events: list[AttemptFinished | CallFinished] = field(factory=list[AttemptFinished | CallFinished])
+    events: list[Event] = field(factory=list[Event])
 
     @property
     def calls(self) -> list[CallFinished]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
+import random
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,6 +17,8 @@ from tests.faults.kinds import LANDS_LATER, Fault, cut
 from tests.faults.wire import Wire
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.faults.server import FaultServer
 
 _DROPPED = Fault("dropped", cut(0, Wire.rst))
@@ -52,6 +57,69 @@ async def test_an_empty_answer_waits_until_it_proves_something(faults: FaultServ
     assert found == ()
     assert time.time() >= settled
     assert account.arrivals[-1].at + behind >= settled - 0.001
+
+
+def _step_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let the system clock be stepped; the monotonic one goes on."""
+    real, offset = time.time, 0.0
+
+    def step(seconds: float) -> None:
+        nonlocal offset
+        offset = seconds
+
+    monkeypatch.setattr(time, "time", lambda: real() + offset)
+    return step
+
+
+@pytest.mark.parametrize("across", [False, True], ids=["during the search", "before it too"])
+async def test_a_thousand_clock_steps(
+    across: bool, faults: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is called absent while it can still land, and nobody waits for longer than `settle`."""
+    step, chance, settle = _step_clock(monkeypatch), random.Random(11), 1.0  # noqa: S311 - the same in every run
+    account, url = faults.account()
+    account.seed("alice1", "unrelated", "1")
+    begun = time.monotonic()
+    sent_at, steps = datetime.now(UTC), 0
+    if across:
+        step(3600.0)
+
+    async def find(client: AsyncClient) -> float:
+        elapsed = time.monotonic() - begun if across else None
+        found = await client.endpoints.find_created(
+            username="alice", alias="desk", sent_at=sent_at, elapsed=elapsed, settle=settle
+        )
+        assert found == ()
+        return time.monotonic() - begun
+
+    async with AsyncClient(AUTH_ID, "fault-token", base_url=url, rate_limit=None) as client:
+        searches = asyncio.gather(*[find(client) for _ in range(20)])
+        await asyncio.sleep(0)
+        while steps < 1_000 or not searches.done():
+            step(chance.choice([-1, 1]) * 10 ** chance.uniform(-2, 7))
+            steps += 1
+            await asyncio.sleep(0.0005)
+        took = await searches
+    assert steps >= 1_000
+    assert min(took) >= settle
+    assert max(took) < settle + 20  # the shortest step back that mattered would have cost an hour
+
+
+async def test_an_unknown_outcome_knows_its_age_whatever_the_clock_says(
+    faults: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within its process; a copy that may have come from another one does not."""
+    step = _step_clock(monkeypatch)
+    account, url = faults.account()
+    account.play([Step(_DROPPED, applied=True)])
+    before = time.monotonic()
+    async with AsyncClient(AUTH_ID, "fault-token", base_url=url) as client:
+        lost = await _lose(client)
+        step(-3600.0)
+    elapsed = lost.elapsed
+    assert elapsed is not None
+    assert 0 <= elapsed <= time.monotonic() - before
+    assert copy.copy(lost).elapsed is None
 
 
 async def test_an_older_endpoint_of_the_same_name(faults: FaultServer) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import aiohttp.abc
+import anyio
 import pytest
 
 from plivo_endpoints import (
@@ -16,6 +19,8 @@ from plivo_endpoints import (
     CallFinished,
     ClientStateError,
     ConnectError,
+    CreatedEndpoint,
+    Event,
     NotFoundError,
     OutcomeUnknownError,
     ServerError,
@@ -25,6 +30,9 @@ from tests.faults.kinds import KINDS, Fault, cut, instead
 from tests.faults.wire import Wire, make_answer
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tests.faults.account import Account
     from tests.faults.server import FaultServer
 
 _BY_NAME: Final = {fault.name: fault for fault in KINDS}
@@ -39,19 +47,25 @@ async def test_one_event_for_each_attempt_and_call(faults: FaultServer) -> None:
     """In order, and with what is known of each."""
     account, url = faults.account()
     account.play([Step(_BY_NAME["503"], applied=False), Step(_BY_NAME["RST mid body"], applied=True)])
-    events: list[AttemptFinished | CallFinished] = []
+    events: list[Event] = []
     async with AsyncClient(AUTH_ID, "t", base_url=url, on_event=events.append) as client:
         await client.endpoints.get(SEED)
     told = [
         (type(event).__name__, getattr(event, "outcome", None), getattr(event, "status", None), event.path)
         for event in events
     ]
+    path = "Endpoint/{endpoint_id}/"
     assert told == [
-        ("AttemptFinished", "ambiguous", 503, "Endpoint/{endpoint_id}/"),
-        ("AttemptFinished", "ambiguous", 200, "Endpoint/{endpoint_id}/"),
-        ("AttemptFinished", "done", 200, "Endpoint/{endpoint_id}/"),
-        ("CallFinished", None, None, "Endpoint/{endpoint_id}/"),
+        ("CallStarted", None, None, path),
+        ("AttemptStarted", None, None, path),
+        ("AttemptFinished", "ambiguous", 503, path),
+        ("AttemptStarted", None, None, path),
+        ("AttemptFinished", "ambiguous", 200, path),
+        ("AttemptStarted", None, None, path),
+        ("AttemptFinished", "done", 200, path),
+        ("CallFinished", None, None, path),
     ]
+    assert {event.operation for event in events} == {"endpoints.get"}
     assert [event.attempt for event in events if isinstance(event, AttemptFinished)] == [1, 2, 3]
 
 
@@ -59,14 +73,12 @@ async def test_a_replay_of_the_callers_session_is_counted(faults: FaultServer) -
     """What aiohttp sends again by itself is told of as a further attempt, as the server saw it."""
     account, url = faults.account()
     account.play([Step(Fault("dropped", cut(0, Wire.fin)), applied=True)])
-    events: list[AttemptFinished | CallFinished] = []
+    events: list[Event] = []
     async with aiohttp.ClientSession() as session:
         client = AsyncClient(AUTH_ID, "t", base_url=url, session=session, on_event=events.append)
         await client.endpoints.delete(SEED)
-    assert [(type(event).__name__, event.path) for event in events] == [
-        ("AttemptFinished", "Endpoint/{endpoint_id}/"),
-        ("CallFinished", "Endpoint/{endpoint_id}/"),
-    ]
+    attempts = [event for event in events if isinstance(event, AttemptFinished)]
+    assert [(event.attempt, event.path) for event in attempts] == [(2, "Endpoint/{endpoint_id}/")]
     assert [event.attempts for event in events if isinstance(event, CallFinished)] == [2]
     assert len(account.arrivals) == 2
 
@@ -75,7 +87,7 @@ async def test_a_session_of_our_own_replays_nothing(faults: FaultServer) -> None
     """Each send is an attempt that the retry rules, the rate limit and the budget know of."""
     account, url = faults.account()
     account.play([Step(Fault("dropped", cut(0, Wire.fin)), applied=True)])
-    events: list[AttemptFinished | CallFinished] = []
+    events: list[Event] = []
     async with AsyncClient(AUTH_ID, "t", base_url=url, on_event=events.append) as client:
         await client.endpoints.delete(SEED)
     attempts = [event for event in events if isinstance(event, AttemptFinished)]
@@ -100,7 +112,7 @@ async def test_what_a_session_of_the_callers_raises(faults: FaultServer) -> None
 async def test_a_call_that_meets_a_closed_session(faults: FaultServer) -> None:
     """It is told of as any other, though no answer and no failure of the network ended it."""
     _, url = faults.account()
-    events: list[AttemptFinished | CallFinished] = []
+    events: list[Event] = []
     async with aiohttp.ClientSession() as session:
         client = AsyncClient(AUTH_ID, "t", base_url=url, session=session, on_event=events.append)
     with pytest.raises(ClientStateError):
@@ -120,25 +132,108 @@ async def test_an_unknown_outcome_has_the_id_that_the_support_asks_for(faults: F
     assert (caught.value.status, caught.value.api_id) == (500, "7f1c")
 
 
-@pytest.mark.parametrize("failure", [RuntimeError, SystemExit])
+class _BrokenHandler(logging.Handler):
+    """Fails as handlers must not."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise RuntimeError(record.name)
+
+
+async def _create_and_fail(client: AsyncClient, account: Account) -> CreatedEndpoint:
+    made = await client.endpoints.create(username="alice", password="s3cret", alias="desk")
+    account.play([Step(_BY_NAME["500"], applied=False)] * 3)
+    with pytest.raises(ServerError):
+        await client.endpoints.get(SEED)
+    return made
+
+
+async def test_a_logging_handler_that_fails(
+    faults: FaultServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a result nor an error is lost to it."""
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(logging.getLogger("plivo_endpoints"), "handlers", [_BrokenHandler()])
+    account, url = faults.account()
+    async with AsyncClient(AUTH_ID, "t", base_url=url, on_event=_fail_to_count) as client:
+        made = await _create_and_fail(client, account)
+    assert [made.endpoint_id] == [known.endpoint_id for known in account.created]
+
+
+def _fail_to_count(_: Event) -> None:
+    raise RuntimeError("metrics are down")
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, SystemExit, asyncio.CancelledError, GeneratorExit])
 async def test_a_hook_that_fails(
     faults: FaultServer, caplog: pytest.LogCaptureFixture, failure: type[BaseException]
 ) -> None:
     """A create that worked is not lost to it; the log names the failure."""
 
-    def fail(_: AttemptFinished | CallFinished) -> None:
+    def fail(_: Event) -> None:
         raise failure("metrics are down")
 
     account, url = faults.account()
     async with AsyncClient(AUTH_ID, "t", base_url=url, on_event=fail) as client:
-        made = await client.endpoints.create(username="alice", password="s3cret", alias="desk")
-        account.play([Step(_BY_NAME["500"], applied=False)] * 3)
-        with pytest.raises(ServerError):
-            await client.endpoints.get(SEED)
+        made = await _create_and_fail(client, account)
     assert [made.endpoint_id] == [known.endpoint_id for known in account.created]
     assert {record.message for record in caplog.records if record.levelno == logging.ERROR} == {
         "the on_event hook failed"
     }
+
+
+@pytest.mark.parametrize("during", [AttemptFinished, CallFinished])
+async def test_ctrl_c_in_a_hook_brings_the_outcome(faults: FaultServer, during: type[object]) -> None:
+    """What had been created by then is named by the cause of the `KeyboardInterrupt`."""
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, during):
+            raise KeyboardInterrupt
+
+    account, url = faults.account()
+    async with AsyncClient(AUTH_ID, "t", base_url=url, on_event=interrupt) as client:
+        create = client.endpoints.create(username="alice", password="s3cret", alias="desk")
+        with pytest.raises(KeyboardInterrupt) as caught:
+            await create
+    unknown = caught.value.__cause__
+    assert isinstance(unknown, OutcomeUnknownError)
+    assert [unknown.endpoint_id] == [known.endpoint_id for known in account.created]
+
+
+async def _give_up(client: AsyncClient) -> None:
+    async with asyncio.timeout(0.2):
+        await client.endpoints.create(username="alice", password="s3cret", alias="desk")
+
+
+async def _fail_beside(client: AsyncClient) -> None:
+    async def fail() -> None:
+        await asyncio.sleep(0.2)
+        raise ValueError
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(client.endpoints.create(username="alice", password="s3cret", alias="desk"))
+        group.create_task(fail())
+
+
+async def _move_on(client: AsyncClient) -> None:
+    with anyio.move_on_after(0.2):
+        await client.endpoints.create(username="alice", password="s3cret", alias="desk")
+
+
+@pytest.mark.parametrize("cancel", [_give_up, _fail_beside, _move_on])
+async def test_a_cancelled_create_is_logged(
+    cancel: Callable[[AsyncClient], Awaitable[None]], faults: FaultServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever cancels it: a warning names it, and its event says that the outcome is unknown."""
+    account, url = faults.account()
+    account.forever = Step(_BY_NAME["never answers"], applied=True)
+    events: list[Event] = []
+    async with AsyncClient(AUTH_ID, "t", base_url=url, on_event=events.append) as client:
+        with suppress(TimeoutError, ExceptionGroup):
+            await cancel(client)
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert [word for word in ("'alice'", "'desk'", "sent at 20") if word not in warning] == []
+    ended = [(event.error, event.outcome_unknown) for event in events if isinstance(event, CallFinished)]
+    assert ended == [("CancelledError", True)]
 
 
 async def test_no_server_forges_a_log_line(faults: FaultServer, caplog: pytest.LogCaptureFixture) -> None:
@@ -165,7 +260,7 @@ def _where_nothing_listens(account_url: str) -> str:
 async def test_nothing_listens(faults: FaultServer) -> None:
     """A create that cannot have left is tried three times, says so, and none of it counts as sent."""
     account, url = faults.account()
-    events: list[AttemptFinished | CallFinished] = []
+    events: list[Event] = []
     async with AsyncClient(
         AUTH_ID, "t", base_url=_where_nothing_listens(url), on_event=events.append
     ) as client:

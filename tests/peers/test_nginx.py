@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from plivo_endpoints import AsyncClient, AttemptFinished, CallFinished, OutcomeUnknownError, ServerError
+from plivo_endpoints import (
+    AsyncClient,
+    AttemptFinished,
+    Event,
+    OutcomeUnknownError,
+    ServerError,
+)
 from plivo_endpoints.sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def outcomes(events: list[AttemptFinished | CallFinished]) -> Counter[str]:
+def outcomes(events: list[Event]) -> Counter[str]:
     """Count how attempts ended."""
     return Counter(event.outcome for event in events if isinstance(event, AttemptFinished))
 
@@ -38,7 +44,7 @@ async def test_connections_that_nginx_ends_lose_no_create(
 ) -> None:
     """It closes a connection after three requests, again and again, and nothing is lost or doubled."""
     url = nginx(sandbox.base_url, server="keepalive_requests 3;")
-    events: list[AttemptFinished | CallFinished] = []
+    events: list[Event] = []
     async with AsyncClient(
         sandbox.auth_id, sandbox.auth_token, base_url=url, rate_limit=None, on_event=events.append
     ) as client:
@@ -91,7 +97,7 @@ async def test_nginx_throttles_and_nothing_is_lost(sandbox: Sandbox, nginx: Call
         http="limit_req_zone all zone=z:1m rate=20r/s;\nlimit_req_status 429;",
         location="limit_req zone=z burst=10 nodelay;",
     )
-    events: list[AttemptFinished | CallFinished] = []
+    events: list[Event] = []
     async with AsyncClient(
         sandbox.auth_id, sandbox.auth_token, base_url=url, on_event=events.append, timeout=60
     ) as client:

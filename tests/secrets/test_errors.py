@@ -10,6 +10,7 @@ import pytest
 
 import plivo_endpoints
 from plivo_endpoints import (
+    AmbiguousOutcomeError,
     APIError,
     ClientStateError,
     ConnectError,
@@ -43,6 +44,16 @@ EXAMPLES: dict[type[PlivoError], PlivoError] = {
     ConnectError: ConnectError("refused", method="GET", path="Endpoint/", attempts=3),
     RequestTimeoutError: RequestTimeoutError(
         timeout=2.0, phase="response", method="GET", path="Endpoint/", sent="unknown", attempts=2
+    ),
+    AmbiguousOutcomeError: AmbiguousOutcomeError(
+        "lost",
+        method="POST",
+        path="Application/",
+        sent_at=datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC),
+        status=None,
+        api_id=None,
+        reason="reset",
+        attempts=1,
     ),
     OutcomeUnknownError: OutcomeUnknownError(
         username="alice",
@@ -82,4 +93,4 @@ def test_every_error_travels(kind: type[PlivoError]) -> None:
 
 def test_every_error_is_there() -> None:
     """The tree's public classes are all tested above."""
-    assert len(KINDS) == 16
+    assert len(KINDS) == 17

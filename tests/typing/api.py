@@ -15,6 +15,7 @@ from plivo_endpoints import (
     Client,
     CreatedEndpoint,
     Endpoint,
+    Event,
     InvalidArgumentError,
     OutcomeUnknownError,
     Page,
@@ -111,10 +112,13 @@ def of_errors(  # noqa: PLR0917 - one of each
 
 
 def of_settings() -> None:
-    """Everything has a default; a hook gets one of two events."""
+    """Everything has a default; a hook gets one of four events."""
 
-    def hook(event: AttemptFinished | CallFinished) -> None:
-        assert_type(event.seconds, float)
+    def hook(event: Event) -> None:
+        assert_type(event.operation, str)
+        if isinstance(event, CallFinished | AttemptFinished):
+            assert_type(event.seconds, float)
+            assert_type(event.waited, float)
 
     assert_type(AsyncClient(rate_limit=None, on_event=hook, max_body=10, proxy="environment"), AsyncClient)
     assert_type(Client("MA", "token", base_url=None, rate_limit=RateLimit(100, 5.0)), Client)
