@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import socket
 import ssl
-import threading
 from collections import Counter
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final
 
 import pytest
 import trustme
@@ -18,9 +15,6 @@ import trustme
 from plivo_endpoints import AsyncClient, ConnectError, CreatedEndpoint, OutcomeUnknownError, PlivoError
 from tests.faults.account import AUTH_ID
 from tests.faults.wire import make_answer
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 CREATES: Final = 1_000
 AT_ONCE: Final = 20
@@ -32,58 +26,32 @@ GREETINGS: Final = [
 
 
 class Greeter:
-    """Greets half of its connections with an answer, then reads the request, carries it out and answers."""
+    """Greets half of its connections with an answer, then reads requests, carries them out and answers."""
 
-    def __init__(self, context: ssl.SSLContext | None = None, *, with_answer: bool = False) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self._context = context
+    def __init__(self, *, with_answer: bool = False) -> None:
         self._with_answer = with_answer  # greets only when it answers, so that two answers come at once
         self._chance = random.Random(7)  # noqa: S311 - the same greetings in every run
-        self.port: int = self._listener.getsockname()[1]
         self.made: Counter[str] = Counter()  # by alias
         self.greeted = 0
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
-
-    def _converse(self, connection: socket.socket) -> None:
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection."""
         greeting = self._chance.choice(GREETINGS) if self._chance.random() < 0.5 else b""
-        with suppress(OSError):
-            if self._context is not None:
-                connection = self._context.wrap_socket(connection, server_side=True)
-            with connection:
-                if not self._with_answer:
-                    connection.sendall(greeting)
-                self.greeted += bool(greeting)
-                while alias := _read_alias(connection):
-                    self.made[alias] += 1
-                    answer = make_answer(201, "Created", _created(alias)).encode()
-                    connection.sendall(greeting + answer if self._with_answer else answer)
-
-
-def _read_alias(connection: socket.socket) -> str | None:
-    seen = b""
-    while b"\r\n\r\n" not in seen or not seen.endswith(b"}"):
-        chunk = connection.recv(65536)
-        if not chunk:
-            return None
-        seen += chunk
-    alias: str = json.loads(seen.partition(b"\r\n\r\n")[2])["alias"]
-    return alias
+        self.greeted += bool(greeting)
+        try:
+            if not self._with_answer:
+                writer.write(greeting)
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
+                alias = json.loads(await reader.readexactly(length))["alias"]
+                self.made[alias] += 1
+                answer = make_answer(201, "Created", _created(alias)).encode()
+                writer.write(greeting + answer if self._with_answer else answer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
 
 
 def _created(alias: str) -> bytes:
@@ -107,20 +75,23 @@ async def _complaint(client: AsyncClient, alias: str, server: Greeter) -> str | 
     return None if told_unknown or (told_unsent and not made) else f"{alias}, made {made} times: {result!r}"
 
 
-async def _complaints(server: Greeter, scheme: str, context: ssl.SSLContext | None) -> list[str]:
+async def _complaints(
+    server: Greeter, serving: ssl.SSLContext | None = None, trusting: ssl.SSLContext | None = None
+) -> list[str]:
     found: list[str] = []
     numbers = iter(range(CREATES))
 
-    async def work() -> None:
+    async def work(url: str) -> None:
         for number in numbers:
             # A client for each, so that each has a connection that nobody has used.
-            async with AsyncClient(
-                AUTH_ID, "t", base_url=f"{scheme}://127.0.0.1:{server.port}", ssl_context=context
-            ) as client:
+            async with AsyncClient(AUTH_ID, "t", base_url=url, ssl_context=trusting) as client:
                 complaint = await _complaint(client, f"a{number}", server)
             found.extend([complaint] if complaint else [])
 
-    await asyncio.gather(*[work() for _ in range(AT_ONCE)])
+    async with await asyncio.start_server(server.converse, "127.0.0.1", 0, ssl=serving) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        url = f"{'https' if serving else 'http'}://127.0.0.1:{port}"
+        await asyncio.gather(*[work(url) for _ in range(AT_ONCE)])
     return found
 
 
@@ -128,23 +99,24 @@ async def _complaints(server: Greeter, scheme: str, context: ssl.SSLContext | No
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_a_server_that_speaks_first_on_new_connections(scheme: str) -> None:
     """No create is sent twice, called refused though it was made, or given another's answer."""
-    authority = trustme.CA()
-    serving, trusting = None, None
-    if scheme == "https":
-        serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        authority.issue_cert("127.0.0.1").configure_cert(serving)
-        trusting = ssl.create_default_context()
-        authority.configure_trust(trusting)
-    with Greeter(serving) as server:
-        complaints = await _complaints(server, scheme, trusting)
-    assert complaints == []
+    serving, trusting = _contexts() if scheme == "https" else (None, None)
+    server = Greeter()
+    assert await _complaints(server, serving, trusting) == []
     assert server.greeted >= CREATES / 3
+
+
+def _contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    authority = trustme.CA()
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(serving)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    return serving, trusting
 
 
 @pytest.mark.slow
 async def test_two_answers_at_once() -> None:
     """Which of them is the create's nobody can say, so its outcome is unknown."""
-    with Greeter(with_answer=True) as server:
-        complaints = await _complaints(server, "http", None)
-    assert complaints == []
+    server = Greeter(with_answer=True)
+    assert await _complaints(server) == []
     assert set(server.made.values()) == {1}
