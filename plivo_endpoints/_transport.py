@@ -19,7 +19,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from plivo_endpoints._clock import CLOCK
-from plivo_endpoints._errors import ClientStateError, ConnectError, TransportError
+from plivo_endpoints._errors import ClientStateError, ConnectError, InvalidArgumentError, TransportError
 from plivo_endpoints._request_body import SPOILT, Body, ExchangeError, Turns
 from plivo_endpoints._sansio.auth import authorization
 from plivo_endpoints._sansio.messages import Attempt, Request, Response
@@ -41,11 +41,24 @@ _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the call has its own, 
 _KEEP_ALIVE: Final = 15.0  # seconds; well below what servers grant, or a POST meets a closing connection
 
 
+_TWO_LOGINS: Final = "must not log in by itself: it was made with auth=, or with trust_env=True and a .netrc"
 _SAID: Final[dict[type[Exception], str]] = {
     ExchangeError: "",
     aiohttp.ClientPayloadError: "the answer broke off",
     aiohttp.ServerDisconnectedError: "the server closed the connection without an answer",
 }
+
+
+class _Hidden(str):
+    """A header's value that what prints objects does not show; aiohttp sends the string that it is.
+
+    It is kept ready-made, for aiohttp puts what is made for one request into that request's headers too.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'<hidden>'"
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -80,7 +93,7 @@ class AiohttpTransport:
         self._ssl = True if ssl_context is None else ssl_context
         self._headers = CIMultiDict(
             {
-                "Authorization": authorization(credentials),
+                "Authorization": _Hidden(authorization(credentials)),
                 "User-Agent": USER_AGENT,
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",  # nothing to decompress: no bomb
@@ -207,6 +220,8 @@ def _failure(
         return TransportError(problem, method=request.method, path=request.path, sent="unknown")
     if session.closed:
         return ClientStateError("the session is closed")
+    if problem == _TWO_LOGINS:
+        return InvalidArgumentError("session", problem)
     return ConnectError(problem, method=request.method, path=request.path)
 
 
@@ -219,11 +234,15 @@ def _describe(error: Exception) -> str:
         return f"cannot connect to {error.host}:{error.port}: {_reason(error.os_error)}"
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the proxy answered {error.status}"
+    if isinstance(error, ValueError) and str(error).startswith("Cannot combine AUTHORIZATION"):
+        return _TWO_LOGINS
+    return _system_words(error) or f"the exchange failed ({type(error).__name__})"
+
+
+def _system_words(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return f"TLS failed ({error.reason})"
-    if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)
-    return f"the exchange failed ({type(error).__name__})"
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else ""
 
 
 def _reason(error: OSError) -> str:

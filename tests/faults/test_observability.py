@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
+from base64 import b64encode
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +14,7 @@ import aiohttp
 import aiohttp.abc
 import anyio
 import pytest
+from multidict import CIMultiDict
 
 from plivo_endpoints import (
     AsyncClient,
@@ -21,9 +24,11 @@ from plivo_endpoints import (
     ConnectError,
     CreatedEndpoint,
     Event,
+    InvalidArgumentError,
     NotFoundError,
     OutcomeUnknownError,
     ServerError,
+    TransportError,
 )
 from tests.faults.account import AUTH_ID, SEED, Step
 from tests.faults.kinds import KINDS, Fault, cut, instead
@@ -31,6 +36,7 @@ from tests.faults.wire import Wire, make_answer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from tests.faults.account import Account
     from tests.faults.server import FaultServer
@@ -107,6 +113,44 @@ async def test_what_a_session_of_the_callers_raises(faults: FaultServer) -> None
         with pytest.raises(ConnectError) as caught:
             await client.endpoints.create(username="alice", password="s3cret", alias="desk")
     assert (caught.value.sent, caught.value.__context__) == ("no", None)
+
+
+async def test_a_session_that_logs_in_by_itself(
+    faults: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first call names the cause, and is not tried again."""
+    _, url = faults.account()
+    logins = tmp_path / "netrc"
+    logins.write_text("machine 127.0.0.1 login somebody password else")
+    monkeypatch.setenv("NETRC", str(logins))
+    async with aiohttp.ClientSession(trust_env=True) as session:
+        client = AsyncClient(AUTH_ID, "t", base_url=url, session=session)
+        with pytest.raises(InvalidArgumentError, match="must not log in by itself") as caught:
+            await client.endpoints.get(SEED)
+    assert caught.value.field == "session"
+
+
+async def test_no_error_quotes_an_id(faults: FaultServer) -> None:
+    """A session of the caller's may have timeouts of its own, and aiohttp's words for those hold the URL."""
+    account, url = faults.account()
+    account.forever = Step(_BY_NAME["RST before reading"], applied=False)
+    for timeout in (aiohttp.ClientTimeout(sock_connect=1e-9), aiohttp.ClientTimeout(sock_read=0.01)):
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            client = AsyncClient(AUTH_ID, "t", base_url=url, session=session)
+            with pytest.raises(TransportError) as caught:
+                await client.endpoints.update(SEED, alias="lobby")
+        assert SEED not in str(caught.value)
+
+
+async def test_what_prints_objects_shows_no_header(faults: FaultServer) -> None:
+    """The header is ready-made on the session, but nothing that prints it shows it."""
+    _, url = faults.account()
+    async with AsyncClient(AUTH_ID, "t0ken", base_url=url) as client:
+        await client.endpoints.get(SEED)
+        shown = [repr(each) for each in gc.get_objects() if isinstance(each, CIMultiDict) and each]
+    assert any("<hidden>" in each for each in shown)
+    header = b64encode(f"{AUTH_ID}:t0ken".encode()).decode()
+    assert [each for each in shown if header in each] == []
 
 
 async def test_a_call_that_meets_a_closed_session(faults: FaultServer) -> None:
