@@ -40,13 +40,20 @@ if TYPE_CHECKING:
     from plivo_endpoints._client import AsyncClient, Client
     from plivo_endpoints._events import AttemptFinished, AttemptStarted, CallFinished, CallStarted, Event
     from plivo_endpoints._pagination import AsyncPaginator
+    from plivo_endpoints._resources.blocking import Endpoints, Tokens
+    from plivo_endpoints._resources.endpoints import AsyncEndpoints
+    from plivo_endpoints._resources.tokens import AsyncTokens
 else:
     # asyncio, logging and all else that a client stands on take twice as long to import as the rest, and code
     # that only handles errors and models does without.
     _WHEN_ASKED_FOR: Final = {
         "AsyncClient": "_client",
         "Client": "_client",
+        "AsyncEndpoints": "_resources.endpoints",
         "AsyncPaginator": "_pagination",
+        "AsyncTokens": "_resources.tokens",
+        "Endpoints": "_resources.blocking",
+        "Tokens": "_resources.blocking",
         "Paginator": "_blocking",
         "AttemptFinished": "_events",
         "AttemptStarted": "_events",
@@ -70,7 +77,9 @@ __all__ = [
     "Acknowledgement",
     "AmbiguousOutcomeError",
     "AsyncClient",
+    "AsyncEndpoints",
     "AsyncPaginator",
+    "AsyncTokens",
     "AttemptFinished",
     "AttemptStarted",
     "AuthenticationError",
@@ -83,6 +92,7 @@ __all__ = [
     "ConnectError",
     "CreatedEndpoint",
     "Endpoint",
+    "Endpoints",
     "Event",
     "ForbiddenError",
     "InvalidArgumentError",
@@ -100,6 +110,7 @@ __all__ = [
     "ServerError",
     "Token",
     "TokenClaims",
+    "Tokens",
     "TransportError",
     "__version__",
 ]

@@ -1,25 +1,21 @@
-"""The blocking twins of the async resources: same names, arguments and results; only async and await go."""
+"""What the blocking twins of the async operations stand on: same names, arguments and results."""
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from contextlib import suppress
-from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from plivo_endpoints._errors import ClientStateError, ListChangedWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import AsyncGenerator, Generator
 
     from plivo_endpoints._models import Page
     from plivo_endpoints._pagination import AsyncPaginator
     from plivo_endpoints._runner import Runner
 
 A = TypeVar("A")
-P = ParamSpec("P")
-R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -27,34 +23,9 @@ class BlockingResource(Generic[A]):
     """The blocking twin of a resource of the async client."""
 
     def __init__(self, resource: A, runner: Runner) -> None:
-        self._resource = resource
+        self._async = resource
         self._runner = runner
-
-
-def blocking(
-    method: Callable[Concatenate[A, P], Coroutine[Any, Any, R]],
-) -> Callable[Concatenate[BlockingResource[A], P], R]:
-    """Return the blocking twin of an async method: same arguments, same result, same docstring."""
-
-    def call(self: BlockingResource[A], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        runner, resource = self._runner, self._resource  # pyright: ignore[reportPrivateUsage] - its own method
-        return runner.run(lambda: method(resource, *args, **kwargs))
-
-    return update_wrapper(call, method)
-
-
-def blocking_pages(
-    method: Callable[Concatenate[A, P], AsyncPaginator[T]],
-) -> Callable[Concatenate[BlockingResource[A], P], Paginator[T]]:
-    """Return the blocking twin of a method that returns a paginator."""
-
-    def call(self: BlockingResource[A], /, *args: P.args, **kwargs: P.kwargs) -> Paginator[T]:
-        runner, resource = self._runner, self._resource  # pyright: ignore[reportPrivateUsage] - its own method
-        return Paginator(method(resource, *args, **kwargs), runner)
-
-    signature = inspect.signature(method).replace(return_annotation=Paginator)
-    call.__signature__ = signature  # type: ignore[attr-defined]  # or help() would promise an AsyncPaginator
-    return update_wrapper(call, method)
+        self._run: Final = runner.run
 
 
 class Paginator(Generic[T]):
@@ -79,11 +50,19 @@ class Paginator(Generic[T]):
         reasons: list[str] = []
         walk = self._pages._pages(reasons.append)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         try:
-            while (page := self._runner.run(lambda: anext(walk, None))) is not None:
+            while (page := self._runner.run(lambda: _next(walk))) is not None:
                 yield page
         finally:
             # A closed client's loop has closed the walk already.
             with suppress(ClientStateError):
-                self._runner.run(walk.aclose)
+                self._runner.run(lambda: _close(walk))
         for reason in reasons:
             warnings.warn(reason, ListChangedWarning, stacklevel=stacklevel)
+
+
+async def _next(walk: AsyncGenerator[T]) -> T | None:
+    return await anext(walk, None)
+
+
+async def _close(walk: AsyncGenerator[T]) -> None:
+    await walk.aclose()

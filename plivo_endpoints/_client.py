@@ -17,12 +17,14 @@ from plivo_endpoints._config import (
     resolve_proxy,
 )
 from plivo_endpoints._connections import ConnectedExecutor, Connections
-from plivo_endpoints._resources.endpoints import AsyncEndpoints, Endpoints
-from plivo_endpoints._resources.tokens import AsyncTokens, Tokens
+from plivo_endpoints._resources.blocking import Endpoints, Tokens
+from plivo_endpoints._resources.endpoints import AsyncEndpoints
+from plivo_endpoints._resources.tokens import AsyncTokens
 from plivo_endpoints._runner import Runner
 
 if TYPE_CHECKING:
     import ssl
+    from asyncio import AbstractEventLoop
     from collections.abc import Callable
     from types import TracebackType
 
@@ -70,6 +72,12 @@ def _changed(options: CallOptions, timeout: float | None, max_attempts: int | No
     return evolve(options, **given)
 
 
+def _show(client: AsyncClient | Client) -> str:
+    # A constructor that raised leaves a client without connections, and crash reporters show that one too.
+    connections: Connections | None = getattr(client, "_connections", None)
+    return f"<{type(client).__name__} {connections.account_url if connections else 'not connected'}>"
+
+
 class AsyncClient(Unpicklable):
     """A client of one Plivo account for asyncio.
 
@@ -97,15 +105,19 @@ class AsyncClient(Unpicklable):
             but never for a server on loopback.
         ssl_context: Instead of aiohttp's default verification.
         session: An `aiohttp.ClientSession` to use; it is neither changed nor closed.
-        on_event: Called with an `AttemptFinished` or `CallFinished` after each, for metrics. What it raises
-            is logged and otherwise ignored.
+        on_event: Called with an `Event` at the start and end of each call and each attempt, for metrics and
+            tracing. What it raises is logged and otherwise ignored.
 
     Raises:
         InvalidArgumentError: An argument, or the environment, breaks a rule.
     """
 
-    endpoints: AsyncEndpoints
-    tokens: AsyncTokens
+    if TYPE_CHECKING:
+        endpoints: AsyncEndpoints
+        tokens: AsyncTokens
+    else:  # what `help` and mocks find on the class; each client has its own
+        endpoints = AsyncEndpoints
+        tokens = AsyncTokens
 
     def __init__(
         self,
@@ -161,6 +173,8 @@ class AsyncClient(Unpicklable):
         if self._root is None:
             await self._connections.aclose()
 
+    aclose = close  # the name that anyio, httpx and async generators use
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -173,7 +187,7 @@ class AsyncClient(Unpicklable):
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._connections.account_url}>"
+        return _show(self)
 
     def __del__(self) -> None:
         connections: Connections | None = getattr(self, "_connections", None)
@@ -205,14 +219,19 @@ class Client(Unpicklable):
         max_body: Largest answer in bytes.
         proxy: URL of an HTTP proxy, or "environment".
         ssl_context: Instead of aiohttp's default verification.
-        on_event: Called after each attempt and each call, in the thread of the loop.
+        on_event: Called with each event, in the thread of the loop.
+        loop_factory: Makes the event loop, `uvloop.new_event_loop` for instance; asyncio's own without it.
 
     Raises:
         InvalidArgumentError: An argument, or the environment, breaks a rule.
     """
 
-    endpoints: Endpoints
-    tokens: Tokens
+    if TYPE_CHECKING:
+        endpoints: Endpoints
+        tokens: Tokens
+    else:  # what `help` and mocks find on the class; each client has its own
+        endpoints = Endpoints
+        tokens = Tokens
 
     def __init__(
         self,
@@ -228,6 +247,7 @@ class Client(Unpicklable):
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         on_event: Callable[[Event], None] | None = None,
+        loop_factory: Callable[[], AbstractEventLoop] | None = None,
     ) -> None:
         connections = _connect(
             auth_id,
@@ -241,7 +261,7 @@ class Client(Unpicklable):
             on_event=on_event,
         )
         options = CallOptions(timeout=timeout, max_attempts=max_attempts)
-        self._set_up(connections, options, Runner(), is_view=False)
+        self._set_up(connections, options, Runner(loop_factory), is_view=False)
 
     def _set_up(
         self, connections: Connections, options: CallOptions, runner: Runner, *, is_view: bool
@@ -281,4 +301,4 @@ class Client(Unpicklable):
         self.close()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._connections.account_url}>"
+        return _show(self)

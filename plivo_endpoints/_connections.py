@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from plivo_endpoints._errors import ClientStateError
@@ -42,16 +43,22 @@ class Connections:
         session: aiohttp.ClientSession | None,
         on_event: Callable[[Event], None] | None,
     ) -> None:
+        # aiohttp takes a fifth of a second to import: now, rather than in a running loop at the first call,
+        # and rather than with the package.
+        from plivo_endpoints._transport import AiohttpTransport  # noqa: PLC0415
+
         self.credentials = credentials
         self.account_url = f"{settings.base_url}/v1/Account/{credentials.auth_id}/"
         self.closed = False
         self._settings = settings
-        self._ssl_context = ssl_context
+        self._make_transport = partial(
+            AiohttpTransport, settings, credentials, ssl_context=ssl_context, session=session
+        )
         self._session = session
         self._window = SlidingWindow(rate_limit)
         self._budget = RetryBudget()
         self._observer = Observer(on_event)
-        self._pid = os.getpid()
+        self._pid: int | None = None  # of the first use: before it there is nothing that a fork could break
         self._loops: dict[asyncio.AbstractEventLoop, tuple[AiohttpTransport, Retrying]] = {}
 
     @property
@@ -63,20 +70,19 @@ class Connections:
         """Return the running loop's way to Plivo."""
         if self.closed:
             raise ClientStateError("the client is closed")
-        if os.getpid() != self._pid:
-            raise ClientStateError("a client does not survive fork: make one in the child process")
+        if self._pid is None:
+            self._pid = os.getpid()
+        elif os.getpid() != self._pid:
+            raise ClientStateError(
+                "a client that was used does not survive fork: make one in the child process"
+            )
         loop = asyncio.get_running_loop()
         found = self._loops.get(loop)
         return self._connect(loop) if found is None else found[1]
 
     def _connect(self, loop: asyncio.AbstractEventLoop) -> Retrying:
-        from plivo_endpoints._transport import AiohttpTransport  # noqa: PLC0415 - aiohttp can wait until now
-
-        for ended in [known for known in self._loops if known.is_closed()]:
-            del self._loops[ended]
-        transport = AiohttpTransport(
-            self._settings, self.credentials, ssl_context=self._ssl_context, session=self._session
-        )
+        self._drop_idle_loops(closed_only=True)
+        transport = self._make_transport()
         limited = RateLimited(
             transport.send, self._window, self._observer, connections=self._settings.max_connections
         )
@@ -91,14 +97,23 @@ class Connections:
         return retrying
 
     async def aclose(self) -> None:
-        """Close what the running loop has open, and refuse further calls."""
+        """Close what is open in the running loop and in those that do not run, and refuse further calls."""
         self.closed = True
         own = self._loops.pop(asyncio.get_running_loop(), None)
-        self._loops.clear()  # sessions of other loops close there, or did when their loop ended
+        self._drop_idle_loops(closed_only=False)
+        self._loops.clear()  # a loop that runs in another thread closes its session itself
         if own is not None:
             transport, retrying = own
             await transport.aclose()
             retrying.close()
+
+    def _drop_idle_loops(self, *, closed_only: bool) -> None:
+        for loop in list(self._loops):  # a copy: loops of other threads come and go
+            if loop.is_closed() or not (closed_only or loop.is_running()):
+                transport, retrying = self._loops.pop(loop, (None, None))
+                if transport is not None and retrying is not None:
+                    transport.abandon()
+                    retrying.close()
 
 
 class ConnectedExecutor:

@@ -132,13 +132,12 @@ class Retrying:
         """Carry out a call and return its result."""
         history = Retries(self._policy, self._budget, call.options.max_attempts)
         started = self._clock()
-        failure: CallError | None = None
         try:
             self._observer.call_started(call.request)
             with self._deadlines.after(call.options.timeout):
                 result = await self._attempts(call, history, started)
         except TimeoutError:
-            failure = _timed_out(call, history)
+            failure: CallError = _timed_out(call, history)
         except CallError as error:
             failure = error
             failure.attempts = history.attempts
@@ -146,11 +145,12 @@ class Retrying:
             self._attach_outcome(interrupt, call, history)
             self._report_end(call, history, interrupt, started)
             raise
+        else:
+            self._report_end(call, history, None, started)
+            return result
         finally:
             history.doubt = None  # its traceback holds this frame: do not make a cycle
         self._report_end(call, history, failure, started)
-        if failure is None:
-            return result
         try:
             raise failure  # out here, so that no exception that holds a request hangs on it
         finally:

@@ -11,6 +11,7 @@ import asyncio
 import os
 import platform
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
@@ -154,6 +155,15 @@ class AiohttpTransport:
         self._scope = _session_scope(self._settings, self._headers)
         self._session = await anext(self._scope)
         return self._session
+
+    def abandon(self) -> None:
+        """Close the session, if it is ours, where its loop does not run, or will never again."""
+        self._closed = True
+        if self._scope is not None and self._session is not None and self._session.connector is not None:
+            self._session.connector.close()  # at once; what could be awaited is only for TLS to say goodbye
+            self._session.detach()
+            with suppress(StopIteration):  # nothing is left in it to wait for
+                self._scope.aclose().send(None)
 
     async def aclose(self) -> None:
         """Close the session, if it is ours, and open none any more."""

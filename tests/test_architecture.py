@@ -33,7 +33,8 @@ ALLOWED: Final = {
     "_deadlines": set[str](),
     "_middleware": {"_clock", "_errors", "_deadlines", "_requests", "_sansio"},
     "_pagination": {"_errors", "_models"},
-    "_runner": {"_errors"},
+    "_threads": set[str](),
+    "_runner": {"_errors", "_threads"},
     "_blocking": {"_errors"},
     "_connections": {"_errors", "_events", "_sansio", "_middleware", "_transport"},
     "_resources": {"_models", "_requests", "_sansio", "_pagination", "_blocking", *_BASE},
@@ -42,7 +43,7 @@ ALLOWED: Final = {
     "provisioning": {"_client", "_events", "_resources", *_BASE},
     "cli": {"_client", "_events", "provisioning", "sandbox", *_BASE},
     "__main__": {"cli"},
-    "__init__": {"_client", "_events", *_BASE},
+    "__init__": {"_client", "_events", "_resources", *_BASE},
 }
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import copy
 import gc
 import inspect
 import pickle
+import pydoc
 import sys
 import threading
 import time
@@ -14,6 +16,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import create_autospec
 
 import aiohttp
 import pytest
@@ -21,19 +24,23 @@ import pytest
 import plivo_endpoints
 from plivo_endpoints import (
     AsyncClient,
+    AsyncEndpoints,
+    AsyncTokens,
+    CallFinished,
     Client,
     ClientStateError,
     ConnectError,
     Endpoint,
+    Endpoints,
+    Event,
     OutcomeUnknownError,
     RequestTimeoutError,
     ResponseDecodeError,
+    Tokens,
 )
-from plivo_endpoints._runner import Runner, _Call, _LoopThread
 from plivo_endpoints.sandbox import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import FrameType
 
     from plivo_endpoints.sandbox import Sandbox
@@ -79,25 +86,25 @@ def test_a_forgotten_blocking_client_ends_its_thread(threaded_sandbox: Sandbox) 
     assert "plivo-endpoints" not in {thread.name for thread in threading.enumerate()}
 
 
-async def test_a_runner_collected_on_its_own_thread_ends_it() -> None:
-    """The garbage collector runs anywhere, and a thread cannot join itself."""
-    runner = Runner()
+def test_a_client_collected_on_its_own_thread_ends_it(threaded_sandbox: Sandbox) -> None:
+    """The garbage collector runs anywhere, and a thread cannot wait for itself."""
+    box, held = threaded_sandbox, list[Client]()
 
-    async def own_thread() -> threading.Thread:
-        await asyncio.sleep(0)
-        return threading.current_thread()
+    def collect() -> None:
+        held.clear()
+        gc.collect()
 
-    thread = runner.run(own_thread)
-    finalize = runner._finalizer
-    assert finalize is not None
+    def drop_later(event: Event) -> None:
+        if isinstance(event, CallFinished):
+            asyncio.get_running_loop().call_later(0.05, collect)
 
-    async def collect() -> None:
-        finalize()
-        await asyncio.sleep(0)
-
-    runner.run(collect)
-    await asyncio.to_thread(thread.join, 10)
-    assert not thread.is_alive()
+    held.append(Client(box.auth_id, box.auth_token, base_url=box.base_url, on_event=drop_later))
+    held[0].endpoints.list_page()
+    deadline = time.monotonic() + 10
+    while "plivo-endpoints" in {thread.name for thread in threading.enumerate()}:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert [] == held
 
 
 def test_a_loop_that_cannot_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,8 +114,26 @@ def test_a_loop_that_cannot_start_is_told(monkeypatch: pytest.MonkeyPatch) -> No
         raise OSError("no more files")
 
     monkeypatch.setattr("anyio.run", fail)
-    with pytest.raises(OSError, match="no more files"):
+    with pytest.raises(ClientStateError, match="cannot start: no more files"):
         Client(AUTH_ID, "token").endpoints.list_page()
+
+
+def test_the_loop_is_of_the_kind_asked_for(threaded_sandbox: Sandbox) -> None:
+    """And asyncio's own where nobody asks, whatever else is installed."""
+    box, loops = threaded_sandbox, list[type[asyncio.AbstractEventLoop]]()
+
+    class Special(asyncio.SelectorEventLoop):
+        """A loop of the caller's."""
+
+    def note(_: Event) -> None:
+        loops.append(type(asyncio.get_running_loop()))
+
+    for factory in (None, Special):
+        with Client(
+            box.auth_id, box.auth_token, base_url=box.base_url, on_event=note, loop_factory=factory
+        ) as client:
+            client.endpoints.list_page()
+    assert {type(asyncio.new_event_loop()), Special} == set(loops)
 
 
 def test_closing_during_a_call_of_another_thread_ends_it(threaded_sandbox: Sandbox) -> None:
@@ -133,15 +158,17 @@ def test_closing_during_a_call_of_another_thread_ends_it(threaded_sandbox: Sandb
             update.result()
 
 
-def test_the_loops_own_thread_is_refused(blocking_client: Client) -> None:
-    """It would wait for itself for ever."""
+def test_the_loops_own_thread_is_refused(threaded_sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """A hook that calls its own client would wait for itself for ever."""
+    box = threaded_sandbox
 
-    async def inside() -> None:
-        await asyncio.sleep(0)
-        blocking_client.endpoints.list_page()
+    def call(_: Event) -> None:
+        client.endpoints.list_page()
 
-    with pytest.raises(ClientStateError, match="own loop's thread"):
-        blocking_client._runner.run(inside)
+    with Client(box.auth_id, box.auth_token, base_url=box.base_url, on_event=call) as client:
+        client.endpoints.list_page()
+    failures = {str(record.exc_info[1]) for record in caplog.records if record.exc_info}
+    assert {"a blocking client cannot be called from its own loop's thread"} == failures
 
 
 async def test_a_view_alone_keeps_its_client(sandbox: Sandbox) -> None:
@@ -167,175 +194,6 @@ async def test_no_call_begins_after_closing(sandbox: Sandbox) -> None:
     with pytest.raises(ClientStateError, match="closed"):
         await waiting
     assert 0 == len(box.requests)
-
-
-class InterruptedLock:
-    """A lock whose owner a signal meets when it has just got it."""
-
-    def __init__(self, lock: threading.Lock, interrupt: BaseException) -> None:
-        self._lock = lock
-        self._interrupt = interrupt
-        self.release = lock.release
-
-    def acquire(self) -> None:
-        """Get it, and be interrupted."""
-        self._lock.acquire()
-        raise self._interrupt
-
-
-def test_an_interrupt_tells_of_a_call_that_had_ended(
-    blocking_client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ctrl-C in the instant after a create succeeded must not lose what it made."""
-
-    class Interrupted(_Call[Any]):
-        def _hand_over(self) -> None:
-            super()._hand_over()
-            self._under_way = InterruptedLock(self._under_way, KeyboardInterrupt())  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
-
-    monkeypatch.setattr("plivo_endpoints._runner._Call", Interrupted)
-    with pytest.raises(KeyboardInterrupt) as interrupt:
-        blocking_client.endpoints.create(username="alice", password="s3cret", alias="a")
-    (note,) = interrupt.value.__notes__
-    assert "had just ended, with CreatedEndpoint(endpoint_id=" in note
-
-
-class NeverHandedOver(_Call[Any]):
-    """A signal comes before the loop has the call."""
-
-    interrupt: BaseException
-    impatient = True
-
-    def _hand_over(self) -> None:
-        raise self.interrupt
-
-    def _ask(self, what: Callable[[], None]) -> None:
-        super()._ask(what)
-        if self.impatient:  # a second signal, while the first one stops the call
-            self.impatient = False
-            raise KeyboardInterrupt
-
-
-class JustBegun(NeverHandedOver):
-    """A signal comes when the loop has made its task, which has not made a step."""
-
-    def _hand_over(self) -> None:
-        self._is_interrupted = threading.Event()
-        self._thread.loop.call_soon_threadsafe(self._begin_and_wait)
-        raise self.interrupt
-
-    def _begin_and_wait(self) -> None:
-        self._begin()
-        self._is_interrupted.wait(10)
-        self._cancel()  # as `_stop` asks for, which could come in a turn too late
-
-    def _stop(self) -> None:
-        self._is_interrupted.set()
-        super()._stop()
-
-
-@pytest.mark.parametrize("kind", [NeverHandedOver, JustBegun])
-@pytest.mark.parametrize(
-    "interrupt",
-    [KeyboardInterrupt(), TimeoutError("of an alarm"), ClientStateError("of another client")],
-    ids=repr,
-)
-def test_an_interrupt_while_a_call_is_handed_over(
-    threaded_sandbox: Sandbox,
-    monkeypatch: pytest.MonkeyPatch,
-    kind: type[NeverHandedOver],
-    interrupt: BaseException,
-) -> None:
-    """Whether the loop has it already or not: it waits for nothing, and nothing is sent behind one's back."""
-    monkeypatch.setattr(kind, "interrupt", interrupt, raising=False)
-    box = threaded_sandbox
-    with Client(box.auth_id, box.auth_token, base_url=box.base_url) as client:
-        client.endpoints.list_page()
-        with monkeypatch.context() as patch, pytest.raises(type(interrupt)) as caught:
-            patch.setattr("plivo_endpoints._runner._Call", kind)
-            client.endpoints.create(username="alice", password="s3cret", alias="a")
-        assert caught.value is interrupt
-        client.endpoints.list_page()
-    assert ["GET", "GET"] == [request.method for request in box.requests]
-
-
-def test_a_call_that_meets_a_closed_loop(blocking_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another thread has closed the client since this one looked: it is told so."""
-    blocking_client.endpoints.list_page()
-    thread = blocking_client._runner._thread
-    assert thread is not None
-    blocking_client.close()
-    monkeypatch.setattr(blocking_client._runner, "_usable_thread", lambda: thread)
-    with pytest.raises(ClientStateError, match="closed"):
-        blocking_client.endpoints.list_page()
-
-
-@pytest.mark.parametrize("ends", [False, True], ids=["while it stops", "when it has run for the last time"])
-def test_a_call_that_a_closing_client_is_given(
-    threaded_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, *, ends: bool
-) -> None:
-    """It is not begun, and nobody waits for it."""
-    box = threaded_sandbox
-    client = Client(box.auth_id, box.auth_token, base_url=box.base_url)
-    client.endpoints.list_page()
-
-    class Late(_Call[Any]):
-        def _ask(self, what: Callable[[], None]) -> None:
-            if ends:
-                client.close()  # the loop takes what it will never come to
-            else:
-                self._thread.is_stopping = True
-                super()._ask(what)
-
-    monkeypatch.setattr("plivo_endpoints._runner._Call", Late)
-    with pytest.raises(ClientStateError, match="closed"):
-        client.endpoints.create(username="alice", password="s3cret", alias="a")
-    client.close()
-    assert {} == dict(box.endpoints)
-
-
-def test_an_error_of_a_handler_is_not_taken_for_a_closed_loop(
-    blocking_client: Client, monkeypatch: pytest.MonkeyPatch, threaded_sandbox: Sandbox
-) -> None:
-    """Whatever comes out of a signal's handler stops the call."""
-    blocking_client.endpoints.list_page()
-    thread = blocking_client._runner._thread
-    assert thread is not None
-
-    def interrupted(*_arguments: Any) -> None:
-        monkeypatch.undo()
-        raise RuntimeError("of a handler")
-
-    monkeypatch.setattr(thread.loop, "call_soon_threadsafe", interrupted)
-    with pytest.raises(RuntimeError, match="of a handler"):
-        blocking_client.endpoints.create(username="alice", password="s3cret", alias="a")
-    blocking_client.endpoints.list_page()
-    assert {} == dict(threaded_sandbox.endpoints)
-
-
-def test_a_handler_that_closes_the_client_during_its_first_call(
-    threaded_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It does not wait for the thread that is being started by whom it interrupts."""
-    box = threaded_sandbox
-    client = Client(box.auth_id, box.auth_token, base_url=box.base_url)
-
-    class Closing(_LoopThread):
-        def __init__(self) -> None:
-            super().__init__()
-            client.close()
-
-    monkeypatch.setattr("plivo_endpoints._runner._LoopThread", Closing)
-    with pytest.raises(ClientStateError, match="closed"):
-        client.endpoints.list_page()
-    assert "plivo-endpoints" not in {thread.name for thread in threading.enumerate()}
-
-
-def test_the_collector_may_end_a_walk_at_any_moment(blocking_client: Client) -> None:
-    """Even in the thread that is just about to begin a call."""
-    blocking_client.endpoints.list_page()
-    with blocking_client._runner._starting:
-        blocking_client.endpoints.list_page()
 
 
 async def test_views_share_and_cannot_close(sandbox: Sandbox) -> None:
@@ -479,35 +337,65 @@ def test_a_base_urls_prefix_is_kept(threaded_sandbox: Sandbox) -> None:
     ]
 
 
-ASYNC_AND_BLOCKING = [
-    (AsyncClient(AUTH_ID, "token").endpoints, Client(AUTH_ID, "token").endpoints),
-    (AsyncClient(AUTH_ID, "token").tokens, Client(AUTH_ID, "token").tokens),
-    (AsyncClient(AUTH_ID, "token"), Client(AUTH_ID, "token")),
-]
+TWINS = [(AsyncEndpoints, Endpoints), (AsyncTokens, Tokens)]
 
 
-@pytest.mark.parametrize(("waiting", "blocking"), ASYNC_AND_BLOCKING)
-def test_every_async_method_has_its_blocking_twin(waiting: object, blocking: object) -> None:
-    """With the same parameters and, where they are made from one another, the same docstring."""
-    names = [name for name, _ in inspect.getmembers(waiting, inspect.ismethod) if not name.startswith("_")]
-    assert names == [
-        name
-        for name, _ in inspect.getmembers(blocking, callable)
-        if not name.startswith("_") and inspect.ismethod(getattr(blocking, name))
-    ]
-    for name in names:
+@pytest.mark.parametrize(("waiting", "blocking"), TWINS)
+def test_every_async_method_has_its_blocking_twin(waiting: type, blocking: type) -> None:
+    """With the same parameters, result and docstring; only async and await go."""
+    assert public_methods(waiting) == public_methods(blocking)
+    for name in public_methods(waiting):
         ours, twin = getattr(waiting, name), getattr(blocking, name)
         assert inspect.signature(ours).parameters == inspect.signature(twin).parameters
+        result = str(inspect.signature(ours).return_annotation).removeprefix("Async")
+        assert result == inspect.signature(twin).return_annotation
+        assert inspect.getdoc(ours) == inspect.getdoc(twin)
         assert not inspect.iscoroutinefunction(twin)
-        if not isinstance(waiting, AsyncClient):
-            assert inspect.getdoc(ours) == inspect.getdoc(twin)
 
 
-def test_the_blocking_list_says_what_it_returns() -> None:
-    """`help()` must not promise an async iterator."""
-    listing = Client(AUTH_ID, "token").endpoints.list
-    assert "Paginator" in str(inspect.signature(listing).return_annotation)
-    assert "Async" not in str(inspect.signature(listing).return_annotation)
+def public_methods(kind: type) -> list[str]:
+    """Return their names."""
+    return [name for name, _ in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_")]
+
+
+def test_the_clients_themselves_are_twins() -> None:
+    """But for `aclose`, which blocking programs have no use for."""
+    assert {*public_methods(AsyncClient)} - {"aclose"} == {*public_methods(Client)}
+    assert AsyncClient.aclose is AsyncClient.close
+
+
+@pytest.mark.parametrize("client", [AsyncClient, Client])
+def test_mocks_and_help_find_the_resources(client: type[AsyncClient | Client]) -> None:
+    """On the class, where they look."""
+    mock = create_autospec(client, instance=True)
+    mock.endpoints.delete("123")
+    mock.endpoints.delete.assert_called_once_with("123")
+    with pytest.raises(TypeError):
+        mock.tokens.create(nobody_knows_this=1)
+    assert "Delete an endpoint for ever." in pydoc.render_doc(client.endpoints)
+
+
+def test_static_tools_read_the_blocking_methods() -> None:
+    """Editors and documentation generators find them in the source, with signature and docstring."""
+    tree = ast.parse(Path(inspect.getsourcefile(Endpoints) or "").read_text(encoding="utf-8"))
+    found = {
+        (kind.name, method.name): ast.unparse(method.returns) if method.returns else None
+        for kind in tree.body
+        if isinstance(kind, ast.ClassDef)
+        for method in kind.body
+        if isinstance(method, ast.FunctionDef) and ast.get_docstring(method)
+    }
+    named = [name for kind, name in sorted(found)]
+    assert [*public_methods(Endpoints), *public_methods(Tokens)] == named
+    assert "Paginator[Endpoint]" == found["Endpoints", "list"]
+    assert "CreatedEndpoint" == found["Endpoints", "create"]
+
+
+@pytest.mark.parametrize("kind", [AsyncClient, Client])
+def test_a_refused_client_can_be_shown(kind: type[AsyncClient | Client]) -> None:
+    """Crash reporters print what a constructor that raised has left."""
+    refused = kind.__new__(kind)
+    assert f"<{kind.__name__} not connected>" == repr(refused)
 
 
 POLICIES = {"_middleware.py", "_deadlines.py", "_events.py", "retry.py", "rate_limit.py", "call.py"}

@@ -58,7 +58,7 @@ def test_the_examples_of_the_client(
     threaded_sandbox.seed(5)
     for example in CLIENT[1:]:
         exec(compile(example, "client.md", "exec"), {})  # noqa: S102 - the point
-    assert "GET Endpoint/: done after 1, " in capsys.readouterr().out
+    assert "endpoints.list: done after 1, " in capsys.readouterr().out
 
 
 async def test_the_web_service(sandbox: Sandbox, point_to: Callable[[Sandbox], None]) -> None:

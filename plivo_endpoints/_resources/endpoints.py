@@ -6,7 +6,6 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Final
 
-from plivo_endpoints._blocking import BlockingResource, blocking, blocking_pages
 from plivo_endpoints._clock import CLOCK
 from plivo_endpoints._models import (
     Acknowledgement,
@@ -196,15 +195,3 @@ async def create_after(
 
 def _endpoint_id(endpoint: Endpoint) -> str:
     return endpoint.endpoint_id
-
-
-class Endpoints(BlockingResource[AsyncEndpoints]):
-    """SIP users: make, read, change and delete them."""
-
-    create: Final = blocking(AsyncEndpoints.create)
-    get: Final = blocking(AsyncEndpoints.get)
-    list: Final = blocking_pages(AsyncEndpoints.list)
-    list_page: Final = blocking(AsyncEndpoints.list_page)
-    update: Final = blocking(AsyncEndpoints.update)
-    delete: Final = blocking(AsyncEndpoints.delete)
-    find_created: Final = blocking(AsyncEndpoints.find_created)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from plivo_endpoints._blocking import BlockingResource, blocking
 from plivo_endpoints._clock import CLOCK
 from plivo_endpoints._models import Token
 from plivo_endpoints._requests import NewToken, token_times
@@ -59,9 +58,3 @@ class AsyncTokens(AsyncResource):
             outgoing_allow=outgoing_allow,
         )
         return await self._executor.execute(CREATE, new)
-
-
-class Tokens(BlockingResource[AsyncTokens]):
-    """Tokens for browsers and phones."""
-
-    create: Final = blocking(AsyncTokens.create)

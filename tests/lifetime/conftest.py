@@ -22,9 +22,9 @@ __all__ = ["faults"]
 Program = subprocess.Popen[str]
 
 
-def said(program: Program) -> tuple[int, str, str]:
+def said(program: Program, *, timeout: float = 30) -> tuple[int, str, str]:
     """Wait for a program's end, and return its status, output and complaints."""
-    out, err = program.communicate(timeout=30)
+    out, err = program.communicate(timeout=timeout)
     # On a busy machine asyncio's debug mode remarks on slow steps, which is no complaint.
     kept = [line for line in err.splitlines() if not line.startswith("Executing <")]
     return program.returncode, out, "\n".join(kept)

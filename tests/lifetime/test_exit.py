@@ -120,3 +120,36 @@ unused = AsyncClient(auth_id, 't', base_url=url)
         SEED,
     )
     assert said(program) == (0, "", "")
+
+
+AFTER_THE_END = {
+    "a thread's first call": """
+def main():
+    threading.main_thread().join()
+    call()
+threading.Thread(target=main).start()
+""",
+    "an atexit handler": """
+atexit.register(call)
+""",
+}
+
+
+@pytest.mark.parametrize("name", AFTER_THE_END)
+def test_a_first_call_after_the_main_thread_has_ended(
+    name: str, faults: FaultServer, start: Callable[..., Popen[str]]
+) -> None:
+    """Python starts no threads any more, and the error says so."""
+    _, url = faults.account()
+    source = f"""{START}
+import atexit, threading
+client = Client(auth_id, 't', base_url=url)
+def call():
+    try:
+        client.endpoints.get(seed)
+    except Exception as error:
+        print(type(error).__name__, error)
+{AFTER_THE_END[name]}"""
+    status, out, err = said(start(source, AUTH_ID, url, SEED))
+    assert (status, err) == (0, "")
+    assert out.startswith("ClientStateError the program is ending")

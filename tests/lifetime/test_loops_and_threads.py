@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,8 @@ from plivo_endpoints import AsyncClient, Client
 from tests.faults.account import AUTH_ID, SEED
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.faults.server import FaultServer
 
 
@@ -76,3 +80,65 @@ async def test_the_blocking_client_inside_a_running_loop(faults: FaultServer) ->
     with Client(AUTH_ID, "fault-token", base_url=url) as client:
         assert client.endpoints.get(SEED).endpoint_id == SEED
         assert [endpoint.endpoint_id for endpoint in client.endpoints.list()] == [SEED]
+
+
+async def _use(client: AsyncClient) -> None:
+    await client.endpoints.get(SEED)
+
+
+def test_forty_loops_that_nobody_shut_down(
+    faults: FaultServer, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Their sessions are closed when the client notices, or is closed itself: aiohttp has no complaint."""
+    _, url = faults.account()
+    client = AsyncClient(AUTH_ID, "fault-token", base_url=url)
+    for _ in range(40):
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(_use(client))
+        loop.close()
+    asyncio.run(client.close())
+    del client
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records] == []
+    complaints = [str(warning.message) for warning in recwarn.list]
+    assert [text for text in complaints if "Unclosed" in text or "unclosed <AsyncClient" in text] == []
+
+
+def test_used_in_one_loop_and_closed_in_another(
+    faults: FaultServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the first one holds is closed too, without it running, and leaves no task behind."""
+    _, url = faults.account()
+    client = AsyncClient(AUTH_ID, "fault-token", base_url=url)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(_use(client))
+    asyncio.run(client.close())
+    pending = asyncio.all_tasks(loop)
+    loop.run_until_complete(asyncio.sleep(0))  # it hears of its closed connections
+    loop.close()
+    gc.collect()
+    assert (pending, [record.getMessage() for record in caplog.records]) == (set(), [])
+    assert _ends(faults)
+
+
+def _ends(faults: FaultServer) -> bool:
+    deadline = time.monotonic() + 10
+    while faults.open_connections and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return faults.open_connections == 0
+
+
+def test_loops_that_come_and_go_in_many_threads(faults: FaultServer) -> None:
+    """One client serves them all; none trips over the end of another."""
+    account, url = faults.account()
+    client = AsyncClient(AUTH_ID, "fault-token", base_url=url, rate_limit=None)
+
+    def come_and_go() -> None:
+        for _ in range(30):
+            asyncio.run(_use(client))
+
+    with ThreadPoolExecutor(16) as pool:
+        for future in [pool.submit(come_and_go) for _ in range(16)]:
+            future.result()
+    asyncio.run(client.close())
+    assert len(account.arrivals) == 16 * 30

@@ -1,0 +1,47 @@
+"""Thousands of creates interrupted at random moments: each is told, ends at once, and is not made twice."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.faults.account import AUTH_ID
+from tests.lifetime.conftest import said
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from subprocess import Popen
+
+    from tests.faults.server import FaultServer
+
+STORM: Final = Path(__file__).with_name("interrupt_storm.py").read_text(encoding="utf-8")
+# Signals, how many, and seconds within which each comes: with the server in another process a create takes
+# some 2 ms, so that they come before, during and after its way over the loop.
+STORMS: Final = [
+    ("KeyboardInterrupt", 3_000, 0.006),
+    ("RuntimeError", 500, 0.006),
+    ("TimeoutError", 500, 0.006),
+    ("close", 300, 0.006),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("reaction", "interrupts", "seconds"), STORMS)
+def test_a_storm_of_interrupts(
+    reaction: str, interrupts: int, seconds: float, faults: FaultServer, start: Callable[..., Popen[str]]
+) -> None:
+    """No create is made in silence, none twice, and none keeps the program waiting."""
+    account, url = faults.account()
+    arguments = (AUTH_ID, url, str(interrupts), str(seconds), reaction)
+    status, out, err = said(start(STORM, *arguments), timeout=100)
+    assert (status, err) == (0, "")
+    report = json.loads(out)
+    made = Counter(known.alias for known in account.created)
+    assert [alias for alias in report["silent"] if made[alias]] == []
+    assert {count for alias, count in made.items() if alias != "before"} == {1}
+    assert report["longest"] < 0.2
+    assert report["ends"]["told"] >= interrupts / 20
