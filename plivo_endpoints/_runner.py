@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 import time
 import weakref
+from concurrent.futures import Future
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from plivo_endpoints._errors import AmbiguousOutcomeError, ClientStateError
-from plivo_endpoints._threads import Bell, start_thread
+from plivo_endpoints._errors import ClientStateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -83,34 +85,26 @@ def _stop(threads: dict[int, _LoopThread]) -> None:
 class _LoopThread:
     """A thread with an event loop that runs until it is stopped."""
 
-    loop: asyncio.AbstractEventLoop
-    stopping: asyncio.Event
-    ident: int
-
     def __init__(self, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
         self.calls: set[_Call[Any]] = set()
-        self._options = {"loop_factory": loop_factory}
-        self._has_ended = False
-        self._failure: BaseException | None = None
-        self._ready, self._ended = Bell(), Bell()
-        start_thread(self._run)
-        self._ready.wait()
-        if self._failure is not None:
-            raise self._failure
+        self._running = _closed_lock()
+        started: Future[None] = Future()
+        self.no_limit = _start_thread(lambda: self._run(loop_factory, started))
+        started.result(threading.TIMEOUT_MAX)
 
     def submit(self, call: _Call[Any], action: Callable[[], None]) -> None:
         """Have the loop do something for a call; one that it can do nothing for any more has ended."""
         self.calls.add(call)
         self._ask(action)
-        if self._has_ended:
+        if not self._running.locked():
             call.end()
 
     def stop(self) -> None:
         """End the loop, what it carries out, and the thread."""
         self._ask(self.stopping.set)
         if threading.get_ident() != self.ident:  # which cannot wait for itself
-            self._ended.wait()
-            self._ended.ring()  # for others who wait
+            self._running.acquire(timeout=self.no_limit)
+            self._running.release()
 
     def _ask(self, action: Callable[[], None]) -> None:
         try:
@@ -119,61 +113,89 @@ class _LoopThread:
             if not self.loop.is_closed():
                 raise  # out of a signal's handler
 
-    def _run(self) -> None:
+    def _run(
+        self, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None, started: Future[None]
+    ) -> None:
         import anyio  # noqa: PLC0415 - the async client does without
 
         self.ident = threading.get_ident()
         try:
-            anyio.run(self._serve, backend_options=self._options)
+            anyio.run(self._serve, started, backend_options={"loop_factory": loop_factory})
         except BaseException as error:  # noqa: BLE001 - at exit Python 3.12 refuses the loop its last thread
-            self._failure = error
+            if not started.done():
+                started.set_exception(error)
         finally:
-            self._has_ended = True
+            self._running.release()
             for call in self.calls.copy():  # what was submitted after the loop had stopped
                 call.end()
-            self._ready.ring()
-            self._ended.ring()
 
-    async def _serve(self) -> None:
+    async def _serve(self, started: Future[None]) -> None:
         self.loop, self.stopping = asyncio.get_running_loop(), asyncio.Event()
-        self._ready.ring()
+        started.set_result(None)
         await self.stopping.wait()
 
 
 class _Call(Generic[R]):
-    """A coroutine that a task on the loop carries out and a thread waits for."""
+    """A call that a task on the loop carries out and a thread waits for."""
 
     def __init__(self, start: Callable[[], Coroutine[Any, Any, R]], thread: _LoopThread) -> None:
         self._start = start
         self._thread = thread
-        self._task: asyncio.Task[R] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._result: tuple[R] | None = None
+        self._error: BaseException | None = None
         self._has_ended = False
-        self._bell = Bell()
+        self._under_way = _closed_lock()
 
     def run(self) -> R:
         """Have it carried out, and return its result."""
         try:
             self._thread.submit(self, self._begin)
-            self._bell.wait()
+            self._under_way.acquire(timeout=self._thread.no_limit)
         except BaseException as interrupt:  # out of a signal's handler, so at any of these lines
             self._cancel_and_wait()
-            self._attach_outcome(interrupt)
+            if self._error is not None:
+                interrupt.__cause__ = self._error
+            elif self._result is not None:
+                interrupt.add_note(f"The call had just ended, with {self._result[0]!r}")
             raise
         finally:
             self._thread.calls.discard(self)
-        return self._result()
+        return self._outcome()
 
     def _begin(self) -> None:
         if self._has_ended or self._thread.stopping.is_set():
             self.end()
         else:
-            self._task = self._thread.loop.create_task(self._start())
+            self._task = self._thread.loop.create_task(self._work())
             self._task.add_done_callback(self.end)
+
+    async def _work(self) -> None:
+        try:
+            self._result = (await self._start(),)
+        except asyncio.CancelledError as cancelled:  # whose frames hold what the call holds
+            self._error = cancelled.__cause__
+        except BaseException as error:  # noqa: BLE001 - for the thread that waits
+            self._error = error
 
     def end(self, _: object = None) -> None:
         """Let the waiting thread go on: the task has ended, or will never begin."""
         self._has_ended = True
-        self._bell.ring()
+        with suppress(RuntimeError):  # let go before
+            self._under_way.release()
+
+    def _outcome(self) -> R:
+        error, self._error = self._error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # its traceback holds this frame: do not make a cycle
+        if self._result is None:
+            raise ClientStateError(
+                "the client was closed during the call" if self._task else "the client is closed"
+            )
+        return self._result[0]
 
     def _cancel_and_wait(self) -> None:
         """Cancel the call and see it end: it takes an instant, for which further signals have to wait."""
@@ -181,7 +203,7 @@ class _Call(Generic[R]):
         while not self._has_ended:
             try:
                 self._thread.submit(self, self._cancel)
-                self._bell.wait()
+                self._under_way.acquire(timeout=self._thread.no_limit)
             except BaseException:
                 if time.monotonic() > deadline:
                     raise
@@ -192,33 +214,20 @@ class _Call(Generic[R]):
         else:
             self._task.cancel()
 
-    def _result(self) -> R:
-        task, self._task = self._task, None
-        try:
-            if task is None or not task.done():
-                raise ClientStateError("the client is closed")  # by another thread, just now
-            return task.result()
-        except asyncio.CancelledError as cancelled:
-            cause = cancelled.__cause__
-        finally:
-            del task  # an error's traceback holds this frame: do not make a cycle
-        # Raised out here: the cancellation holds the frames of the call, a password among what they hold.
-        try:
-            if isinstance(cause, AmbiguousOutcomeError):
-                raise cause
-            raise ClientStateError("the client was closed during the call")
-        finally:
-            del cause  # likewise
 
-    def _attach_outcome(self, interrupt: BaseException) -> None:
-        """Let the interrupt say what came of the call: a create's outcome above all."""
-        if self._task is None or not self._task.done():
-            return
-        try:
-            result = self._task.result()
-        except asyncio.CancelledError as cancelled:
-            interrupt.__cause__ = cancelled.__cause__
-        except Exception as error:  # noqa: BLE001 - it ended just before, with an error of its own
-            interrupt.__cause__ = error
-        else:
-            interrupt.add_note(f"The call had just ended, with {result!r}")
+def _closed_lock() -> threading.Lock:
+    # Futures and events wait in Python code, which a signal's handler may leave half done.
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
+def _start_thread(target: Callable[[], None]) -> float:
+    """Start a thread of the operating system, and return the timeout that lets others wait without limit."""
+    monkey: Any = sys.modules.get("gevent.monkey")
+    if monkey is not None and monkey.is_module_patched("threading"):
+        # A greenlet cannot have a loop of its own; and none waits for a thread without a timeout.
+        monkey.get_original("_thread", "start_new_thread")(target, ())
+        return threading.TIMEOUT_MAX
+    threading.Thread(target=target, name="plivo-endpoints", daemon=True).start()
+    return -1

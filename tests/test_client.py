@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import copy
 import gc
-import inspect
 import pickle
-import pydoc
 import sys
 import threading
 import time
@@ -16,7 +13,6 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unittest.mock import create_autospec
 
 import aiohttp
 import pytest
@@ -24,19 +20,15 @@ import pytest
 import plivo_endpoints
 from plivo_endpoints import (
     AsyncClient,
-    AsyncEndpoints,
-    AsyncTokens,
     CallFinished,
     Client,
     ClientStateError,
     ConnectError,
     Endpoint,
-    Endpoints,
     Event,
     OutcomeUnknownError,
     RequestTimeoutError,
     ResponseDecodeError,
-    Tokens,
 )
 from plivo_endpoints.sandbox import Fault
 
@@ -133,7 +125,8 @@ def test_the_loop_is_of_the_kind_asked_for(threaded_sandbox: Sandbox) -> None:
             box.auth_id, box.auth_token, base_url=box.base_url, on_event=note, loop_factory=factory
         ) as client:
             client.endpoints.list_page()
-    assert {type(asyncio.new_event_loop()), Special} == set(loops)
+    assert [Special] == [kind for kind in {*loops} if not kind.__module__.startswith("asyncio.")]
+    assert 2 == len({*loops})
 
 
 def test_closing_during_a_call_of_another_thread_ends_it(threaded_sandbox: Sandbox) -> None:
@@ -335,60 +328,6 @@ def test_a_base_urls_prefix_is_kept(threaded_sandbox: Sandbox) -> None:
     assert [f"/below/v1/Account/{threaded_sandbox.auth_id}/Endpoint/"] == [
         request.path.partition("?")[0] for request in threaded_sandbox.requests
     ]
-
-
-TWINS = [(AsyncEndpoints, Endpoints), (AsyncTokens, Tokens)]
-
-
-@pytest.mark.parametrize(("waiting", "blocking"), TWINS)
-def test_every_async_method_has_its_blocking_twin(waiting: type, blocking: type) -> None:
-    """With the same parameters, result and docstring; only async and await go."""
-    assert public_methods(waiting) == public_methods(blocking)
-    for name in public_methods(waiting):
-        ours, twin = getattr(waiting, name), getattr(blocking, name)
-        assert inspect.signature(ours).parameters == inspect.signature(twin).parameters
-        result = str(inspect.signature(ours).return_annotation).removeprefix("Async")
-        assert result == inspect.signature(twin).return_annotation
-        assert inspect.getdoc(ours) == inspect.getdoc(twin)
-        assert not inspect.iscoroutinefunction(twin)
-
-
-def public_methods(kind: type) -> list[str]:
-    """Return their names."""
-    return [name for name, _ in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_")]
-
-
-def test_the_clients_themselves_are_twins() -> None:
-    """But for `aclose`, which blocking programs have no use for."""
-    assert {*public_methods(AsyncClient)} - {"aclose"} == {*public_methods(Client)}
-    assert AsyncClient.aclose is AsyncClient.close
-
-
-@pytest.mark.parametrize("client", [AsyncClient, Client])
-def test_mocks_and_help_find_the_resources(client: type[AsyncClient | Client]) -> None:
-    """On the class, where they look."""
-    mock = create_autospec(client, instance=True)
-    mock.endpoints.delete("123")
-    mock.endpoints.delete.assert_called_once_with("123")
-    with pytest.raises(TypeError):
-        mock.tokens.create(nobody_knows_this=1)
-    assert "Delete an endpoint for ever." in pydoc.render_doc(client.endpoints)
-
-
-def test_static_tools_read_the_blocking_methods() -> None:
-    """Editors and documentation generators find them in the source, with signature and docstring."""
-    tree = ast.parse(Path(inspect.getsourcefile(Endpoints) or "").read_text(encoding="utf-8"))
-    found = {
-        (kind.name, method.name): ast.unparse(method.returns) if method.returns else None
-        for kind in tree.body
-        if isinstance(kind, ast.ClassDef)
-        for method in kind.body
-        if isinstance(method, ast.FunctionDef) and ast.get_docstring(method)
-    }
-    named = [name for kind, name in sorted(found)]
-    assert [*public_methods(Endpoints), *public_methods(Tokens)] == named
-    assert "Paginator[Endpoint]" == found["Endpoints", "list"]
-    assert "CreatedEndpoint" == found["Endpoints", "create"]
 
 
 @pytest.mark.parametrize("kind", [AsyncClient, Client])

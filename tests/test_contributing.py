@@ -48,7 +48,13 @@ def test_how_to_add_an_operation(tmp_path: Path) -> None:
     endpoints = package / "_resources" / "endpoints.py"
     insert(endpoints, operation, "DELETE: Final")
     insert(endpoints, method + "\n", "    async def find_created(")
-    insert(endpoints, twin, "    create: Final = blocking(")
+    blocking = package / "_resources" / "blocking.py"
+    insert(blocking, twin + "\n", "    def delete(self, endpoint_id: str) -> None:")
+    insert(
+        blocking,
+        "    from plivo_endpoints._models import Application\n",
+        "    from plivo_endpoints._models import A",
+    )
     for path in (endpoints, package / "__init__.py"):
         insert(path, "    Application,\n", "    CreatedEndpoint,\n")
     insert(package / "__init__.py", '    "Application",\n', '    "AsyncClient",\n')

@@ -73,4 +73,4 @@ for number in range(int(interrupts)):
     if end == "silent":
         silent.append(f"desk-{number}")
 client.close()
-print(json.dumps({"ends": ends, "silent": silent, "longest": longest}))
+sys.stdout.write(json.dumps({"ends": ends, "silent": silent, "longest": longest}))

@@ -7,13 +7,17 @@ import gc
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import pytest
 
 from plivo_endpoints import AsyncClient, Client
 from tests.faults.account import AUTH_ID, SEED
+from tests.lifetime.conftest import said
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Callable
+    from subprocess import Popen
 
     from tests.faults.server import FaultServer
 
@@ -142,3 +146,36 @@ def test_loops_that_come_and_go_in_many_threads(faults: FaultServer) -> None:
             future.result()
     asyncio.run(client.close())
     assert len(account.arrivals) == 16 * 30
+
+
+GEVENT: Final = """
+from gevent import monkey
+monkey.patch_all()
+import sys
+import gevent
+from plivo_endpoints import Client
+auth_id, url, seed = sys.argv[1:]
+turns = 0
+def work():
+    global turns
+    while True:
+        turns += 1
+        gevent.sleep(0.0001)
+others = gevent.spawn(work)
+clients = [Client(auth_id, "t", base_url=url) for _ in range(3)]
+calls = [gevent.spawn(client.endpoints.get, seed) for client in clients * 10]
+gevent.joinall(calls, raise_error=True)
+assert turns > 5, turns
+others.kill()
+for client in clients:
+    client.close()
+print({call.value.endpoint_id for call in calls} == {seed})
+"""
+
+
+def test_several_clients_under_gevent(faults: FaultServer, start: Callable[..., Popen[str]]) -> None:
+    """After `monkey.patch_all()` they work, and other greenlets run while one waits."""
+    pytest.importorskip("gevent")
+    _, url = faults.account()
+    program = start(GEVENT, AUTH_ID, url, SEED, options=())
+    assert said(program) == (0, "True\n", "")

@@ -28,8 +28,8 @@ HEADER: Final = b64encode(f"{AUTH_ID}:{TOKEN}".encode()).decode()
 # Of some only a part: JSON and repr write the rest otherwise, or a text is cut within it.
 STEM: Final = "CanaryPassw0rd"
 SECRETS: Final = ("CanaryAuth", STEM, MD5, "CanarySignature", HEADER)
-# What a frame of a public method shows is what its caller passed to it. `call` is every blocking twin.
-PUBLIC: Final = {"create", "update", "call"}
+# What a frame of a public method shows is what its caller passed to it.
+PUBLIC: Final = {"create", "update"}
 
 
 def _leaks(text: str) -> list[str]:

@@ -10,11 +10,14 @@ from plivo_endpoints import (
     Acknowledgement,
     APIError,
     AsyncClient,
+    AsyncEndpoints,
+    AsyncTokens,
     AttemptFinished,
     CallFinished,
     Client,
     CreatedEndpoint,
     Endpoint,
+    Endpoints,
     Event,
     InvalidArgumentError,
     OutcomeUnknownError,
@@ -25,6 +28,7 @@ from plivo_endpoints import (
     RequestTimeoutError,
     Token,
     TokenClaims,
+    Tokens,
     TransportError,
 )
 from plivo_endpoints.provisioning import CsvSource, Outcome, apply
@@ -51,6 +55,8 @@ async def of_the_async_client(client: AsyncClient) -> None:
     assert_type(client.with_options(timeout=1.0, max_attempts=1), AsyncClient)
     async with client as entered:
         assert_type(entered, AsyncClient)
+    assert_type(client.endpoints, AsyncEndpoints)
+    assert_type(client.tokens, AsyncTokens)
 
 
 def of_the_blocking_client(client: Client) -> None:
@@ -71,6 +77,8 @@ def of_the_blocking_client(client: Client) -> None:
     assert_type(client.with_options(timeout=1.0), Client)
     with client as entered:
         assert_type(entered, Client)
+    assert_type(client.endpoints, Endpoints)
+    assert_type(client.tokens, Tokens)
 
 
 def of_models(endpoint: Endpoint, page: Page[Endpoint], token: Token, claims: TokenClaims) -> None:
