@@ -65,7 +65,7 @@ async def _refusing(request: web.Request, handler: Handler) -> web.StreamRespons
         return await handler(request)
     except RefusedError as problem:
         return refuse(HTTPStatus.BAD_REQUEST, str(problem))
-    except web.RequestPayloadError:
+    except (web.RequestPayloadError, ConnectionError):  # the latter where the sender leaves half-way
         return refuse(HTTPStatus.BAD_REQUEST, "the request body cannot be read")
     except web.HTTPException as problem:
         return refuse_like(problem)
