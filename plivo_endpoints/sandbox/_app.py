@@ -12,7 +12,7 @@ from plivo_endpoints.sandbox._closing import add_closing
 from plivo_endpoints.sandbox._control import add_control
 from plivo_endpoints.sandbox._faults import Fault
 from plivo_endpoints.sandbox._page import add_page
-from plivo_endpoints.sandbox._record import RequestRecord, redact
+from plivo_endpoints.sandbox._record import MAX_TEXT, RequestRecord, redact
 from plivo_endpoints.sandbox._refusal import RefusedError
 from plivo_endpoints.sandbox._routes import BODY, CALLER, add_routes
 from plivo_endpoints.sandbox._state import AccountState, Directory
@@ -96,7 +96,7 @@ async def _metering(request: web.Request, handler: Handler) -> web.StreamRespons
     caller = request.get(CALLER)
     if caller is not None and _operation(request).startswith("Endpoint/"):
         state = caller.state
-        if not state.quota.admit(state.clock.now().timestamp()):
+        if state.settings.quota and not state.quota.admit(state.clock.now().timestamp()):
             return refuse(HTTPStatus.TOO_MANY_REQUESTS, "too many requests")
     return await handler(request)
 
@@ -134,8 +134,8 @@ def _record(
     carried_out = real is not None and real.status < HTTPStatus.BAD_REQUEST
     return RequestRecord(
         at=state.clock.now(),
-        method=request.method,
-        path=request.path,
+        method=request.method[:MAX_TEXT],
+        path=request.path[:MAX_TEXT],
         query=redact(dict(request.query)),
         body=None if body is None else redact(body),
         auth_id=caller.auth_id if caller else None,
