@@ -11,6 +11,7 @@ from plivo_endpoints.sandbox._answers import refuse, refuse_caller, refuse_like
 from plivo_endpoints.sandbox._closing import add_closing
 from plivo_endpoints.sandbox._control import add_control
 from plivo_endpoints.sandbox._faults import Fault
+from plivo_endpoints.sandbox._guard import guarding
 from plivo_endpoints.sandbox._page import add_page
 from plivo_endpoints.sandbox._record import MAX_TEXT, RequestRecord, redact
 from plivo_endpoints.sandbox._refusal import RefusedError
@@ -26,9 +27,9 @@ _CALM = Fault(applied=True)
 REQUEST_ID = web.RequestKey("request_id", str)
 
 
-def build_app(directory: Directory, *, control: bool) -> web.Application:
-    """Return the application that answers for the accounts of `directory`."""
-    middlewares = [_attending(directory), _refusing, _signing_in(directory), _metering]
+def build_app(directory: Directory, host: str, *, control: bool) -> web.Application:
+    """Return the application that answers for the accounts of `directory` at `host`."""
+    middlewares = [guarding(host), _attending(directory), _refusing, _signing_in(directory), _metering]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
     add_closing(app)
     app.on_response_prepare.append(_name_request)

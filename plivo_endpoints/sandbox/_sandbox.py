@@ -133,7 +133,7 @@ class Sandbox(Account):
 
     def _new_server(self) -> LoopServer:
         host, port = self._address
-        return LoopServer(build_app(self._directory, control=self._control), host, port)
+        return LoopServer(build_app(self._directory, host, control=self._control), host, port)
 
 
 def _new_account(directory: Directory, auth_id: str | None = None, auth_token: str | None = None) -> Caller:
