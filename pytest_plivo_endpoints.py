@@ -46,8 +46,14 @@ def plivo_blocking_client(plivo_sandbox: Account) -> Iterator[Client]:
 
 @pytest.fixture
 def _plivo_async_plugin(request: pytest.FixtureRequest) -> None:
-    # Pytest's own error names no remedy.
-    if not (request.config.pluginmanager.hasplugin("asyncio") or "anyio_backend" in request.fixturenames):
+    # What pytest and trio themselves would say names no remedy.
+    if "anyio_backend" in request.fixturenames:
+        backend = request.getfixturevalue("anyio_backend")
+        name = backend if isinstance(backend, str) else backend[0]  # the rest of a pair is its options
+        if name != "asyncio":
+            remedy = 'let a fixture named `anyio_backend` return "asyncio"'
+            pytest.fail(f"plivo_client works with asyncio only, not with trio: {remedy}", pytrace=False)
+    elif not request.config.pluginmanager.hasplugin("asyncio"):
         remedy = "`pip install pytest-asyncio`, or mark the test with `pytest.mark.anyio`"
         pytest.fail(f"plivo_client is for async tests: {remedy}", pytrace=False)
 

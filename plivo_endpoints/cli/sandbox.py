@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import shlex
 import signal
 import sys
 from contextlib import suppress
@@ -66,6 +68,8 @@ def sandbox(
     """
     from plivo_endpoints.sandbox import Sandbox  # noqa: PLC0415 - aiohttp's server costs the others nothing
 
+    if quiet:  # what else is logged there is no request: a mistake of the sandbox itself
+        logging.getLogger("plivo_endpoints.sandbox").setLevel(logging.ERROR)
     try:
         server = Sandbox(
             host=host,
@@ -84,8 +88,11 @@ def sandbox(
     except OSError as error:
         if error.errno is None or isinstance(error, BrokenPipeError):
             raise
-        task = f"serve on port {port}" if error.filename is None else f"keep the account in {state_file}"
-        raise click.ClickException(f"cannot {task}: {os.strerror(error.errno)}") from error
+        if error.filename is None:
+            problem = f"cannot serve on port {port}: {os.strerror(error.errno)}"
+        else:
+            problem = f"cannot keep the account in {state_file}: {error.strerror}"
+        raise click.ClickException(problem) from error
 
 
 async def _serve(server: Sandbox, settings: Settings) -> None:
@@ -112,7 +119,7 @@ def _announce(server: Sandbox, settings: Settings) -> None:
         settings.output().record(values)
     else:
         for name, value in values.items():
-            click.echo(f"export {name}={value}")
+            click.echo(f"export {name}={shlex.quote(value)}")
     sys.stdout.flush()
     if sys.stdout.isatty():
         click.echo("Paste these lines into another shell. Ctrl-C ends the sandbox.", err=True)

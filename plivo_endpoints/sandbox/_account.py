@@ -10,9 +10,9 @@ from plivo_endpoints.sandbox._clock import Clock
 from plivo_endpoints.sandbox._endpoint import Registration
 from plivo_endpoints.sandbox._faults import Fault, new_injection
 from plivo_endpoints.sandbox._json import Json
-from plivo_endpoints.sandbox._listing import PageOrder, Pagination
 from plivo_endpoints.sandbox._record import RequestRecord
 from plivo_endpoints.sandbox._rules import Changes
+from plivo_endpoints.sandbox._settings import PageOrder, Pagination
 from plivo_endpoints.sandbox._state import Caller, Directory
 from plivo_endpoints.sandbox._store import EndpointsView
 
@@ -68,7 +68,7 @@ class Account:
 
     @property
     def requests(self) -> tuple[RequestRecord, ...]:
-        """The last 100,000 requests answered, oldest first, without secrets."""
+        """The last requests answered, oldest first, without secrets: up to 100,000 of them, and 128 MiB."""
         return tuple(self._state.requests)
 
     @property
@@ -87,51 +87,54 @@ class Account:
     @property
     def pagination(self) -> Pagination:
         """What the list's `meta.next` carries: an offset, a cursor, or both (hybrid); can be set."""
-        return self._state.pagination
+        return self._state.settings.pagination
 
     @pagination.setter
     def pagination(self, pagination: Pagination) -> None:
-        self._state.pagination = pagination
+        self._state.configure(pagination=pagination)
 
     @property
     def order(self) -> PageOrder:
         """Whether a list begins with the newest or the oldest endpoint; can be set."""
-        return self._state.order
+        return self._state.settings.order
 
     @order.setter
     def order(self, order: PageOrder) -> None:
-        self._state.order = order
+        self._state.configure(order=order)
 
     @property
     def strict_alias(self) -> bool:
         """Whether an alias may hold only letters, digits, `-` and `_`; can be set."""
-        return self._state.strict_alias
+        return self._state.settings.strict_alias
 
     @strict_alias.setter
     def strict_alias(self, strict: bool) -> None:
-        self._state.strict_alias = strict
+        self._state.configure(strict_alias=strict)
 
     @property
     def quota(self) -> bool:
         """Whether more than 300 requests for endpoints in 5 seconds answer 429; can be set."""
-        return self._state.quota.enforced
+        return self._state.settings.quota
 
     @quota.setter
     def quota(self, enforced: bool) -> None:
-        self._state.quota.enforced = enforced
+        self._state.configure(quota=enforced)
 
     @property
     def list_lag(self) -> float:
-        """Seconds until a new endpoint shows up in lists; can be set."""
-        return self._state.list_lag
+        """Seconds until a new endpoint shows up in lists, at most a day; can be set."""
+        return self._state.settings.list_lag
 
     @list_lag.setter
     def list_lag(self, seconds: float) -> None:
-        self._state.list_lag = seconds
+        self._state.configure(list_lag=seconds)
 
     @property
     def applied_creates(self) -> dict[str, int]:
-        """How often a create was carried out, by the username asked for, whatever was answered."""
+        """How often a create was carried out, by the username asked for, whatever was answered.
+
+        Of more than 1,000,000 usernames, those asked for first are forgotten.
+        """
         return dict(self._state.creates)
 
     def inject(

@@ -11,8 +11,9 @@ from plivo_endpoints.sandbox._answers import refuse, refuse_caller, refuse_like
 from plivo_endpoints.sandbox._closing import add_closing
 from plivo_endpoints.sandbox._control import add_control
 from plivo_endpoints.sandbox._faults import Fault
+from plivo_endpoints.sandbox._guard import guarding
 from plivo_endpoints.sandbox._page import add_page
-from plivo_endpoints.sandbox._record import RequestRecord, redact
+from plivo_endpoints.sandbox._record import MAX_TEXT, RequestRecord, redact
 from plivo_endpoints.sandbox._refusal import RefusedError
 from plivo_endpoints.sandbox._routes import BODY, CALLER, add_routes
 from plivo_endpoints.sandbox._state import AccountState, Directory
@@ -26,9 +27,9 @@ _CALM = Fault(applied=True)
 REQUEST_ID = web.RequestKey("request_id", str)
 
 
-def build_app(directory: Directory, *, control: bool) -> web.Application:
-    """Return the application that answers for the accounts of `directory`."""
-    middlewares = [_attending(directory), _refusing, _signing_in(directory), _metering]
+def build_app(directory: Directory, host: str, *, control: bool) -> web.Application:
+    """Return the application that answers for the accounts of `directory` at `host`."""
+    middlewares = [guarding(host), _attending(directory), _refusing, _signing_in(directory), _metering]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
     add_closing(app)
     app.on_response_prepare.append(_name_request)
@@ -65,7 +66,7 @@ async def _refusing(request: web.Request, handler: Handler) -> web.StreamRespons
         return await handler(request)
     except RefusedError as problem:
         return refuse(HTTPStatus.BAD_REQUEST, str(problem))
-    except web.RequestPayloadError:
+    except (web.RequestPayloadError, ConnectionError):  # the latter where the sender leaves half-way
         return refuse(HTTPStatus.BAD_REQUEST, "the request body cannot be read")
     except web.HTTPException as problem:
         return refuse_like(problem)
@@ -96,7 +97,7 @@ async def _metering(request: web.Request, handler: Handler) -> web.StreamRespons
     caller = request.get(CALLER)
     if caller is not None and _operation(request).startswith("Endpoint/"):
         state = caller.state
-        if not state.quota.admit(state.clock.now().timestamp()):
+        if state.settings.quota and not state.quota.admit(state.clock.now().timestamp()):
             return refuse(HTTPStatus.TOO_MANY_REQUESTS, "too many requests")
     return await handler(request)
 
@@ -134,8 +135,8 @@ def _record(
     carried_out = real is not None and real.status < HTTPStatus.BAD_REQUEST
     return RequestRecord(
         at=state.clock.now(),
-        method=request.method,
-        path=request.path,
+        method=request.method[:MAX_TEXT],
+        path=request.path[:MAX_TEXT],
         query=redact(dict(request.query)),
         body=None if body is None else redact(body),
         auth_id=caller.auth_id if caller else None,

@@ -36,7 +36,7 @@ class Clock:
         try:
             shift += timedelta(seconds=seconds)
             year = (datetime.now(UTC) + shift).year
-        except OverflowError:
+        except (OverflowError, ValueError):  # not a number is a ValueError
             year = 0
         # Room to the end of Python's calendar, for what is added to the time later.
         if not _FIRST_YEAR <= year < _LAST_YEAR:

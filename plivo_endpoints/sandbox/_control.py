@@ -3,8 +3,9 @@
 Callers sign in as for the API, and what they see and change is their own account.
 """
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 from aiohttp import web
@@ -48,7 +49,9 @@ _SETTINGS: Types = {
     "quota": (bool,),
     "list_lag": _NUMBER,
 }
-_CHOICES = {"pagination": ("offset", "cursor", "hybrid"), "order": ("newest", "oldest")}
+# Each may be as large as a request body.
+_MAX_FAULTS = 100
+_MAX_ERROR = 500  # characters
 
 
 def add_control(app: web.Application, directory: Directory) -> None:
@@ -90,11 +93,10 @@ class Control:
     async def inject(self, request: web.Request) -> web.Response:
         """Order a fault."""
         order = _checked(await _read(request), _ORDER)
-        try:
-            fault = read_fault(order.pop("fault", {}))
-            self._account(request).inject(fault, **order)
-        except ValueError as problem:
-            raise RefusedError(str(problem)) from None
+        if len(request[CALLER].state.faults) >= _MAX_FAULTS:
+            raise RefusedError(f"{_MAX_FAULTS} faults are waiting: DELETE /_sandbox/faults ends them")
+        with _refusing():
+            self._account(request).inject(read_fault(order.pop("fault", {})), **order)
         return answer(200, {"message": "waiting"})
 
     async def clear_faults(self, request: web.Request) -> web.Response:
@@ -104,23 +106,17 @@ class Control:
 
     async def settings(self, request: web.Request) -> web.Response:
         """Change how the account behaves."""
-        settings, account = _checked(await _read(request), _SETTINGS), self._account(request)
-        for name, choices in _CHOICES.items():
-            if settings.get(name, choices[0]) not in choices:
-                raise RefusedError(f"{name} must be one of {', '.join(choices)}")
-        for name, value in settings.items():
-            setattr(account, name, value)
+        changes = _checked(await _read(request), _SETTINGS)
+        with _refusing():
+            request[CALLER].state.configure(**changes)
         return answer(200, {"message": "changed"})
 
     async def clock(self, request: web.Request) -> web.Response:
         """Set or move the account's time."""
         change, clock = _checked(await _read(request), _CLOCK), self._account(request).clock
-        try:
-            if "set" in change:
-                clock.set(datetime.fromisoformat(change["set"]))
-            clock.move(change.get("move", 0))
-        except ValueError as problem:
-            raise RefusedError(str(problem)) from None
+        with _refusing():
+            moment = datetime.fromisoformat(change["set"]) if "set" in change else clock.now()
+            clock.set(moment + timedelta(seconds=change.get("move", 0)))
         return answer(200, {"now": clock.now().isoformat()})
 
     async def register(self, request: web.Request) -> web.Response:
@@ -158,6 +154,15 @@ def read_fault(fields: Mapping[str, Json]) -> Fault:
     if not all(isinstance(value, str) for value in known.get("headers", {}).values()):
         raise RefusedError("headers must map names to strings")
     return Fault(**known)
+
+
+@contextmanager
+def _refusing() -> Generator[None]:
+    """Let a broken rule be a 400; what it quotes may be as long as a body."""
+    try:
+        yield
+    except (ValueError, OverflowError) as problem:
+        raise RefusedError(str(problem)[:_MAX_ERROR]) from None
 
 
 async def _read(request: web.Request) -> dict[str, Json]:

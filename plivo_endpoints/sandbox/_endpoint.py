@@ -3,7 +3,9 @@
 from datetime import datetime
 
 from attrs import field, frozen
+from attrs.validators import instance_of, optional
 
+from plivo_endpoints.sandbox._checks import is_string, is_time, matches
 from plivo_endpoints.sandbox._json import Json
 
 
@@ -11,9 +13,9 @@ from plivo_endpoints.sandbox._json import Json
 class Registration:
     """A SIP client's registration: where it can be reached, until when, and what it is."""
 
-    contact: str
-    expires: datetime
-    user_agent: str
+    contact: str = field(validator=is_string)
+    expires: datetime = field(validator=is_time)
+    user_agent: str = field(validator=is_string)
 
 
 @frozen(kw_only=True)
@@ -24,15 +26,15 @@ class SandboxEndpoint:
     `sub_account` is the auth_id of the subaccount that made it, `None` if none did. `created` is in UTC.
     """
 
-    account_id: str
-    endpoint_id: str
-    username: str
-    alias: str
-    password: str = field(repr=False)
-    app_id: str
-    sub_account: str | None
-    created: datetime
-    registration: Registration | None = None
+    account_id: str = field(validator=is_string)
+    endpoint_id: str = field(validator=matches("[0-9]{14}", "14 digits"))
+    username: str = field(validator=is_string)
+    alias: str = field(validator=is_string)
+    password: str = field(repr=False, validator=is_string)
+    app_id: str = field(validator=is_string)
+    sub_account: str | None = field(validator=optional(is_string))
+    created: datetime = field(validator=is_time)
+    registration: Registration | None = field(default=None, validator=optional(instance_of(Registration)))
 
     @property
     def sip_uri(self) -> str:

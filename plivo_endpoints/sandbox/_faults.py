@@ -9,6 +9,9 @@ from http import HTTPStatus
 
 from attrs import define, field, frozen
 
+from plivo_endpoints.sandbox._checks import is_between
+from plivo_endpoints.sandbox._settings import MAX_SECONDS
+
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t -~]*")
 
@@ -18,6 +21,8 @@ _OPERATIONS = {
     "Endpoint/{}/": ("GET", "POST", "DELETE"),
     "JWT/Token/": ("POST",),
 }
+_MAX_PATTERN = 200  # characters
+_MAX_HEADERS = 100
 _WILDCARD = re.compile(r"\[(.)[^]]*\]|[*?]")
 
 
@@ -28,7 +33,7 @@ class Fault:
     `applied`: whether the operation is carried out all the same, which is what a caller cannot see.
     `status` and `body` replace the answer; without a `status` the real one is sent, or nothing if it
     was not applied. Without a `body` an error in Plivo's shape is sent.
-    `latency`: seconds before the answer begins. `drip`: seconds between two bytes of its body.
+    `latency`: seconds before the answer begins, at most a day. `drip`: seconds between two bytes of its body.
     `truncate_at`: how many bytes of the body are sent before the connection is closed.
     `reset`: the connection ends by RST; without `truncate_at` before any byte.
     """
@@ -38,8 +43,8 @@ class Fault:
     body: str | None = None
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(factory=dict[str, str])
-    latency: float = 0.0
-    drip: float = 0.0
+    latency: float = field(default=0.0, validator=is_between(0, MAX_SECONDS))
+    drip: float = field(default=0.0, validator=is_between(0, MAX_SECONDS))
     truncate_at: int | None = None
     reset: bool = False
 
@@ -47,13 +52,15 @@ class Fault:
         # Below 200 are interim answers, which no client takes for the end.
         if self.status is not None and not HTTPStatus.OK <= self.status <= 599:  # noqa: PLR2004
             raise ValueError("status must be 200 to 599")
-        if min(self.latency, self.drip, self.truncate_at or 0) < 0:
-            raise ValueError("latency, drip and truncate_at must not be negative")
+        if (self.truncate_at or 0) < 0:
+            raise ValueError("truncate_at must not be negative")
         if self.status is None and not self.applied and not self.reset:
             raise ValueError("a fault that is not applied needs a status, or reset")
         self._check_text()
 
     def _check_text(self) -> None:
+        if len(self.headers) > _MAX_HEADERS:
+            raise ValueError(f"a fault has at most {_MAX_HEADERS} headers")
         for name, value in {**self.headers, "Content-Type": self.content_type}.items():
             if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
                 raise ValueError("headers and content_type must be something that HTTP can carry")
@@ -98,6 +105,9 @@ class Faults:
         with self._lock:
             self._injections.append(injection)
 
+    def __len__(self) -> int:
+        return len(self._injections)
+
     def clear(self) -> None:
         """Forget all that wait."""
         with self._lock:
@@ -132,6 +142,8 @@ def new_injection(
     if (times is not None and times < 1) or not 0 <= (rate or 0) <= 1:
         raise ValueError("times must be at least 1, and rate from 0 to 1")
     path = "*" if path is None else path
+    if len(path) > _MAX_PATTERN:
+        raise ValueError(f"path must be at most {_MAX_PATTERN} characters")
     _check_aim(method, path)
     chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
     return Injection(fault, times, rate or 0.0, chance, method, path)

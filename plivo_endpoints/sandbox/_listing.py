@@ -9,16 +9,13 @@ import binascii
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from typing import Literal
 from urllib.parse import urlencode
 
 from attrs import frozen
 
 from plivo_endpoints.sandbox._json import Json
 from plivo_endpoints.sandbox._refusal import RefusedError
-
-Pagination = Literal["offset", "cursor", "hybrid"]
-PageOrder = Literal["newest", "oldest"]
+from plivo_endpoints.sandbox._settings import PageOrder, Pagination
 
 MAX_LIMIT = 20
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)

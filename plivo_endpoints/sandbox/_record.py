@@ -1,7 +1,11 @@
-"""What the sandbox remembers of the requests that it received: never a secret."""
+"""What the sandbox remembers of the requests that it received: never a secret, and only so many bytes."""
 
-from collections.abc import Mapping
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from itertools import islice
+from typing import cast
 
 from attrs import frozen
 
@@ -14,12 +18,21 @@ _SHOWN = frozenset(
     {"username", "alias", "app_id", "iss", "sub", "nbf", "exp", "app", "limit", "offset", "cursor"}
     | {"per", "voice", "incoming_allow", "outgoing_allow"}
 )
-_MAX_SHOWN = 200
+# What is kept of one request: characters of a text, fields of an object.
+MAX_TEXT = 200
+_MAX_FIELDS = 50
+
+# What is kept of all.
+MAX_RECORDS = 100_000
+MAX_BYTES = 128 * 2**20
+_OWN_SIZE = 300  # bytes: the record itself, its numbers and its time
 
 
 @frozen(kw_only=True)
 class RequestRecord:
     """One request: `path` without its query; `body` and `query` hold no secret.
+
+    Of each text 200 characters are kept, of each object 50 fields.
 
     `status` is `None` where the connection was dropped instead of an answer. `applied` tells whether
     the request was carried out and changed the state or minted a token, whatever was answered.
@@ -38,11 +51,35 @@ class RequestRecord:
     request_id: str
 
 
+class RecentRequests:
+    """The last requests, as many as fit; may be read while another thread appends."""
+
+    def __init__(self) -> None:
+        self._records: deque[RequestRecord] = deque()
+        self._bytes = 0
+
+    def append(self, record: RequestRecord) -> None:
+        """Add the latest, and forget the oldest where there is no room for it."""
+        self._records.append(record)
+        self._bytes += _record_size(record)
+        while len(self._records) > MAX_RECORDS or self._bytes > MAX_BYTES:
+            self._bytes -= _record_size(self._records.popleft())
+
+    def __iter__(self) -> Iterator[RequestRecord]:
+        return iter(self._records.copy())
+
+    def __reversed__(self) -> Iterator[RequestRecord]:
+        return reversed(self._records.copy())
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+
 def redact(fields: Mapping[str, Json] | Mapping[str, str], depth: int = 2) -> dict[str, Json]:
-    """Return `fields` with every value hidden but those known to be harmless."""
+    """Return the first of `fields`, with every value hidden but those known to be harmless."""
     return {
-        name[:_MAX_SHOWN]: _shown(value, depth) if name in _SHOWN else REDACTED
-        for name, value in fields.items()
+        name[:MAX_TEXT]: _shown(value, depth) if name in _SHOWN else REDACTED
+        for name, value in islice(fields.items(), _MAX_FIELDS)
     }
 
 
@@ -51,4 +88,18 @@ def _shown(value: Json, depth: int) -> Json:
         return redact(value, depth - 1)
     if isinstance(value, dict | list):
         return REDACTED
-    return value[:_MAX_SHOWN] if isinstance(value, str) else value
+    return value[:MAX_TEXT] if isinstance(value, str) else value
+
+
+def _record_size(record: RequestRecord) -> int:
+    kept = (record.method, record.path, record.query, record.body, record.auth_id, record.request_id)
+    return _OWN_SIZE + sum(_size(each) for each in kept)
+
+
+def _size(value: object) -> int:
+    """Return how many bytes a JSON value takes in memory."""
+    size = sys.getsizeof(value)
+    if isinstance(value, dict):
+        fields = cast("dict[str, object]", value)
+        size += sum(_size(each) for field in fields.items() for each in field)
+    return size

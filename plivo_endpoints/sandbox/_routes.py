@@ -31,12 +31,12 @@ def add_routes(app: web.Application) -> None:
 async def create_endpoint(request: web.Request) -> web.Response:
     """Make an endpoint under a username with digits added."""
     caller, body = request[CALLER], await _read_body(request)
-    errors = creation_errors(body, strict_alias=caller.state.strict_alias)
+    errors = creation_errors(body, strict_alias=caller.state.settings.strict_alias)
     if errors:
         return refuse_fields(errors)
     username = str(body["username"])
     made = caller.state.store.create(username, read_changes(body), caller.sub_account)
-    caller.state.creates[username] += 1
+    caller.state.count_create(username)
     return answer(
         201,
         {
@@ -52,9 +52,9 @@ async def list_endpoints(request: web.Request) -> web.Response:
     """Answer one page."""
     caller = request[CALLER]
     asked = read_page_request(request.query)
-    state = caller.state
-    window, endpoints = state.store.page(asked, state.order, state.list_lag, caller.sub_account)
-    meta = page_meta(window, asked.limit, caller.endpoints_path, state.pagination)
+    store, settings = caller.state.store, caller.state.settings
+    window, endpoints = store.page(asked, settings.order, settings.list_lag, caller.sub_account)
+    meta = page_meta(window, asked.limit, caller.endpoints_path, settings.pagination)
     return answer(200, {"meta": meta, "objects": [listed(endpoint) for endpoint in endpoints]})
 
 
@@ -67,7 +67,7 @@ async def update_endpoint(request: web.Request) -> web.Response:
     """Change password, alias or application."""
     _find(request)
     state, body = request[CALLER].state, await _read_body(request)
-    error = change_error(body, strict_alias=state.strict_alias)
+    error = change_error(body, strict_alias=state.settings.strict_alias)
     if error:
         return refuse(400, error)
     # Looked up again: it may have been deleted while the body came in.

@@ -11,9 +11,10 @@ from attrs import frozen
 from plivo_endpoints.sandbox._json import Json, is_text
 
 MIN_PASSWORD = 5
+MAX_TEXT = 1000  # characters of a password, an alias, or what a token names
 
 _USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,24}")
-_STRICT_ALIAS = re.compile(r"[A-Za-z0-9_-]+")
+_STRICT_ALIAS = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_TEXT}}}")
 _APP_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 Rule = Callable[[Json], str | None]
@@ -36,7 +37,7 @@ def creation_errors(body: Mapping[str, Json], *, strict_alias: bool) -> dict[str
         for field in ("username", "password", "alias")
     }
     if "app_id" in body:
-        found["app_id"] = _app_id_error(body["app_id"])
+        found["app_id"] = app_id_error(body["app_id"])
     return {field: [message] for field, message in found.items() if message}
 
 
@@ -61,7 +62,7 @@ def read_changes(body: Mapping[str, Json]) -> Changes:
 
 def _change_rules(*, strict_alias: bool) -> dict[str, Rule]:
     alias = _strict_alias_error if strict_alias else _alias_error
-    return {"password": _password_error, "alias": alias, "app_id": _app_id_error}
+    return {"password": _password_error, "alias": alias, "app_id": app_id_error}
 
 
 def _username_error(value: Json) -> str | None:
@@ -71,20 +72,23 @@ def _username_error(value: Json) -> str | None:
 
 
 def _password_error(value: Json) -> str | None:
-    if is_text(value) and len(str(value)) >= MIN_PASSWORD:
+    if is_text(value) and MIN_PASSWORD <= len(str(value)) <= MAX_TEXT:
         return None
-    return f"must be a string of at least {MIN_PASSWORD} characters"
+    return f"must be a string of {MIN_PASSWORD} to {MAX_TEXT} characters"
 
 
 def _alias_error(value: Json) -> str | None:
-    return None if is_text(value) and value else "must be a string that is not empty"
+    if is_text(value) and 1 <= len(str(value)) <= MAX_TEXT:
+        return None
+    return f"must be a string of 1 to {MAX_TEXT} characters"
 
 
 def _strict_alias_error(value: Json) -> str | None:
     if isinstance(value, str) and _STRICT_ALIAS.fullmatch(value):
         return None
-    return "must consist of letters, digits, hyphens and underscores"
+    return f"must be 1 to {MAX_TEXT} letters, digits, hyphens and underscores"
 
 
-def _app_id_error(value: Json) -> str | None:
+def app_id_error(value: Json) -> str | None:
+    """Return what is wrong with an application's id."""
     return None if isinstance(value, str) and _APP_ID.fullmatch(value) else "must be an application's id"

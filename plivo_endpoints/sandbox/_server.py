@@ -1,17 +1,23 @@
 """Serving: in the caller's event loop, or in a thread with a loop of its own."""
 
 import asyncio
+import errno
+import logging
 import os
+import socket
 import threading
-from collections.abc import Coroutine
-from concurrent.futures import Future
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import TypeVar
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError, RawRequestMessage
+from yarl import URL
 
 T = TypeVar("T")
+
+LOGGER = logging.getLogger("plivo_endpoints.sandbox")
 
 _IPV4 = 4
 
@@ -22,11 +28,35 @@ _SHUTDOWN_SECONDS = 0.5
 _BACKLOG = 128
 
 
+def _hide_request(record: logging.LogRecord) -> bool:
+    """Log that a malformed request came, but nothing of it: aiohttp quotes the line, credentials and all."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError | web.RequestPayloadError):
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg, record.args, record.exc_info = "refused a malformed request", (), None
+    return LOGGER.isEnabledFor(record.levelno)
+
+
+LOGGER.addFilter(_hide_request)
+
+
+def _read_any_target(make_request: Callable[..., web.BaseRequest]) -> Callable[..., web.BaseRequest]:
+    """Take a target that cannot be read for `*`: aiohttp would log it, and give no answer."""
+
+    def make(message: RawRequestMessage, *parts: object) -> web.BaseRequest:
+        try:
+            return make_request(message, *parts)
+        except Exception:  # noqa: BLE001 - whatever its parts raise
+            return make_request(message._replace(path="*", url=URL("*")), *parts)
+
+    return make
+
+
 class LoopServer:
     """Serves an application on one address, within the running event loop."""
 
     def __init__(self, app: web.Application, host: str, port: int) -> None:
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        self._runner = web.AppRunner(app, access_log=None, logger=LOGGER, shutdown_timeout=_SHUTDOWN_SECONDS)
         self._host = host
         self._port = port
         self._listener: asyncio.Server
@@ -37,10 +67,12 @@ class LoopServer:
         try:
             protocol_factory = self._runner.server
             assert protocol_factory is not None  # noqa: S101 - made by the setup
+            protocol_factory.request_factory = _read_any_target(protocol_factory.request_factory)
             loop = asyncio.get_running_loop()
             self._listener = await loop.create_server(
                 protocol_factory, self._host, self._port, backlog=_BACKLOG
             )
+            self._check_sockets()
         except BaseException:
             await self._runner.cleanup()
             raise
@@ -49,6 +81,12 @@ class LoopServer:
         if address.is_unspecified:
             address = ip_address("127.0.0.1" if address.version == _IPV4 else "::1")
         return f"http://{address}:{port}" if address.version == _IPV4 else f"http://[{address}]:{port}"
+
+    def _check_sockets(self) -> None:
+        # asyncio passes over the addresses for which the system gives it no socket.
+        if not self._listener.sockets:
+            socket.socket().close()  # no descriptor left: this says so
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
 
     async def stop(self) -> None:
         """Stop listening and drop every connection."""
@@ -72,7 +110,9 @@ class ThreadServer:
 
     def __init__(self, server: LoopServer) -> None:
         self._server = server
-        self._loop: Future[asyncio.AbstractEventLoop] = Future()
+        # Made here, not in the thread: what keeps a loop from starting is then raised to the caller.
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self._loop = self._runner.get_loop()
         self._thread = threading.Thread(target=self._run, name="plivo-sandbox", daemon=True)
         self._pid = os.getpid()
 
@@ -83,7 +123,11 @@ class ThreadServer:
 
     def start(self) -> str:
         """Start the thread and return the origin once it listens; raise what kept it from that."""
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            self._runner.close()
+            raise
         try:
             return self._call(self._server.start())
         except BaseException:
@@ -98,15 +142,12 @@ class ThreadServer:
             self._end()
 
     def _run(self) -> None:
-        with asyncio.Runner() as runner:
-            loop = runner.get_loop()
-            self._loop.set_result(loop)
-            loop.run_forever()
+        with self._runner:
+            self._loop.run_forever()
 
     def _call(self, coroutine: Coroutine[None, None, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop.result()).result()
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def _end(self) -> None:
-        loop = self._loop.result()
-        loop.call_soon_threadsafe(loop.stop)
+        self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -2,6 +2,8 @@
 
 from itertools import islice
 
+from attrs import asdict
+
 from plivo_endpoints.sandbox._endpoint import SandboxEndpoint, listed
 from plivo_endpoints.sandbox._json import Json
 from plivo_endpoints.sandbox._listing import PageRequest
@@ -19,11 +21,7 @@ def show_state(state: AccountState) -> dict[str, Json]:
     return {
         "auth_id": state.auth_id,
         "now": state.clock.now().isoformat(),
-        "pagination": state.pagination,
-        "order": state.order,
-        "strict_alias": state.strict_alias,
-        "quota": state.quota.enforced,
-        "list_lag": state.list_lag,
+        **asdict(state.settings),
         "applied_creates": dict(state.creates),
         "endpoints": [_show_endpoint(endpoint) for endpoint in state.store.snapshot().values()],
         "tokens": list(state.claims),
@@ -54,9 +52,7 @@ def show_latest(state: AccountState) -> dict[str, Json]:
         "total": window.total,
         "endpoints": [_show_endpoint(endpoint) for endpoint in endpoints],
         "tokens": list(islice(reversed(state.claims.copy()), _SHOWN_TOKENS)),
-        "requests": [
-            show_record(record) for record in islice(reversed(state.requests.copy()), _SHOWN_REQUESTS)
-        ],
+        "requests": [show_record(record) for record in islice(reversed(state.requests), _SHOWN_REQUESTS)],
     }
 
 

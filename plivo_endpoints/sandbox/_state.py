@@ -3,26 +3,30 @@
 import base64
 import binascii
 import hmac
-from collections import Counter, deque
-from typing import TYPE_CHECKING
+import threading
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
+from plivo_endpoints.sandbox._checks import is_token, matches
 from plivo_endpoints.sandbox._clock import Clock
 from plivo_endpoints.sandbox._faults import Faults
 from plivo_endpoints.sandbox._feed import Feed
 from plivo_endpoints.sandbox._quota import Quota
+from plivo_endpoints.sandbox._record import RecentRequests
+from plivo_endpoints.sandbox._settings import Settings
 from plivo_endpoints.sandbox._store import EndpointStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from plivo_endpoints.sandbox._json import Json
-    from plivo_endpoints.sandbox._listing import PageOrder, Pagination
     from plivo_endpoints.sandbox._record import RequestRecord
 
-MAX_RECORDS = 100_000
+# Bounds, so that a sandbox may run for weeks.
 MAX_TOKENS = 1_000
+MAX_USERNAMES = 1_000_000
 
 
 class AccountState:
@@ -35,15 +39,23 @@ class AccountState:
         self.store: EndpointStore = EndpointStore(auth_id, self.clock, self.feed.publish)
         self.faults: Faults = Faults()
         self.quota: Quota = Quota()
-        self.list_lag: float = 0.0
-        self.strict_alias: bool = False
-        self.pagination: Pagination = "offset"
-        self.order: PageOrder = "newest"
-        # Bounded, so that a sandbox may run for weeks.
-        self.requests: deque[RequestRecord] = deque(maxlen=MAX_RECORDS)
+        self.settings: Settings = Settings()
+        self.requests: RecentRequests = RecentRequests()
         self.claims: deque[dict[str, Json]] = deque(maxlen=MAX_TOKENS)
-        self.creates: Counter[str] = Counter()
+        self.creates: OrderedDict[str, int] = OrderedDict()
         self.on_request: Callable[[RequestRecord], None] | None = None
+        self._lock = threading.Lock()
+
+    def configure(self, **changes: Any) -> None:  # noqa: ANN401 - `Settings` checks them
+        """Change settings, all or, where one breaks its rule (`ValueError`), none."""
+        with self._lock:
+            self.settings = evolve(self.settings, **changes)
+
+    def count_create(self, username: str) -> None:
+        """Note that an endpoint was made under that name."""
+        self.creates[username] = self.creates.get(username, 0) + 1
+        if len(self.creates) > MAX_USERNAMES:
+            self.creates.popitem(last=False)
 
     def remember(self, record: "RequestRecord") -> None:
         """Add a request to those received."""
@@ -58,8 +70,8 @@ class Caller:
     """Somebody who can sign in: the account itself, or one of its subaccounts."""
 
     state: AccountState
-    auth_id: str
-    auth_token: str = field(repr=False)
+    auth_id: str = field(validator=matches("[A-Za-z0-9_-]{1,64}", "1 to 64 letters, digits, - and _"))
+    auth_token: str = field(repr=False, validator=is_token)
 
     @property
     def sub_account(self) -> str | None:

@@ -11,8 +11,13 @@ from attrs import evolve
 
 from plivo_endpoints.sandbox._clock import Clock
 from plivo_endpoints.sandbox._endpoint import Registration, SandboxEndpoint
-from plivo_endpoints.sandbox._listing import PageOrder, PageRequest, Window, cut_window
+from plivo_endpoints.sandbox._listing import PageRequest, Window, cut_window
 from plivo_endpoints.sandbox._rules import Changes
+from plivo_endpoints.sandbox._settings import PageOrder
+
+# Ids have 14 digits, whatever else: 10^12 of them are to be had above the last.
+FIRST_ID, LAST_ID = 10**13, 9 * 10**13
+LAST_SUFFIX = 10**12 - 10**9
 
 
 class EndpointStore:
@@ -27,7 +32,7 @@ class EndpointStore:
         self._by_id: dict[str, SandboxEndpoint] = {}
         # Sorted, as ids only grow. Under None all, under a subaccount its own.
         self._ids: dict[str | None, list[str]] = {None: []}
-        self.last_id: int = secrets.randbelow(8 * 10**13) + 10**13
+        self.last_id: int = secrets.randbelow(LAST_ID - FIRST_ID) + FIRST_ID
         self.last_suffix: int = 0
 
     def create(self, username: str, fields: Changes, sub_account: str | None = None) -> SandboxEndpoint:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from plivo_endpoints.sandbox._json import Json, is_text
 from plivo_endpoints.sandbox._refusal import RefusedError
+from plivo_endpoints.sandbox._rules import MAX_TEXT
 
 MIN_LIFETIME = 180  # seconds
 MAX_LIFETIME = 86_400
@@ -68,8 +69,8 @@ def _text(body: Mapping[str, Json], name: str) -> str:
     value = body.get(name)
     if value is None:
         return ""
-    if not is_text(value):
-        raise RefusedError(f"{name} must be a string")
+    if not is_text(value) or len(str(value)) > MAX_TEXT:
+        raise RefusedError(f"{name} must be a string of at most {MAX_TEXT} characters")
     return str(value)
 
 

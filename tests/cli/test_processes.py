@@ -76,7 +76,8 @@ def test_sandbox_with_a_file_that_is_no_state(tmp_path: Path) -> None:
     other = tmp_path / "notes.txt"
     other.write_text("hello")
     process = start("sandbox", "--state", str(other))
-    assert ("", f"Error: {other} holds no state of a sandbox\n") == process.communicate()
+    problem = f"{other} holds no state of a sandbox: it is not a JSON object"
+    assert ("", f"Error: {problem}\n") == process.communicate()
     assert process.returncode == 1
 
 

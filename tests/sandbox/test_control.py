@@ -1,12 +1,13 @@
 """The control path, as a test in another language uses it."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
 import pytest
 
-from plivo_endpoints.sandbox import Sandbox
+from plivo_endpoints.sandbox import Fault, Sandbox
 
 ALICE = {"username": "alice", "password": "s3cret-canary", "alias": "front-desk"}
 
@@ -151,9 +152,89 @@ async def test_it_leaves_no_trace_among_the_requests(sandbox: Sandbox, api: aioh
         ("clock", {"set": "0001-01-01T00:00:00+23:59"}),
         ("clock", {"move": 1e300}),
         ("clock", {"move": -1e11}),
+        ("clock", {"move": 10**400}),
+        ("clock", {"set": "2030-01-01T00:00:00Z", "move": -1e11}),
+        ("settings", {"list_lag": -5}),
+        ("settings", {"list_lag": 86_401}),
+        ("settings", {"list_lag": 10**400}),
+        ("settings", {"list_lag": True}),
+        ("faults", {"fault": {"applied": True, "latency": -1}}),
+        ("faults", {"fault": {"applied": True, "latency": 86_401}}),
+        ("faults", {"fault": {"applied": True, "drip": 1e300}}),
+        ("faults", {"fault": {"applied": True, "truncate_at": -1}}),
+        ("faults", {"fault": {"applied": True, "status": 10**400}}),
+        ("faults", {"fault": {"applied": True, "headers": {f"x-{number}": "" for number in range(101)}}}),
+        ("faults", {"fault": {"applied": True}, "rate": 10**400}),
+        ("faults", {"fault": {"applied": True}, "path": "Endpoint/*" + "/" * 200}),
+        ("faults", {"fault": {"applied": True}, "path": "[" * 900_000}),
+        ("faults", {"fault": {"applied": True}, "method": "x" * 900_000}),
     ],
 )
-async def test_what_makes_no_sense_is_refused(api: aiohttp.ClientSession, path: str, body: object) -> None:
-    """A wrong field, type or value is a 400 that says what is wrong."""
+async def test_what_makes_no_sense_is_refused(
+    sandbox: Sandbox, api: aiohttp.ClientSession, path: str, body: object
+) -> None:
+    """A wrong field, type or value is a 400 that says in short what is wrong, and changes nothing."""
+    before = sandbox.clock.now()
     status, answer = await send(api, path, body)
     assert (400, str) == (status, type(answer["error"]))
+    assert len(answer["error"]) <= 500
+    assert timedelta() <= sandbox.clock.now() - before < timedelta(minutes=2)
+    assert 201 == await create(api)
+
+
+# JSON spells numbers that Python's own writer does not.
+NUMBERS = ["1e999", "-1e999", "1" + "0" * 4000, "NaN", "Infinity", "-0.0001"]
+FIELDS = [
+    ("settings", '{"list_lag": NUMBER}'),
+    ("settings", '{"order": "oldest", "list_lag": NUMBER}'),
+    ("clock", '{"move": NUMBER}'),
+    ("faults", '{"fault": {"applied": true, "latency": NUMBER}}'),
+    ("faults", '{"fault": {"applied": true, "drip": NUMBER}}'),
+    ("faults", '{"fault": {"applied": true, "status": NUMBER}}'),
+    ("faults", '{"fault": {"applied": true, "reset": true}, "rate": NUMBER}'),
+]
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number[:8])
+@pytest.mark.parametrize(("path", "body"), FIELDS)
+async def test_numbers_are_finite_and_in_range(
+    sandbox: Sandbox, api: aiohttp.ClientSession, path: str, body: str, number: str
+) -> None:
+    """Each is a 400 that changes nothing: lists, creates and tokens work afterwards."""
+    async with api.post(f"/_sandbox/{path}", data=body.replace("NUMBER", number)) as response:
+        refused = 400 == response.status
+    assert refused or (path, number) == ("clock", "-0.0001")
+    async with api.get("Endpoint/") as response:
+        assert 200 == response.status
+    async with api.post("JWT/Token/", json={"iss": sandbox.auth_id}) as response:
+        assert 200 == response.status
+    assert (201, "newest", 0) == (await create(api), sandbox.order, sandbox.list_lag)
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1, 86_401, 10**400])
+def test_python_has_the_same_bounds(seconds: float) -> None:
+    """Seconds of lag, latency and drip are at most a day, wherever they are set."""
+    sandbox = Sandbox()
+    with pytest.raises(ValueError, match="list_lag must be a number from 0 to 86400"):
+        sandbox.list_lag = seconds
+    with pytest.raises(ValueError, match="latency must be a number from 0 to 86400"):
+        Fault(applied=True, latency=seconds)
+    with pytest.raises(ValueError, match="drip must be a number from 0 to 86400"):
+        Fault(applied=True, drip=seconds)
+
+
+async def test_the_widest_settings_work(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
+    """At both ends of the clock, with the longest lag and the quota, nothing is a 500."""
+    sandbox.list_lag, sandbox.quota = 86_400, True
+    for moment in ("1970-01-01T00:00:00Z", "8999-12-31T23:59:59Z", "1980-01-01T00:00:00Z"):
+        assert 200 == (await send(api, "clock", {"set": moment}))[0]
+        for _ in range(150):
+            async with api.get("Endpoint/") as response:
+                assert 200 == response.status
+        assert 201 == await create(api)
+        endpoint_id = list(sandbox.endpoints)[-1]
+        assert 200 == (await send(api, f"endpoints/{endpoint_id}/register", {}))[0]
+        async with api.post("JWT/Token/", json={"iss": sandbox.auth_id}) as response:
+            assert 200 == response.status
+        async with api.get("/_sandbox/state") as response:
+            assert 200 == response.status

@@ -19,7 +19,7 @@ BLOCKS = re.findall(r"```python\n# (\S+)\n(.*?)```", TESTING, re.DOTALL)
 @pytest.fixture
 def service(tmp_path: Path) -> Path:
     """Each block of code on the page about testing is a file that its first line names."""
-    assert ["switchboard.py", "test_switchboard.py"] == [name for name, _ in BLOCKS]
+    assert ["switchboard.py", "test_switchboard.py", "conftest.py"] == [name for name, _ in BLOCKS]
     for name, code in BLOCKS:
         (tmp_path / name).write_text(code)
     return tmp_path
@@ -50,9 +50,17 @@ def test_testing_your_own_service(service: Path) -> None:
     assert "3 passed" in printed
 
 
+def test_it_under_anyio(service: Path) -> None:
+    """Pytest passes on the files without pytest-asyncio too, whether trio is installed or not."""
+    with (service / "test_switchboard.py").open("a") as file:
+        file.write("\n\npytestmark = pytest.mark.anyio\n")
+    plugins = ("-p", "pytest_plivo_endpoints", "-p", "no:cacheprovider", "-p", "no:asyncio")
+    assert "3 passed" in run(service, "-m", "pytest", *plugins)
+
+
 def test_its_types(service: Path) -> None:
     """Mypy passes on the files, as strict as it can be."""
-    assert "no issues found in 2 source files" in run(service, "-m", "mypy", "--strict", ".")
+    assert "no issues found in 3 source files" in run(service, "-m", "mypy", "--strict", ".")
 
 
 def test_the_script_in_sandbox_md(tmp_path: Path) -> None:

@@ -56,7 +56,6 @@ async def test_a_body_that_is_too_large(api: aiohttp.ClientSession, encoding: st
 @pytest.mark.parametrize(
     "target",
     [
-        "/",
         "//",
         "/v1/Account/%zz/Endpoint/",
         "/v1/Account/{auth_id}/Endpoint/%/",

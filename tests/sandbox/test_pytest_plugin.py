@@ -84,6 +84,20 @@ def test_async_tests_under_anyio(tmp_path: Path) -> None:
     assert "1 passed" in run_pytest(tmp_path, test, "-p", "no:asyncio")
 
 
+@pytest.mark.parametrize("trio", ["'trio'", "('trio', {})"])
+def test_async_tests_under_trio(tmp_path: Path, trio: str) -> None:
+    """Where anyio would run each test twice, the half for trio says that it cannot, and what to do."""
+    test = ASYNC.replace("MARK", "pytest.mark.anyio")
+    test += (
+        f"\n@pytest.fixture(params=['asyncio', {trio}])\ndef anyio_backend(request): return request.param\n"
+    )
+    printed = run_pytest(tmp_path, test, "-p", "no:asyncio", "-rN", status=1)
+    problem = (
+        "plivo_client works with asyncio only, not with trio: let a fixture named `anyio_backend` return"
+    )
+    assert ("1 passed, 1 error", 1) == (re.findall(r"1 passed, 1 error", printed)[0], printed.count(problem))
+
+
 def test_async_tests_without_a_plugin(tmp_path: Path) -> None:
     """Each of them, not the first alone, says what to install."""
     test = ASYNC.replace("@MARK", "")
