@@ -21,6 +21,7 @@ from yarl import URL
 
 from plivo_endpoints._errors import ClientStateError, ConnectError, TransportError
 from plivo_endpoints._sansio.auth import authorization
+from plivo_endpoints._sansio.compression import decompress
 from plivo_endpoints._sansio.messages import Attempt, Request, Response
 from plivo_endpoints._sansio.retry import parse_retry_after
 from plivo_endpoints._version import __version__
@@ -139,7 +140,7 @@ class AiohttpTransport:
                 "Authorization": authorization(credentials),
                 "User-Agent": USER_AGENT,
                 "Accept": "application/json",
-                "Accept-Encoding": "identity",  # nothing to decompress: no bomb
+                "Accept-Encoding": "identity",  # answers are small
             }
         )
         self._session = session
@@ -173,14 +174,14 @@ class AiohttpTransport:
                 answer.close()  # it came before the question, so it answers another
                 raise ConnectionResetError("the server spoke unasked")  # noqa: TRY301 - as if aiohttp had
             attempt.sent, attempt.status = True, answer.status
-            body, complete = await _read_body(answer, self._settings.max_body)
+            body, complete, encoding = await _read_body(answer, self._settings.max_body)
         except asyncio.CancelledError as cancelled:
             raise cancelled.with_traceback(None)  # noqa: B904 - aiohttp's frames hold the Authorization header
         except Exception as error:  # noqa: BLE001 - an answer can make aiohttp raise anything
             problem = _describe(error)
         else:
             retry_after = None if answer.status < _REFUSALS else _retry_after(answer)
-            return Response(answer.status, body, complete, retry_after)
+            return Response(answer.status, body, complete, retry_after, encoding)
         finally:
             if tracker is not None:
                 _note_upload(tracker, attempt)
@@ -217,8 +218,11 @@ async def _session_scope(
         yield session
 
 
-async def _read_body(answer: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:
-    """Return the body, and whether that is all of it: beyond the limit the connection is dropped."""
+async def _read_body(answer: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool, str | None]:
+    """Return the body, whether that is all of it, and its encoding if that is one that cannot be undone.
+
+    The limit holds for what came and for what that is decompressed. Beyond it the connection is dropped.
+    """
     length = answer.content_length
     chunks: list[bytes] = []
     size = 0
@@ -232,10 +236,14 @@ async def _read_body(answer: aiohttp.ClientResponse, limit: int) -> tuple[bytes,
         answer.close()
         raise
     body = b"".join(chunks)
-    if size <= limit:
-        return body, True
-    answer.close()
-    return body[:limit], False
+    if size > limit:
+        answer.close()
+        return body[:limit], False, None
+    encoding = ", ".join(answer.headers.getall("Content-Encoding", ()))
+    if not encoding or encoding.lower() == "identity":
+        return body, True, None
+    content = decompress(body, encoding, limit)
+    return (body, True, encoding) if content is None else (*content, None)
 
 
 def _retry_after(answer: aiohttp.ClientResponse) -> float | None:
