@@ -103,7 +103,7 @@ def _describe(response: Response, error: Exception, secrets: Iterable[str], *, d
 
 
 def _compressed(encoding: str, secrets: Iterable[str]) -> str:
-    return f"its body is compressed ({quoted(encoding, secrets)})"
+    return f"its body is compressed ({quoted(encoding, secrets)}) and cannot be read"
 
 
 def _readable_id(body: object) -> str | None:

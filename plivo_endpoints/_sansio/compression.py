@@ -20,7 +20,7 @@ _WINDOWS: Final[Mapping[str, tuple[int, ...]]] = {
 
 
 def decompress(body: bytes, encoding: str, limit: int) -> tuple[bytes, bool] | None:
-    """Return at most `limit` bytes of what a body holds, and whether that is all; `None` if it cannot be read.
+    """Return at most `limit` bytes of a body's content, and whether that is all; `None` if it cannot be read.
 
     No more than `limit` + 1 bytes are ever decompressed.
     """
