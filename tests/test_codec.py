@@ -613,6 +613,32 @@ async def test_canned_errors_come_through_the_client(
     assert message == error.value.message
 
 
+@pytest.mark.parametrize(
+    ("listed", "is_told"),
+    [
+        ({"alias": "desk", "username": "alice1"}, True),
+        ({"alias": {}, "username": "alice1"}, True),
+        ({"alias": "desk", "username": 5}, True),
+        ({}, True),
+        ({"alias": {}, "username": "bob1"}, False),
+        ({"alias": "other", "username": ["alice1"]}, False),
+    ],
+    ids=repr,
+)
+async def test_what_cannot_be_read_may_be_the_create_that_is_looked_for(
+    canned: aioresponses, listed: dict[str, object], is_told: bool
+) -> None:
+    """An empty answer says that nothing was made, so who asked would make it again."""
+    url = "https://api.plivo.com/v1/Account/MA0123456789ABCDEFGH/Endpoint/?limit=20&offset=0"
+    meta = {"limit": 20, "offset": 0, "next": None, "total_count": 1}
+    canned.get(url, payload={"meta": meta, "objects": [{"endpoint_id": "7", **listed}]})
+    async with AsyncClient("MA0123456789ABCDEFGH", "token") as client:
+        found = await client.endpoints.find_created(
+            username="alice", alias="desk", sent_at=datetime(2026, 1, 1, tzinfo=UTC), settle=0
+        )
+    assert (["7"] if is_told else []) == [endpoint.endpoint_id for endpoint in found]
+
+
 @frozen(kw_only=True)
 class Plain:
     """A model without a hook of its own."""

@@ -135,7 +135,8 @@ class AsyncEndpoints(AsyncResource):
 
         It takes what an `OutcomeUnknownError` tells, rather than the error: a crashed program has none left.
         Endpoints match whose alias is equal and whose username is the one asked for and digits, so an older
-        endpoint of the same name and alias matches too. Matches are returned as soon as a walk of the list
+        endpoint of the same name and alias matches too, and so does one whose alias or username is missing or
+        cannot be read. Matches are returned as soon as a walk of the list
         finds some. Finding none proves nothing while the create may still land, or where endpoints vanish
         during the walk and move others past it: an empty answer comes only from a walk begun `settle` seconds
         after `sent_at`, during which the list never shrank and was told whole; until then this looks again.
@@ -154,7 +155,10 @@ class AsyncEndpoints(AsyncResource):
         settled, pause = sent_at.timestamp() + settle, _FIRST_LOOK
 
         def may_be_it(endpoint: Endpoint) -> bool:
-            return endpoint.alias == alias and made.fullmatch(endpoint.username or "") is not None
+            # What cannot be read could be either's.
+            return endpoint.alias in {alias, None} and (
+                endpoint.username is None or made.fullmatch(endpoint.username) is not None
+            )
 
         while True:
             begun = time.time()
