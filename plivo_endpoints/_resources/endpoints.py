@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints._blocking import BlockingResource, blocking, blocking_pages
+from plivo_endpoints._errors import ResponseDecodeError
 from plivo_endpoints._models import (
     Acknowledgement,
     CreatedEndpoint,
@@ -135,8 +137,7 @@ class AsyncEndpoints(AsyncResource):
 
         It takes what an `OutcomeUnknownError` tells, rather than the error: a crashed program has none left.
         Endpoints match whose alias is equal and whose username is the one asked for and digits, so an older
-        endpoint of the same name and alias matches too, and so does one whose alias or username is missing or
-        cannot be read. Matches are returned as soon as a walk of the list
+        endpoint of the same name and alias matches too. Matches are returned as soon as a walk of the list
         finds some. Finding none proves nothing while the create may still land, or where endpoints vanish
         during the walk and move others past it: an empty answer comes only from a walk begun `settle` seconds
         after `sent_at`, during which the list never shrank and was told whole; until then this looks again.
@@ -146,6 +147,9 @@ class AsyncEndpoints(AsyncResource):
             alias: As it was asked for.
             sent_at: When the create left; an aware time.
             settle: Seconds after which a lost create counts as never carried out.
+
+        Raises:
+            ResponseDecodeError: An endpoint in the list may be it, but its alias or username cannot be read.
         """
         check_username("username", username)
         check_text("alias", alias)
@@ -155,10 +159,13 @@ class AsyncEndpoints(AsyncResource):
         settled, pause = sent_at.timestamp() + settle, _FIRST_LOOK
 
         def may_be_it(endpoint: Endpoint) -> bool:
-            # What cannot be read could be either's.
-            return endpoint.alias in {alias, None} and (
-                endpoint.username is None or made.fullmatch(endpoint.username) is not None
+            odd = endpoint.extra.keys() & {"alias", "username"}
+            may_be = ("alias" in odd or endpoint.alias == alias) and (
+                "username" in odd or made.fullmatch(endpoint.username or "") is not None
             )
+            if may_be and odd:
+                raise _unreadable()
+            return may_be
 
         while True:
             begun = time.time()
@@ -180,6 +187,15 @@ async def create_after(
     provisioning writes its intent.
     """
     return await endpoints._executor.execute(CREATE, new, before_send=before_send)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+def _unreadable() -> ResponseDecodeError:
+    return ResponseDecodeError(
+        "an endpoint that may be the created one has an alias or username that cannot be read",
+        status=HTTPStatus.OK,
+        method=LIST.method,
+        path=LIST.path,
+    )
 
 
 def _endpoint_id(endpoint: Endpoint) -> str:

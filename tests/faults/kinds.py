@@ -186,7 +186,7 @@ _BOMB: Final = gzip.compress(b"[" * 50_000_000)
 
 
 async def _odd_fields(wire: Wire, answer: Answer) -> None:
-    said = {**json.loads(answer.body or b"{}"), **_ODD_FIELDS}
+    said: dict[str, object] = {**json.loads(answer.body or b"{}"), **_ODD_FIELDS}
     await wire.send(make_answer(200, "OK", json.dumps(said).encode()).encode())
 
 
@@ -229,7 +229,7 @@ _WRONG_TYPES: Final = {
     "endpoint_id": 5, "username": ["x"], "alias": {"a": 1}, "token": 7, "message": 1, "api_id": False,
 }  # fmt: skip
 # What no answer is lost to; NaN and half a surrogate pair among it.
-_ODD_FIELDS: Final = {
+_ODD_FIELDS: Final[dict[str, object]] = {
     "alias": {}, "message": 5, "api_id": [1], "sip_expires": "0000-00-00 00:00:00", "sip_registered": 1,
     "number": float("nan"), "text": "\ud800",
 }  # fmt: skip
