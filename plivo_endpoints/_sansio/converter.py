@@ -68,7 +68,7 @@ def _with_usable_id(read: Callable[[object, object], Identified]) -> Callable[[o
     def read_identified(value: object, _: object) -> Identified:
         answer = read(value, None)
         if not ID.fullmatch(answer.endpoint_id):
-            raise TypeError("endpoint_id is no id")
+            raise TypeError("endpoint_id is not a valid id")
         return answer
 
     return read_identified
