@@ -50,7 +50,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _circumstances() -> dict[str, object]:
-    libraries = ("aiohttp", "attrs", "cattrs", "httpx", "orjson", "plivo", "requests", "uvloop")
+    libraries = ("aiohttp", "attrs", "cattrs", "httpx", "plivo", "requests", "uvloop")
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",

@@ -45,7 +45,6 @@ GOALS: Final = (
     Goal("list-time-16", "time to list 20,000 at 50 ms a page, against the SDK", OURS, SDK, 1 / 14, 1 / 10),
     Goal("list-memory", "peak memory that listing 100,000 adds", OURS, None, 5.0, 10.0, " MB"),
     Goal("decode", "CPU to decode a page of 20, against the SDK", OURS_BLOCKING, SDK, 0.9, 1.3),
-    Goal("decode", "the same with the extra `speed`", OURS_BLOCKING_FAST, SDK, 0.9, 1.3),
     Goal("import", "CPU of the import, against `import plivo`", OURS, SDK, 0.25, 0.40),
     Goal("first-call", "first call of a fresh process, against the SDK", OURS_BLOCKING, SDK, 1.0, 1.4),
     Goal("provision", "CPU per row provisioned, against a bare aiohttp create", OURS, AIOHTTP, 1.5, 2.0),

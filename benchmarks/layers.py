@@ -134,7 +134,6 @@ async def _take_turns(call: Callable[[], Awaitable[object]], turns: Iterator[int
 
 if __name__ == "__main__":
     pin(0, 0)
-    for hidden in ("orjson", "uvloop"):
-        sys.modules[hidden] = None  # type: ignore[assignment]  # pyright: ignore[reportArgumentType]
+    sys.modules["uvloop"] = None  # type: ignore[assignment]  # pyright: ignore[reportArgumentType]
     split = asyncio.run(_measure(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
     print(json.dumps(split))  # noqa: T201 - to the parent

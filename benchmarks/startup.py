@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from benchmarks.rounds import Measured, Scale
 
 # The extra `speed` has a cost at the start too: these rows are those of a plain installation.
-_PLAIN: Final = "import sys; sys.modules.update(orjson=None, uvloop=None)\n"
+_PLAIN: Final = "import sys; sys.modules.update(uvloop=None)\n"
 _IMPORTS: Final = {
     OURS: "import plivo_endpoints",
     f"{OURS}, its client": "from plivo_endpoints import AsyncClient",

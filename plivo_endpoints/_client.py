@@ -100,7 +100,7 @@ class AsyncClient(Unpicklable):
         max_attempts: How often a call may be tried. A create that may have been sent is never tried again.
         rate_limit: Requests allowed in a window of time; `None` turns it off. See `RateLimit`.
         max_connections: Connections to keep at most, in each loop.
-        max_body: Largest answer in bytes.
+        max_body: Largest answer in bytes, decompressed.
         proxy: URL of an HTTP proxy, or "environment" to take it from `HTTPS_PROXY` and the like, once, now,
             but never for a server on loopback.
         ssl_context: Instead of aiohttp's default verification.
@@ -216,7 +216,7 @@ class Client(Unpicklable):
         max_attempts: How often a call may be tried.
         rate_limit: Requests allowed in a window of time; `None` turns it off.
         max_connections: Connections to keep at most.
-        max_body: Largest answer in bytes.
+        max_body: Largest answer in bytes, decompressed.
         proxy: URL of an HTTP proxy, or "environment".
         ssl_context: Instead of aiohttp's default verification.
         on_event: Called with each event, in the thread of the loop.

@@ -11,18 +11,20 @@ from attrs import field, frozen
 T = TypeVar("T")
 
 
-# Without slots, for what lists are made of: a frozen class with slots takes half as long again to make.
+# Without slots, for what lists are made of: the codec fills such a class in without its constructor.
 @frozen(kw_only=True, slots=False)
 class Endpoint:
     """A SIP user that can register with Plivo and make and take calls.
 
-    Only `endpoint_id` is certain; Plivo leaves out what does not apply, and lists tell less than `get`. The
-    MD5 of the SIP password that Plivo sends for an unregistered endpoint is dropped: a secret, and stale.
+    Only `endpoint_id` is certain. Plivo leaves out what does not apply, lists hold less than `get`, and a
+    value of the wrong type counts as missing: it is in `extra`.
 
     Attributes:
         endpoint_id: Opaque id.
         username: The SIP user name, with the digits that Plivo appended.
         alias: The name given to it for people.
+        password: The MD5 of the SIP password in hexadecimal, where Plivo sends it: from `get`, while no phone
+            is registered. A hash, not the password, and it may be stale after an update. No repr shows it.
         application: URI of the application attached to it.
         sip_uri: The address others call it on. Its user part may differ from `username`.
         sip_registered: Whether a phone is registered now.
@@ -32,12 +34,14 @@ class Endpoint:
         sub_account: The subaccount it is linked to.
         resource_uri: Its URI.
         api_id: Plivo's id of the request that told this; not part of the endpoint, so not compared.
-        extra: Fields that this version does not know, as they came.
+        extra: Fields that this version does not know, and values of the wrong type, as they came. The repr
+            shows their names only: nobody knows what an unknown field may hold.
     """
 
     endpoint_id: str
     username: str | None = None
     alias: str | None = None
+    password: str | None = field(default=None, repr=False)
     application: str | None = None
     sip_uri: str | None = None
     sip_registered: bool | None = None
@@ -47,7 +51,9 @@ class Endpoint:
     sub_account: str | None = None
     resource_uri: str | None = None
     api_id: str | None = field(default=None, eq=False)
-    extra: Mapping[str, object] = field(factory=dict[str, object], hash=False)
+    extra: Mapping[str, object] = field(
+        factory=dict[str, object], hash=False, repr=lambda extra: repr(sorted(extra))
+    )
 
     @property
     def application_id(self) -> str | None:
@@ -58,6 +64,8 @@ class Endpoint:
 @frozen(kw_only=True)
 class CreatedEndpoint:
     """Plivo's answer to a create.
+
+    `endpoint_id` and `username` are certain: without them it is unknown what was created.
 
     Attributes:
         endpoint_id: The new endpoint's id.
@@ -89,7 +97,7 @@ class Acknowledgement:
 
 @frozen(kw_only=True)
 class PageMeta:
-    """Where a page lies in its list; `None` where Plivo did not say.
+    """Where a page lies in its list; `None` where Plivo did not say, or said it in the wrong type.
 
     Attributes:
         limit: Most objects a page may hold.
@@ -123,7 +131,7 @@ class Page(Generic[T]):
 
 @frozen(kw_only=True)
 class TokenClaims:
-    """What a token says, read without verifying its signature.
+    """What a token says, read without verifying its signature; `None` where it cannot be read.
 
     Attributes:
         iss: The auth id it was made for.
@@ -131,8 +139,8 @@ class TokenClaims:
         nbf: Not valid before, aware UTC.
         exp: Not valid from then on, aware UTC.
         app: Application that routes its calls.
-        incoming_allow: May take calls.
-        outgoing_allow: May make calls.
+        incoming_allow: May take calls; `False` where the token does not say.
+        outgoing_allow: May make calls; likewise.
     """
 
     iss: str | None
@@ -140,8 +148,8 @@ class TokenClaims:
     nbf: datetime | None
     exp: datetime | None
     app: str | None
-    incoming_allow: bool
-    outgoing_allow: bool
+    incoming_allow: bool | None
+    outgoing_allow: bool | None
 
 
 @frozen(kw_only=True)

@@ -23,6 +23,7 @@ from plivo_endpoints._clock import CLOCK
 from plivo_endpoints._errors import ClientStateError, ConnectError, InvalidArgumentError, TransportError
 from plivo_endpoints._request_body import SPOILT, Body, ExchangeError, Turns
 from plivo_endpoints._sansio.auth import authorization
+from plivo_endpoints._sansio.compression import decompress
 from plivo_endpoints._sansio.messages import Attempt, Request, Response
 from plivo_endpoints._sansio.retry import parse_retry_after
 from plivo_endpoints._version import __version__
@@ -97,7 +98,7 @@ class AiohttpTransport:
                 "Authorization": _Hidden(authorization(credentials)),
                 "User-Agent": USER_AGENT,
                 "Accept": "application/json",
-                "Accept-Encoding": "identity",  # nothing to decompress: no bomb
+                "Accept-Encoding": "identity",  # answers are small
             }
         )
         self._session = session
@@ -133,7 +134,7 @@ class AiohttpTransport:
                 answer.close()  # it came before the question, so it answers another
                 raise ExchangeError(SPOILT)  # noqa: TRY301 - as if aiohttp had
             attempt.sent, attempt.status = True, answer.status
-            content, complete = await _read_body(answer, self._settings.max_body)
+            content, complete, encoding = await _read_body(answer, self._settings.max_body)
             if body is not None and body.was_answered_twice:
                 raise ExchangeError("the server sent more than one answer")  # noqa: TRY301 - likewise
         except asyncio.CancelledError as cancelled:
@@ -142,7 +143,7 @@ class AiohttpTransport:
             problem = _describe(error)
         else:
             retry_after = None if answer.status < _REFUSALS else _retry_after(answer)
-            return Response(answer.status, content, complete, retry_after)
+            return Response(answer.status, content, complete, retry_after, encoding)
         finally:
             if tracker is not None:
                 _note_upload(tracker, attempt)
@@ -189,8 +190,11 @@ async def _session_scope(
         yield session
 
 
-async def _read_body(answer: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:
-    """Return the body, and whether that is all of it: beyond the limit the connection is dropped."""
+async def _read_body(answer: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool, str | None]:
+    """Return the body, whether that is all of it, and its encoding if that is one that cannot be undone.
+
+    The limit holds for what came and for what that is decompressed. Beyond it the connection is dropped.
+    """
     length = answer.content_length
     chunks: list[bytes] = []
     size = 0
@@ -204,10 +208,14 @@ async def _read_body(answer: aiohttp.ClientResponse, limit: int) -> tuple[bytes,
         answer.close()
         raise
     body = b"".join(chunks)
-    if size <= limit:
-        return body, True
-    answer.close()
-    return body[:limit], False
+    if size > limit:
+        answer.close()
+        return body[:limit], False, None
+    encoding = ", ".join(answer.headers.getall("Content-Encoding", ()))
+    if not encoding or encoding.lower() == "identity":
+        return body, True, None
+    content = decompress(body, encoding, limit)
+    return (body, True, encoding) if content is None else (*content, None)
 
 
 def _retry_after(answer: aiohttp.ClientResponse) -> float | None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from plivo_endpoints._errors import InvalidArgumentError
 
-_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _USERNAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,24}")
 _MIN_PASSWORD: Final = 5
 # Half a surrogate pair is what Python makes of bytes that are no UTF-8; nobody else would read it.
@@ -18,7 +18,7 @@ SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
 def check_id(field: str, value: object) -> None:
     """Refuse what could leave its path segment: an id travels in the URL with the account's credentials."""
-    if not (isinstance(value, str) and _ID.fullmatch(value)):
+    if not (isinstance(value, str) and ID.fullmatch(value)):
         raise InvalidArgumentError(field, "must be 1 to 64 letters, digits, '-' or '_'")
 
 

@@ -1,5 +1,6 @@
 """The README keeps to its form, and what it shows runs."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,19 @@ def test_the_examples_of_the_client(
     for example in CLIENT[1:]:
         exec(compile(example, "client.md", "exec"), {})  # noqa: S102 - the point
     assert "endpoints.list: done after 1, " in capsys.readouterr().out
+
+
+def test_how_to_make_json(
+    threaded_sandbox: Sandbox, point_to: Callable[[Sandbox], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As docs/client.md has it, for a page of endpoints."""
+    point_to(threaded_sandbox)
+    threaded_sandbox.seed(1)
+    (example,) = snippets((DOCS / "client.md").read_text(encoding="utf-8").partition("\n## To JSON\n")[2])
+    exec(compile(example, "client.md", "exec"), {})  # noqa: S102 - the point
+    page = json.loads(capsys.readouterr().out)
+    assert list(threaded_sandbox.endpoints) == [endpoint["endpoint_id"] for endpoint in page["objects"]]
+    assert page["meta"]["total_count"] == 1
 
 
 async def test_the_web_service(sandbox: Sandbox, point_to: Callable[[Sandbox], None]) -> None:

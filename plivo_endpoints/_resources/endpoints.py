@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints._clock import CLOCK
+from plivo_endpoints._errors import ResponseDecodeError
 from plivo_endpoints._models import (
     Acknowledgement,
     CreatedEndpoint,
@@ -156,6 +158,9 @@ class AsyncEndpoints(AsyncResource):
             elapsed: Seconds since the create left, `OutcomeUnknownError.elapsed`. Counts instead of `sent_at`
                 and stays right where the system clock was changed meanwhile; in another process it is `None`.
             settle: Seconds after which a lost create counts as never carried out.
+
+        Raises:
+            ResponseDecodeError: An endpoint in the list may be it, but its alias or username cannot be read.
         """
         check_username("username", username)
         check_text("alias", alias)
@@ -169,7 +174,13 @@ class AsyncEndpoints(AsyncResource):
         settled, pause = CLOCK.monotonic() + settle - age, _FIRST_LOOK
 
         def may_be_it(endpoint: Endpoint) -> bool:
-            return endpoint.alias == alias and made.fullmatch(endpoint.username or "") is not None
+            odd = endpoint.extra.keys() & {"alias", "username"}
+            may_be = ("alias" in odd or endpoint.alias == alias) and (
+                "username" in odd or made.fullmatch(endpoint.username or "") is not None
+            )
+            if may_be and odd:
+                raise _unreadable()
+            return may_be
 
         while True:
             begun = CLOCK.monotonic()
@@ -191,6 +202,15 @@ async def create_after(
     provisioning writes its intent.
     """
     return await endpoints._executor.execute(CREATE, new, before_send=before_send)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+def _unreadable() -> ResponseDecodeError:
+    return ResponseDecodeError(
+        "an endpoint that may be the created one has an alias or username that cannot be read",
+        status=HTTPStatus.OK,
+        method=LIST.method,
+        path=LIST.path,
+    )
 
 
 def _endpoint_id(endpoint: Endpoint) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import urlencode
 
 from plivo_endpoints import _errors as errors
-from plivo_endpoints._sansio.converter import converter, dump_json, load_json
+from plivo_endpoints._sansio.converter import converter, dump_json
+from plivo_endpoints._sansio.json_text import load_json
 from plivo_endpoints._sansio.messages import Request, Response
 from plivo_endpoints._sansio.quoting import quoted
-from plivo_endpoints._validation import check_id
+from plivo_endpoints._validation import ID, check_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +23,6 @@ T = TypeVar("T")
 
 _OK: Final = int(HTTPStatus.OK)  # plain numbers: each look at a member of an enumeration is a call
 _REDIRECTIONS: Final = int(HTTPStatus.MULTIPLE_CHOICES)
-_READABLE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ERRORS: Final[Mapping[int, type[errors.APIError]]] = {
     400: errors.BadRequestError,
     401: errors.AuthenticationError,
@@ -95,6 +94,8 @@ def _describe(response: Response, error: Exception, secrets: Iterable[str], *, d
         return "its body is larger than max_body allows"
     if decoded:
         return f"its body is not of the expected form ({quoted(str(error), secrets)})"
+    if response.encoding is not None:
+        return _compressed(response.encoding, secrets)
     if not response.body:
         return "its body is empty"
     if response.body.lstrip().startswith(b"<"):
@@ -102,13 +103,17 @@ def _describe(response: Response, error: Exception, secrets: Iterable[str], *, d
     return f"its body is not JSON ({len(response.body)} bytes)"
 
 
+def _compressed(encoding: str, secrets: Iterable[str]) -> str:
+    return f"its body is compressed ({quoted(encoding, secrets)}) and cannot be read"
+
+
 def _readable_id(body: object) -> str | None:
     found = cast("dict[str, object]", body).get("endpoint_id") if isinstance(body, dict) else None
-    return found if isinstance(found, str) and _READABLE_ID.fullmatch(found) else None
+    return found if isinstance(found, str) and ID.fullmatch(found) else None
 
 
 def _api_error(operation: Operation[Any], response: Response, secrets: Iterable[str]) -> errors.APIError:
-    message, api_id = _error_text(response.body, secrets)
+    message, api_id = _error_text(response, secrets)
     facts: dict[str, Any] = {
         "status": response.status,
         "api_id": api_id,
@@ -121,7 +126,8 @@ def _api_error(operation: Operation[Any], response: Response, secrets: Iterable[
     return _ERRORS.get(response.status, errors.APIError)(message, **facts)
 
 
-def _error_text(body: bytes, secrets: Iterable[str]) -> tuple[str, str | None]:
+def _error_text(response: Response, secrets: Iterable[str]) -> tuple[str, str | None]:
+    body = response.body
     try:
         content: object = load_json(body)
         if not isinstance(content, dict):
@@ -129,6 +135,8 @@ def _error_text(body: bytes, secrets: Iterable[str]) -> tuple[str, str | None]:
         fields = cast("dict[str, object]", content)
         text = _flatten(fields.get("error") or fields.get("message"))
     except (ValueError, RecursionError):
+        if response.encoding is not None:
+            return _compressed(response.encoding, secrets), None
         # Cut JSON is not shown: it could be a model's, secrets included.
         return ("" if body.lstrip()[:1] in {b"{", b"["} else _plain(body, secrets)), None
     api_id = fields.get("api_id")

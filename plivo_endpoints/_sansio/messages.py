@@ -33,6 +33,7 @@ class Response:
     body: bytes = field(repr=False)  # may hold a token
     complete: bool = True
     retry_after: float | None = None
+    encoding: str | None = None  # how the body is still compressed, where it could not be decompressed
 
 
 @define(eq=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 from attrs import asdict
+from attrs.filters import exclude
 
 from plivo_endpoints.cli.failures import (
     UNKNOWN,
@@ -212,4 +213,6 @@ def delete(settings: Settings, endpoint_id: str) -> None:
 
 
 def _fields(endpoint: Endpoint) -> dict[str, object]:
-    return {**asdict(endpoint), "application_id": endpoint.application_id}
+    # Without the password's hash, which nobody needs on a screen or in a log of a script.
+    shown = asdict(endpoint, filter=exclude("password"))
+    return {**shown, "application_id": endpoint.application_id}

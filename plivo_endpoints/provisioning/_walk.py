@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _PAUSES: Final = (0.0, 0.25, 1.0, 4.0, 16.0)  # seconds before each walk
 
+_NEEDED: Final = {"alias", "username"}
+
 # Why a walk may have missed an endpoint.
 NO_TOTAL: Final = (
     "the list lacks the total_count that Plivo's has, and may be cut short: ask the service for it"
@@ -27,6 +29,9 @@ NO_TOTAL: Final = (
 CHANGED: Final = "endpoints were deleted, or moved, while the list was read: try again while nobody does that"
 SHORT: Final = (
     "the list ended before it had shown as many endpoints as its total_count: try again, or ask the service"
+)
+UNREADABLE: Final = (
+    "the list has an endpoint whose alias or username cannot be read, so it may be any row's: ask the service"
 )
 
 
@@ -61,6 +66,8 @@ class Walk:
     def _doubt(self, page: Page[Endpoint]) -> str | None:
         """Return why something can have been missed between the page before and this one."""
         before, total = self._before, page.meta.total_count
+        if any(endpoint.extra.keys() & _NEEDED for endpoint in page.objects):
+            return UNREADABLE
         if total is None:
             return NO_TOTAL
         self._total = total if before is None else min(self._total, total)
@@ -98,7 +105,7 @@ async def walk(
                 if page:
                     await visit(page)
         doubt = attempt.doubt
-        if doubt in {None, NO_TOTAL}:  # walking again would not help
+        if doubt in {None, NO_TOTAL, UNREADABLE}:  # walking again would not help
             break
     return doubt
 

@@ -61,6 +61,21 @@ def test_get(sandbox: Sandbox, run: Run) -> None:
     assert "sip_contact" not in shown
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_no_command_shows_the_hash_of_a_password(sandbox: Sandbox, run: Run, form: tuple[str, ...]) -> None:
+    """Though `get` receives it."""
+    sandbox.seed(1)
+    (made,) = sandbox.endpoints.values()
+    assert made.password
+    for command in (("get", made.endpoint_id), ("list",)):
+        result = run(*form, *command)
+        assert (result.exit_code, "password" in result.stdout, made.password in result.stdout) == (
+            0,
+            False,
+            False,
+        )
+
+
 def test_get_a_registered_endpoint(sandbox: Sandbox, run: Run) -> None:
     """A time is written with its offset."""
     sandbox.seed(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import zlib
 from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
@@ -169,11 +170,24 @@ async def _answer_then_reset(wire: Wire, answer: Answer) -> None:
     await wire.rst()
 
 
-async def _compress(wire: Wire, answer: Answer) -> None:
-    await wire.send(make_answer(200, "OK", gzip.compress(answer.body), Content_Encoding="gzip").encode())
+def _encoded(encoding: str, compress: Callable[[bytes], bytes]) -> Play:
+    async def play(wire: Wire, answer: Answer) -> None:
+        said = make_answer(200, "OK", compress(answer.body or b"{}"), Content_Encoding=encoding)
+        await wire.send(said.encode())
+
+    return play
+
+
+def _deflate_bare(body: bytes) -> bytes:
+    return zlib.compress(body)[2:-4]
 
 
 _BOMB: Final = gzip.compress(b"[" * 50_000_000)
+
+
+async def _odd_fields(wire: Wire, answer: Answer) -> None:
+    said: dict[str, object] = {**json.loads(answer.body or b"{}"), **_ODD_FIELDS}
+    await wire.send(make_answer(200, "OK", json.dumps(said).encode()).encode())
 
 
 def _redirect(status: int) -> Fault:
@@ -214,6 +228,11 @@ def _page(status: int) -> Fault:
 _WRONG_TYPES: Final = {
     "endpoint_id": 5, "username": ["x"], "alias": {"a": 1}, "token": 7, "message": 1, "api_id": False,
 }  # fmt: skip
+# What no answer is lost to; NaN and half a surrogate pair among it.
+_ODD_FIELDS: Final[dict[str, object]] = {
+    "alias": {}, "message": 5, "api_id": [1], "sip_expires": "0000-00-00 00:00:00", "sip_registered": 1,
+    "number": float("nan"), "text": "\ud800",
+}  # fmt: skip
 _CHUNKED_HEAD: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 KINDS: Final[tuple[Fault, ...]] = (
@@ -237,6 +256,8 @@ KINDS: Final[tuple[Fault, ...]] = (
     Fault("empty body", instead(make_answer(200, "OK"))),
     Fault("truncated JSON", body(b'{"endpoint_id": "1234", "username": "al')),
     Fault("wrong types", body(json.dumps(_WRONG_TYPES).encode())),
+    Fault("odd fields", _odd_fields, "done", may_apply=(True,)),
+    Fault("id that leaves its path", body(b'{"endpoint_id": "../x", "username": "alice1"}')),
     Fault("missing fields", body(b"{}")),
     Fault("null fields", body(b'{"endpoint_id": null, "username": null, "token": null}')),
     Fault("null", body(b"null")),
@@ -249,7 +270,12 @@ KINDS: Final[tuple[Fault, ...]] = (
     Fault("deep closed JSON", body(b"[" * DEEP + b"]" * DEEP)),
     Fault("oversized", body(b'{"x": "' + b"x" * OVERSIZED + b'"}')),
     Fault("oversized chunks", raw(_CHUNKED_HEAD, (b"10000\r\n" + b" " * 65536 + b"\r\n") * 8 + b"0\r\n\r\n")),
-    Fault("gzip", _compress),
+    Fault("gzip", _encoded("gzip", gzip.compress), "done", may_apply=(True,)),
+    Fault("deflate", _encoded("deflate", zlib.compress), "done", may_apply=(True,)),
+    Fault("deflate without its header", _encoded("Deflate", _deflate_bare), "done", may_apply=(True,)),
+    Fault("gzip only by name", _encoded("gzip", bytes), "done", may_apply=(True,)),
+    Fault("cut gzip", _encoded("gzip", lambda body: gzip.compress(body)[:-9])),
+    Fault("brotli", _encoded("br", lambda body: b"\x8b" + body)),
     Fault("gzip bomb", instead(make_answer(200, "OK", _BOMB, Content_Encoding="gzip"))),
     Fault("drip", _drip, timeout=3.0),
     Fault("never answers", _never, timeout=3.0),

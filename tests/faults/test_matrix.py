@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import TYPE_CHECKING, Final
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from attrs import evolve
 
-from plivo_endpoints._sansio import codec
 from tests.faults.account import SEED, Account
 from tests.faults.cases import OPERATIONS, Case, Operation, run_all, run_blocking
 from tests.faults.kinds import ANSWER_THEN_RESET, HONEST, KINDS, Fault, cut
@@ -98,16 +96,6 @@ async def test_the_blocking_client_in_threads(faults: FaultServer) -> None:
             *[loop.run_in_executor(pool, run_blocking, case, faults) for case in cases]
         )
     assert [complaint for complaints in found for complaint in complaints] == []
-
-
-async def test_deep_json_without_the_extra_parser(
-    faults: FaultServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The standard library's parser recurses, which must not show."""
-    monkeypatch.setattr(codec, "load_json", json.loads)
-    deep = [fault for fault in KINDS if fault.name.startswith("deep")]
-    cases = [Case(fault, operation, applied=True) for fault in deep for operation in OPERATIONS]
-    assert await run_all(cases, faults) == []
 
 
 async def test_the_matrix_sees_what_it_should(faults: FaultServer) -> None:

@@ -7,15 +7,16 @@ from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
 import pytest
+from attrs import evolve
 
-from plivo_endpoints import ServerError
+from plivo_endpoints import Endpoint, Page, PageMeta, ServerError
 from plivo_endpoints.provisioning import _patience, _reach
-from plivo_endpoints.provisioning._walk import CHANGED, Walk, walk
+from plivo_endpoints.provisioning._walk import CHANGED, UNREADABLE, Walk, walk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from plivo_endpoints import AsyncClient, Endpoint, Page
+    from plivo_endpoints import AsyncClient
     from plivo_endpoints.provisioning._states import Found
     from plivo_endpoints.sandbox import Sandbox
 
@@ -53,6 +54,28 @@ async def test_a_list_that_rests(
     walk = Walk(client)
     met = {found.endpoint_id async for page in walk.pages() for found in page}
     assert (met, walk.doubt) == (set(sandbox.endpoints), None)
+
+
+@pytest.mark.parametrize("name", ["alias", "username"])
+async def test_an_endpoint_that_cannot_be_read(
+    client: AsyncClient, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be any row's, so the walk proves no row absent; and another walk would not help."""
+    named = Endpoint(endpoint_id="1", username="alice1", alias="desk")
+    odd = evolve(named, endpoint_id="2", extra={name: {}}, **{name: None})
+    walks = 0
+
+    async def fetch(_: Mapping[str, int | str]) -> Page[Endpoint]:
+        nonlocal walks
+        walks += 1
+        return Page(objects=(named, odd), meta=PageMeta(limit=20, offset=0, total_count=2))
+
+    async def visit(found: list[Found]) -> None:
+        assert ["1"] == [each.endpoint_id for each in found]
+
+    monkeypatch.setattr(client.endpoints, "_fetch_page", fetch)
+    assert await walk(client, visit) == UNREADABLE
+    assert walks == 1
 
 
 async def test_a_list_that_comes_to_rest(

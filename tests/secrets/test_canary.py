@@ -69,13 +69,15 @@ ECHOES: Final = [
         '{"error": "' + "x" * 190 + 'TOKEN"}',
     )
 ]
-# Successes that cannot be read, and hold a secret.
+# Successes that cannot be read, or in part only, and hold a secret.
 UNREADABLE: Final = [
     _body(f'{{"token": "{JWT}", "api_id": 5}}'),
     _body(f'{{"token": ["{JWT}"]}}'),
     _body(f'"{JWT}"'),
     _body(f'{{"endpoint_id": "1", "password": "{MD5}", "sip_expires": "{MD5}"}}'),
     _body(f'{{"endpoint_id": "1", "password": "{MD5}", "alias": 5, "username": 5}}'),
+    _body(f'{{"endpoint_id": "1", "password": ["{MD5}"], "alias": "{MD5[:3]}", "new": "{MD5}"}}'),
+    _body(f'{{"objects": [{{"endpoint_id": "1", "password": "{MD5}", "application": {{"x": "{MD5}"}}}}]}}'),
     _body(f'{{"objects": "{MD5}", "token": 7}}'),
     _body(f'{{"sip_registered": "{JWT}", "endpoint_id": "{TOKEN} {HEADER}", "token": null}}'),
     _body(JWT),

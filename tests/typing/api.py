@@ -95,7 +95,7 @@ def of_models(endpoint: Endpoint, page: Page[Endpoint], token: Token, claims: To
     assert_type(token.jwt, str)
     assert_type(token.claims, TokenClaims | None)
     assert_type(token.expires_at, datetime | None)
-    assert_type(claims.incoming_allow, bool)
+    assert_type(claims.incoming_allow, bool | None)
 
 
 def of_errors(  # noqa: PLR0917 - one of each
