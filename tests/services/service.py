@@ -11,9 +11,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.client import HTTPConnection
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
+
+import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,6 +94,13 @@ class Service:
         """Return the lines of its output that no operator wants to read."""
         lines = self.output.splitlines()
         return [line for line in lines if _COMPLAINT.search(line) and not _NOT_OURS.search(line)]
+
+
+def skip_without(*packages: str) -> None:
+    """Skip the test if a package is missing, and say so loudly."""
+    for package in packages:
+        if find_spec(package) is None:
+            pytest.skip(f"{package.upper()} IS NOT INSTALLED: what it proves is not proved here")
 
 
 def environment_of(sandbox: Sandbox, **others: str) -> dict[str, str]:

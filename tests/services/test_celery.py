@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.services.service import skip_without
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -23,9 +25,7 @@ def test_tasks_create_endpoints(
     pool: str, launch: Callable[..., Service], threaded_sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """Each task creates one endpoint; the worker ends on SIGTERM, and nothing was complained about."""
-    pytest.importorskip("celery")
-    if pool == "gevent":
-        pytest.importorskip(pool)
+    skip_without("celery", *(("gevent",) if pool == "gevent" else ()))
     for name in ("queue", "control", "results"):
         (tmp_path / name).mkdir()
     folder = {"CELERY_FOLDER": str(tmp_path)}

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.services.service import skip_without
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -17,8 +19,7 @@ pytestmark = pytest.mark.slow
 
 def test_a_notebook(launch: Callable[..., Service], threaded_sandbox: Sandbox) -> None:
     """`await` stands at its top level, and the blocking client works in its running loop."""
-    pytest.importorskip("nbclient")
-    pytest.importorskip("ipykernel")
+    skip_without("nbclient", "ipykernel")
     run = launch("execute_notebook")
     assert (run.wait(), run.complaints()) == (0, []), run.output
     first, _ = threaded_sandbox.endpoints

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.services.service import Service, pids_of, post_until
+from tests.services.service import Service, pids_of, post_until, skip_without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +21,7 @@ WORKERS: Final = 2
 @pytest.fixture
 def gunicorn(launch: Callable[..., Service]) -> Callable[..., tuple[Service, str]]:
     """Start gunicorn with two workers; return it and its URL."""
-    pytest.importorskip("gunicorn")
-    pytest.importorskip("flask")
+    skip_without("gunicorn", "flask")
 
     def start(*words: str) -> tuple[Service, str]:
         options = ("--bind", "127.0.0.1:0", "--workers", str(WORKERS), "--graceful-timeout", "10")
@@ -41,8 +40,7 @@ def ended_well(service: Service) -> bool:
 
 def test_fastapi_under_uvicorn(launch: Callable[..., Service], threaded_sandbox: Sandbox) -> None:
     """Both workers hand out tokens, one for each request, and end cleanly."""
-    pytest.importorskip("fastapi")
-    pytest.importorskip("uvicorn")
+    skip_without("fastapi", "uvicorn")
     service = launch("uvicorn", "--port", "0", "--workers", str(WORKERS), "fastapi_tokens:app")
     url = service.wait_for(r"running on (http://\S+)")
     service.wait_for(r"(startup complete)")
@@ -69,7 +67,7 @@ def test_flask_under_gunicorn(
 ) -> None:
     """All workers create, once for each request; with `--preload` the client was made before the fork."""
     if "gevent" in options:
-        pytest.importorskip("gevent")
+        skip_without("gevent")
     service, url = gunicorn(*options.split(), "flask_endpoints:app")
     answers = post_until(f"{url}/endpoints/user", WORKERS)
     assert {201} == {answer.status for answer in answers}
