@@ -7,7 +7,6 @@ import random
 from collections import Counter
 
 import aiohttp
-import pytest
 
 from plivo_endpoints.sandbox import Sandbox
 
@@ -180,7 +179,6 @@ async def ask(sandbox: Sandbox, request: bytes) -> int:
     return int(final.split(b" ", 2)[1])
 
 
-@pytest.mark.slow
 async def test_no_odd_request_breaks_the_sandbox() -> None:
     """Every answer has a status below 500, and afterwards the sandbox still works."""
     chance = random.Random(20)  # noqa: S311 - the same requests in every run
