@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -28,9 +29,11 @@ LIMIT: Final = 60.0  # seconds for whatever is waited for; then the program is k
 _COMPLAINT: Final = re.compile(
     r"Traceback|Warning|Exception ignored|never awaited|[Uu]nclosed|was destroyed|Fatal|SIG(SEGV|ABRT|KILL)"
 )
-# Gunicorn leaves its listening sockets, which have no peer, to the end of the process; Celery dislikes root.
+# Gunicorn leaves its listening sockets, which have no peer, to the end of the process; Celery dislikes root;
+# Python warns of every fork beside a thread, so also where a client was used before it.
 _NOT_OURS: Final = re.compile(
     r"unclosed <socket\.socket [^>]*laddr=\([^)]*\)>|Enable tracemalloc|SecurityWarning: You're running"
+    r"|is multi-threaded, use of fork\(\)"
 )
 
 
@@ -115,6 +118,20 @@ def environment_of(sandbox: Sandbox, **others: str) -> dict[str, str]:
         "PYTHONWARNINGS": "default",
         **others,
     }
+
+
+def wait_until_open(url: str) -> None:
+    """Wait until a server accepts connections."""
+    parts = urlsplit(url)
+    until = time.monotonic() + LIMIT
+    while True:
+        try:
+            socket.create_connection((parts.hostname, parts.port)).close()
+        except ConnectionRefusedError:
+            assert time.monotonic() < until, f"nobody listens at {url}"
+            time.sleep(0.05)
+        else:
+            return
 
 
 def post(url: str) -> Answer:

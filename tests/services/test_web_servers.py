@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.services.service import Service, pids_of, post_until, skip_without
+from tests.services.service import Service, pids_of, post_until, skip_without, wait_until_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ def test_fastapi_under_uvicorn(launch: Callable[..., Service], threaded_sandbox:
     skip_without("fastapi", "uvicorn")
     service = launch("uvicorn", "--port", "0", "--workers", str(WORKERS), "fastapi_tokens:app")
     url = service.wait_for(r"running on (http://\S+)")
-    service.wait_for(r"(startup complete)")
+    wait_until_open(url)  # it says so before
     answers = post_until(f"{url}/tokens/visitor", WORKERS)
     assert {200} == {answer.status for answer in answers}
     visitors = sorted(f"visitor{number}" for number in range(len(answers)))
