@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 BLOCKS = re.findall(
     r"^```python\n(.*?)^```$",
@@ -58,6 +60,7 @@ def insert(path: Path, text: str, before: str) -> None:
     path.write_text(source.replace(before, text + before, 1), encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_how_to_add_an_operation(tmp_path: Path) -> None:
     """After its six steps the new operation works, its test passes, and the model is public.
 

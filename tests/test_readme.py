@@ -105,6 +105,13 @@ def test_its_first_thirty_lines() -> None:
     assert [text for text in wanted if text not in head] == []
 
 
+def test_its_commands_need_only_a_clone() -> None:
+    """What they install is the clone: nobody has published it."""
+    commands = "".join(re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)).splitlines()
+    installed = [re.findall(r"pip install -q (?:-e )?'([^']+)'", command) for command in commands]
+    assert [[".[cli]"], [".[test]"]] == installed
+
+
 def test_its_size() -> None:
     """120 lines at most; eight for the async example, four for the blocking one."""
     assert len(README.splitlines()) <= 120

@@ -1,18 +1,11 @@
-"""`demo`: every operation, really carried out, against a sandbox in a process of its own."""
+"""`demo`: every operation, really carried out, against a sandbox in the same process."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import shlex
-import signal
-import subprocess
 import sys
-from base64 import b64encode
-from contextlib import contextmanager
 from textwrap import wrap
 from typing import TYPE_CHECKING, Final
-from urllib.request import ProxyHandler, Request, build_opener
 
 import click
 from rich.console import Console
@@ -24,13 +17,10 @@ from plivo_endpoints.cli.shell import command_line
 from plivo_endpoints.cli.walkthrough import walk, walk_async
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping
-
     from plivo_endpoints._errors import PlivoError
+    from plivo_endpoints.sandbox import Sandbox
 
-# The tour makes the 45th endpoint, and has one answer lost by way of the control path.
-_ARGUMENTS: Final = ("sandbox", "--port", "0", "--endpoints", "44", "--quiet", "--control")
-_LOST_ANSWER: Final = {"fault": {"applied": True, "reset": True}, "times": 1, "method": "POST"}
+_ENDPOINTS: Final = 44  # the tour makes the 45th
 _MARGIN: Final = " " * 4
 
 
@@ -82,32 +72,32 @@ class ConsoleStage:
 def demo() -> None:
     """Show every call against a sandbox; needs no account.
 
-    It starts `plivo-endpoints sandbox` as its own process, then creates, reads, updates, lists, mints a token
-    and deletes, with the async client and the blocking one, and shows what errors look like, and how a create
-    whose answer was lost is found again. Each line is the code that runs, with what came back below it.
+    It serves a sandbox on this machine, then creates, reads, updates, lists, mints a token and deletes, over
+    HTTP, with the async client and the blocking one, and shows what errors look like, and how a create whose
+    answer was lost is found again. Each line is the code that runs, with what came back below it.
     """
-    # Ended by `kill`, it takes the sandbox's process with it, as it does on Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    from plivo_endpoints.sandbox import Sandbox  # noqa: PLC0415 - aiohttp's server costs the others nothing
+
     stage = ConsoleStage()
-    stage.title(f"$ plivo-endpoints {shlex.join(_ARGUMENTS)}")
-    with _sandbox_process() as environment:
-        for name, value in environment.items():
-            click.echo(f"export {name}={value}")
-        _tour(stage, environment)
+    with Sandbox(endpoints=_ENDPOINTS) as sandbox:
+        stage.title(f"A sandbox with {_ENDPOINTS} endpoints")
+        click.echo(f"export PLIVO_BASE_URL={sandbox.base_url}")
+        click.echo(f"export PLIVO_AUTH_ID={sandbox.auth_id}")
+        click.echo(f"export PLIVO_AUTH_TOKEN={sandbox.auth_token}")
+        _tour(stage, sandbox)
     stage.title("All of it went over HTTP to that sandbox, which has ended. Start one for your own tries:")
     click.echo(command_line(["sandbox"]))
 
 
-def _tour(stage: ConsoleStage, environment: Mapping[str, str]) -> None:
-    credentials = (environment["PLIVO_AUTH_ID"], environment["PLIVO_AUTH_TOKEN"])
-    base_url = environment["PLIVO_BASE_URL"]
-    asyncio.run(_async_tour(stage, AsyncClient(*credentials, base_url=base_url)))
-    with Client(*credentials, base_url=base_url) as client:
+def _tour(stage: ConsoleStage, sandbox: Sandbox) -> None:
+    credentials = (sandbox.auth_id, sandbox.auth_token)
+    asyncio.run(_async_tour(stage, AsyncClient(*credentials, base_url=sandbox.base_url)))
+    with Client(*credentials, base_url=sandbox.base_url) as client:
         stage.title(f"{tour.with_blocking_client.__doc__}")
         walk(tour.with_blocking_client, stage, client=client)
         stage.title(f"{tour.with_errors.__doc__}")
         walk(tour.with_errors, stage, fails=True, client=client)
-        _lose_next_answer(*credentials, base_url)
+        _lose_next_answer(sandbox)
         stage.title(f"{tour.with_a_lost_answer.__doc__}")
         walk(tour.with_a_lost_answer, stage, fails=True, client=client)
 
@@ -118,30 +108,7 @@ async def _async_tour(stage: ConsoleStage, client: AsyncClient) -> None:
         await walk_async(tour.with_async_client, stage, client=client)
 
 
-def _lose_next_answer(auth_id: str, auth_token: str, base_url: str) -> None:
-    account = b64encode(f"{auth_id}:{auth_token}".encode()).decode()
-    headers = {"Authorization": f"Basic {account}", "Content-Type": "application/json"}
-    order = Request(f"{base_url}/_sandbox/faults", json.dumps(_LOST_ANSWER).encode(), headers)  # noqa: S310 - ours
-    build_opener(ProxyHandler({})).open(order).close()  # this machine needs no proxy
+def _lose_next_answer(sandbox: Sandbox) -> None:
+    from plivo_endpoints.sandbox import Fault  # noqa: PLC0415 - likewise
 
-
-@contextmanager
-def _sandbox_process() -> Generator[dict[str, str]]:
-    command = [sys.executable, "-m", "plivo_endpoints", *_ARGUMENTS]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own command
-        try:
-            environment = _read_exports(process.stdout or ())
-            yield environment
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _read_exports(lines: Iterable[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for line in lines:
-        name, _, value = line.removeprefix("export ").strip().partition("=")
-        found[name] = value
-        if "PLIVO_AUTH_TOKEN" in found:
-            return found
-    raise click.ClickException("the sandbox did not start")
+    sandbox.inject(Fault(applied=True, reset=True), method="POST")

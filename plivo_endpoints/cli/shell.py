@@ -37,6 +37,8 @@ def _is_plain(byte: int) -> bool:
 
 
 def _program() -> str:
+    if getattr(sys, "frozen", False):  # by PyInstaller and the like: no Python, but the program itself
+        return shlex.quote(sys.executable)
     # In a virtual environment that is not activated the shell does not find it by name, or finds another's.
     found, here = shutil.which(PROGRAM), Path(sys.executable).parent.resolve()
     if found is not None and Path(found).resolve().parent == here:

@@ -221,6 +221,7 @@ def test_a_failure_of_the_command_itself(capsys: pytest.CaptureFixture[str]) -> 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")  # noqa: PTH110
 @pytest.mark.usefixtures("output_buffering")
 class TestFullDisk:

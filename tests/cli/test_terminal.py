@@ -7,6 +7,8 @@ import pytest
 
 from plivo_endpoints.sandbox import Sandbox
 
+pytestmark = pytest.mark.slow
+
 OnTerminal = Callable[..., str]
 
 

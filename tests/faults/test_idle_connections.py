@@ -96,6 +96,7 @@ async def test_a_create_after_news_that_had_arrived(
     assert ends == {"made": TRIES}
 
 
+@pytest.mark.slow
 async def test_two_hundred_creates_after_a_close(faults: FaultServer) -> None:
     """On one client, none of two hundred is ambiguous when the close was there to be read."""
     account, url = faults.account()

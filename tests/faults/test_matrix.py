@@ -66,6 +66,7 @@ LENGTHS: Final[dict[Operation, int]] = {
 }
 
 
+@pytest.mark.slow
 async def test_an_answer_cut_at_every_byte(faults: FaultServer, capsys: pytest.CaptureFixture[str]) -> None:
     """Wherever the answer breaks off, a create that was made is told of as unknown, and the rest recovers."""
     cases = [

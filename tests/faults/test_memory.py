@@ -18,6 +18,8 @@ from tests.faults.wire import Answer, Wire, make_answer
 if TYPE_CHECKING:
     from tests.faults.server import FaultServer
 
+pytestmark = pytest.mark.slow
+
 _SIZE: Final = 300_000_000
 _PIECE: Final = b" " * 1_000_000
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tests.faults.account import Account
     from tests.faults.server import FaultServer
 
+pytestmark = pytest.mark.slow
+
 _BY_NAME = {fault.name: fault for fault in KINDS}
 _WORKERS = 50
 

@@ -73,6 +73,7 @@ def test_retry_after(value: str, seconds: float | None) -> None:
     assert parse_retry_after(value, _NOW) == seconds
 
 
+@pytest.mark.slow
 @given(st.text(max_size=40))
 def test_no_retry_after_breaks_it(value: str) -> None:
     """Whatever a server writes there, the result is usable."""

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import aiohttp
+import pytest
 
 from plivo_endpoints import AsyncClient, OutcomeUnknownError
 from tests.faults.account import AUTH_ID, SEED, Account, Step
@@ -53,6 +54,7 @@ def _contradictions(account: Account, ends: dict[str, str]) -> list[str]:
     return [made.alias for made in account.created if ends[made.alias] == "cancelled"]
 
 
+@pytest.mark.slow
 async def test_three_thousand_cancellations(faults: FaultServer) -> None:
     """No connection is held, no socket open, no task left, and no create made is told of as unsent."""
     account, url = faults.account()

@@ -404,6 +404,7 @@ def test_results_with_passwords(
     assert len(account.endpoints) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_by_a_signal(
     account: Sandbox, users: Callable[[int], None], tmp_path: Path, number: signal.Signals, status: int
@@ -588,6 +589,7 @@ def test_help(run: Run, command: str) -> None:
     assert "..." not in shown.stdout.replace("[OPTIONS] COMMAND [ARGS]...", "")
 
 
+@pytest.mark.slow
 @needs_openssl
 def test_the_first_steps_of_the_docs(
     account: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -11,6 +11,8 @@ from tests.provisioning.killloop import Loop, run
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 
 def test_each_row_exactly_once(tmp_path: Path) -> None:
     """2,000 rows, 4% faults, lagging lists, 36 kills at random and at every step of the journal."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 # Plivo's 300 in 5 seconds and our 290, at the same rate in a shorter window.
 QUOTA, WINDOW = 90, 1.5
 LIMIT = RateLimit(87, WINDOW)

@@ -51,6 +51,7 @@ LACKING: dict[str, tuple[AnyModel, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", WHOLE.values(), ids=WHOLE)
 def test_the_whole_protocol_is_right(model: AnyModel) -> None:
     """In no order of events does anything go wrong; and what is wanted comes about in some."""

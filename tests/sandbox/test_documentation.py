@@ -10,6 +10,8 @@ import pytest
 
 from plivo_endpoints.sandbox import Fault, Sandbox
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TESTING = (ROOT / "docs" / "testing-your-own-service.md").read_text("utf-8")
 SANDBOX = (ROOT / "docs" / "sandbox.md").read_text("utf-8")

@@ -14,6 +14,8 @@ import pytest
 
 from plivo_endpoints.sandbox import Sandbox
 
+pytestmark = pytest.mark.slow
+
 NODE = shutil.which("node")
 SCRIPT = Path(__file__).with_name("official_sdk.js")
 

@@ -141,6 +141,7 @@ async def test_parallel_creates_are_all_there(sandbox: Sandbox, api: aiohttp.Cli
     assert 200 == len(set(usernames))
 
 
+@pytest.mark.slow
 def test_a_page_of_a_hundred_thousand() -> None:
     """A page takes under 5 ms of CPU, wherever it lies, on both sides of the wire together."""
     with Sandbox(endpoints=100_000) as sandbox:

@@ -20,6 +20,8 @@ from tests.faults.wire import Answer, Wire, make_answer
 if TYPE_CHECKING:
     from tests.faults.server import FaultServer
 
+pytestmark = pytest.mark.slow
+
 TOKEN: Final = "CanaryAuthToken0123456789"
 PASSWORD: Final = 'CanaryPassw0rd<&">'
 MD5: Final = "c0ffee00c0ffee00c0ffee00c0ffee00"
