@@ -89,7 +89,6 @@ class AiohttpTransport:
         session: aiohttp.ClientSession | None,
     ) -> None:
         self._settings = settings
-        self._proxy = None if settings.proxy is None else URL(settings.proxy)
         self._ssl = True if ssl_context is None else ssl_context
         self._headers = CIMultiDict(
             {
@@ -124,7 +123,8 @@ class AiohttpTransport:
                 raise_for_status=False,  # whatever the caller's session would do
                 auto_decompress=False,
                 timeout=_NO_TIMEOUT,
-                proxy=self._proxy,
+                # Read here, for it may hold a password, which this object would show.
+                proxy=None if self._settings.proxy is None else URL(self._settings.proxy.reveal()),
                 ssl=self._ssl,
                 upload_tracker=tracker,
             )
