@@ -189,7 +189,7 @@ def _is_loopback(host: str) -> bool:
 
 def resolve_proxy(proxy: Secret | None, base_url: str) -> Secret | None:
     """Look a proxy up once: the environment is asked only when the caller says "environment"."""
-    if proxy is not None and proxy.reveal() == "environment":
+    if proxy is not None and as_text(proxy.reveal()) == "environment":
         proxy = _environments_proxy(base_url)
     if proxy is not None:
         require("proxy", _proxy_problem(proxy))
