@@ -94,8 +94,11 @@ def test_a_malformed_proxy(
         assert json.loads(refused.stderr)["error"]["field"] == "proxy"
 
 
-def test_all_proxy_counts_too(run: Run, heard: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_proxy_counts_too(
+    sandbox: Sandbox, run: Run, heard: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As for `requests`, where no variable of the scheme's own is set."""
+    assert sandbox.requests == ()
     monkeypatch.setenv("all_proxy", os.environ["https_proxy"])
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
