@@ -226,20 +226,6 @@ def test_half_a_pair_in_the_environment_is_an_error(monkeypatch: pytest.MonkeyPa
         AsyncClient()
 
 
-def test_proxies_come_from_the_environment_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment is read once, when the client is made."""
-    from plivo_endpoints._config import resolve_proxy  # noqa: PLC0415
-
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
-    monkeypatch.setenv("NO_PROXY", "spared.example")
-    assert resolve_proxy(None, "https://api.plivo.com") is None
-    assert resolve_proxy("environment", "https://api.plivo.com") == "http://proxy.example:3128"
-    assert resolve_proxy("environment", "https://spared.example") is None
-    assert resolve_proxy("environment", "https://localhost:8443") is None
-    monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
-    assert resolve_proxy("environment", "https://api.plivo.com") == "http://proxy.example:3128"
-
-
 PROXY = "http://proxy.example:3128"
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -323,9 +309,10 @@ async def test_a_session_that_logs_in_is_refused() -> None:
 
 def test_verification_is_not_turned_off_by_false() -> None:
     """As aiohttp and requests would."""
+    off: dict[str, Any] = {"ssl_context": False}
     for kind in (AsyncClient, Client):
         with pytest.raises(InvalidArgumentError, match=r"ssl_context: must be an ssl\.SSLContext"):
-            kind(AUTH_ID, "token", ssl_context=cast("Any", False))
+            kind(AUTH_ID, "token", **off)
 
 
 @pytest.mark.parametrize(

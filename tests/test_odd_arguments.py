@@ -1,4 +1,4 @@
-"""Whatever is passed for whichever argument: refused by name and rule before anything is sent, or it works."""
+"""Whatever is passed for whichever argument: refused by name and rule and not sent, or it works."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Hostile:
     def _refuse(self, *_: object) -> Never:
         raise RuntimeError("hostile")
 
-    __str__ = __repr__ = __eq__ = __bool__ = __len__ = __iter__ = _refuse  # type: ignore[assignment]
+    __str__ = __repr__ = __eq__ = __bool__ = __len__ = __iter__ = _refuse
     __lt__ = __gt__ = __int__ = __float__ = __index__ = __format__ = _refuse
     __hash__ = object.__hash__
 
@@ -76,19 +76,25 @@ class Name(str, enum.Enum):  # noqa: UP042 - formats unlike a string, other than
     ALICE = "alice"
 
 
-class BadZone(tzinfo):
+class NoZone(tzinfo):
+    """A time zone that does not know."""
+
+    def utcoffset(self, _: datetime | None) -> timedelta | None:
+        """Return nothing."""
+
+    def dst(self, _: datetime | None) -> None:
+        """Return nothing."""
+
+    def tzname(self, _: datetime | None) -> None:
+        """Return nothing."""
+
+
+class BadZone(NoZone):
     """A time zone that does not work."""
 
     def utcoffset(self, _: datetime | None) -> timedelta:
         """Raise."""
         raise RuntimeError("no such zone")
-
-
-class NoZone(tzinfo):
-    """A time zone that does not know."""
-
-    def utcoffset(self, _: datetime | None) -> None:
-        """Return nothing."""
 
 
 ZOO: Final[tuple[object, ...]] = (
@@ -105,8 +111,8 @@ ZOO: Final[tuple[object, ...]] = (
         Mock(spec=str),
         Mock(spec=aiohttp.ClientSession),
     ),
-    *(date(2026, 1, 1), datetime(2026, 1, 1), datetime.min.replace(tzinfo=UTC)),  # noqa: DTZ001, DTZ901
-    *(datetime.max.replace(tzinfo=UTC), datetime(2026, 1, 1, tzinfo=BadZone())),  # noqa: DTZ901
+    *(date(2026, 1, 1), datetime(2026, 1, 1), datetime.min.replace(tzinfo=UTC)),  # noqa: DTZ001
+    *(datetime.max.replace(tzinfo=UTC), datetime(2026, 1, 1, tzinfo=BadZone())),
     *(datetime(2026, 1, 1, tzinfo=NoZone()), timedelta.max, timedelta.min, timedelta(0), timedelta(hours=1)),
     *(RateLimit(), RateLimit, ssl, print),
 )

@@ -29,10 +29,18 @@ def _codes(kind: type) -> Iterator[CodeType]:
     for name, member in vars(kind).items():
         function = getattr(member, "__func__", member)
         if isinstance(function, FunctionType) and (not name.startswith("_") or name.startswith("__")):
-            yield function.__code__
+            yield from _nested(function.__code__)
 
 
-# What a public method was passed is in its frame; nobody can keep it from there.
+def _nested(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _nested(constant)
+
+
+# What a public method was passed is in its frame; nobody can keep it from there. Its inner functions share
+# its variables, which are that frame's own.
 PUBLIC_CODES: Final = frozenset(code for kind in PUBLIC for code in _codes(kind))
 
 
@@ -80,7 +88,8 @@ def leaks_of(error: BaseException, secrets: Iterable[str]) -> list[str]:
 def reachable(value: object, secrets: tuple[str, ...]) -> list[str]:
     """Return the secrets that a value leads to.
 
-    Through containers, closures, bound methods, suspended coroutines, and the attributes of our own objects.
+    Through containers, closures, bound methods, suspended coroutines, and the attributes of our own objects;
+    what a public method itself has suspended or enclosed counts as its frame.
     Not into a `Secret`, nor into a slot that its class declares hidden with `repr=False`: what reads those
     asks for the secret by name. What is not ours is asked for its `repr`.
     """
@@ -112,7 +121,7 @@ def _texts(value: object) -> tuple[str, ...]:
         return ()
 
 
-def _parts(value: Any) -> list[object]:
+def _parts(value: Any) -> list[object]:  # noqa: PLR0911 - one for each kind
     if isinstance(value, Secret | str | bytes | type):
         return []
     if isinstance(value, Mapping):
@@ -120,6 +129,8 @@ def _parts(value: Any) -> list[object]:
     if isinstance(value, list | tuple | set | frozenset | deque):
         return list(value)
     if isinstance(value, FunctionType):
+        if value.__code__ in PUBLIC_CODES:
+            return []
         return [*(value.__closure__ or ()), value.__defaults__, value.__kwdefaults__]
     if isinstance(value, MethodType):
         return [value.__self__, value.__func__]
