@@ -143,6 +143,7 @@ class AiohttpTransport:
             retry_after = None if answer.status < _REFUSALS else _retry_after(answer)
             return Response(answer.status, content, complete, retry_after)
         finally:
+            body = None  # it may hold a password, and a traceback may show locals
             if tracker is not None:
                 _note_upload(tracker, attempt)
         # Raised out here: aiohttp's exceptions hold the request, whose repr prints the Authorization header.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from datetime import datetime
-from typing import Final
+from typing import Final, cast
 
 from plivo_endpoints._errors import InvalidArgumentError
 
@@ -32,7 +32,7 @@ def require(field: str, problem: str | None) -> None:
 
 def as_text(value: object) -> str | None:
     """Return a string without what its subclass makes of it; `None` for what is no string."""
-    return str.__str__(value) if issubclass(type(value), str) else None
+    return str.__str__(cast("str", value)) if issubclass(type(value), str) else None
 
 
 def password_problem(value: object) -> str | None:

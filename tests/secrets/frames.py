@@ -121,7 +121,7 @@ def _texts(value: object) -> tuple[str, ...]:
         return ()
 
 
-def _parts(value: Any) -> list[object]:  # noqa: PLR0911 - one for each kind
+def _parts(value: Any) -> list[Any]:  # noqa: PLR0911 - one for each kind
     if isinstance(value, Secret | str | bytes | type):
         return []
     if isinstance(value, Mapping):
