@@ -127,7 +127,7 @@ def _parts(value: Any) -> list[Any]:  # noqa: PLR0911 - one for each kind
     if isinstance(value, Mapping):
         return [*value.keys(), *value.values()]
     if isinstance(value, list | tuple | set | frozenset | deque):
-        return list(value)
+        return list(value)  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(value, FunctionType):
         if value.__code__ in PUBLIC_CODES:
             return []
@@ -161,7 +161,7 @@ def _suspended(value: Any) -> list[object]:
 
 
 def _attributes(value: Any) -> list[object]:
-    kind: type = type(value)
+    kind: type = type(value)  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, BaseException):
         return [value.args, vars(value)]
     if not kind.__module__.startswith(("plivo_endpoints", "tests.secrets")):

@@ -388,7 +388,7 @@ def _hold(case: str) -> None:
         "attribute": lambda: SimpleNamespace(value=held),
     }[case]()
     held = None if case != "closure" else held
-    raise ValueError(repr(type(kept)))
+    raise ValueError(repr(type(kept)))  # pyright: ignore[reportUnknownArgumentType]
 
 
 @pytest.mark.parametrize("case", ["text", "container", "closure", "bytes", "attribute"])
