@@ -7,20 +7,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from attrs import evolve
 
-from plivo_endpoints._config import (
-    CallOptions,
-    ConnectionSettings,
-    RateLimit,
-    Unpicklable,
-    resolve_base_url,
-    resolve_credentials,
-    resolve_proxy,
-)
+from plivo_endpoints._config import CallOptions, RateLimit, Unpicklable, conceal
 from plivo_endpoints._connections import ConnectedExecutor, Connections
 from plivo_endpoints._resources.blocking import Endpoints, Tokens
 from plivo_endpoints._resources.endpoints import AsyncEndpoints
 from plivo_endpoints._resources.tokens import AsyncTokens
 from plivo_endpoints._runner import Runner
+from plivo_endpoints._validation import check_callable
+from plivo_endpoints._wiring import connect
 
 if TYPE_CHECKING:
     import ssl
@@ -34,36 +28,6 @@ if TYPE_CHECKING:
 
 # Plivo allows an account 300 requests in 5 seconds.
 _DEFAULT_RATE: Final = RateLimit()
-
-
-def _connect(
-    auth_id: str | None,
-    auth_token: str | None,
-    *,
-    base_url: str | None,
-    max_connections: int,
-    max_body: int,
-    proxy: str | None,
-    rate_limit: RateLimit | None,
-    ssl_context: ssl.SSLContext | None,
-    on_event: Callable[[Event], None] | None,
-    session: aiohttp.ClientSession | None = None,
-) -> Connections:
-    url = resolve_base_url(base_url)
-    settings = ConnectionSettings(
-        base_url=url,
-        max_connections=max_connections,
-        max_body=max_body,
-        proxy=resolve_proxy(proxy, url),
-    )
-    return Connections(
-        settings,
-        resolve_credentials(auth_id, auth_token),
-        rate_limit=rate_limit,
-        ssl_context=ssl_context,
-        session=session,
-        on_event=on_event,
-    )
 
 
 def _changed(options: CallOptions, timeout: float | None, max_attempts: int | None) -> CallOptions:
@@ -95,16 +59,18 @@ class AsyncClient(Unpicklable):
         auth_token: Its token.
         base_url: Origin and optional path of another server; without it, `PLIVO_BASE_URL` or Plivo. Must be
             https, or http on loopback.
+        allow_http: Take http to other hosts too, as to a sandbox in another container: whoever is on the way
+            reads the credentials. `PLIVO_ALLOW_HTTP=1` in the environment does the same.
         timeout: Seconds for one call as a whole: rate limit, connection, every attempt, every pause. In a
             walk over a list, for each page.
         max_attempts: How often a call may be tried. A create that may have been sent is never tried again.
         rate_limit: Requests allowed in a window of time; `None` turns it off. See `RateLimit`.
         max_connections: Connections to keep at most, in each loop.
         max_body: Largest answer in bytes, decompressed.
-        proxy: URL of an HTTP proxy, or "environment" to take it from `HTTPS_PROXY` and the like, once, now,
-            but never for a server on loopback.
+        proxy: URL of an HTTP proxy, or "environment" to take it from `HTTPS_PROXY`, `ALL_PROXY` and
+            `NO_PROXY`, once, now, but never for a server on loopback.
         ssl_context: Instead of aiohttp's default verification.
-        session: An `aiohttp.ClientSession` to use; it is neither changed nor closed.
+        session: An `aiohttp.ClientSession` to use; it is neither changed nor closed. It must not have `auth`.
         on_event: Called with an `Event` at the start and end of each call and each attempt, for metrics and
             tracing. What it raises is logged and otherwise ignored.
 
@@ -125,6 +91,7 @@ class AsyncClient(Unpicklable):
         auth_token: str | None = None,
         *,
         base_url: str | None = None,
+        allow_http: bool = False,
         timeout: float = 30.0,
         max_attempts: int = 3,
         rate_limit: RateLimit | None = _DEFAULT_RATE,
@@ -135,13 +102,14 @@ class AsyncClient(Unpicklable):
         session: aiohttp.ClientSession | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        connections = _connect(
-            auth_id,
-            auth_token,
-            base_url=base_url,
+        connections = connect(
+            conceal(auth_id),
+            conceal(auth_token),
+            base_url=conceal(base_url),
+            allow_http=allow_http,
             max_connections=max_connections,
             max_body=max_body,
-            proxy=proxy,
+            proxy=conceal(proxy),
             rate_limit=rate_limit,
             ssl_context=ssl_context,
             session=session,
@@ -212,6 +180,7 @@ class Client(Unpicklable):
         auth_id: The account's or subaccount's id. Without both, `PLIVO_AUTH_ID` and `PLIVO_AUTH_TOKEN`.
         auth_token: Its token.
         base_url: As for `AsyncClient`, like all that follow.
+        allow_http: Take http to other hosts than this machine too.
         timeout: Seconds for one call as a whole.
         max_attempts: How often a call may be tried.
         rate_limit: Requests allowed in a window of time; `None` turns it off.
@@ -239,6 +208,7 @@ class Client(Unpicklable):
         auth_token: str | None = None,
         *,
         base_url: str | None = None,
+        allow_http: bool = False,
         timeout: float = 30.0,
         max_attempts: int = 3,
         rate_limit: RateLimit | None = _DEFAULT_RATE,
@@ -249,18 +219,20 @@ class Client(Unpicklable):
         on_event: Callable[[Event], None] | None = None,
         loop_factory: Callable[[], AbstractEventLoop] | None = None,
     ) -> None:
-        connections = _connect(
-            auth_id,
-            auth_token,
-            base_url=base_url,
+        connections = connect(
+            conceal(auth_id),
+            conceal(auth_token),
+            base_url=conceal(base_url),
+            allow_http=allow_http,
             max_connections=max_connections,
             max_body=max_body,
-            proxy=proxy,
+            proxy=conceal(proxy),
             rate_limit=rate_limit,
             ssl_context=ssl_context,
             on_event=on_event,
         )
         options = CallOptions(timeout=timeout, max_attempts=max_attempts)
+        check_callable("loop_factory", loop_factory)
         self._set_up(connections, options, Runner(loop_factory), is_view=False)
 
     def _set_up(

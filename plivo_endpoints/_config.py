@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final, NoReturn, SupportsIndex
+from ipaddress import ip_address, ip_network
+from typing import Final, NoReturn, SupportsIndex, cast
 from urllib.parse import SplitResult, urlsplit
 
-from attrs import field, frozen
+from attrs import frozen
 
-from plivo_endpoints._errors import InvalidArgumentError
-from plivo_endpoints._validation import check_count, check_seconds
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from plivo_endpoints._validation import NOT_TEXT, as_text, check_bool, check_count, check_seconds, require
 
 DEFAULT_BASE_URL: Final = "https://api.plivo.com"
 _MISSING: Final = "is missing: pass both, or set PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN"
+_ALLOW_HTTP: Final = "PLIVO_ALLOW_HTTP"
+_HTTPS_ONLY: Final = (
+    "must be https, or http to this machine itself (loopback); "
+    f"allow_http=True, or {_ALLOW_HTTP}=1 in the environment, allows http to others too"
+)
+_PRINTABLE_ASCII: Final = re.compile(r"[ -~]+")
 _AUTH_ID: Final = re.compile(r"(?:MA|SA)[A-Z0-9]{18}")
 
 
@@ -31,7 +33,11 @@ class Unpicklable:
 
 
 class Secret(Unpicklable):
-    """A string that shows itself only when asked by name."""
+    """A string that shows itself only when asked by name.
+
+    It is in a slot, so that neither `repr` nor `vars` shows it. What reads slots too would find it: nothing
+    in one process can be kept from the process itself.
+    """
 
     __slots__ = ("_value",)
 
@@ -88,54 +94,88 @@ class ConnectionSettings(Unpicklable):
     base_url: str
     max_connections: int
     max_body: int
-    proxy: str | None = field(repr=False)  # may carry credentials of its own
+    proxy: Secret | None  # may carry credentials of its own
 
     def __attrs_post_init__(self) -> None:
         check_count("max_connections", self.max_connections, 1)
         check_count("max_body", self.max_body, 1)
-        if self.proxy is not None and urlsplit(self.proxy).scheme not in {"http", "https"}:
-            raise InvalidArgumentError("proxy", "must be an http or https URL")
 
 
-def resolve_credentials(
-    auth_id: str | None, auth_token: str | None, environ: Mapping[str, str] = os.environ
-) -> Credentials:
+def conceal(value: str | None) -> Secret | None:
+    """Hide an argument that may be a secret, before anything below the caller's frame sees it."""
+    if value is None:
+        return None
+    text = as_text(value)
+    return Secret(value if text is None else text)
+
+
+def resolve_credentials(auth_id: Secret | None, auth_token: Secret | None) -> Credentials:
     """Take both from the arguments or both from `PLIVO_AUTH_ID` and `PLIVO_AUTH_TOKEN`, never one of each."""
     if auth_id is None and auth_token is None:
-        auth_id, auth_token = environ.get("PLIVO_AUTH_ID"), environ.get("PLIVO_AUTH_TOKEN")
-    if not auth_id:
-        raise InvalidArgumentError("auth_id", _MISSING)
-    if not auth_token:
-        raise InvalidArgumentError("auth_token", _MISSING)
-    if not _AUTH_ID.fullmatch(auth_id):
-        raise InvalidArgumentError("auth_id", "must be MA or SA and 18 capital letters and digits")
-    if not (auth_token.isascii() and auth_token.isprintable()):
-        raise InvalidArgumentError("auth_token", "must be printable ASCII")
-    return Credentials(auth_id, Secret(auth_token))
+        auth_id, auth_token = _variable("PLIVO_AUTH_ID"), _variable("PLIVO_AUTH_TOKEN")
+    require("auth_id", _auth_id_problem(auth_id))
+    require("auth_token", _auth_token_problem(auth_token))
+    return Credentials(cast("Secret", auth_id).reveal(), cast("Secret", auth_token))
 
 
-def resolve_base_url(base_url: str | None, environ: Mapping[str, str] = os.environ) -> str:
+def _variable(name: str) -> Secret | None:
+    return conceal(os.environ.get(name) or None)
+
+
+def _auth_id_problem(auth_id: Secret | None) -> str | None:
+    given = "" if auth_id is None else as_text(auth_id.reveal())
+    if given is None:
+        return NOT_TEXT
+    if not given:
+        return _MISSING
+    return None if _AUTH_ID.fullmatch(given) else "must be MA or SA and 18 capital letters and digits"
+
+
+def _auth_token_problem(auth_token: Secret | None) -> str | None:
+    given = "" if auth_token is None else as_text(auth_token.reveal())
+    if given is None:
+        return NOT_TEXT
+    if not given:
+        return _MISSING
+    return None if _PRINTABLE_ASCII.fullmatch(given) else "must be printable ASCII"
+
+
+def resolve_base_url(base_url: Secret | None, *, allow_http: bool) -> str:
     """Return origin and optional prefix without a trailing slash, from the argument or `PLIVO_BASE_URL`."""
-    url = (base_url or environ.get("PLIVO_BASE_URL") or DEFAULT_BASE_URL).rstrip("/")
+    check_bool("allow_http", allow_http)
+    url = base_url or _variable("PLIVO_BASE_URL") or Secret(DEFAULT_BASE_URL)
+    require("base_url", _base_url_problem(url, allow_http=allow_http or os.environ.get(_ALLOW_HTTP) == "1"))
+    return url.reveal().rstrip("/")
+
+
+def _base_url_problem(base_url: Secret, *, allow_http: bool) -> str | None:
+    given = as_text(base_url.reveal())
+    if given is None:
+        return NOT_TEXT
+    url = given.rstrip("/")
     parts = _split(url)
+    if (
+        parts is None
+        or parts.scheme not in {"http", "https"}
+        or {".", ".."}.intersection(parts.path.split("/"))
+    ):
+        return "must be a URL such as https://api.plivo.com"
     if parts.username is not None or not url.isprintable() or any(mark in url for mark in " ?#"):
-        raise InvalidArgumentError("base_url", "must be an origin and an optional path, nothing else")
+        return "must be an origin and an optional path, nothing else"
     if parts.path.endswith("/v1"):
-        raise InvalidArgumentError("base_url", "must not end in /v1, which is added to it")
-    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
-        return url
-    raise InvalidArgumentError("base_url", "must be https, or http to this machine itself (loopback)")
+        return "must not end in /v1, which is added to it"
+    may_be_http = allow_http or _is_loopback(parts.hostname or "")
+    return None if parts.scheme == "https" or may_be_http else _HTTPS_ONLY
 
 
-def _split(url: str) -> SplitResult:
+def _split(url: str) -> SplitResult | None:
+    """Return the parts of a URL that names a host; `None` of any other text."""
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - reading it is what checks it
     except ValueError:
-        parts = None
-    if parts is None or not parts.hostname or any(s in {".", ".."} for s in parts.path.split("/")):
-        raise InvalidArgumentError("base_url", "must be a URL such as https://api.plivo.com")
-    return parts
+        return None
+    return parts if parts.hostname else None
 
 
 def _is_loopback(host: str) -> bool:
@@ -147,17 +187,72 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def resolve_proxy(proxy: str | None, base_url: str) -> str | None:
-    """Look a proxy up once: the environment is asked only when the caller says "environment".
+def resolve_proxy(proxy: Secret | None, base_url: str) -> Secret | None:
+    """Look a proxy up once: the environment is asked only when the caller says "environment"."""
+    if proxy is not None and as_text(proxy.reveal()) == "environment":
+        proxy = _environments_proxy(base_url)
+    if proxy is not None:
+        require("proxy", _proxy_problem(proxy))
+    return proxy
 
-    It is not asked about this machine itself, which no proxy on another one could reach.
-    """
-    if proxy != "environment":
-        return proxy
+
+def _environments_proxy(base_url: str) -> Secret | None:
+    """Read the variables as `requests` does, but not for this machine, which no other one could reach."""
     from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - costs an import nobody else needs
 
-    parts = _split(base_url)
-    if _is_loopback(parts.hostname or "") or proxy_bypass(parts.netloc):
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    if _is_loopback(host) or proxy_bypass(parts.netloc) or _is_in_no_proxy_network(host):
         return None
-    named = getproxies().get(parts.scheme)
-    return f"http://{named}" if named and "://" not in named else named  # as others read it
+    named = conceal(getproxies().get(parts.scheme) or getproxies().get("all"))
+    if named is None or "://" in named.reveal():
+        return named
+    return Secret(f"http://{named.reveal()}")  # as others read it
+
+
+def _is_in_no_proxy_network(host: str) -> bool:
+    """Whether a block such as 10.0.0.0/8 in `NO_PROXY`, which the standard library does not read, has it."""
+    spared = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    for block in spared.split(","):
+        try:
+            if ip_address(host) in ip_network(block.strip(), strict=False):
+                return True
+        except ValueError:
+            continue  # a name
+    return False
+
+
+def _proxy_problem(proxy: Secret) -> str | None:
+    url = as_text(proxy.reveal())
+    if url is None:
+        return f'{NOT_TEXT}: the URL of a proxy, or "environment"'
+    if _scheme(url) not in {"http", "https"}:
+        return "must be an http or https URL"
+    if not _is_usable_proxy(url):
+        return "must be a URL such as http://user:password@host:3128, with special characters as %23"
+    return None
+
+
+def _scheme(url: str) -> str:
+    """Return what stands before a URL's first colon, in small letters."""
+    return url.partition(":")[0].lower()
+
+
+def _is_usable_proxy(url: str) -> bool:
+    from yarl import URL  # noqa: PLC0415 - the parser that will read it, which nobody without a proxy needs
+
+    parts = _split(url)
+    if (
+        parts is None
+        or not url.isprintable()
+        or parts.path not in {"", "/"}
+        or any(m in url for m in " ?#\\")
+    ):
+        return False
+    try:
+        read = URL(url)
+        login = (read.user or "", read.password or "")
+        "".join(login).encode("latin-1")  # as a Basic header is
+        return bool(read.host and read.port) and ":" not in login[0]
+    except ValueError:
+        return False

@@ -1,4 +1,7 @@
-"""What you ask of Plivo: frozen values that know their rules, checked once, when they are made."""
+"""What you ask of Plivo: frozen values that know their rules, checked once, before they become a request.
+
+Not when they are made: the frame of a generated `__init__` holds the password, and an error would show it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,15 @@ from plivo_endpoints._errors import (
     OutcomeFacts,
     OutcomeUnknownError,
 )
-from plivo_endpoints._validation import check_bool, check_id, check_password, check_text, check_username
+from plivo_endpoints._validation import (
+    check_bool,
+    check_id,
+    check_username,
+    epoch_seconds,
+    password_problem,
+    require,
+    text_problem,
+)
 
 _MIN_LIFETIME: Final = 3 * 60
 _MAX_LIFETIME: Final = 24 * 60 * 60
@@ -23,6 +34,9 @@ _LAST_SECOND: Final = 253_402_300_799  # of the year 9999, where datetime ends
 @frozen(kw_only=True)
 class RequestModel:
     """What an operation sends, and what an error may say of it."""
+
+    def check(self) -> None:
+        """Raise `InvalidArgumentError` where a field breaks a rule."""
 
     def secrets(self) -> tuple[str, ...]:
         """Return what no error may repeat: the fields that `repr` hides."""
@@ -50,10 +64,11 @@ class NewEndpoint(RequestModel):
     alias: str
     app_id: str | None = None
 
-    def __attrs_post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise `InvalidArgumentError` where a field breaks a rule."""
         check_username("username", self.username)
-        check_password("password", self.password)
-        check_text("alias", self.alias)
+        require("password", password_problem(self.password))
+        require("alias", text_problem(self.alias))
         if self.app_id is not None:
             check_id("app_id", self.app_id)
 
@@ -73,13 +88,14 @@ class EndpointChanges(RequestModel):
     alias: str | None = None
     app_id: str | None = None
 
-    def __attrs_post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise `InvalidArgumentError` where a field breaks a rule, or nothing is to change."""
         if self.password is None and self.alias is None and self.app_id is None:
             raise InvalidArgumentError("update", "needs at least one of password, alias and app_id")
         if self.password is not None:
-            check_password("password", self.password)
+            require("password", password_problem(self.password))
         if self.alias is not None:
-            check_text("alias", self.alias)
+            require("alias", text_problem(self.alias))
         if self.app_id is not None:
             check_id("app_id", self.app_id)
 
@@ -96,11 +112,12 @@ class NewToken(RequestModel):
     incoming_allow: bool = False
     outgoing_allow: bool = False
 
-    def __attrs_post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise `InvalidArgumentError` where a field breaks a rule."""
         check_bool("incoming_allow", self.incoming_allow)
         check_bool("outgoing_allow", self.outgoing_allow)
         if self.sub is not None:
-            check_text("sub", self.sub)
+            require("sub", text_problem(self.sub))
         elif self.incoming_allow:
             raise InvalidArgumentError("sub", "is required when incoming calls are allowed")
         if self.app is not None:
@@ -112,27 +129,33 @@ def token_times(
 ) -> tuple[int | None, int | None]:
     """Return `nbf` and `exp` in epoch seconds; where an end is given without a start, the start is `now`."""
     start, end = _epoch("nbf", nbf), _epoch("exp", exp)
-    if end is None and lifetime is None:
-        return start, None
     if end is not None and lifetime is not None:
         raise InvalidArgumentError("lifetime", "goes without exp: both say when the token ends")
+    if end is None and lifetime is None:
+        return start, None
     start = now if start is None else start
     if end is not None:
         _check_lifetime("exp", end - start)
+        _check_end("exp", end, now)
         return start, end
     if not isinstance(lifetime, timedelta):
         raise InvalidArgumentError("lifetime", "must be a timedelta")
-    _check_lifetime("lifetime", lifetime.total_seconds())
-    return start, start + int(lifetime.total_seconds())
+    _check_lifetime("lifetime", timedelta.total_seconds(lifetime))
+    end = start + int(timedelta.total_seconds(lifetime))
+    _check_end("lifetime", end, now)
+    return start, end
 
 
 def _epoch(name: str, value: datetime | int | None) -> int | None:
     # A naive datetime could mean any zone, and a float any rounding: both are refused.
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return int(value.timestamp())
-    if value is None or (type(value) is int and 0 <= value <= _LAST_SECOND):
-        return value
-    raise InvalidArgumentError(name, "must be an aware datetime or whole epoch seconds")
+    if value is None:
+        return None
+    seconds = value if type(value) is int else epoch_seconds(value)
+    if seconds is None or not 0 <= seconds <= _LAST_SECOND:
+        raise InvalidArgumentError(
+            name, "must be an aware datetime or whole epoch seconds, from 1970 to 9999"
+        )
+    return int(seconds)
 
 
 def _check_lifetime(name: str, seconds: float) -> None:
@@ -140,3 +163,8 @@ def _check_lifetime(name: str, seconds: float) -> None:
         raise InvalidArgumentError(name, "must end after nbf")
     if not _MIN_LIFETIME <= seconds <= _MAX_LIFETIME:
         raise InvalidArgumentError(name, "must leave the token between 3 minutes and 24 hours from nbf")
+
+
+def _check_end(name: str, end: int, now: int) -> None:
+    if not now < end <= _LAST_SECOND:
+        raise InvalidArgumentError(name, "must end in the future, and before the year 10000")

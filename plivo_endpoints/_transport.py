@@ -91,7 +91,6 @@ class AiohttpTransport:
         session: aiohttp.ClientSession | None,
     ) -> None:
         self._settings = settings
-        self._proxy = None if settings.proxy is None else URL(settings.proxy)
         self._ssl = True if ssl_context is None else ssl_context
         self._headers = CIMultiDict(
             {
@@ -126,7 +125,8 @@ class AiohttpTransport:
                 raise_for_status=False,  # whatever the caller's session would do
                 auto_decompress=False,
                 timeout=_NO_TIMEOUT,
-                proxy=self._proxy,
+                # Read here, for it may hold a password, which this object would show.
+                proxy=None if self._settings.proxy is None else URL(self._settings.proxy.reveal()),
                 ssl=self._ssl,
                 upload_tracker=tracker,
             )
@@ -145,6 +145,7 @@ class AiohttpTransport:
             retry_after = None if answer.status < _REFUSALS else _retry_after(answer)
             return Response(answer.status, content, complete, retry_after, encoding)
         finally:
+            body = None  # it may hold a password, and a traceback may show locals
             if tracker is not None:
                 _note_upload(tracker, attempt)
         # Raised out here: aiohttp's exceptions hold the request, whose repr prints the Authorization header.

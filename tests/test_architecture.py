@@ -37,7 +37,8 @@ ALLOWED: Final = {
     "_blocking": {"_errors"},
     "_connections": {"_errors", "_events", "_sansio", "_middleware", "_transport"},
     "_resources": {"_models", "_requests", "_sansio", "_pagination", "_blocking", *_BASE},
-    "_client": {"_config", "_connections", "_resources", "_runner"},
+    "_wiring": {"_config", "_connections", "_validation"},
+    "_client": {"_config", "_connections", "_resources", "_runner", "_wiring"},
     "sandbox": set[str](),
     "provisioning": {"_client", "_events", "_resources", *_BASE},
     "cli": {"_client", "_events", "provisioning", "sandbox", *_BASE},
@@ -120,7 +121,7 @@ def test_only_the_transport_knows_aiohttp() -> None:
         if any(imported.split(".")[0] == "aiohttp" for imported in imported_names(tree))
         and not name.startswith("sandbox")
     }
-    assert users == {"_transport", "_request_body"}
+    assert users == {"_transport", "_request_body", "_wiring"}
 
 
 def test_the_protocol_does_no_input_or_output() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, cast
 
+import aiohttp
 import pytest
 
 from plivo_endpoints import AsyncClient, Client, InvalidArgumentError, RateLimit
+from plivo_endpoints._config import conceal, resolve_proxy
 
 if TYPE_CHECKING:
     from plivo_endpoints.sandbox import Sandbox
@@ -223,15 +226,130 @@ def test_half_a_pair_in_the_environment_is_an_error(monkeypatch: pytest.MonkeyPa
         AsyncClient()
 
 
-def test_proxies_come_from_the_environment_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment is read once, when the client is made."""
-    from plivo_endpoints._config import resolve_proxy  # noqa: PLC0415
+PROXY = "http://proxy.example:3128"
+PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
-    monkeypatch.setenv("NO_PROXY", "spared.example")
-    assert resolve_proxy(None, "https://api.plivo.com") is None
-    assert resolve_proxy("environment", "https://api.plivo.com") == "http://proxy.example:3128"
-    assert resolve_proxy("environment", "https://spared.example") is None
-    assert resolve_proxy("environment", "https://localhost:8443") is None
-    monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
-    assert resolve_proxy("environment", "https://api.plivo.com") == "http://proxy.example:3128"
+
+@pytest.mark.parametrize(
+    ("environment", "base_url", "proxy"),
+    [
+        ({"HTTPS_PROXY": PROXY}, "https://api.plivo.com", PROXY),
+        ({"HTTPS_PROXY": "proxy.example:3128"}, "https://api.plivo.com", PROXY),
+        ({"ALL_PROXY": PROXY}, "https://api.plivo.com", PROXY),
+        ({"ALL_PROXY": "http://other.example:1", "HTTPS_PROXY": PROXY}, "https://api.plivo.com", PROXY),
+        ({"HTTPS_PROXY": PROXY, "NO_PROXY": "spared.example"}, "https://spared.example", None),
+        ({"HTTPS_PROXY": PROXY, "NO_PROXY": "x.example, 10.0.0.0/8"}, "https://10.1.2.3:8443", None),
+        ({"HTTPS_PROXY": PROXY, "NO_PROXY": "10.0.0.0/8"}, "https://11.1.2.3", PROXY),
+        ({"HTTPS_PROXY": PROXY, "NO_PROXY": "fd00::/8"}, "https://[fd00::1]", None),
+        ({"HTTPS_PROXY": PROXY}, "https://localhost:8443", None),
+    ],
+)
+def test_proxies_come_from_the_environment_only_when_asked(
+    environment: dict[str, str], base_url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `requests` reads it, with `ALL_PROXY` and blocks of addresses in `NO_PROXY`; never for loopback."""
+    for name in PROXY_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    found = resolve_proxy(conceal("environment"), base_url)
+    assert proxy == (found and found.reveal())
+    assert resolve_proxy(None, base_url) is None
+
+
+@pytest.mark.parametrize("kind", [AsyncClient, Client])
+def test_plain_http_elsewhere_is_an_explicit_choice(
+    kind: type[AsyncClient | Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By argument or environment; the rule names both, and a wrong scheme stays refused."""
+    url = "http://sandbox:8080"
+    made: list[AsyncClient | Client] = [kind(AUTH_ID, "token", base_url=url, allow_http=True)]
+    with pytest.raises(InvalidArgumentError, match=r"allow_http=True, or PLIVO_ALLOW_HTTP=1"):
+        kind(AUTH_ID, "token", base_url=url)
+    monkeypatch.setenv("PLIVO_ALLOW_HTTP", "1")
+    made.append(kind(AUTH_ID, "token", base_url=url))
+    assert [f"<{kind.__name__} {url}/v1/Account/{AUTH_ID}/>"] * 2 == [repr(each) for each in made]
+    with pytest.raises(InvalidArgumentError, match=r"base_url: must be a URL"):
+        kind(AUTH_ID, "token", base_url="ftp://sandbox:8080")
+
+
+@pytest.mark.parametrize(
+    ("proxy", "rule"),
+    [
+        ("http://", "must be a URL"),
+        ("http://?", "must be a URL"),
+        ("http://u:pw#x@h:9", "must be a URL"),
+        ("http://h:99999", "must be a URL"),
+        ("http://[::1", "must be a URL"),
+        ("http://u:p\udcff@h", "must be a URL"),
+        ("http://a%3Ab:pw@h", "must be a URL"),
+        ("http://u:\N{SNOWMAN}@h", "must be a URL"),
+        ("http://h/path", "must be a URL"),
+        ("socks5://h:1080", "must be an http or https URL"),
+        (True, r"must be text \(str\)"),
+    ],
+)
+def test_a_proxy_that_cannot_be_is_refused(proxy: Any, rule: str) -> None:
+    """When the client is made; one without a host would have been left out."""
+    with pytest.raises(InvalidArgumentError, match=f"proxy: {rule}"):
+        AsyncClient(AUTH_ID, "token", proxy=proxy)
+
+
+async def test_a_session_that_logs_in_is_refused() -> None:
+    """Its header would stand against ours."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # aiohttp's, of `BasicAuth`
+        auth = aiohttp.BasicAuth("a", "b")
+        session = aiohttp.ClientSession(auth=auth)
+    async with session:
+        with pytest.raises(InvalidArgumentError, match=r"session: must not log in by itself"):
+            AsyncClient(AUTH_ID, "token", session=session)
+
+
+def test_verification_is_not_turned_off_by_false() -> None:
+    """As aiohttp and requests would."""
+    off: dict[str, Any] = {"ssl_context": False}
+    for kind in (AsyncClient, Client):
+        with pytest.raises(InvalidArgumentError, match=r"ssl_context: must be an ssl\.SSLContext"):
+            kind(AUTH_ID, "token", **off)
+
+
+@pytest.mark.parametrize(
+    ("alias", "rule"),
+    [
+        (b"\xff", "alias: must be text (str)"),
+        ("\udcff", "alias: cannot be encoded as UTF-8: it contains lone surrogates"),
+        ("", "alias: must be a non-empty string"),
+    ],
+)
+async def test_the_rule_says_what_is_wrong_with_a_text(alias: Any, rule: str, client: AsyncClient) -> None:
+    """Bytes, what cannot be encoded, and nothing at all are three things."""
+    with pytest.raises(InvalidArgumentError) as refused:
+        await client.endpoints.create(username="alice", password="s3cret", alias=alias)
+    assert rule == str(refused.value)
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+BAD_TIMES: list[tuple[str, dict[str, Any]]] = [
+    ("nbf", {"nbf": EPOCH - timedelta(seconds=1)}),
+    ("nbf", {"nbf": -1}),
+    ("nbf", {"nbf": datetime(9999, 12, 31, 23, tzinfo=timezone(-timedelta(hours=5)))}),
+    ("nbf", {"nbf": int(LAST.timestamp()) + 1}),
+    ("exp", {"nbf": NOON, "exp": NOON + timedelta(hours=1)}),
+    ("exp", {"nbf": int(NOON.timestamp()), "exp": int(NOON.timestamp()) + 3600}),
+    ("lifetime", {"nbf": NOON, "lifetime": timedelta(hours=1)}),
+    ("lifetime", {"nbf": LAST, "lifetime": timedelta(hours=1)}),
+    ("lifetime", {"nbf": int(LAST.timestamp()), "lifetime": timedelta(hours=1)}),
+]
+
+
+@pytest.mark.parametrize(("field", "times"), BAD_TIMES)
+async def test_times_have_one_check(
+    field: str, times: dict[str, Any], client: AsyncClient, sandbox: Sandbox
+) -> None:
+    """A time is between 1970 and 9999 and a token ends in the future, in whichever form they come."""
+    with pytest.raises(InvalidArgumentError) as refused:
+        await client.tokens.create(**times)
+    assert (field, 0) == (refused.value.field, len(sandbox.requests))

@@ -11,7 +11,7 @@ from plivo_endpoints._sansio.converter import converter, dump_json
 from plivo_endpoints._sansio.json_text import load_json
 from plivo_endpoints._sansio.messages import Request, Response
 from plivo_endpoints._sansio.quoting import quoted
-from plivo_endpoints._validation import ID, check_id
+from plivo_endpoints._validation import ID, as_text, check_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -48,7 +48,9 @@ def build_request(
     if ids:
         for name, value in ids.items():
             check_id(name, value)
-        path = path.format_map(ids)
+        path = path.format_map({name: as_text(value) for name, value in ids.items()})
+    if argument is not None:
+        argument.check()
     url = f"{account_url}{path}?{urlencode(query)}" if query else account_url + path
     body = None if argument is None else dump_json(argument)
     return Request(operation.method, url, operation.path, operation.name, body)

@@ -50,7 +50,7 @@ _VARIABLES: Final = {
     "auth_id": "PLIVO_AUTH_ID",
     "auth_token": "PLIVO_AUTH_TOKEN",
     "master_key": "PLIVO_PROVISION_KEY",
-    "proxy": "HTTPS_PROXY",
+    "proxy": "HTTPS_PROXY (or ALL_PROXY)",
 }
 
 # What of an error's attributes the JSON form shows, where it has them.

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import click
 from attrs import asdict
 
 from plivo_endpoints.cli.settings import Settings, shared_options
+
+
+def _read_time(_: click.Context, __: click.Parameter, value: str | None) -> datetime | int | None:
+    # Whether it is a time that a token may have is the client's business.
+    if value is None:
+        return None
+    try:
+        return int(value) if value.isdecimal() else datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter("not a time such as 2026-01-31T12:00:00Z, nor epoch seconds") from None
 
 
 @click.command
@@ -20,6 +30,12 @@ from plivo_endpoints.cli.settings import Settings, shared_options
     metavar="SECONDS",
     help="From 180 to 86400; 24 hours without it.",
 )
+@click.option(
+    "--nbf",
+    metavar="TIME",
+    callback=_read_time,
+    help="When it starts to be valid, in ISO 8601 with an offset or in epoch seconds; now without it.",
+)
 @click.option("--app", metavar="ID", help="The application that handles its calls.")
 @shared_options
 @click.pass_obj
@@ -27,6 +43,7 @@ def token(
     settings: Settings,
     sub: str | None,
     lifetime: int | None,
+    nbf: datetime | int | None,
     app: str | None,
     *,
     incoming: bool,
@@ -37,6 +54,7 @@ def token(
         minted = client.tokens.create(
             sub=sub,
             lifetime=None if lifetime is None else timedelta(seconds=lifetime),
+            nbf=nbf,
             app=app,
             incoming_allow=incoming,
             outgoing_allow=outgoing,

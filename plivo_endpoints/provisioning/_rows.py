@@ -9,7 +9,14 @@ from typing import Final, Protocol
 from attrs import field, frozen
 
 from plivo_endpoints._errors import InvalidArgumentError
-from plivo_endpoints._validation import SURROGATE, check_id, check_password, check_text, check_username
+from plivo_endpoints._validation import (
+    SURROGATE,
+    check_id,
+    check_text,
+    check_username,
+    password_problem,
+    require,
+)
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LONGEST: Final = 1024  # characters; the longest field that a person could mean
@@ -75,7 +82,7 @@ def fault_of(row: Row, *, derives: bool) -> str | None:
         check_username("username", row.username)
         check_text("alias", row.alias)
         if row.password is not None:
-            check_password("password", row.password)
+            require("password", password_problem(row.password))
         if row.app_id is not None:
             check_id("app_id", row.app_id)
     except InvalidArgumentError as error:

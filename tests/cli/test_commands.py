@@ -226,6 +226,17 @@ def test_a_token_that_allows_nothing(sandbox: Sandbox, run: Run) -> None:
         assert run("token", "--sub", "alice", permission).stderr == ""
 
 
+def test_a_token_that_starts_later(sandbox: Sandbox, run: Run) -> None:
+    """`--nbf` takes both forms of a time, and what is neither is wrong usage."""
+    start = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    for nbf in (start.isoformat(), str(int(start.timestamp()))):
+        minted = json.loads(run("token", "--outgoing", "--nbf", nbf, "--lifetime", "600", "--json").stdout)
+        assert start == datetime.fromisoformat(minted["claims"]["nbf"])
+    for nbf in ("soon", "2026-01-01T12:00:00", "-1", "9" * 30):
+        assert run("token", "--outgoing", "--nbf", nbf).exit_code == 2
+    assert len(sandbox.tokens) == 2
+
+
 def test_token_in_lines(sandbox: Sandbox, run: Run) -> None:
     """The claims get dotted names."""
     shown = lines(run("token", "--outgoing"))

@@ -1,6 +1,7 @@
 """A proxy from the environment: the way to Plivo, never to this machine itself."""
 
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -70,4 +71,36 @@ def test_a_proxy_that_cannot_be(sandbox: Sandbox, run: Run, monkeypatch: pytest.
     monkeypatch.setenv("https_proxy", "socks5://proxy.example:1080")
     refused = run("list", "--base-url", f"https://{ELSEWHERE}")
     assert (refused.exit_code, sandbox.requests) == (2, ())
-    assert refused.stderr == "Error: HTTPS_PROXY must be an http or https URL\n"
+    assert refused.stderr == "Error: HTTPS_PROXY (or ALL_PROXY) must be an http or https URL\n"
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+@pytest.mark.parametrize(
+    "proxy",
+    ["http://user:Hunter2#x@proxy.example:9", "http://user:Hunter2@h:99999", "http://user:Hunter2@[::1"],
+)
+def test_a_malformed_proxy(
+    run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, proxy: str, as_json: tuple[str, ...]
+) -> None:
+    """One line of error, or one document, and no password in it."""
+    monkeypatch.delenv("https_proxy", raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    refused = run("list", *as_json, "--base-url", f"https://{ELSEWHERE}")
+    assert (refused.exit_code, sandbox.requests) == (2, ())
+    assert "HTTPS_PROXY (or ALL_PROXY) must be a URL such as" in refused.stderr
+    assert "Hunter2" not in refused.stderr
+    assert as_json or len(refused.stderr.splitlines()) == 1
+    if as_json:
+        assert json.loads(refused.stderr)["error"]["field"] == "proxy"
+
+
+def test_all_proxy_counts_too(
+    sandbox: Sandbox, run: Run, heard: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for `requests`, where no variable of the scheme's own is set."""
+    assert sandbox.requests == ()
+    monkeypatch.setenv("all_proxy", os.environ["https_proxy"])
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    run("list", "--base-url", f"https://{ELSEWHERE}")
+    assert heard[0] == f"CONNECT {ELSEWHERE}:443 HTTP/1.1\r\n"

@@ -5,17 +5,36 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+import os
 import pickle
+import signal
+import threading
+import time
 import traceback
 from base64 import b64encode
+from types import FunctionType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from attrs import frozen
 
-from plivo_endpoints import AsyncClient, Client, PlivoError
-from tests.faults.account import AUTH_ID, SEED, Account, Step, make_jwt
+from plivo_endpoints import (
+    AsyncClient,
+    AsyncEndpoints,
+    AsyncTokens,
+    Client,
+    Endpoints,
+    InvalidArgumentError,
+    PlivoError,
+    RateLimit,
+    Tokens,
+)
+from plivo_endpoints._requests import NewEndpoint
+from tests.faults.account import AUTH_ID, Step, make_jwt
 from tests.faults.kinds import KINDS, Fault
 from tests.faults.wire import Answer, Wire, make_answer
+from tests.public_calls import carry_out, carry_out_blocking, good_arguments, methods, parameters
+from tests.secrets.frames import errors_of, leaks_of
 
 if TYPE_CHECKING:
     from tests.faults.server import FaultServer
@@ -29,9 +48,8 @@ JWT: Final = make_jwt("CanarySignature")
 HEADER: Final = b64encode(f"{AUTH_ID}:{TOKEN}".encode()).decode()
 # Of some only a part: JSON and repr write the rest otherwise, or a text is cut within it.
 STEM: Final = "CanaryPassw0rd"
-SECRETS: Final = ("CanaryAuth", STEM, MD5, "CanarySignature", HEADER)
-# What a frame of a public method shows is what its caller passed to it.
-PUBLIC: Final = {"create", "update"}
+SECRETS: Final = ("CanaryAuth", STEM, MD5, "CanarySignature", HEADER, "CanaryProxyPw")
+PROXY_PASSWORD: Final = "CanaryProxyPw"
 
 
 def _leaks(text: str) -> list[str]:
@@ -86,41 +104,28 @@ UNREADABLE: Final = [
 ]
 
 
-async def _create(client: AsyncClient) -> object:
-    return await client.endpoints.create(username="alice", password=PASSWORD, alias="desk")
+@frozen
+class Call:
+    """A public method with arguments that work, secrets among them."""
+
+    resource: type
+    method: str
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Return what is passed."""
+        function = methods(self.resource)[self.method]
+        secret = {"password": PASSWORD} if "password" in parameters(function) else {}
+        return {**good_arguments(function), **secret}
+
+    @property
+    def sends_password(self) -> bool:
+        """Whether it sends a password: one that a call did not send is none that its errors could know."""
+        return "password" in self.arguments
 
 
-async def _get(client: AsyncClient) -> object:
-    return await client.endpoints.get(SEED)
-
-
-async def _update(client: AsyncClient) -> object:
-    return await client.endpoints.update(SEED, password=PASSWORD)
-
-
-async def _mint(client: AsyncClient) -> object:
-    return await client.tokens.create(outgoing_allow=True)
-
-
-async def _list(client: AsyncClient) -> object:
-    return [endpoint async for endpoint in client.endpoints.list()]
-
-
-CALLS: Final = (_create, _get, _update, _mint, _list)
-# A password that a call did not send is none that its errors could know.
-SENT_PASSWORD: Final = (_create, _update)
-
-
-def _frames(error: BaseException) -> str:
-    """Return the traceback with locals, without the caller's frames and those of the public methods."""
-    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
-    chain: list[traceback.TracebackException | None] = [shown, shown.__cause__, shown.__context__]
-    frames = [frame for part in chain if part for frame in part.stack]
-    return "\n".join(
-        f"{frame.filename}:{frame.name} {frame.locals}"
-        for frame in frames
-        if "/tests/" not in frame.filename and frame.name not in PUBLIC
-    )
+CALLS: Final = [Call(kind, name) for kind in (AsyncEndpoints, AsyncTokens) for name in methods(kind)]
+BLOCKING: Final = [Call(kind, name) for kind in (Endpoints, Tokens) for name in methods(kind)]
 
 
 def _shown(error: BaseException) -> dict[str, str]:
@@ -133,92 +138,292 @@ def _shown(error: BaseException) -> dict[str, str]:
         "attributes": repr(vars(error)),
         "copy": repr(vars(again)) + str(again),
         "traceback": "".join(traceback.format_exception_only(error)),
-        "locals": _frames(error),
+        "locals": "\n".join(leaks_of(error, SECRETS)),
+        "chain": repr([(str(each), vars(each)) for each in errors_of(error)]),
     }
     if isinstance(error, PlivoError):
         forms["pickle"] = repr(pickle.dumps(error))
     return forms
 
 
-async def _leaks_of(client: AsyncClient, account: Account, fault: Fault, call: Any) -> list[str]:
-    account.forever = Step(fault, applied=fault.may_apply[0])
-    try:
-        result = await call(client)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it must not show a secret
-        shown = _shown(error)
-    else:
-        shown = {"result": repr(result) + str(result)}
+def _leaks_of_error(what: str, call: Call, error: BaseException) -> list[str]:
     return [
-        f"{fault.name}, {call.__name__}: {form} shows {secret}"
-        for form, text in shown.items()
+        f"{what}, {call.method}: {form} shows {secret}: {text if form == 'locals' else ''}"
+        for form, text in _shown(error).items()
         for secret in _leaks(text)
-        if secret != STEM or call in SENT_PASSWORD
+        if secret != STEM or call.sends_password
     ]
 
 
-def _is_slow(fault: Fault) -> bool:
-    return fault.timeout < 30
+def _timeout(fault: Fault) -> float:
+    return 0.3 if fault.timeout < 30 else 10
 
 
-async def _walk(server: FaultServer, fault: Fault, call: Any) -> list[str]:
+def _is_quick(fault: Fault) -> bool:
+    return fault.name not in {"429 Retry-After 1", "429", "429 Retry-After junk", "429 Retry-After 0"}
+
+
+FAULTS: Final = [*filter(_is_quick, KINDS), *ECHOES, *UNREADABLE]
+
+
+async def _walk(server: FaultServer, fault: Fault, call: Call) -> list[str]:
     account, url = server.account()
     account.jwt = JWT
-    timeout = 0.3 if _is_slow(fault) else 10
+    account.forever = Step(fault, applied=fault.may_apply[0])
     async with AsyncClient(
-        AUTH_ID, TOKEN, base_url=url, timeout=timeout, max_attempts=1, max_body=100_000
+        AUTH_ID, TOKEN, base_url=url, timeout=_timeout(fault), max_attempts=1, max_body=100_000
     ) as client:
         assert _leaks(repr(client) + str(client) + f"{client}" + repr(vars(client))) == []
-        return await _leaks_of(client, account, fault, call)
+        try:
+            # One look of `find_created` is all that a fault can be seen in.
+            async with asyncio.timeout(1 if call.method == "find_created" else None):
+                result = await carry_out(client, call.resource, call.method, call.arguments)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not show a secret
+            return _leaks_of_error(fault.name, call, error)
+        return [f"{fault.name}, {call.method}: result shows {leak}" for leak in _leaks(repr(result))]
 
 
+@pytest.mark.slow
 async def test_no_fault_shows_a_secret(
     faults: FaultServer, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
 ) -> None:
-    """In no form of any error, in no local of any frame but the caller's, in no log and in no warning."""
+    """In no form of any error of any call, in nothing that a frame below the call reaches, in no log."""
     caplog.set_level(logging.DEBUG)
-    throttled = {"429 Retry-After 1", "429", "429 Retry-After junk", "429 Retry-After 0"}
-    quick = [fault for fault in KINDS if fault.name not in throttled]
-    walks = [_walk(faults, fault, call) for fault in (*quick, *ECHOES, *UNREADABLE) for call in CALLS]
+    walks = [_walk(faults, fault, call) for fault in FAULTS for call in CALLS]
     leaks = [leak for found in await asyncio.gather(*walks) for leak in found]
     assert leaks == []
     assert _leaks(caplog.text) == []
     assert _leaks("".join(str(warning.message) for warning in recwarn.list)) == []
-    assert len(walks) >= 500
+    assert len(walks) >= 1000
 
 
-async def test_a_cancelled_call_shows_no_secret(faults: FaultServer) -> None:
-    """The `CancelledError` of a call under way leads through no frame that holds the header."""
-    for call in (_create, _get):
-        account, url = faults.account()
-        account.forever = Step(next(f for f in KINDS if f.name == "never answers"), applied=False)
-        async with AsyncClient(AUTH_ID, TOKEN, base_url=url) as client:
-            task = asyncio.ensure_future(call(client))
-            while not account.arrivals:
-                await asyncio.sleep(0.001)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError) as caught:
-                await task
-        assert _leaks(_frames(caught.value)) == []
-
-
-def test_the_blocking_client_shows_no_secret(faults: FaultServer) -> None:
-    """Its frames between the caller and the loop hold none either."""
-    for fault in (*ECHOES, *UNREADABLE):
-        account, url = faults.account()
-        account.forever = Step(fault, applied=False)
-        with Client(AUTH_ID, TOKEN, base_url=url, max_attempts=1, timeout=2) as client:
+def _walk_blocking(server: FaultServer, fault: Fault) -> list[str]:
+    account, url = server.account()
+    account.jwt = JWT
+    account.forever = Step(fault, applied=fault.may_apply[0])
+    leaks: list[str] = []
+    for call in BLOCKING:
+        if call.method == "find_created":
+            continue  # nobody could end it; it is a walk, as `list` is
+        # Its own client: after a Retry-After the next call of the same one would wait. That a slow answer
+        # comes too late is an error like any other.
+        with Client(AUTH_ID, TOKEN, base_url=url, timeout=0.3, max_attempts=1) as client:
             try:
-                client.endpoints.update(SEED, password=PASSWORD)
+                carry_out_blocking(client, call.resource, call.method, call.arguments)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not show a secret
+                leaks += _leaks_of_error(fault.name, call, error)
+    return leaks
+
+
+@pytest.mark.slow
+def test_the_blocking_client_shows_no_secret(faults: FaultServer) -> None:
+    """Its frames between the caller and the loop hold none either, whatever the fault."""
+    assert [leak for fault in FAULTS for leak in _walk_blocking(faults, fault)] == []
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.method)
+async def test_a_cancelled_call_shows_no_secret(faults: FaultServer, call: Call) -> None:
+    """The `CancelledError` of a call under way leads through no frame that holds one."""
+    account, url = faults.account()
+    account.forever = Step(_never_answers(), applied=False)
+    async with AsyncClient(AUTH_ID, TOKEN, base_url=url) as client:
+        task = asyncio.ensure_future(carry_out(client, call.resource, call.method, call.arguments))
+        while not account.arrivals:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+    assert _leaks_of_error("cancelled", call, caught.value) == []
+
+
+def _never_answers() -> Fault:
+    return next(fault for fault in KINDS if fault.name == "never answers")
+
+
+@pytest.mark.parametrize("call", BLOCKING, ids=lambda call: call.method)
+def test_an_interrupted_call_shows_no_secret(faults: FaultServer, call: Call) -> None:
+    """Nor the `KeyboardInterrupt` of Ctrl-C while a blocking call waits."""
+    account, url = faults.account()
+    account.forever = Step(_never_answers(), applied=False)
+    main = threading.get_ident()
+    assert threading.current_thread() is threading.main_thread()
+
+    def interrupt() -> None:
+        while not account.arrivals:
+            time.sleep(0.001)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    with Client(AUTH_ID, TOKEN, base_url=url) as client:
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt) as caught:
+            carry_out_blocking(client, call.resource, call.method, call.arguments)
+        thread.join()
+    assert _leaks_of_error("interrupted", call, caught.value) == []
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.method)
+async def test_what_the_client_refuses_shows_no_secret(
+    faults: FaultServer, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No place in the rate limit, nobody there, a fork, a closed client."""
+    account, url = faults.account()
+    account.seed()
+    leaks: list[str] = []
+
+    async def fail(what: str, client: AsyncClient) -> None:
+        with pytest.raises(PlivoError) as caught:
+            await carry_out(client, call.resource, call.method, call.arguments)
+        leaks.extend(_leaks_of_error(what, call, caught.value))
+
+    async with AsyncClient(
+        AUTH_ID, TOKEN, base_url=url, rate_limit=RateLimit(1, 60.0), timeout=1.0
+    ) as client:
+        await client.endpoints.list_page()
+        await fail("rate limit", client)
+        with monkeypatch.context() as forked:
+            forked.setattr(os, "getpid", lambda: -1)
+            await fail("forked", client)
+    await fail("closed", client)
+    for proxy in (None, f"http://user:{PROXY_PASSWORD}@127.0.0.1:9"):
+        async with AsyncClient(
+            AUTH_ID, TOKEN, base_url="http://127.0.0.1:9", max_attempts=1, proxy=proxy
+        ) as client:
+            await fail("nobody there", client)
+    assert leaks == []
+
+
+@pytest.mark.parametrize("call", BLOCKING, ids=lambda call: call.method)
+def test_what_the_blocking_client_refuses_shows_no_secret(
+    faults: FaultServer, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same, and a fork after the first call."""
+    account, url = faults.account()
+    account.seed()
+    leaks: list[str] = []
+
+    def fail(what: str, client: Client) -> None:
+        with pytest.raises(PlivoError) as caught:
+            carry_out_blocking(client, call.resource, call.method, call.arguments)
+        leaks.extend(_leaks_of_error(what, call, caught.value))
+
+    with Client(AUTH_ID, TOKEN, base_url=url, rate_limit=RateLimit(1, 60.0), timeout=1.0) as client:
+        client.endpoints.list_page()
+        fail("rate limit", client)
+        with monkeypatch.context() as forked:
+            forked.setattr(os, "getpid", lambda: -1)
+            fail("forked", client)
+    fail("closed", client)
+    assert leaks == []
+
+
+# What is wrong beside the secret, or with it.
+ODD: Final = ("", "\udcff", 7, b"x", object(), "x" * 200)
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.method)
+async def test_a_refused_argument_shows_no_secret(call: Call) -> None:
+    """Whichever it is, the password itself and one beside it included."""
+    leaks: list[str] = []
+    client = AsyncClient(AUTH_ID, TOKEN, base_url="http://127.0.0.1:9", max_attempts=1)
+    secrets = (PASSWORD.encode(), [PASSWORD], "\udcff" + PASSWORD)
+    for name in parameters(methods(call.resource)[call.method]):
+        for value in (*ODD, *(secrets if name == "password" else ())):
+            try:
+                await carry_out(client, call.resource, call.method, {**call.arguments, name: value})
             except PlivoError as error:
-                shown = _shown(error)
-                assert [(form, _leaks(text)) for form, text in shown.items() if _leaks(text)] == []
+                leaks += _leaks_of_error(f"{name}={value!r}", call, error)
+    await client.close()
+    assert leaks == []
 
 
-def test_the_walk_finds_a_leak() -> None:
-    """A secret in a local of a frame that is not the caller's is seen."""
-    namespace: dict[str, Any] = {}
-    source = "def leak():\n    held = 'CanarySignature'\n    raise ValueError('x')"
-    exec(compile(source, "lib.py", "exec"), namespace)  # noqa: S102
-    with pytest.raises(ValueError, match="x") as caught:
-        namespace["leak"]()
-    assert "CanarySignature" in _frames(caught.value)
+@pytest.mark.parametrize("call", BLOCKING, ids=lambda call: call.method)
+def test_an_argument_that_the_blocking_client_refuses_shows_no_secret(call: Call) -> None:
+    """The same, of the blocking client."""
+    leaks: list[str] = []
+    secrets = (PASSWORD.encode(), [PASSWORD], "\udcff" + PASSWORD)
+    with Client(AUTH_ID, TOKEN, base_url="http://127.0.0.1:9", max_attempts=1) as client:
+        for name in parameters(methods(call.resource)[call.method]):
+            for value in (*ODD, *(secrets if name == "password" else ())):
+                try:
+                    carry_out_blocking(client, call.resource, call.method, {**call.arguments, name: value})
+                except PlivoError as error:
+                    leaks += _leaks_of_error(f"{name}={value!r}", call, error)
+    assert leaks == []
+
+
+def _proxies() -> list[str]:
+    secret = f"http://user:{PROXY_PASSWORD}"
+    return [f"{secret}#x@h:9", f"{secret}@h:99999", f"{secret}@[::1", f"{secret}\udcff@h", f"ftp{secret}@h"]
+
+
+@pytest.mark.parametrize("kind", [AsyncClient, Client])
+def test_a_refused_constructor_shows_no_secret(
+    kind: type[AsyncClient | Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever argument is wrong, a secret of another form or in another's place included."""
+    given: dict[str, Any] = {
+        "auth_id": AUTH_ID,
+        "auth_token": TOKEN,
+        "base_url": "https://plivo.invalid",
+        "proxy": f"http://user:{PROXY_PASSWORD}@h",
+    }
+    cases = [{**given, name: value} for name in parameters(kind) for value in ODD]
+    cases += [{**given, "proxy": proxy} for proxy in _proxies()]
+    cases += [{**given, "auth_token": value} for value in (TOKEN.encode(), TOKEN + "\n", [TOKEN])]
+    cases += [{**given, "auth_id": TOKEN}, {**given, "base_url": f"https://u:{PROXY_PASSWORD}@h"}]
+    leaks: list[str] = [leak for case in cases for leak in _leaks_of_constructor(kind, case)]
+    for proxy in _proxies():
+        monkeypatch.setenv("https_proxy", proxy) if proxy.isascii() else None
+        leaks += _leaks_of_constructor(kind, {**given, "proxy": "environment"})
+    monkeypatch.setenv("PLIVO_AUTH_ID", "MA1")
+    monkeypatch.setenv("PLIVO_AUTH_TOKEN", TOKEN)
+    leaks += _leaks_of_constructor(kind, {})
+    assert leaks == []
+
+
+def _leaks_of_constructor(kind: type[AsyncClient | Client], arguments: dict[str, Any]) -> list[str]:
+    try:
+        kind(**arguments)
+    except PlivoError as error:
+        return _leaks_of_error("constructor", Call(kind, kind.__name__), error)
+    return []
+
+
+def _hold(case: str) -> None:
+    held: Any = "CanarySignature"
+    kept: Any = {
+        "text": lambda: held,
+        "container": lambda: {"a": [held]},
+        "closure": lambda: lambda: held,
+        "bytes": held.encode,
+        "attribute": lambda: SimpleNamespace(value=held),
+    }[case]()
+    held = None if case != "closure" else held
+    raise ValueError(repr(type(kept)))  # pyright: ignore[reportUnknownArgumentType]
+
+
+@pytest.mark.parametrize("case", ["text", "container", "closure", "bytes", "attribute"])
+def test_the_walk_finds_a_leak(case: str) -> None:
+    """A secret in a local of a frame of ours, or within what it holds, is seen."""
+    code = _hold.__code__.replace(co_filename="lib.py")
+    hold = FunctionType(code, globals())
+    with pytest.raises(ValueError, match="class") as caught:
+        hold(case)
+    assert leaks_of(caught.value, SECRETS) != []
+
+
+async def test_the_walk_finds_a_leak_below_a_call(
+    client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The password that a rule's own frame would hold is one."""
+
+    def check(self: NewEndpoint) -> None:
+        password = self.password
+        raise InvalidArgumentError("password", f"is {len(password)} characters long")
+
+    code = check.__code__.replace(co_filename="plivo_endpoints/_requests.py")
+    monkeypatch.setattr(NewEndpoint, "check", FunctionType(code, globals()))
+    with pytest.raises(InvalidArgumentError) as caught:
+        await client.endpoints.create(username="alice", password=PASSWORD, alias="a")
+    assert [leak.split(": ")[-1] for leak in leaks_of(caught.value, SECRETS)] == [f"password holds {STEM}"]

@@ -1,0 +1,93 @@
+"""From a client's arguments to its connections, or to the rule that an argument breaks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plivo_endpoints._config import (
+    ConnectionSettings,
+    RateLimit,
+    Secret,
+    resolve_base_url,
+    resolve_credentials,
+    resolve_proxy,
+)
+from plivo_endpoints._connections import Connections
+from plivo_endpoints._validation import check_callable, require
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    import aiohttp
+
+    from plivo_endpoints._events import Event
+
+
+def connect(
+    auth_id: Secret | None,
+    auth_token: Secret | None,
+    *,
+    base_url: Secret | None,
+    allow_http: bool,
+    max_connections: int,
+    max_body: int,
+    proxy: Secret | None,
+    rate_limit: RateLimit | None,
+    ssl_context: ssl.SSLContext | None,
+    on_event: Callable[[Event], None] | None,
+    session: aiohttp.ClientSession | None = None,
+) -> Connections:
+    """Return the connections of a new client.
+
+    What may be a secret comes concealed: an error leads through this frame and those below it.
+    """
+    credentials = resolve_credentials(auth_id, auth_token)
+    _check_parts(session=session, ssl_context=ssl_context, rate_limit=rate_limit, on_event=on_event)
+    url = resolve_base_url(base_url, allow_http=allow_http)
+    settings = ConnectionSettings(
+        base_url=url,
+        max_connections=max_connections,
+        max_body=max_body,
+        proxy=resolve_proxy(proxy, url),
+    )
+    return Connections(
+        settings,
+        credentials,
+        rate_limit=rate_limit,
+        ssl_context=ssl_context,
+        session=session,
+        on_event=on_event,
+    )
+
+
+def _check_parts(*, session: object, ssl_context: object, rate_limit: object, on_event: object) -> None:
+    require("session", _session_problem(session))
+    require("ssl_context", _ssl_problem(ssl_context))
+    if rate_limit is not None and not issubclass(type(rate_limit), RateLimit):
+        require("rate_limit", "must be a RateLimit, or None for no limit")
+    check_callable("on_event", on_event)
+
+
+def _session_problem(session: object) -> str | None:
+    if session is None:
+        return None
+    import aiohttp  # noqa: PLC0415 - who has a session has imported it
+
+    # No look-alike: that a create leaves once, and that one is told when, rests on aiohttp's own.
+    if not issubclass(type(session), aiohttp.ClientSession):
+        return "must be an aiohttp.ClientSession, or None"
+    if session.auth is not None:  # type: ignore[attr-defined]
+        return "must not log in by itself: it was made with auth="
+    return None
+
+
+def _ssl_problem(ssl_context: object) -> str | None:
+    if ssl_context is None:
+        return None
+    import ssl  # noqa: PLC0415 - costs an import that the default does not need yet
+
+    # aiohttp takes False for "do not verify": what turns verification off has to say so in a context.
+    if not issubclass(type(ssl_context), ssl.SSLContext):
+        return "must be an ssl.SSLContext, or None for the default verification"
+    return None
