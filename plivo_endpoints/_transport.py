@@ -11,6 +11,7 @@ import asyncio
 import os
 import platform
 import ssl
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
@@ -43,12 +44,16 @@ _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the call has its own, 
 _KEEP_ALIVE: Final = 15.0  # seconds; well below what servers grant, or a POST meets a closing connection
 
 
+_ENDING: Final = "the program is ending, and Python starts no threads any more: a name cannot be looked up"
 _TWO_LOGINS: Final = "must not log in by itself: it was made with auth=, or with trust_env=True and a .netrc"
 _SAID: Final[dict[type[Exception], str]] = {
     ExchangeError: "",
     aiohttp.ClientPayloadError: "the answer broke off",
     aiohttp.ServerDisconnectedError: "the server closed the connection without an answer",
 }
+
+
+_SESSIONS: Final[WeakSet[aiohttp.ClientSession]] = WeakSet()  # our own
 
 
 class _Hidden(str):
@@ -142,8 +147,7 @@ class AiohttpTransport:
         except Exception as error:  # noqa: BLE001 - an answer can make aiohttp raise anything
             problem = _describe(error)
         else:
-            retry_after = None if answer.status < _REFUSALS else _retry_after(answer)
-            return Response(answer.status, content, complete, retry_after, encoding)
+            return Response(answer.status, content, complete, _retry_after(answer), encoding)
         finally:
             body = None  # it may hold a password, and a traceback may show locals
             if tracker is not None:
@@ -188,7 +192,21 @@ async def _session_scope(
         # aiohttp would send a GET or DELETE again by itself, unseen by the rate limit and the retry budget.
         # There is no public switch; a test holds this one to its meaning.
         session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        _SESSIONS.add(session)
         yield session
+
+
+def _forget_sessions() -> None:
+    # What a child has after a fork is the parent's. Left as it is, aiohttp would complain of it at the end;
+    # closed, it would be taken out of the parent's loop, whose selector both share.
+    for session in list(_SESSIONS):
+        if session.connector is not None:
+            session.connector._conns.clear()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            session.detach()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_sessions)
 
 
 async def _read_body(answer: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool, str | None]:
@@ -220,7 +238,7 @@ async def _read_body(answer: aiohttp.ClientResponse, limit: int) -> tuple[bytes,
 
 
 def _retry_after(answer: aiohttp.ClientResponse) -> float | None:
-    value = answer.headers.get("Retry-After")
+    value = None if answer.status < _REFUSALS else answer.headers.get("Retry-After")
     return None if value is None else parse_retry_after(value, CLOCK.wall())
 
 
@@ -240,6 +258,8 @@ def _failure(
         return TransportError(problem, method=request.method, path=request.path, sent="unknown")
     if session.closed:
         return ClientStateError("the session is closed")
+    if problem == _ENDING:
+        return ClientStateError(problem)
     if problem == _TWO_LOGINS:
         return InvalidArgumentError("session", problem)
     return ConnectError(problem, method=request.method, path=request.path)
@@ -256,6 +276,8 @@ def _describe(error: Exception) -> str:
         return f"the proxy answered {error.status}"
     if isinstance(error, ValueError) and str(error).startswith("Cannot combine AUTHORIZATION"):
         return _TWO_LOGINS
+    if isinstance(error, RuntimeError) and not threading.main_thread().is_alive():
+        return _ENDING
     return _system_words(error) or f"the exchange failed ({type(error).__name__})"
 
 
@@ -267,6 +289,8 @@ def _system_words(error: Exception) -> str:
 
 def _reason(error: OSError) -> str:
     said = error.strerror or str(error) or type(error).__name__
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"{said}; SSL_CERT_FILE or ssl_context= say whom else to trust"
     if error.errno and said.startswith("Connect call failed"):  # asyncio's words; they repeat the address
         return os.strerror(error.errno)
     return said

@@ -38,7 +38,7 @@ ALLOWED: Final = {
     "_connections": {"_errors", "_events", "_sansio", "_middleware", "_transport"},
     "_resources": {"_models", "_requests", "_sansio", "_pagination", "_blocking", *_BASE},
     "_wiring": {"_config", "_connections", "_validation"},
-    "_client": {"_config", "_connections", "_resources", "_runner", "_wiring"},
+    "_client": {"_config", "_connections", "_resources", "_runner", "_validation", "_wiring"},
     "sandbox": set[str](),
     "provisioning": {"_client", "_events", "_resources", *_BASE},
     "cli": {"_client", "_events", "provisioning", "sandbox", *_BASE},

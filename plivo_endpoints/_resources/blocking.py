@@ -125,6 +125,9 @@ class Endpoints(BlockingResource[AsyncEndpoints]):
             elapsed: Seconds since the create left, `OutcomeUnknownError.elapsed`. Counts instead of `sent_at`
                 and stays right where the system clock was changed meanwhile; in another process it is `None`.
             settle: Seconds after which a lost create counts as never carried out.
+
+        Raises:
+            ResponseDecodeError: An endpoint in the list may be it, but its alias or username cannot be read.
         """
         return self._run(
             lambda: self._async.find_created(

@@ -120,7 +120,7 @@ def _mid_body(end: End) -> Play:
 async def _drip(wire: Wire, answer: Answer) -> None:
     for byte in answer.encode():
         await wire.send(bytes([byte]))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.1)
 
 
 async def _never(wire: Wire, _: Answer) -> None:
@@ -277,9 +277,9 @@ KINDS: Final[tuple[Fault, ...]] = (
     Fault("cut gzip", _encoded("gzip", lambda body: gzip.compress(body)[:-9])),
     Fault("brotli", _encoded("br", lambda body: b"\x8b" + body)),
     Fault("gzip bomb", instead(make_answer(200, "OK", _BOMB, Content_Encoding="gzip"))),
-    Fault("drip", _drip, timeout=3.0),
-    Fault("never answers", _never, timeout=3.0),
-    Fault("headers, then silence", _headers_then_never, timeout=3.0),
+    Fault("drip", _drip, timeout=2.0),
+    Fault("never answers", _never, timeout=2.0),
+    Fault("headers, then silence", _headers_then_never, timeout=2.0),
     Fault("204 with a body", _no_content_with_body),
     Fault("noise before the answer", _noise_first, "done", may_apply=(True,)),
     Fault("two answers", _two_answers),

@@ -21,7 +21,12 @@ from plivo_endpoints import Client, ClientStateError, OutcomeUnknownError
 
 auth_id, url, interrupts, seconds, reaction = sys.argv[1:]
 PACKAGE = str(Path(plivo_endpoints.__file__).parent)
-KINDS = {"KeyboardInterrupt": KeyboardInterrupt, "RuntimeError": RuntimeError, "TimeoutError": TimeoutError}
+KINDS: dict[str, type[BaseException]] = {
+    "KeyboardInterrupt": KeyboardInterrupt,
+    "RuntimeError": RuntimeError,
+    "TimeoutError": TimeoutError,
+}
+EXPECTED: tuple[type[BaseException], ...] = (*KINDS.values(), ClientStateError)
 chance = random.Random(7)  # noqa: S311 - the same moments in every run
 client = Client(auth_id, "t", base_url=url, rate_limit=None)
 ends: Counter[str] = Counter()
@@ -64,7 +69,7 @@ for number in range(int(interrupts)):
             client.endpoints.create(username="alice", password="s3cret", alias=f"desk-{number}")
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-    except (*KINDS.values(), ClientStateError) as error:
+    except EXPECTED as error:
         longest = max(longest, time.perf_counter() - begun - delay)
         end = "told" if tells(error) else "silent" if is_ours(error) else "outside"
     except OutcomeUnknownError:

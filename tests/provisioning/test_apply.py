@@ -277,17 +277,26 @@ async def test_answers_that_are_all_lost(
     assert (len(sandbox.endpoints), ended.report.exit_status) == (50, ExitStatus.DONE)
 
 
-async def test_nothing_can_be_sent(
-    applied: Apply, rows: Rows, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+async def test_nothing_can_be_sent(  # noqa: PLR0917 - fixtures
+    applied: Apply,
+    rows: Rows,
+    client: AsyncClient,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     """A row that never left is tried again for a while, then the run stops; nothing has to settle."""
-    monkeypatch.setattr(run_module, "Outage", partial(Outage, patience=0.3, pause=0.1))
-    sandbox.inject(Fault(applied=False, status=429, headers={"Retry-After": "900"}), times=2, method="POST")
-    ended = await applied(rows(3), settle=60.0)
+    # Longer than a create can wait for that is to leave within half of its timeout.
+    throttled = Fault(applied=False, status=429, headers={"Retry-After": "0.6"})
+    hasty = client.with_options(timeout=1.0)
+    monkeypatch.setattr(run_module, "Outage", partial(Outage, patience=30.0, pause=0.1))
+    sandbox.inject(throttled, times=2, method="POST")
+    ended = await applied(rows(3), client=hasty, settle=60.0)
     assert ended.report.counts["created"] == 3
-    sandbox.inject(Fault(applied=False, status=429, headers={"Retry-After": "900"}), rate=1.0, method="POST")
+    monkeypatch.setattr(run_module, "Outage", partial(Outage, patience=0.3, pause=0.1))
+    sandbox.inject(throttled, rate=1.0, method="POST")
     with pytest.raises(OutageError, match="nothing could be sent for"):
-        await applied(rows(4), journal=tmp_path / "other.db", settle=60.0)
+        await applied(rows(4), client=hasty, journal=tmp_path / "other.db", settle=60.0)
 
 
 @pytest.mark.skipif(not is_possible(), reason="this Python hides its SQLite")

@@ -117,9 +117,9 @@ async def test_updates_between_those_that_cannot_be_sent(
     monkeypatch.setattr(patience_module, "_PAUSES", ())
     for number in (1, 2, 3):
         await client.endpoints.create(username=f"user{number}x", password="secret", alias=f"row-{number}")
-    unsent = Fault(applied=False, status=429, headers={"Retry-After": "900"})
-    for fault in (unsent, Fault(applied=True, latency=0.4), unsent):
-        sandbox.inject(fault, times=1, method="POST", path="Endpoint/*/")
+    lost = Fault(applied=False, reset=True)
+    for fault, times in ((lost, 3), (Fault(applied=True, latency=0.4), 1), (lost, 3)):
+        sandbox.inject(fault, times=times, method="POST", path="Endpoint/*/")
     ended = await applied([evolve(row, app_id="77") for row in rows(3)], concurrency=1)
     assert ended.report.counts["updated"] == 3
 
@@ -138,8 +138,9 @@ async def test_leaving_while_nothing_can_be_sent(
 ) -> None:
     """A row that is tried again and again is given up at once, without an intent left behind."""
     monkeypatch.setattr(run_module, "Outage", partial(Outage, pause=0.05))
-    sandbox.inject(Fault(applied=False, status=429, headers={"Retry-After": "900"}), rate=1.0, method="POST")
-    async with apply(client, rows(3), journal=tmp_path / "run.db") as run:
+    sandbox.inject(Fault(applied=False, status=429, headers={"Retry-After": "0.6"}), rate=1.0, method="POST")
+    hasty = client.with_options(timeout=1.0)  # a create could not leave within half of that
+    async with apply(hasty, rows(3), journal=tmp_path / "run.db") as run:
         while len(sandbox.requests) < 5:
             await asyncio.sleep(0.01)
         begun = time.monotonic()
