@@ -30,10 +30,11 @@ _COMPLAINT: Final = re.compile(
     r"Traceback|Warning|Exception ignored|never awaited|[Uu]nclosed|was destroyed|Fatal|SIG(SEGV|ABRT|KILL)"
 )
 # Gunicorn leaves its listening sockets, which have no peer, to the end of the process; Celery dislikes root;
-# Python warns of every fork beside a thread, so also where a client was used before it.
+# Python warns of every fork beside a thread, so also where a client was used before it; gevent warns of
+# what `gunicorn --preload` imports before it patches.
 _NOT_OURS: Final = re.compile(
     r"unclosed <socket\.socket [^>]*laddr=\([^)]*\)>|Enable tracemalloc|SecurityWarning: You're running"
-    r"|is multi-threaded, use of fork\(\)"
+    r"|is multi-threaded, use of fork\(\)|MonkeyPatchWarning"
 )
 
 

@@ -76,7 +76,7 @@ def test_flask_under_gunicorn(
     assert ended_well(service)
 
 
-REFUSED: Final = "a client does not survive fork: make one in the child process"
+REFUSED: Final = "a client that was used does not survive fork: make one in the child process"
 
 
 def test_a_client_used_before_the_fork(
