@@ -10,6 +10,8 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -122,6 +124,19 @@ def test_only_the_transport_knows_aiohttp() -> None:
         and not name.startswith("sandbox")
     }
     assert users == {"_transport", "_request_body", "_wiring"}
+
+
+@pytest.mark.parametrize("client", ["AsyncClient", "Client"])
+def test_aiohttp_comes_with_the_first_client(client: str) -> None:
+    """Not with the package, which may only be asked for its errors, and not in the loop of the first call."""
+    source = f"""
+import sys
+from plivo_endpoints import {client}
+assert "aiohttp" not in sys.modules
+{client}("MA0123456789ABCDEFGH", "token")
+assert "aiohttp" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", source], check=True)
 
 
 def test_the_protocol_does_no_input_or_output() -> None:
