@@ -6,7 +6,7 @@ threads, the others by tasks.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -107,10 +107,11 @@ def ours_blocking(url: str) -> Generator[Calls]:
     from plivo_endpoints._sansio.codec import parse_response
     from plivo_endpoints._sansio.messages import Response
 
-    try:
-        from uvloop import new_event_loop as loop_factory
-    except ImportError:  # or hidden, for the contender without the extra `speed`
-        loop_factory = None
+    loop_factory = None
+    with suppress(ImportError):  # hidden from the contender without the extra `speed`
+        from uvloop import new_event_loop
+
+        loop_factory = new_event_loop
     answer = Response(200, PAGE)
     with Client(
         AUTH_ID, AUTH_TOKEN, base_url=url, rate_limit=RateLimit(*UNHURRIED), loop_factory=loop_factory

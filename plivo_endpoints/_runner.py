@@ -116,10 +116,10 @@ class _LoopThread:
     def _run(
         self, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None, started: Future[None]
     ) -> None:
-        import anyio  # noqa: PLC0415 - the async client does without
-
         self.ident = threading.get_ident()
         try:
+            import anyio  # noqa: PLC0415 - the async client does without
+
             anyio.run(self._serve, started, backend_options={"loop_factory": loop_factory})
         except BaseException as error:  # noqa: BLE001 - at exit Python 3.12 refuses the loop its last thread
             if not started.done():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -179,3 +180,42 @@ def test_several_clients_under_gevent(faults: FaultServer, start: Callable[..., 
     _, url = faults.account()
     program = start(GEVENT, AUTH_ID, url, SEED, options=())
     assert said(program) == (0, "True\n", "")
+
+
+NO_FILES: Final = """
+import os, resource, sys
+from plivo_endpoints import Client, PlivoError
+auth_id, url, seed = sys.argv[1:]
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+for spare in range(6):
+    client, held = Client(auth_id, "t", base_url=url, timeout=5), []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+    try:
+        while True:
+            held.append(os.dup(0))
+    except OSError:
+        pass
+    for _ in range(spare):
+        os.close(held.pop())
+    try:
+        client.endpoints.get(seed)
+        ended = "done"
+    except PlivoError as error:
+        ended = type(error).__name__
+    for descriptor in held:
+        os.close(descriptor)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    client.endpoints.get(seed)  # and the same client works as soon as there are some
+    client.close()
+    print(ended)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
+def test_no_descriptors_left(faults: FaultServer, start: Callable[..., Popen[str]]) -> None:
+    """However few there are, a first call ends with an error of ours, or works; it neither hangs nor aborts."""
+    _, url = faults.account()
+    program = start(NO_FILES, AUTH_ID, url, SEED, options=())
+    out, err = program.communicate(timeout=60)
+    assert (program.returncode, out.split()[0], out.split()[-1]) == (0, "ClientStateError", "done"), err
+    assert {*out.split()} <= {"ClientStateError", "ConnectError", "done"}
