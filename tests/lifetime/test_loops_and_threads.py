@@ -213,7 +213,7 @@ for spare in range(6):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
 def test_no_descriptors_left(faults: FaultServer, start: Callable[..., Popen[str]]) -> None:
-    """However few there are, a first call ends with an error of ours, or works; it neither hangs nor aborts."""
+    """However few there are, a first call works or ends with an error of ours: no hang, no abort."""
     _, url = faults.account()
     program = start(NO_FILES, AUTH_ID, url, SEED, options=())
     out, err = program.communicate(timeout=60)
