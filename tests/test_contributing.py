@@ -1,6 +1,5 @@
 """The worked example of CONTRIBUTING.md, followed to the letter in a copy of the package."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -8,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.unmeasured import unmeasured
 
 ROOT = Path(__file__).parent.parent
 BLOCKS = re.findall(
@@ -88,11 +89,10 @@ def test_how_to_add_an_operation(tmp_path: Path) -> None:
     (tmp_path / "test_application.py").write_text(HEADER + test + BLOCKING + READING, encoding="utf-8")
     shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
     # Without coverage, which would count the copy as more of the package.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-o", "asyncio_mode=auto", "test_application.py"],
         cwd=tmp_path,
-        env={**environment, "PYTHONPATH": str(tmp_path)},
+        env={**unmeasured(), "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,

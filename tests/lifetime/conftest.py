@@ -35,10 +35,20 @@ def start() -> Iterator[Callable[..., Program]]:
     """Start Python programs; those that did not end by themselves are ended."""
     started: list[Program] = []
 
-    def run(source: str, *arguments: str, options: tuple[str, ...] = ("-X", "dev", "-W", "error")) -> Program:
+    def run(
+        source: str,
+        *arguments: str,
+        options: tuple[str, ...] = ("-X", "dev", "-W", "error"),
+        env: dict[str, str] | None = None,
+    ) -> Program:
         command = [sys.executable, *options, "-c", textwrap.dedent(source), *arguments]
         program = subprocess.Popen(  # noqa: S603
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env=env,
         )
         started.append(program)
         return program

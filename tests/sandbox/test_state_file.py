@@ -18,6 +18,7 @@ import aiohttp
 import pytest
 
 from plivo_endpoints.sandbox import Sandbox
+from tests.unmeasured import unmeasured
 
 
 @pytest.fixture
@@ -242,7 +243,12 @@ def test_a_full_disk_on_the_command_line(tmp_path: Path) -> None:
     script = "ulimit -f 0; trap '' XFSZ; exec \"$@\""
     command = [sys.executable, "-m", "plivo_endpoints", "sandbox", "--endpoints", "99", "--state", str(file)]
     ended = subprocess.run(  # noqa: S603
-        ["/bin/sh", "-c", script, "sh", *command], capture_output=True, text=True, check=False, timeout=60
+        ["/bin/sh", "-c", script, "sh", *command],
+        env=unmeasured(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert (1, "", f"Error: cannot keep the account in {file}: File too large\n") == (
         ended.returncode,

@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.unmeasured import unmeasured
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -109,10 +111,8 @@ def skip_without(*packages: str) -> None:
 
 def environment_of(sandbox: Sandbox, **others: str) -> dict[str, str]:
     """Return the environment of a program that uses a sandbox and shows every warning."""
-    # Measuring coverage is no part of what users run, and does not go with gevent's threads.
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     return {
-        **inherited,
+        **unmeasured(),
         "PLIVO_BASE_URL": sandbox.base_url,
         "PLIVO_AUTH_ID": sandbox.auth_id,
         "PLIVO_AUTH_TOKEN": sandbox.auth_token,
