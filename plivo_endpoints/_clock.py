@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import Final
 
-_LAST_SECOND: Final = 253_402_300_799  # of the year 9999, where datetime ends
+LAST_SECOND: Final = 253_402_300_799  # of the year 9999, where datetime ends
 
 
 class _Clock:
@@ -16,7 +16,7 @@ class _Clock:
 
     def wall(self) -> float:
         """Return the time of day in epoch seconds, within what `datetime` can hold."""
-        return min(max(time.time(), 0.0), _LAST_SECOND)
+        return min(max(time.time(), 0.0), LAST_SECOND)
 
     def now(self) -> datetime:
         """Return the time of day as an aware UTC time."""

@@ -7,7 +7,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from plivo_endpoints._errors import ClientStateError
+from plivo_endpoints._errors import NO_FORK, ClientStateError
 from plivo_endpoints._events import Observer
 from plivo_endpoints._middleware import RateLimited, Retrying
 from plivo_endpoints._sansio.call import Call
@@ -73,9 +73,7 @@ class Connections:
         if self._pid is None:
             self._pid = os.getpid()
         elif os.getpid() != self._pid:
-            raise ClientStateError(
-                "a client that was used does not survive fork: make one in the child process"
-            )
+            raise ClientStateError(NO_FORK)
         loop = asyncio.get_running_loop()
         found = self._loops.get(loop)
         return self._connect(loop) if found is None else found[1]

@@ -17,7 +17,7 @@ PlivoError
 │   ├── RateLimitedError                429
 │   └── ServerError                     5xx
 ├── ResponseDecodeError                 Plivo said something unreadable
-└── ClientStateError (RuntimeError)     the client is closed, or was carried over a fork
+└── ClientStateError (RuntimeError)     the client cannot be used, or not from here
 ```
 
 Every one of them pickles and copies with its type, message and attributes, and none carries a request
@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
 Sent = Literal["no", "unknown"]
 Phase = Literal["rate limit", "connect", "response"]
-_DOING: Final[dict[Phase, str]] = {
-    "rate limit": "waiting for the rate limit",
+_DOING: Final[dict[str, str]] = {
     "connect": "connecting",
     "response": "waiting for the response",
 }
@@ -71,7 +70,14 @@ class InvalidArgumentError(PlivoError, ValueError):
 
 
 class ClientStateError(PlivoError, RuntimeError):
-    """The client cannot be used any more, or not from here: closed, carried over a fork, its own thread."""
+    """The client cannot be used any more, or not from here.
+
+    It is closed, or was used before a fork; its event loop cannot start, or is the one that calls; the
+    caller's session is closed, or of another loop; or the interpreter is shutting down.
+    """
+
+
+NO_FORK: Final = "a client that was used does not survive fork: make one in the child process"
 
 
 class CallError(PlivoError):
@@ -94,8 +100,8 @@ class TransportError(CallError):
     """No usable answer came back over the network.
 
     Attributes:
-        sent: "no" when not one byte of the last attempt left this process, "unknown" when Plivo may have
-            received it.
+        sent: "no" when no attempt that may have been carried out has left this process, "unknown" when Plivo
+            may have received one.
     """
 
     def __init__(self, message: str, *, method: str, path: str, sent: Sent, attempts: int = 1) -> None:
@@ -126,7 +132,9 @@ class RequestTimeoutError(TransportError):
         self, *, timeout: float, phase: Phase, method: str, path: str, sent: Sent, attempts: int
     ) -> None:
         tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-        message = f"{method} {path} timed out while {_DOING[phase]} (timeout {timeout:g} s, {tries})"
+        message = f"{method} {path} timed out while {_DOING.get(phase)} (timeout {timeout:g} s, {tries})"
+        if phase == "rate limit":  # which is not waited for where that would take too long
+            message = f"{method} {path} was not sent: the rate limit leaves no time (timeout {timeout:g} s)"
         super().__init__(message, method=method, path=path, sent=sent, attempts=attempts)
         self.timeout = timeout
         self.phase: Phase = phase
@@ -153,7 +161,7 @@ class AmbiguousOutcomeError(CallError):
         status: The answer's HTTP status, if one came.
         api_id: Plivo's id of the request, if the answer carried one: what its support asks for.
         reason: What happened instead of an answer, in words.
-        attempts: How many times the call was tried; all but the last provably never left.
+        attempts: How many times the call was tried; none but the last can have been carried out.
     """
 
     def __init__(self, message: str, *, method: str, path: str, **facts: Unpack[OutcomeFacts]) -> None:

@@ -93,7 +93,8 @@ class CallFinished:
         operation: The operation's name.
         method: HTTP method.
         path: Path template below the account.
-        attempts: How many attempts it took; 0 if it never got past the rate limit.
+        attempts: How many attempts it took, with those that aiohttp made by itself on a session of yours; 0
+            if it never got past the rate limit.
         error: Name of the error's class; `None` after success.
         phase: Where the last attempt was when the call failed: "rate limit", "connect" or "response"; `None`
             after success.
@@ -155,7 +156,7 @@ class Observer:
                 "%s %s attempt %d: %s, status %s, %.1f ms",
                 request.method,
                 request.path,
-                history.attempts,
+                attempt.number,
                 outcome,
                 attempt.status,
                 seconds * 1000,
@@ -165,7 +166,7 @@ class Observer:
                 operation=request.operation,
                 method=request.method,
                 path=request.path,
-                attempt=history.attempts,
+                attempt=attempt.number,
                 outcome=str(outcome),
                 phase=attempt.phase,
                 status=attempt.status,

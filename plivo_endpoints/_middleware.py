@@ -170,7 +170,9 @@ class Retrying:
 
     def _attach_outcome(self, interrupt: BaseException, call: Call[Any], history: Retries) -> None:
         """Give what ends a call the outcome of a request that may have left and must not be repeated."""
-        if history.begun and history.attempt.sent and not call.operation.repeatable:
+        if not history.begun or call.operation.repeatable:
+            return
+        if history.attempt.sent and not history.attempt.is_harmless:
             unknown = _outcome_unknown(call, history, _name(interrupt))
             interrupt.__cause__ = unknown
             self._observer.outcome_unknown(unknown)
@@ -228,6 +230,7 @@ class Retrying:
                 history.result = result
         except CallError as error:
             outcome = classify(error)
+            attempt.is_harmless = outcome is not AttemptClass.AMBIGUOUS
             raise
         else:
             if history.begun == 1:

@@ -191,7 +191,7 @@ class _Changes(Generic[T]):
                 "the endpoints changed while they were listed: some may be missing here, so list them again"
             )
         if self.is_short:
-            return "the list ended before the total that it told: some are missing here, so list them again"
+            return "the list ended before its reported total: some are missing here, so list them again"
         return None
 
     @property

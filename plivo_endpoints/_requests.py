@@ -10,6 +10,7 @@ from typing import Final, Unpack
 
 from attrs import field, fields, frozen
 
+from plivo_endpoints._clock import LAST_SECOND
 from plivo_endpoints._errors import (
     AmbiguousOutcomeError,
     InvalidArgumentError,
@@ -28,7 +29,6 @@ from plivo_endpoints._validation import (
 
 _MIN_LIFETIME: Final = 3 * 60
 _MAX_LIFETIME: Final = 24 * 60 * 60
-_LAST_SECOND: Final = 253_402_300_799  # of the year 9999, where datetime ends
 
 
 @frozen(kw_only=True)
@@ -151,7 +151,7 @@ def _epoch(name: str, value: datetime | int | None) -> int | None:
     if value is None:
         return None
     seconds = value if type(value) is int else epoch_seconds(value)
-    if seconds is None or not 0 <= seconds <= _LAST_SECOND:
+    if seconds is None or not 0 <= seconds <= LAST_SECOND:
         raise InvalidArgumentError(
             name, "must be an aware datetime or whole epoch seconds, from 1970 to 9999"
         )
@@ -166,5 +166,5 @@ def _check_lifetime(name: str, seconds: float) -> None:
 
 
 def _check_end(name: str, end: int, now: int) -> None:
-    if not now < end <= _LAST_SECOND:
+    if not now < end <= LAST_SECOND:
         raise InvalidArgumentError(name, "must end in the future, and before the year 10000")

@@ -19,7 +19,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from plivo_endpoints._errors import ClientStateError
+from plivo_endpoints._errors import NO_FORK, ClientStateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -58,15 +58,13 @@ class Runner:
 
     def _start(self) -> _LoopThread:
         if self._threads:
-            raise ClientStateError(
-                "a client that was used does not survive fork: make one in the child process"
-            )
+            raise ClientStateError(NO_FORK)
         if not threading.main_thread().is_alive():
-            raise ClientStateError("the program is ending, and a first call needs a thread: make it earlier")
+            raise ClientStateError("cannot start the client's thread: the interpreter is shutting down")
         try:
             started = _LoopThread(self._loop_factory)
-        except (OSError, RuntimeError) as error:  # no descriptors or no threads left
-            raise ClientStateError(f"the client's event loop cannot start: {error}") from None
+        except Exception as error:  # no descriptors or threads left, or a loop factory that fails
+            raise ClientStateError(f"the client's event loop cannot start: {error}") from error
         # Without a lock: a signal's handler could not enter it again, and a fork could leave it locked.
         thread = self._threads.setdefault(os.getpid(), started)
         if thread is not started:
@@ -88,23 +86,32 @@ class _LoopThread:
     def __init__(self, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
         self.calls: set[_Call[Any]] = set()
         self._running = _closed_lock()
+        self._has_ended = False
         started: Future[None] = Future()
         self.no_limit = _start_thread(lambda: self._run(loop_factory, started))
-        started.result(threading.TIMEOUT_MAX)
+        try:
+            started.result(threading.TIMEOUT_MAX)
+        except BaseException:  # out of a signal's handler too: nobody will know of this thread
+            started.add_done_callback(lambda _: self._ask_to_stop())
+            raise
 
     def submit(self, call: _Call[Any], action: Callable[[], None]) -> None:
         """Have the loop do something for a call; one that it can do nothing for any more has ended."""
         self.calls.add(call)
         self._ask(action)
-        if not self._running.locked():
+        if self._has_ended:
             call.end()
 
     def stop(self) -> None:
         """End the loop, what it carries out, and the thread."""
-        self._ask(self.stopping.set)
+        self._ask_to_stop()
         if threading.get_ident() != self.ident:  # which cannot wait for itself
             self._running.acquire(timeout=self.no_limit)
             self._running.release()
+
+    def _ask_to_stop(self) -> None:
+        with suppress(AttributeError):  # it never started
+            self._ask(self.stopping.set)
 
     def _ask(self, action: Callable[[], None]) -> None:
         try:
@@ -125,6 +132,7 @@ class _LoopThread:
             if not started.done():
                 started.set_exception(error)
         finally:
+            self._has_ended = True
             self._running.release()
             for call in self.calls.copy():  # what was submitted after the loop had stopped
                 call.end()
@@ -198,7 +206,7 @@ class _Call(Generic[R]):
         return self._result[0]
 
     def _cancel_and_wait(self) -> None:
-        """Cancel the call and see it end: it takes an instant, for which further signals have to wait."""
+        """Cancel the call and see it end, which takes an instant; a signal after 5 s ends the wait."""
         deadline = time.monotonic() + _PATIENCE
         while not self._has_ended:
             try:

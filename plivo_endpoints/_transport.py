@@ -44,7 +44,7 @@ _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the call has its own, 
 _KEEP_ALIVE: Final = 15.0  # seconds; well below what servers grant, or a POST meets a closing connection
 
 
-_ENDING: Final = "the program is ending, and Python starts no threads any more: a name cannot be looked up"
+_ENDING: Final = "cannot resolve the host name: the interpreter is shutting down"
 _TWO_LOGINS: Final = "must not log in by itself: it was made with auth=, or with trust_env=True and a .netrc"
 _SAID: Final[dict[type[Exception], str]] = {
     ExchangeError: "",
@@ -77,11 +77,12 @@ class _Connector(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
     ) -> Connection:
-        connection = await super().connect(req, traces, timeout)
-        if connection.protocol is None or connection.protocol.should_close:
+        for _ in range(self.limit + 1):  # as many may wait in the pool, and then a new one comes
+            connection = await super().connect(req, traces, timeout)
+            if connection.protocol is not None and not connection.protocol.should_close:
+                return connection
             connection.close()
-            raise aiohttp.ServerDisconnectedError
-        return connection
+        raise aiohttp.ServerDisconnectedError
 
 
 class AiohttpTransport:
@@ -105,6 +106,8 @@ class AiohttpTransport:
                 "Accept-Encoding": "identity",  # answers are small
             }
         )
+        if session is not None and session._loop is not asyncio.get_running_loop():  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            raise ClientStateError("the session belongs to another event loop")
         self._session = session
         # A session of the caller's is not ours to change, so our headers go with each request.
         self._extra_headers = None if session is None else self._headers
@@ -290,7 +293,7 @@ def _system_words(error: Exception) -> str:
 def _reason(error: OSError) -> str:
     said = error.strerror or str(error) or type(error).__name__
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"{said}; SSL_CERT_FILE or ssl_context= say whom else to trust"
+        return f"{said}; to trust another CA, set SSL_CERT_FILE or pass ssl_context="
     if error.errno and said.startswith("Connect call failed"):  # asyncio's words; they repeat the address
         return os.strerror(error.errno)
     return said

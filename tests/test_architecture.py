@@ -27,7 +27,7 @@ ALLOWED: Final = {
     "_validation": {"_errors"},
     "_config": {"_errors", "_validation"},
     "_models": set[str](),
-    "_requests": {"_errors", "_validation"},
+    "_requests": {"_clock", "_errors", "_validation"},
     "_events": {"_errors"},
     "_sansio": {"_errors", "_validation", "_config", "_models", "_requests"},
     "_request_body": {"_clock", "_sansio"},

@@ -110,6 +110,17 @@ def test_a_loop_that_cannot_start_is_told(monkeypatch: pytest.MonkeyPatch) -> No
         Client(AUTH_ID, "token").endpoints.list_page()
 
 
+def test_a_loop_factory_that_fails() -> None:
+    """Its error is the cause of ours."""
+
+    def fail() -> asyncio.AbstractEventLoop:
+        raise ZeroDivisionError
+
+    with pytest.raises(ClientStateError, match="cannot start") as caught:
+        Client(AUTH_ID, "token", loop_factory=fail).endpoints.list_page()
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
 def test_the_loop_is_of_the_kind_asked_for(threaded_sandbox: Sandbox) -> None:
     """And asyncio's own where nobody asks, whatever else is installed."""
     box, loops = threaded_sandbox, list[type[asyncio.AbstractEventLoop]]()
@@ -350,6 +361,7 @@ TRANSPORT_RULES = [
     "_clock.wall",
     "_transport._read_body",
     "_request_body.was_answered_twice",
+    "_transport._retry_after",
 ]
 PACKAGE = Path(plivo_endpoints.__file__).parent
 

@@ -237,7 +237,7 @@ async def test_a_list_that_ends_before_its_total_is_told(link: dict[str, str]) -
         2: page("cd", total_count=100, next=None),
     }
     pages["2"] = pages[2]
-    with pytest.warns(ListChangedWarning, match="ended before the total"):
+    with pytest.warns(ListChangedWarning, match="ended before its reported total"):
         assert await ids(walk(pages, [])) == "abcd"
 
 

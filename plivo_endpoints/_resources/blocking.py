@@ -116,7 +116,7 @@ class Endpoints(BlockingResource[AsyncEndpoints]):
         finds some. Finding none proves nothing while the create may still land, or where endpoints vanish
         during the walk and move others past it: an empty answer comes only from a walk begun `settle` seconds
         after the create left, during which the list never shrank and was complete; until then this looks
-        again, for `settle` seconds from now at most.
+        again. The first such walk begins `settle` seconds from now at the latest.
 
         Args:
             username: As it was asked for, without the digits.
@@ -127,7 +127,8 @@ class Endpoints(BlockingResource[AsyncEndpoints]):
             settle: Seconds after which a lost create counts as never carried out.
 
         Raises:
-            ResponseDecodeError: An endpoint in the list may be it, but its alias or username cannot be read.
+            ResponseDecodeError: An endpoint in the list may be it, but its alias or username cannot be read;
+                or the list was still incomplete when it was read for the third time after that.
         """
         return self._run(
             lambda: self._async.find_created(

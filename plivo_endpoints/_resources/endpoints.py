@@ -38,6 +38,7 @@ DELETE: Final = Operation(
 _LARGEST_PAGE: Final = 20  # https://www.plivo.com/docs/voice/api/endpoints
 _FIRST_LOOK: Final = 1.0  # seconds between the first two looks of find_created
 _LONGEST_LOOK: Final = 30.0
+_INCOMPLETE_WALKS: Final = 3
 
 
 class AsyncEndpoints(AsyncResource):
@@ -149,7 +150,7 @@ class AsyncEndpoints(AsyncResource):
         finds some. Finding none proves nothing while the create may still land, or where endpoints vanish
         during the walk and move others past it: an empty answer comes only from a walk begun `settle` seconds
         after the create left, during which the list never shrank and was complete; until then this looks
-        again, for `settle` seconds from now at most.
+        again. The first such walk begins `settle` seconds from now at the latest.
 
         Args:
             username: As it was asked for, without the digits.
@@ -160,7 +161,8 @@ class AsyncEndpoints(AsyncResource):
             settle: Seconds after which a lost create counts as never carried out.
 
         Raises:
-            ResponseDecodeError: An endpoint in the list may be it, but its alias or username cannot be read.
+            ResponseDecodeError: An endpoint in the list may be it, but its alias or username cannot be read;
+                or the list was still incomplete when it was read for the third time after that.
         """
         check_username("username", username)
         check_text("alias", alias)
@@ -168,25 +170,19 @@ class AsyncEndpoints(AsyncResource):
         if elapsed is not None:
             check_seconds("elapsed", elapsed, zero=True)
         check_seconds("settle", settle, zero=True)
-        made = re.compile(re.escape(username) + "[0-9]+")
         # From here on only the clock that nobody can change counts, and a create in the future left just now.
         age = max(0.0, CLOCK.wall() - sent_at.timestamp()) if elapsed is None else elapsed
         settled, pause = CLOCK.monotonic() + settle - age, _FIRST_LOOK
 
-        def may_be_it(endpoint: Endpoint) -> bool:
-            odd = endpoint.extra.keys() & {"alias", "username"}
-            may_be = ("alias" in odd or endpoint.alias == alias) and (
-                "username" in odd or made.fullmatch(endpoint.username or "") is not None
-            )
-            if may_be and odd:
-                raise _unreadable()
-            return may_be
-
+        incomplete = 0  # walks that could have proved absence, had they been complete
         while True:
             begun = CLOCK.monotonic()
-            found, is_all = await search(self.list(), may_be_it)
+            found, is_all = await search(self.list(), _matcher(username, alias))
             if found or (is_all and begun >= settled):
                 return tuple(found)
+            incomplete += begun >= settled
+            if incomplete == _INCOMPLETE_WALKS:
+                raise _unreadable("the list is never complete, so nothing proves that it lacks the endpoint")
             remaining = settled - CLOCK.monotonic()
             await asyncio.sleep(min(pause, remaining) if remaining > 0 else pause)
             pause = min(2 * pause, _LONGEST_LOOK)
@@ -204,13 +200,23 @@ async def create_after(
     return await endpoints._executor.execute(CREATE, new, before_send=before_send)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
-def _unreadable() -> ResponseDecodeError:
-    return ResponseDecodeError(
-        "an endpoint that may be the created one has an alias or username that cannot be read",
-        status=HTTPStatus.OK,
-        method=LIST.method,
-        path=LIST.path,
-    )
+def _matcher(username: str, alias: str) -> Callable[[Endpoint], bool]:
+    made = re.compile(re.escape(username) + "[0-9]+")
+
+    def may_be_it(endpoint: Endpoint) -> bool:
+        odd = endpoint.extra.keys() & {"alias", "username"}
+        may_be = ("alias" in odd or endpoint.alias == alias) and (
+            "username" in odd or made.fullmatch(endpoint.username or "") is not None
+        )
+        if may_be and odd:
+            raise _unreadable("the alias or username of an endpoint that may be it cannot be read")
+        return may_be
+
+    return may_be_it
+
+
+def _unreadable(problem: str) -> ResponseDecodeError:
+    return ResponseDecodeError(problem, status=HTTPStatus.OK, method=LIST.method, path=LIST.path)
 
 
 def _endpoint_id(endpoint: Endpoint) -> str:

@@ -66,9 +66,8 @@ def parse_response(
     if not _OK <= response.status < _REDIRECTIONS:
         raise _api_error(operation, response, secrets())
     if operation.returns is type(None):
-        return converter.structure(
-            None, operation.returns
-        )  # a deletion's answer says no more than its status
+        # A deletion's answer says no more than its status.
+        return converter.structure(None, operation.returns)
     body: Any = None
     try:
         body = load_json(response.body)

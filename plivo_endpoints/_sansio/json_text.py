@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from codecs import BOM_UTF8
 from typing import Final
 
 # Escapes, told apart: a surrogate pair, half of one, any other.
@@ -17,7 +18,8 @@ _ESCAPE: Final = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA
 
 def load_json(body: bytes) -> object:
     """Return what a text in UTF-8 says: `None` for no finite number, and U+FFFD for half a surrogate pair."""
-    text = str(body, "utf-8")  # the one encoding of JSON; `json.loads` would look for four others
+    # The one encoding of JSON; `json.loads` would look for four others.
+    text = str(body.removeprefix(BOM_UTF8), "utf-8")
     if "\\" in text:
         text = _ESCAPE.sub(_whole_character, text)
     return _decode(text)

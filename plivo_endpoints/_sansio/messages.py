@@ -43,6 +43,7 @@ class Attempt:
     number: int = 1  # within its call
     send_by: float = math.inf  # monotonic seconds: what has not left by then stays
     must_not_repeat: bool = False
+    is_harmless: bool = False  # whether it ended, and surely nothing was carried out
     waited: float = 0.0  # seconds, before it started
     started_at: float | None = None  # monotonic seconds, once the rate limit let it through
     phase: Phase = "connect"

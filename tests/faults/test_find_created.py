@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from plivo_endpoints import AsyncClient, Client, OutcomeUnknownError
+from plivo_endpoints import AsyncClient, Client, OutcomeUnknownError, ResponseDecodeError
+from plivo_endpoints import sandbox as stand_in
 from tests.faults.account import AUTH_ID, Step
 from tests.faults.kinds import LANDS_LATER, Fault, cut
 from tests.faults.wire import Wire
@@ -19,6 +20,7 @@ from tests.faults.wire import Wire
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from plivo_endpoints.sandbox import Sandbox
     from tests.faults.server import FaultServer
 
 _DROPPED = Fault("dropped", cut(0, Wire.rst))
@@ -103,6 +105,18 @@ async def test_a_thousand_clock_steps(
     assert steps >= 1_000
     assert min(took) >= settle
     assert max(took) < settle + 20  # the shortest step back that mattered would have cost an hour
+
+
+async def test_a_list_that_is_never_complete(sandbox: Sandbox) -> None:
+    """It proves nothing, and nobody waits for ever: the error says so."""
+    async with AsyncClient(sandbox.auth_id, sandbox.auth_token, base_url=sandbox.base_url) as client:
+        short = b'{"meta": {"limit": 20, "offset": 0, "next": null, "total_count": 3}, "objects": []}'
+        sandbox.inject(stand_in.Fault(applied=True, status=200, body=short.decode()), rate=1.0, method="GET")
+        with pytest.raises(ResponseDecodeError, match="the list is never complete"):
+            await client.endpoints.find_created(
+                username="alice", alias="desk", sent_at=datetime.now(UTC), settle=0.2
+            )
+    assert len(sandbox.requests) >= 3
 
 
 async def test_an_unknown_outcome_knows_its_age_whatever_the_clock_says(

@@ -84,7 +84,7 @@ async def test_a_replay_of_the_callers_session_is_counted(faults: FaultServer) -
         client = AsyncClient(AUTH_ID, "t", base_url=url, session=session, on_event=events.append)
         await client.endpoints.delete(SEED)
     attempts = [event for event in events if isinstance(event, AttemptFinished)]
-    assert [(event.attempt, event.path) for event in attempts] == [(2, "Endpoint/{endpoint_id}/")]
+    assert [(event.attempt, event.path) for event in attempts] == [(1, "Endpoint/{endpoint_id}/")]
     assert [event.attempts for event in events if isinstance(event, CallFinished)] == [2]
     assert len(account.arrivals) == 2
 
@@ -128,6 +128,23 @@ async def test_a_session_that_logs_in_by_itself(
         with pytest.raises(InvalidArgumentError, match="must not log in by itself") as caught:
             await client.endpoints.get(SEED)
     assert caught.value.field == "session"
+
+
+def test_a_session_of_another_loop(faults: FaultServer) -> None:
+    """It is refused at the first call, and not tried three times."""
+    _, url = faults.account()
+
+    async def make() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession()
+
+    async def use() -> None:
+        await AsyncClient(AUTH_ID, "t", base_url=url, session=session).endpoints.get(SEED)
+
+    with asyncio.Runner() as runner:
+        session = runner.run(make())
+        with pytest.raises(ClientStateError, match="belongs to another event loop"):
+            asyncio.run(use())
+        runner.run(session.close())
 
 
 async def test_no_error_quotes_an_id(faults: FaultServer) -> None:
@@ -242,6 +259,22 @@ async def test_ctrl_c_in_a_hook_brings_the_outcome(faults: FaultServer, during: 
     unknown = caught.value.__cause__
     assert isinstance(unknown, OutcomeUnknownError)
     assert [unknown.endpoint_id] == [known.endpoint_id for known in account.created]
+
+
+async def test_ctrl_c_after_a_refusal_leaves_nothing_unknown(faults: FaultServer) -> None:
+    """Plivo had said no: nothing was created, and the interrupt claims nothing else."""
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, AttemptFinished):
+            raise KeyboardInterrupt
+
+    account, url = faults.account()
+    account.forever = Step(_BY_NAME["400"], applied=False)
+    async with AsyncClient(AUTH_ID, "t", base_url=url, on_event=interrupt) as client:
+        create = client.endpoints.create(username="alice", password="s3cret", alias="desk")
+        with pytest.raises(KeyboardInterrupt) as caught:
+            await create
+    assert caught.value.__cause__ is None
 
 
 async def _give_up(client: AsyncClient) -> None:
