@@ -24,7 +24,7 @@ async def test_a_frozen_clock_frees_the_rate_limit(sandbox: Sandbox) -> None:
             sandbox.auth_id, sandbox.auth_token, base_url=sandbox.base_url, rate_limit=limit
         ) as client:
             for _ in range(6):
-                await client.endpoints.list_page()
+                await client.tokens.create(sub="alice")
     assert 6 == len(sandbox.requests)
 
 
