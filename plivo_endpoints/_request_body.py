@@ -13,7 +13,6 @@ from plivo_endpoints._clock import CLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from weakref import WeakSet
 
     from aiohttp.abc import AbstractStreamWriter
 
@@ -33,7 +32,7 @@ class ExchangeError(Exception):
 class Body(BytesPayload):
     """A request body that tells when it begins to leave, and leaves once."""
 
-    def __init__(self, body: bytes, attempt: Attempt, heard: WeakSet[asyncio.BaseProtocol]) -> None:
+    def __init__(self, body: bytes, attempt: Attempt, heard: set[asyncio.BaseProtocol]) -> None:
         super().__init__(body, content_type="application/json")
         self._attempt = attempt
         self._heard = heard
@@ -70,6 +69,7 @@ class Body(BytesPayload):
         protocol = self._protocol = None if connection is None else connection.get_protocol()
         attempt = self._attempt
         if protocol is not None and protocol not in self._heard:
+            self._heard -= {known for known in self._heard if not _is_open(known)}
             self._heard.add(protocol)
             now = CLOCK.monotonic()
             took = now - (attempt.started_at or math.inf)
@@ -89,6 +89,10 @@ class Body(BytesPayload):
         # Neither has a public name; a test holds them to their meaning.
         protocol = self._protocol
         return isinstance(protocol, ResponseHandler) and bool(protocol._buffer or protocol._tail)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+def _is_open(protocol: asyncio.BaseProtocol) -> bool:
+    return isinstance(protocol, ResponseHandler) and protocol.is_connected()
 
 
 def _is_spoilt(connection: asyncio.WriteTransport | None) -> bool:

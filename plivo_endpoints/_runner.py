@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import threading
 import time
 import weakref
-from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from plivo_endpoints._errors import NO_FORK, ClientStateError
+from plivo_endpoints._threads import closed_lock, start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -85,15 +84,19 @@ class _LoopThread:
 
     def __init__(self, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
         self.calls: set[_Call[Any]] = set()
-        self._running = _closed_lock()
-        self._has_ended = False
-        started: Future[None] = Future()
-        self.no_limit = _start_thread(lambda: self._run(loop_factory, started))
+        self._running = closed_lock()
+        self._has_ended = self._is_abandoned = False
+        self._failure: BaseException | None = None
+        self._starting = closed_lock()
+        start_thread(lambda: self._run(loop_factory))
         try:
-            started.result(threading.TIMEOUT_MAX)
-        except BaseException:  # out of a signal's handler too: nobody will know of this thread
-            started.add_done_callback(lambda _: self._ask_to_stop())
+            self._starting.acquire()
+        except BaseException:  # out of a signal's handler: nobody will know of this thread
+            self._is_abandoned = True
+            self._ask_to_stop()
             raise
+        if self._failure is not None:
+            raise self._failure
 
     def submit(self, call: _Call[Any], action: Callable[[], None]) -> None:
         """Have the loop do something for a call; one that it can do nothing for any more has ended."""
@@ -106,7 +109,7 @@ class _LoopThread:
         """End the loop, what it carries out, and the thread."""
         self._ask_to_stop()
         if threading.get_ident() != self.ident:  # which cannot wait for itself
-            self._running.acquire(timeout=self.no_limit)
+            self._running.acquire()
             self._running.release()
 
     def _ask_to_stop(self) -> None:
@@ -120,27 +123,27 @@ class _LoopThread:
             if not self.loop.is_closed():
                 raise  # out of a signal's handler
 
-    def _run(
-        self, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None, started: Future[None]
-    ) -> None:
+    def _run(self, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
         self.ident = threading.get_ident()
         try:
             import anyio  # noqa: PLC0415 - the async client does without
 
-            anyio.run(self._serve, started, backend_options={"loop_factory": loop_factory})
+            anyio.run(self._serve, backend_options={"loop_factory": loop_factory})
         except BaseException as error:  # noqa: BLE001 - at exit Python 3.12 refuses the loop its last thread
-            if not started.done():
-                started.set_exception(error)
+            self._failure = error
         finally:
             self._has_ended = True
             self._running.release()
             for call in self.calls.copy():  # what was submitted after the loop had stopped
                 call.end()
+            with suppress(RuntimeError):  # it had started
+                self._starting.release()
 
-    async def _serve(self, started: Future[None]) -> None:
+    async def _serve(self) -> None:
         self.loop, self.stopping = asyncio.get_running_loop(), asyncio.Event()
-        started.set_result(None)
-        await self.stopping.wait()
+        self._starting.release()
+        if not self._is_abandoned:
+            await self.stopping.wait()
 
 
 class _Call(Generic[R]):
@@ -153,13 +156,13 @@ class _Call(Generic[R]):
         self._result: tuple[R] | None = None
         self._error: BaseException | None = None
         self._has_ended = False
-        self._under_way = _closed_lock()
+        self._under_way = closed_lock()
 
     def run(self) -> R:
         """Have it carried out, and return its result."""
         try:
             self._thread.submit(self, self._begin)
-            self._under_way.acquire(timeout=self._thread.no_limit)
+            self._under_way.acquire()
         except BaseException as interrupt:  # out of a signal's handler, so at any of these lines
             self._cancel_and_wait()
             if self._error is not None:
@@ -211,7 +214,7 @@ class _Call(Generic[R]):
         while not self._has_ended:
             try:
                 self._thread.submit(self, self._cancel)
-                self._under_way.acquire(timeout=self._thread.no_limit)
+                self._under_way.acquire()
             except BaseException:
                 if time.monotonic() > deadline:
                     raise
@@ -221,21 +224,3 @@ class _Call(Generic[R]):
             self.end()
         else:
             self._task.cancel()
-
-
-def _closed_lock() -> threading.Lock:
-    # Futures and events wait in Python code, which a signal's handler may leave half done.
-    lock = threading.Lock()
-    lock.acquire()
-    return lock
-
-
-def _start_thread(target: Callable[[], None]) -> float:
-    """Start a thread of the operating system, and return the timeout that lets others wait without limit."""
-    monkey: Any = sys.modules.get("gevent.monkey")
-    if monkey is not None and monkey.is_module_patched("threading"):
-        # A greenlet cannot have a loop of its own; and none waits for a thread without a timeout.
-        monkey.get_original("_thread", "start_new_thread")(target, ())
-        return threading.TIMEOUT_MAX
-    threading.Thread(target=target, name="plivo-endpoints", daemon=True).start()
-    return -1

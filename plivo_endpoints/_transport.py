@@ -14,7 +14,7 @@ import ssl
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
-from weakref import WeakSet
+from weakref import ref
 
 import aiohttp
 from multidict import CIMultiDict
@@ -53,7 +53,8 @@ _SAID: Final[dict[type[Exception], str]] = {
 }
 
 
-_SESSIONS: Final[WeakSet[aiohttp.ClientSession]] = WeakSet()  # our own
+# Our own. No `WeakSet`: the interrupt of a signal that comes while that forgets something is lost.
+_SESSIONS: Final[list[ref[aiohttp.ClientSession]]] = []
 
 
 class _Hidden(str):
@@ -113,7 +114,7 @@ class AiohttpTransport:
         self._extra_headers = None if session is None else self._headers
         self._scope: AsyncGenerator[aiohttp.ClientSession] | None = None
         self._turns = Turns()
-        self._heard: WeakSet[asyncio.BaseProtocol] = WeakSet()  # connections that a create has listened to
+        self._heard: set[asyncio.BaseProtocol] = set()  # connections that a create has listened to
         self._closed = False
 
     async def send(self, request: Request, attempt: Attempt) -> Response:
@@ -195,15 +196,15 @@ async def _session_scope(
         # aiohttp would send a GET or DELETE again by itself, unseen by the rate limit and the retry budget.
         # There is no public switch; a test holds this one to its meaning.
         session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        _SESSIONS.add(session)
+        _SESSIONS[:] = [*(known for known in _SESSIONS if known() is not None), ref(session)]
         yield session
 
 
 def _forget_sessions() -> None:
     # What a child has after a fork is the parent's. Left as it is, aiohttp would complain of it at the end;
     # closed, it would be taken out of the parent's loop, whose selector both share.
-    for session in list(_SESSIONS):
-        if session.connector is not None:
+    for session in [known() for known in _SESSIONS]:
+        if session is not None and session.connector is not None:
             session.connector._conns.clear()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
             session.detach()
 

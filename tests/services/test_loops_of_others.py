@@ -23,7 +23,9 @@ def test_a_notebook(launch: Callable[..., Service], threaded_sandbox: Sandbox) -
     run = launch("execute_notebook")
     assert (run.wait(), run.complaints()) == (0, []), run.output
     first, _ = threaded_sandbox.endpoints
-    assert [repr(first), repr(first), "2"] == run.output.splitlines()
+    # On a busy machine the kernel may remark, at its end, that who started it has gone.
+    said = [line for line in run.output.splitlines() if not line.startswith("[IPKernelApp]")]
+    assert [repr(first), repr(first), "2"] == said
     assert {"async": 1, "blocking": 1} == threaded_sandbox.applied_creates
 
 
