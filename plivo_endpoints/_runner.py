@@ -155,7 +155,7 @@ class _Call(Generic[R]):
         self._task: asyncio.Task[None] | None = None
         self._result: tuple[R] | None = None
         self._error: BaseException | None = None
-        self._has_ended = False
+        self._has_begun = self._has_ended = False
         self._under_way = closed_lock()
 
     def run(self) -> R:
@@ -163,21 +163,20 @@ class _Call(Generic[R]):
         try:
             self._thread.submit(self, self._begin)
             self._under_way.acquire()
-        except BaseException as interrupt:  # out of a signal's handler, so at any of these lines
-            self._cancel_and_wait()
-            if self._error is not None:
-                interrupt.__cause__ = self._error
-            elif self._result is not None:
-                interrupt.add_note(f"The call had just ended, with {self._result[0]!r}")
+            return self._outcome()
+        except BaseException as error:
+            if error is not self._error:  # out of a signal's handler, so at any of these lines
+                self._cancel_and_wait()
+                self._attach_outcome(error)
             raise
         finally:
-            self._thread.calls.discard(self)
-        return self._outcome()
+            self._error = None  # its traceback holds this call: do not make a cycle
 
     def _begin(self) -> None:
         if self._has_ended or self._thread.stopping.is_set():
             self.end()
         else:
+            self._has_begun = True
             self._task = self._thread.loop.create_task(self._work())
             self._task.add_done_callback(self.end)
 
@@ -192,21 +191,26 @@ class _Call(Generic[R]):
     def end(self, _: object = None) -> None:
         """Let the waiting thread go on: the task has ended, or will never begin."""
         self._has_ended = True
+        # Here, on the loop's thread: in the one that waits a signal could come at each of these and be lost.
+        self._task = None
+        self._thread.calls.discard(self)
         with suppress(RuntimeError):  # let go before
             self._under_way.release()
 
     def _outcome(self) -> R:
-        error, self._error = self._error, None
-        try:
-            if error is not None:
-                raise error
-        finally:
-            del error  # its traceback holds this frame: do not make a cycle
-        if self._result is None:
-            raise ClientStateError(
-                "the client was closed during the call" if self._task else "the client is closed"
-            )
+        if self._error is None and self._result is None:
+            when = "was closed during the call" if self._has_begun else "is closed"
+            self._error = ClientStateError(f"the client {when}")
+        if self._error is not None:
+            raise self._error
+        assert self._result is not None  # noqa: S101 - one of the two is there
         return self._result[0]
+
+    def _attach_outcome(self, interrupt: BaseException) -> None:
+        if self._error is not None:
+            interrupt.__cause__ = self._error
+        elif self._result is not None:
+            interrupt.add_note(f"The call had just ended, with {self._result[0]!r}")
 
     def _cancel_and_wait(self) -> None:
         """Cancel the call and see it end, which takes an instant; a signal after 5 s ends the wait."""
