@@ -166,10 +166,10 @@ class AmbiguousOutcomeError(CallError):
 
     def __init__(self, message: str, *, method: str, path: str, **facts: Unpack[OutcomeFacts]) -> None:
         super().__init__(message, method=method, path=path, attempts=facts["attempts"])
-        self.sent_at = facts["sent_at"]
-        self.status = facts["status"]
-        self.api_id = facts["api_id"]
-        self.reason = facts["reason"]
+        self.sent_at: datetime = facts["sent_at"]
+        self.status: int | None = facts["status"]
+        self.api_id: str | None = facts["api_id"]
+        self.reason: str = facts["reason"]
         self._sent_monotonic = facts.get("sent_monotonic")
 
     @property

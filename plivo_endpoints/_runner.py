@@ -15,6 +15,7 @@ import threading
 import time
 import weakref
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from plivo_endpoints._errors import NO_FORK, ClientStateError
@@ -88,6 +89,8 @@ class _LoopThread:
         self._has_ended = self._is_abandoned = False
         self._failure: BaseException | None = None
         self._starting = closed_lock()
+        # What `anyio.run` needs, imported here: threads that import the same can block each other under gevent.
+        import_module("anyio._backends._asyncio")
         start_thread(lambda: self._run(loop_factory))
         try:
             self._starting.acquire()
