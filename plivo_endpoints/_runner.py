@@ -89,7 +89,7 @@ class _LoopThread:
         self._has_ended = self._is_abandoned = False
         self._failure: BaseException | None = None
         self._starting = closed_lock()
-        # What `anyio.run` needs, imported here: threads that import the same can block each other under gevent.
+        # What `anyio.run` needs, imported here: threads importing the same can block each other under gevent.
         import_module("anyio._backends._asyncio")
         start_thread(lambda: self._run(loop_factory))
         try:
