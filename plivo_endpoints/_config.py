@@ -113,8 +113,9 @@ def resolve_credentials(auth_id: Secret | None, auth_token: Secret | None) -> Cr
     """Take both from the arguments or both from `PLIVO_AUTH_ID` and `PLIVO_AUTH_TOKEN`, never one of each."""
     if auth_id is None and auth_token is None:
         auth_id, auth_token = _variable("PLIVO_AUTH_ID"), _variable("PLIVO_AUTH_TOKEN")
-    require("auth_id", _auth_id_problem(auth_id))
-    require("auth_token", _auth_token_problem(auth_token))
+    id_rule = "must be MA or SA and 18 capital letters and digits"
+    require("auth_id", _problem(auth_id, _AUTH_ID, id_rule))
+    require("auth_token", _problem(auth_token, _PRINTABLE_ASCII, "must be printable ASCII"))
     return Credentials(cast("Secret", auth_id).reveal(), cast("Secret", auth_token))
 
 
@@ -122,22 +123,13 @@ def _variable(name: str) -> Secret | None:
     return conceal(os.environ.get(name) or None)
 
 
-def _auth_id_problem(auth_id: Secret | None) -> str | None:
-    given = "" if auth_id is None else as_text(auth_id.reveal())
-    if given is None:
+def _problem(given: Secret | None, form: re.Pattern[str], rule: str) -> str | None:
+    text = "" if given is None else as_text(given.reveal())
+    if text is None:
         return NOT_TEXT
-    if not given:
+    if not text:
         return _MISSING
-    return None if _AUTH_ID.fullmatch(given) else "must be MA or SA and 18 capital letters and digits"
-
-
-def _auth_token_problem(auth_token: Secret | None) -> str | None:
-    given = "" if auth_token is None else as_text(auth_token.reveal())
-    if given is None:
-        return NOT_TEXT
-    if not given:
-        return _MISSING
-    return None if _PRINTABLE_ASCII.fullmatch(given) else "must be printable ASCII"
+    return None if form.fullmatch(text) else rule
 
 
 def resolve_base_url(base_url: Secret | None, *, allow_http: bool) -> str:

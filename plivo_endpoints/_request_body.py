@@ -39,17 +39,22 @@ class Body(BytesPayload):
         self._protocol: asyncio.BaseProtocol | None = None
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        attempt = self._attempt
+        attempt, connection = self._attempt, writer.transport
         if attempt.sent:
             raise RuntimeError("request body already sent")
         if attempt.before_send is not None:
             await self._ask(attempt.before_send)
-        if attempt.must_not_repeat:
-            await self._listen(writer.transport)
-        if _is_spoilt(writer.transport):
+        protocol = self._protocol = None if connection is None else connection.get_protocol()
+        if attempt.must_not_repeat and protocol is not None and protocol not in self._heard:
+            await self._listen(protocol)
+        now = CLOCK.monotonic()
+        if now >= attempt.send_by:
+            attempt.veto = TimeoutError()
+            raise attempt.veto
+        if connection is None or connection.is_closing() or _holds_an_answer(protocol):
             raise ExchangeError(SPOILT)
         attempt.phase, attempt.sent = "response", True
-        attempt.sent_at, attempt.sent_monotonic = CLOCK.wall(), CLOCK.monotonic()
+        attempt.sent_at, attempt.sent_monotonic = CLOCK.wall(), now
         await super().write_with_length(writer, content_length)
         attempt.left_at = CLOCK.monotonic()
 
@@ -60,28 +65,20 @@ class Body(BytesPayload):
             self._attempt.veto = error  # aiohttp wraps what a body raises
             raise
 
-    async def _listen(self, connection: asyncio.WriteTransport | None) -> None:
+    async def _listen(self, protocol: asyncio.BaseProtocol) -> None:
         """Give a server that speaks first on a new connection the time in which it would be heard.
 
         What it says as soon as it has accepted arrives one round trip after the connection was made, and to
         make it took one or more.
         """
-        protocol = self._protocol = None if connection is None else connection.get_protocol()
-        attempt = self._attempt
-        if protocol is not None and protocol not in self._heard:
-            self._heard -= {known for known in self._heard if not _is_open(known)}
-            self._heard.add(protocol)
-            now = CLOCK.monotonic()
-            took = now - (attempt.started_at or math.inf)
-            while_it_may = (attempt.send_by - now) / 2
-            listening = min(max(2 * took, _SHORTEST_LISTENING), _LONGEST_LISTENING, while_it_may)
-            for _ in range(
-                _PARTS
-            ):  # a loop that was held up finds all of it past at once, having heard nothing
-                await asyncio.sleep(listening / _PARTS)
-        if CLOCK.monotonic() >= attempt.send_by:
-            attempt.veto = TimeoutError()
-            raise attempt.veto
+        self._heard -= {known for known in self._heard if not _is_open(known)}
+        self._heard.add(protocol)
+        now = CLOCK.monotonic()
+        took = now - (self._attempt.started_at or math.inf)
+        while_it_may = (self._attempt.send_by - now) / 2
+        listening = min(max(2 * took, _SHORTEST_LISTENING), _LONGEST_LISTENING, while_it_may)
+        for _ in range(_PARTS):  # a loop that was held up finds all of it past at once, having heard nothing
+            await asyncio.sleep(listening / _PARTS)
 
     @property
     def was_answered_twice(self) -> bool:
@@ -91,16 +88,13 @@ class Body(BytesPayload):
         return isinstance(protocol, ResponseHandler) and bool(protocol._buffer or protocol._tail)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
+def _holds_an_answer(protocol: asyncio.BaseProtocol | None) -> bool:
+    """Whether there is an answer to nobody's question, which the next request would take for its own."""
+    return isinstance(protocol, ResponseHandler) and protocol.should_close
+
+
 def _is_open(protocol: asyncio.BaseProtocol) -> bool:
     return isinstance(protocol, ResponseHandler) and protocol.is_connected()
-
-
-def _is_spoilt(connection: asyncio.WriteTransport | None) -> bool:
-    """Whether a connection has ended, or holds an answer to nobody's question."""
-    if connection is None or connection.is_closing():
-        return True
-    protocol = connection.get_protocol()
-    return isinstance(protocol, ResponseHandler) and protocol.should_close
 
 
 class Turns:

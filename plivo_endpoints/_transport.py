@@ -21,7 +21,13 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from plivo_endpoints._clock import CLOCK
-from plivo_endpoints._errors import ClientStateError, ConnectError, InvalidArgumentError, TransportError
+from plivo_endpoints._errors import (
+    ClientStateError,
+    ConnectError,
+    InvalidArgumentError,
+    PlivoError,
+    TransportError,
+)
 from plivo_endpoints._request_body import SPOILT, Body, ExchangeError, Turns
 from plivo_endpoints._sansio.auth import authorization
 from plivo_endpoints._sansio.compression import decompress
@@ -44,8 +50,6 @@ _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the call has its own, 
 _KEEP_ALIVE: Final = 15.0  # seconds; well below what servers grant, or a POST meets a closing connection
 
 
-_ENDING: Final = "cannot resolve the host name: the interpreter is shutting down"
-_TWO_LOGINS: Final = "must not log in by itself: it was made with auth=, or with trust_env=True and a .netrc"
 _SAID: Final[dict[type[Exception], str]] = {
     ExchangeError: "",
     aiohttp.ClientPayloadError: "the answer broke off",
@@ -234,7 +238,9 @@ async def _read_body(answer: aiohttp.ClientResponse, limit: int) -> tuple[bytes,
     if size > limit:
         answer.close()
         return body[:limit], False, None
-    encoding = ", ".join(answer.headers.getall("Content-Encoding", ()))
+    if "Content-Encoding" not in answer.headers:
+        return body, True, None
+    encoding = ", ".join(answer.headers.getall("Content-Encoding"))
     if not encoding or encoding.lower() == "identity":
         return body, True, None
     content = decompress(body, encoding, limit)
@@ -254,23 +260,24 @@ def _note_upload(tracker: aiohttp.UploadTracker, attempt: Attempt) -> None:
 
 
 def _failure(
-    problem: str, request: Request, attempt: Attempt, session: aiohttp.ClientSession
+    problem: str | PlivoError, request: Request, attempt: Attempt, session: aiohttp.ClientSession
 ) -> BaseException:
     if attempt.veto is not None:
         return attempt.veto
     if attempt.sent:
-        return TransportError(problem, method=request.method, path=request.path, sent="unknown")
+        return TransportError(str(problem), method=request.method, path=request.path, sent="unknown")
     if session.closed:
         return ClientStateError("the session is closed")
-    if problem == _ENDING:
-        return ClientStateError(problem)
-    if problem == _TWO_LOGINS:
-        return InvalidArgumentError("session", problem)
+    if isinstance(problem, PlivoError):
+        return problem
     return ConnectError(problem, method=request.method, path=request.path)
 
 
-def _describe(error: Exception) -> str:
-    # Only our words and the system's: aiohttp's can quote the answer or the URL, and those can hold a secret.
+def _describe(error: Exception) -> str | PlivoError:
+    """Return what went wrong on the way, or the error of a caller who could have known before.
+
+    Only our words and the system's: aiohttp's can quote the answer or the URL, and those can hold a secret.
+    """
     for kind, said in _SAID.items():
         if isinstance(error, kind):
             return said or str(error)
@@ -279,9 +286,10 @@ def _describe(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the proxy answered {error.status}"
     if isinstance(error, ValueError) and str(error).startswith("Cannot combine AUTHORIZATION"):
-        return _TWO_LOGINS
+        said = "must not log in by itself: it was made with auth=, or with trust_env=True and a .netrc"
+        return InvalidArgumentError("session", said)
     if isinstance(error, RuntimeError) and not threading.main_thread().is_alive():
-        return _ENDING
+        return ClientStateError("cannot resolve the host name: the interpreter is shutting down")
     return _system_words(error) or f"the exchange failed ({type(error).__name__})"
 
 

@@ -38,6 +38,8 @@ def check_callable(field: str, value: object) -> None:
 
 def as_text(value: object) -> str | None:
     """Return a string without what its subclass makes of it; `None` for what is no string."""
+    if type(value) is str:
+        return value
     return str.__str__(cast("str", value)) if issubclass(type(value), str) else None
 
 

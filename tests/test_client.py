@@ -356,12 +356,10 @@ TRANSPORT_RULES = [
     "_request_body.__init__",
     "_transport.connect",
     "_request_body.write_with_length",
-    "_request_body._listen",
-    "_request_body._is_spoilt",
+    "_request_body._holds_an_answer",
     "_clock.wall",
     "_transport._read_body",
     "_request_body.was_answered_twice",
-    "_transport._retry_after",
 ]
 PACKAGE = Path(plivo_endpoints.__file__).parent
 

@@ -110,7 +110,7 @@ def shared_options(command: F) -> F:
         metavar="URL",
         expose_value=False,
         callback=_set_base_url,
-        help="Another server: https, or http on this machine.",
+        help="Another server: https, or http on this machine; PLIVO_ALLOW_HTTP=1 allows http elsewhere.",
     )(command)
     return json_option(with_base_url)
 
