@@ -360,6 +360,7 @@ TRANSPORT_RULES = [
     "_clock.wall",
     "_transport._read_body",
     "_request_body.was_answered_twice",
+    "_transport._retry_after",
 ]
 PACKAGE = Path(plivo_endpoints.__file__).parent
 
