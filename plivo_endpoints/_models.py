@@ -11,7 +11,8 @@ from attrs import field, frozen
 T = TypeVar("T")
 
 
-# Without slots, for what lists are made of: the codec fills such a class in without its constructor.
+# Without slots, as what lists are made of and creates return: the codec fills such a class in without its
+# constructor.
 @frozen(kw_only=True, slots=False)
 class Endpoint:
     """A SIP user that can register with Plivo and make and take calls.
@@ -61,7 +62,7 @@ class Endpoint:
         return self.application.rstrip("/").rpartition("/")[2] or None if self.application else None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class CreatedEndpoint:
     """Plivo's answer to a create.
 
