@@ -147,9 +147,7 @@ class AiohttpTransport:
                 answer.close()  # it came before the question, so it answers another
                 raise ExchangeError(SPOILT)  # noqa: TRY301 - as if aiohttp had
             attempt.sent, attempt.status = True, answer.status
-            content, complete, encoding = await _read_body(answer, self._settings.max_body)
-            if body is not None and body.was_answered_twice:
-                raise ExchangeError("the server sent more than one answer")  # noqa: TRY301 - likewise
+            content, complete, encoding = await _read_body(answer, self._settings.max_body, body)
         except asyncio.CancelledError as cancelled:
             raise cancelled.with_traceback(None)  # noqa: B904 - aiohttp's frames hold the Authorization header
         except Exception as error:  # noqa: BLE001 - an answer can make aiohttp raise anything
@@ -217,7 +215,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_sessions)
 
 
-async def _read_body(answer: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool, str | None]:
+async def _read_body(
+    answer: aiohttp.ClientResponse, limit: int, asked: Body | None
+) -> tuple[bytes, bool, str | None]:
     """Return the body, whether that is all of it, and its encoding if that is one that cannot be undone.
 
     The limit holds for what came and for what that is decompressed. Beyond it the connection is dropped.
@@ -234,6 +234,9 @@ async def _read_body(answer: aiohttp.ClientResponse, limit: int) -> tuple[bytes,
     except BaseException:
         answer.close()
         raise
+    # In here, where no frame of the error that follows has read either of them.
+    if asked is not None and asked.was_answered_twice:
+        raise ExchangeError("the server sent more than one answer")
     body = b"".join(chunks)
     if size > limit:
         answer.close()
