@@ -64,7 +64,9 @@ Exit status:
   3  some rows conflict with what the account has: a person has to look
 """
 
-_prune = click.option("--prune", "prunes", is_flag=True, help="Delete doubles that the audit finds; asks.")
+_prune = click.option(
+    "--prune", "prunes", is_flag=True, help="Delete doubles that lost creates of this run made; asks."
+)
 _yes = click.option("--yes", is_flag=True, help="Delete them without asking.")
 
 
@@ -227,13 +229,14 @@ def _check_prune(*, prunes: bool, yes: bool) -> None:
 
 
 def _pruned(settings: Settings, journal: Path, report: Report, *, yes: bool) -> Report:
-    if not report.doubles or not (yes or is_confirmed(report.doubles)):
+    deletable = [double for double in report.doubles if double.deletable]
+    if not deletable or not (yes or is_confirmed(deletable)):
         return report
 
     async def delete() -> Report:
         async with settings.connect_async() as client:
             deleted = await prune(client, journal)
-        left = len(report.doubles) - len(deleted)
+        left = len(deletable) - len(deleted)
         click.echo(f"{len(deleted)} deleted, {left} left alone: registered, changed or gone", err=True)
         return await read_report(journal)
 
@@ -244,7 +247,7 @@ def _finish(ctx: click.Context, journal: Path, report: Report) -> NoReturn:
     """Show a report with the rows that are not done, and end with its status."""
     settings = ctx.ensure_object(Settings)
     show_report(report, run_to_end(_troubled(journal), settings), settings)
-    if report.doubles and not ctx.params.get("prunes"):
+    if any(double.deletable for double in report.doubles) and not ctx.params.get("prunes"):
         tell_how_to_prune(journal, settings)
     ctx.exit(report.exit_status)
 

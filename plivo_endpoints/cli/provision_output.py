@@ -102,8 +102,15 @@ def show_report(report: Report, troubled: list[Outcome], settings: Settings) -> 
         return
     counts: dict[str, object] = {name: count for name, count in report.counts.items() if count}
     settings.output().record({**counts, "doubles": len(report.doubles), "audited": report.audited})
-    doubles = [{**asdict(double), "double": double.endpoint_id} for double in report.doubles]
-    _list(("double", "username", "key", "kept"), doubles, settings)
+    doubles = [
+        {
+            **asdict(double),
+            "double": double.endpoint_id,
+            "prune": "deletes it" if double.deletable else "keeps it",
+        }
+        for double in report.doubles
+    ]
+    _list(("double", "username", "key", "kept", "prune"), doubles, settings)
     _list(("line", "key", "status", "error"), rows, settings)
     if not report.total:
         tell(_NO_ROWS, settings)

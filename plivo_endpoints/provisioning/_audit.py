@@ -15,7 +15,7 @@ from plivo_endpoints.provisioning._errors import ProvisioningError
 from plivo_endpoints.provisioning._findings import Findings, doubt, is_idle_double, is_kept
 from plivo_endpoints.provisioning._ledger import batches
 from plivo_endpoints.provisioning._patience import patiently
-from plivo_endpoints.provisioning._reconcile import matches
+from plivo_endpoints.provisioning._reconcile import known_suffixes, matches
 from plivo_endpoints.provisioning._report import Double
 from plivo_endpoints.provisioning._states import HELD
 from plivo_endpoints.provisioning._walk import walk
@@ -42,8 +42,8 @@ async def examine_account(client: AsyncClient, journal: Entries) -> tuple[Double
         ProvisioningError: No walk was whole, so a double could be overlooked; nothing was changed.
     """
     await journal.note(NOT_AUDITED)
-    rows = sum((await journal.count()).values())
-    findings = Findings(rows)
+    rows, suffixes = sum((await journal.count()).values()), await known_suffixes(journal)
+    findings = Findings(rows, suffixes)
 
     async def visit(page: list[Found]) -> None:
         for entry, found in await matches(journal, page):
@@ -51,7 +51,7 @@ async def examine_account(client: AsyncClient, journal: Entries) -> tuple[Double
 
     async def forget() -> None:
         nonlocal findings
-        findings = Findings(rows)
+        findings = Findings(rows, suffixes)
 
     if reason := await walk(client, visit, forget=forget):
         raise ProvisioningError(f"nothing is audited, a double could have been overlooked: {reason}")

@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 class Findings:
     """What a walk of the account's list tells of the rows."""
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, suffixes: Collection[int]) -> None:
+        self._suffixes = suffixes  # how many digits Plivo is known to append
         self._seen = bytearray(rows + 1)  # by number: a set would not stay small
         self._doubles: dict[str, Double] = {}
         self._failed: dict[int, tuple[Entry, set[str]]] = {}
 
     def add(self, entry: Entry, found: Found) -> None:
         """Take in an endpoint that has a row's alias; more than once does no harm."""
-        if not may_be(entry, found):
-            return
-        if found.endpoint_id == entry.endpoint_id:
+        if found.endpoint_id == entry.endpoint_id and is_made_from(entry.username, found.username):
             self._seen[entry.number] = 1
+        elif not may_be(entry, found, self._suffixes):
+            return
         elif entry.state in HELD:
             self._doubles[found.endpoint_id] = _double(entry, found)
         elif entry.state is State.FAILED:
@@ -59,14 +60,24 @@ def doubt(entry: Entry, endpoint: Endpoint | None) -> str | None:
 
 
 def is_kept(entry: Entry, double: Double) -> bool:
-    """Whether the journal still holds, for this row, the endpoint that a double was told from."""
-    return entry.state in HELD and entry.endpoint_id == double.kept != double.endpoint_id
+    """Whether the journal still holds what a double was told from, and that is the one that stays."""
+    return entry.state in HELD and entry.endpoint_id == double.kept and _may_go(entry, double.endpoint_id)
 
 
 def is_idle_double(double: Double, endpoint: Endpoint) -> bool:
     """Whether a double is as the audit found it, and no phone is registered; unknown is not unregistered."""
     same = (endpoint.alias, endpoint.username) == (double.alias, double.username)
     return same and endpoint.sip_registered is False
+
+
+def _may_go(entry: Entry, endpoint_id: str) -> bool:
+    """Whether a lost create of this row can have made it, and the row's own is the one that stays."""
+    return entry.lost > 0 and _age(entry.endpoint_id or "") < _age(endpoint_id)
+
+
+def _age(endpoint_id: str) -> tuple[int, str]:
+    # Of two numbers the smaller one; of whatever else ids may be, any order that all runs share.
+    return len(endpoint_id), endpoint_id
 
 
 def _double(entry: Entry, found: Found) -> Double:
@@ -76,4 +87,5 @@ def _double(entry: Entry, found: Found) -> Double:
         username=found.username,
         alias=found.alias,
         kept=entry.endpoint_id,
+        deletable=_may_go(entry, found.endpoint_id),
     )

@@ -46,6 +46,10 @@ class Entries(Protocol):
         """Return the entries that ask for one of these aliases."""
         ...
 
+    async def suffix_lengths(self) -> Collection[int]:
+        """Return how many digits Plivo appended to usernames, as far as its answers to creates tell."""
+        ...
+
     async def count(self) -> Mapping[State, int]:
         """Return how many entries are in each state."""
         ...

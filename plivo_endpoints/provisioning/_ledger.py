@@ -110,6 +110,10 @@ class Ledger:
         """See `Journal`."""
         return await self.journal.find(aliases)
 
+    async def suffix_lengths(self) -> Collection[int]:
+        """See `Journal`."""
+        return await self.journal.suffix_lengths()
+
     async def count(self) -> Mapping[State, int]:
         """See `Journal`; from then on it is known here."""
         counts = await self.journal.count()

@@ -15,7 +15,7 @@ from plivo_endpoints.provisioning._ledger import batches
 from plivo_endpoints.provisioning._load import load
 from plivo_endpoints.provisioning._passwords import master_key_of
 from plivo_endpoints.provisioning._reach import account_of
-from plivo_endpoints.provisioning._reconcile import matches
+from plivo_endpoints.provisioning._reconcile import known_suffixes, matches
 from plivo_endpoints.provisioning._sqlite import SqliteJournal
 from plivo_endpoints.provisioning._states import State
 from plivo_endpoints.provisioning._walk import walk
@@ -78,13 +78,17 @@ async def plan(client: AsyncClient, source: RowSource, *, master_key: str | None
 
 async def compare(client: AsyncClient, journal: Entries) -> None:
     """Match new entries with the account's endpoints, by alias."""
+    suffixes = await known_suffixes(journal)
     several: dict[int, set[str]] = {}  # by number, the endpoints of an alias that has more than one
 
     async def visit(page: list[Found]) -> None:
         changed: dict[int, tuple[Entry, Entry]] = {}  # by number: two endpoints of a page may have one alias
         for entry, found in await matches(journal, page):
             _, known = changed.get(entry.number, (entry, entry))
-            changed[entry.number] = (entry, states.matched(known, found, _met(several, known, found)))
+            changed[entry.number] = (
+                entry,
+                states.matched(known, found, _met(several, known, found), suffixes),
+            )
         if changes := [(before, after) for before, after in changed.values() if after != before]:
             await journal.save(changes)
 

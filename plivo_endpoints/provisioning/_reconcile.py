@@ -11,7 +11,7 @@ from plivo_endpoints.provisioning._states import State
 from plivo_endpoints.provisioning._walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection
 
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._journal import Entries
@@ -23,25 +23,37 @@ async def reconcile(client: AsyncClient, journal: Entries) -> None:
 
     Walks that may have missed some prove only what they found.
     """
-    found: dict[int, dict[str, Found]] = {}
+    namesakes: dict[int, dict[str, Found]] = {}
 
     async def visit(page: list[Found]) -> None:
         for entry, match in await matches(journal, page):
-            if entry.state is State.PARKED and states.may_be(entry, match):
-                found.setdefault(entry.number, {})[match.endpoint_id] = match
+            if entry.state is State.PARKED and states.is_made_from(entry.username, match.username):
+                namesakes.setdefault(entry.number, {})[match.endpoint_id] = match
 
     doubt = await walk(client, visit)
+    suffixes = await known_suffixes(journal)
     async with aclosing(batches(journal, State.PARKED)) as parked:
         async for batch in parked:
             await journal.save(
-                [(entry, _decide(entry, found.get(entry.number, {}), doubt)) for entry in batch]
+                [
+                    (entry, _decide(entry, namesakes.get(entry.number, {}).values(), suffixes, doubt))
+                    for entry in batch
+                ]
             )
 
 
-def _decide(entry: Entry, candidates: Mapping[str, Found], doubt: str | None) -> Entry:
-    if doubt and not candidates:
+def _decide(
+    entry: Entry, namesakes: Collection[Found], suffixes: Collection[int], doubt: str | None
+) -> Entry:
+    if doubt and not namesakes:
         return states.undecidable(entry, doubt)
-    return states.decided(entry, tuple(candidates.values()))
+    candidates = [found for found in namesakes if states.may_be(entry, found, suffixes)]
+    return states.decided(entry, candidates, [found for found in namesakes if found not in candidates])
+
+
+async def known_suffixes(journal: Entries) -> Collection[int]:
+    """Return how many digits Plivo appends to usernames: as it did for this run, or else as documented."""
+    return await journal.suffix_lengths() or {states.DOCUMENTED_SUFFIX}
 
 
 async def matches(journal: Entries, page: list[Found]) -> list[tuple[Entry, Found]]:

@@ -62,12 +62,17 @@ class Outcome:
 class Double:
     """An endpoint that can be the work of a row which already has another: a double.
 
+    It is `deletable` if a lost create of the run can have made it, and the row's own endpoint is the one of
+    the two that stays: that with the smaller id, so that two runs can never delete both. Any other may be a
+    colleague's, or all that another run has: a person decides.
+
     Attributes:
         key: The row's.
         endpoint_id: The double.
         username: Its username.
         alias: Its alias.
         kept: The endpoint that the journal holds for the row, if any.
+        deletable: Whether `prune` deletes it, unless a phone is registered.
     """
 
     key: str
@@ -75,6 +80,7 @@ class Double:
     username: str
     alias: str
     kept: str | None
+    deletable: bool
 
 
 @frozen(kw_only=True)

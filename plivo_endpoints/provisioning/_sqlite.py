@@ -64,6 +64,10 @@ _REPLACE: Final = (
     "UPDATE rows SET state=?, epoch=?, lost=?, intent_at=?, endpoint_id=?, made_as=?, reason=?"
     " WHERE number=? AND state=? AND epoch=?"
 )
+_SUFFIX_LENGTHS: Final = (
+    "SELECT DISTINCT length(made_as) - length(username) FROM rows"
+    " WHERE state=? AND made_as GLOB username || '[0-9]*'"
+)
 
 
 class SqliteJournal:
@@ -136,6 +140,11 @@ class SqliteJournal:
         """See `Journal`."""
         query = f"{_SELECT} WHERE alias IN ({', '.join('?' * len(aliases))})"
         return await self._run(lambda db: [_entry(row) for row in db.execute(query, tuple(aliases))])
+
+    async def suffix_lengths(self) -> Collection[int]:
+        """See `Journal`."""
+        values = (State.CREATED.value,)
+        return await self._run(lambda db: [length for (length,) in db.execute(_SUFFIX_LENGTHS, values)])
 
     async def count(self) -> Mapping[State, int]:
         """See `Journal`."""

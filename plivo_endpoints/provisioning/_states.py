@@ -25,6 +25,7 @@ from attrs import evolve, frozen
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+DOCUMENTED_SUFFIX: Final = 12  # digits that Plivo appends to a username
 SEND_GUARD: Final = 5.0  # seconds for which an intent entitles to send
 MAX_LOST: Final = 5  # creates of one row that may be lost, and proven to have made nothing, before it fails
 
@@ -93,15 +94,27 @@ class Found:
     app_id: str | None = None
 
 
+def suffix_length(username: str, made_as: str) -> int | None:
+    """Return how many digits Plivo appended to a username; `None` if it did something else."""
+    digits = made_as.removeprefix(username)
+    return len(digits) if made_as.startswith(username) and digits.isascii() and digits.isdigit() else None
+
+
 def is_made_from(username: str, made_as: str) -> bool:
     """Whether Plivo can have made `made_as` out of the username asked for: it appends digits."""
-    digits = made_as.removeprefix(username)
-    return made_as.startswith(username) and digits.isascii() and digits.isdigit()
+    return suffix_length(username, made_as) is not None
 
 
-def may_be(entry: Entry, found: Found) -> bool:
-    """Whether an endpoint can be the work of a create of this row."""
-    return found.alias == entry.alias and is_made_from(entry.username, found.username)
+def may_be(entry: Entry, found: Found, suffixes: Collection[int]) -> bool:
+    """Whether an endpoint can be the work of a create of this row.
+
+    Args:
+        entry: The row.
+        found: The endpoint.
+        suffixes: How many digits Plivo is known to append. `ext12` and its digits is `ext1` and digits too,
+            but one too many.
+    """
+    return found.alias == entry.alias and suffix_length(entry.username, found.username) in suffixes
 
 
 def stamp(entry: Entry, now: float) -> Entry:
@@ -145,8 +158,15 @@ def recovered(entry: Entry) -> Entry:
     return evolve(entry, state=State.PARKED, reason="the program ended while the create was under way")
 
 
-def decided(entry: Entry, candidates: Sequence[Found]) -> Entry:
-    """Decide on a parked row, after it settled, by what a whole walk found."""
+def decided(entry: Entry, candidates: Sequence[Found], unlikely: Sequence[Found] = ()) -> Entry:
+    """Decide on a parked row, after it settled, by what a whole walk found.
+
+    Args:
+        entry: The row.
+        candidates: What can be the work of its create.
+        unlikely: What has its alias and its name, but another number of digits than Plivo is known to append.
+            Neither adopted nor passed over: a person decides.
+    """
     _expect(entry, State.PARKED)
     if len(candidates) > 1:
         ids = ", ".join(sorted(found.endpoint_id for found in candidates))
@@ -156,6 +176,12 @@ def decided(entry: Entry, candidates: Sequence[Found]) -> Entry:
         return evolve(
             entry, state=State.ADOPTED, endpoint_id=found.endpoint_id, made_as=found.username, reason=None
         )
+    if unlikely:
+        names = ", ".join(sorted(f"{found.endpoint_id} ({found.username})" for found in unlikely))
+        reason = (
+            f"its create was lost, and it can be endpoint {names}, whose name has another number of digits"
+        )
+        return evolve(entry, state=State.REVIEW, reason=reason)
     if entry.lost >= MAX_LOST:
         return evolve(
             entry, state=State.FAILED, reason=f"tried {entry.lost} times and not made; last: {entry.reason}"
@@ -169,7 +195,7 @@ def undecidable(entry: Entry, doubt: str) -> Entry:
     return evolve(entry, state=State.REVIEW, reason=f"whether it was made cannot be told: {doubt}")
 
 
-def matched(entry: Entry, found: Found, met: Collection[str]) -> Entry:
+def matched(entry: Entry, found: Found, met: Collection[str], suffixes: Collection[int]) -> Entry:
     """The plan met an endpoint with this row's alias; `met` are the ids of all it has met so far."""
     _expect(entry, State.NEW, State.UNCHANGED, State.OUTDATED, State.REVIEW)
     if len(met) > 1:
@@ -178,7 +204,7 @@ def matched(entry: Entry, found: Found, met: Collection[str]) -> Entry:
         reason = f"its alias is that of {many} {first} and {second}"
         return evolve(entry, state=State.REVIEW, reason=reason)
     known = evolve(entry, endpoint_id=found.endpoint_id, made_as=found.username)
-    if not is_made_from(entry.username, found.username):
+    if suffix_length(entry.username, found.username) not in suffixes:
         reason = f"its alias is that of endpoint {found.endpoint_id}, whose username is {found.username}"
         return evolve(known, state=State.REVIEW, reason=reason)
     same = entry.app_id in (None, found.app_id)

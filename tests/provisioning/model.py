@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Rule = Literal["intent first", "guard", "park", "settle", "swap", "restart", "journal", "unique", "plan"]
 
+SUFFIXES: Final = (1,)  # digits appended to usernames
 TICK: Final = 2.5  # seconds: an intent is fresh in the tick it was made in and in the next
 LANDING: Final = 1  # ticks that a create may take to land
 LAG: Final = 1  # ticks until it is listed
@@ -112,7 +113,7 @@ class Model:
         first, *others = world.entries
         if self._without != "plan":
             found = world.found(create)
-            first = states.matched(first, found, {found.endpoint_id})
+            first = states.matched(first, found, {found.endpoint_id}, SUFFIXES)
         return evolve(world, entries=(first, *others), number=create.number, made=((create, 0),))
 
     def explore(self) -> Explored:
@@ -186,7 +187,7 @@ class Model:
     def _walking(self, world: World, place: int, row: int) -> Iterator[World]:
         worker = world.workers[place]
         entry = _of(worker)
-        found = tuple(each for each in worker.seen if states.may_be(entry, each))
+        found = tuple(each for each in worker.seen if states.may_be(entry, each, SUFFIXES))
         yield self._save(world, place, row, entry, states.decided(entry, found))
 
     def _save(self, world: World, place: int, row: int, before: Entry, after: Entry) -> World:

@@ -16,14 +16,14 @@ from plivo_endpoints._models import Endpoint
 from plivo_endpoints.provisioning import _states as states
 from plivo_endpoints.provisioning._findings import Findings, doubt, is_idle_double, is_kept
 from plivo_endpoints.provisioning._states import Entry, Found, State
-from tests.provisioning.model import LAG, MADE, Create, Model, World
+from tests.provisioning.model import LAG, MADE, SUFFIXES, Create, Model, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from plivo_endpoints.provisioning._report import Double
 
-Rule = Literal["audit", "asking", "own", "idle"]
+Rule = Literal["audit", "asking", "own", "lost", "idle"]
 Change = Literal["alias", "name", "phone", "unknown phone"]  # of an endpoint that is there
 Surprise = Literal["late", "by hand", "refused", "gone"] | Change
 
@@ -36,6 +36,7 @@ class AuditedWorld(World):
     """Everything there is at one moment; `doubles` is what is left to delete, once it is audited."""
 
     surprises: int = 0
+    by_hand: frozenset[int] = frozenset()
     changed: frozenset[tuple[Create, Change]] = frozenset()
     doubles: tuple[Double, ...] | None = None
     fault: str | None = None
@@ -131,7 +132,12 @@ class AuditModel(Model):
             yield evolve(world, sent=(*others, evolve(create, until=self._ticks)))
         if "by hand" in self._kinds:
             create = Create(world.number + 1, 0, 0)
-            yield evolve(world, number=create.number, made=(*world.made, (create, world.now + LAG)))
+            yield evolve(
+                world,
+                number=create.number,
+                by_hand=world.by_hand | {create.number},
+                made=(*world.made, (create, world.now + LAG)),
+            )
         if "refused" in self._kinds:
             yield from self._refused(world, has_made=True)
 
@@ -152,7 +158,7 @@ class AuditModel(Model):
         return evolve(still, fault=next(filter(None, faults), None))
 
     def _examined(self, world: AuditedWorld) -> tuple[tuple[Entry, ...], tuple[Double, ...]]:
-        findings = Findings(len(world.entries))
+        findings = Findings(len(world.entries), SUFFIXES)
         for found in world.listed:
             for entry in world.entries:
                 if entry.alias == found.alias:
@@ -168,10 +174,11 @@ class AuditModel(Model):
     def _pruned(self, world: AuditedWorld, double: Double, *rest: Double) -> AuditedWorld:
         """Delete a double, if it may be."""
         (entry,) = (entry for entry in world.entries if entry.key == double.key)
-        has_own = is_kept(entry, double) and doubt(entry, world.get(double.kept)) is None
+        may_go = is_kept(entry, double) or (self._lacks == "lost" and entry.endpoint_id == double.kept)
+        has_own = self._lacks == "own" or doubt(entry, world.get(double.kept)) is None
         endpoint = world.get(double.endpoint_id)
         world = evolve(world, doubles=rest)
-        if endpoint is None or not (has_own or self._lacks == "own"):
+        if endpoint is None or not (may_go and has_own):
             return world
         is_idle = is_idle_double(double, endpoint) or self._lacks == "idle"
         return _deleted(world, double) if is_idle else world
@@ -182,6 +189,8 @@ def _deleted(world: AuditedWorld, double: Double) -> AuditedWorld:
     after = evolve(world, made=tuple(each for each in world.made if each != made))
     if made[0] in {create for create, _ in world.changed}:
         return evolve(after, fault="one in use deleted")
+    if made[0].number in world.by_hand and not any(entry.lost for entry in world.entries):
+        return evolve(after, fault="somebody else's deleted")
     is_left = double.kept in after.owned(made[0].row, listed=False)
     return after if is_left else evolve(after, fault="the only one deleted")
 

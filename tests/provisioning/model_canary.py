@@ -16,6 +16,7 @@ from plivo_endpoints.provisioning._canary import check_answer, check_listed
 from plivo_endpoints.provisioning._errors import CanaryError
 from plivo_endpoints.provisioning._states import Entry, Found, State
 from tests.provisioning.exploring import Explored, explore
+from tests.provisioning.model import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -180,7 +181,7 @@ def _reconciled(world: World) -> Iterator[World]:
         for entry in world.entries:
             if entry.state is State.PARKED:
                 listed = [made.found for made in world.made if made.found]
-                candidates = [found for found in listed if states.may_be(entry, found)]
+                candidates = [found for found in listed if states.may_be(entry, found, SUFFIXES)]
                 world = world.with_entry(states.decided(entry, candidates))
         yield world
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plivo_endpoints import BadRequestError
 from plivo_endpoints.provisioning import (
+    Double,
+    Entry,
     JournalError,
     Row,
     SourceError,
+    State,
     apply,
     audit,
     prune,
@@ -18,6 +25,7 @@ from plivo_endpoints.provisioning import (
     read_report,
 )
 from plivo_endpoints.provisioning import _run as run_module
+from plivo_endpoints.provisioning._findings import is_kept
 from plivo_endpoints.sandbox import Fault
 
 if TYPE_CHECKING:
@@ -38,8 +46,9 @@ def ids_of(sandbox: Sandbox, alias: str) -> set[str]:
 
 
 @pytest.fixture
-async def doubled(applied: Apply, rows: Rows, client: AsyncClient) -> tuple[str, str]:
-    """Make two rows and a double of the first; return its own endpoint and the double."""
+async def doubled(applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox) -> tuple[str, str]:
+    """Make two rows, the first lost once, and a double of that; return its own endpoint and the double."""
+    sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
     ended = await applied(rows(2))
     (own,) = [each.endpoint_id for each in ended.outcomes if each.key == "key-1"]
     double = await client.endpoints.create(username="user1x", password="secret", alias="row-1")
@@ -81,6 +90,66 @@ async def test_a_double_beside_its_row(
     await audit(client, tmp_path / "run.db")
     assert [each.endpoint_id for each in await prune(client, tmp_path / "run.db")] == [double]
     assert ids_of(sandbox, "row-1") == {own}
+
+
+async def test_an_endpoint_of_another_name(
+    applied: Apply, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """`ext12` and its digits is `ext1` and one digit too many: a colleague's, though the alias is equal."""
+    sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
+    await applied([Row(key="one", username="ext1", alias="Sales", password="secret")])
+    colleagues = await client.endpoints.create(username="ext12", password="secret", alias="Sales")
+    assert (await audit(client, tmp_path / "run.db")).doubles == ()
+    assert await prune(client, tmp_path / "run.db") == ()
+    assert colleagues.endpoint_id in sandbox.endpoints
+
+
+async def test_an_endpoint_of_another_name_beside_a_lost_create(
+    client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """It is neither adopted nor passed over: what made it cannot be told, so a person decides."""
+    sandbox.inject(Fault(applied=False, status=503), times=1, method="POST")
+    source = [Row(key="one", username="ext1", alias="Sales", password="secret")]
+    async with apply(client, source, journal=tmp_path / "run.db", settle=1.0) as run:
+        while run.progress.phase != "settling":
+            await asyncio.sleep(0.01)
+        await client.endpoints.create(username="ext12", password="secret", alias="Sales")
+        (outcome,) = [outcome async for outcome in run]
+    assert outcome.status == "review"
+    assert "whose name has another number of digits" in (outcome.error or "")
+    assert len(sandbox.endpoints) == 1
+
+
+async def test_an_endpoint_of_another_name_before_the_run(
+    applied: Apply, client: AsyncClient, sandbox: Sandbox
+) -> None:
+    """The plan does not take `ext34` for `ext3`."""
+    await client.endpoints.create(username="ext34", password="secret", alias="Sales")
+    ended = await applied([Row(key="three", username="ext3", alias="Sales", password="secret")])
+    assert [outcome.status for outcome in ended.outcomes] == ["review"]
+    assert len(sandbox.endpoints) == 1
+
+
+@given(st.sets(st.text("0123456789ab", min_size=1), min_size=2, max_size=2))
+def test_two_runs_of_which_each_holds_the_others_double(ids: set[str]) -> None:
+    """One of the two endpoints stays, whichever they are: both runs together cannot delete both."""
+    kept = [
+        is_kept(
+            Entry(
+                number=1,
+                line=1,
+                key="k",
+                username="u",
+                alias="a",
+                state=State.ADOPTED,
+                lost=1,
+                endpoint_id=own,
+            ),
+            Double(key="k", endpoint_id=other, username="u1", alias="a", kept=own, deletable=True),
+        )
+        for own, other in permutations(ids)
+    ]
+    assert sorted(kept) == [False, True]
 
 
 async def test_a_double_that_cannot_be_deleted(

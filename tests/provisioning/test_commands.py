@@ -192,15 +192,20 @@ def test_a_failed_row(account: Sandbox, run: Run, users: Callable[[int], None]) 
     assert run("status", "--journal", "run.db").exit_code == 1
 
 
+def make_by_hand(name: str, alias: str) -> None:
+    """Make an endpoint as a colleague does."""
+    CliRunner().invoke(cli, ["create", name, "--alias", alias, "--password-stdin"], input="secret\n")
+
+
 def test_doubles_are_pruned(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
-    """Only when asked for and confirmed, and never one that a phone is registered with."""
+    """Only what lost creates can have made, when confirmed, and nothing that a phone is registered with."""
     users(2)
-    run("apply", "users.csv", "--journal", "run.db")
+    account.inject(Fault(applied=True, status=503), times=1, method="POST")
+    run("apply", "users.csv", "--journal", "run.db", "--settle", "0.2")
     kept = set(account.endpoints)
     for alias in ("row-1", "row-1", "row-2"):
-        name = alias.replace("row-", "user") + "x"
-        CliRunner().invoke(cli, ["create", name, "--alias", alias, "--password-stdin"], input="secret\n")
-    registered = max(account.endpoints)
+        make_by_hand(alias.replace("row-", "user") + "x", alias)
+    _, registered, colleagues = sorted(account.endpoints.keys() - kept)
     account.register(registered)
     told = run("audit", "--journal", "run.db")
     assert (told.exit_code, run("status", "--journal", "run.db").stdout) == (3, told.stdout)
@@ -208,18 +213,30 @@ def test_doubles_are_pruned(account: Sandbox, run: Run, users: Callable[[int], N
     assert "doubles\t3\n" in counts
     doubles = {line.split("\t")[0]: line.split("\t")[2:] for line in table.splitlines()}
     assert doubles.keys() == account.endpoints.keys() - kept
-    assert sorted(key for key, _ in doubles.values()) == ["user1x", "user1x", "user2x"]
-    assert {own for _, own in doubles.values()} == kept
+    assert sorted(key for key, _, _ in doubles.values()) == ["user1x", "user1x", "user2x"]
+    assert {own for _, own, _ in doubles.values()} == kept
+    assert doubles[colleagues][2] == "keeps it"
     assert told.stderr.endswith(" provision audit --journal run.db --prune\n")
     assert run("audit", "--journal", "run.db", "--prune").exit_code == 2  # nobody there to ask
     assert run("audit", "--journal", "run.db", "--yes").exit_code == 2  # nothing to say yes to
     assert len(account.endpoints) == 5
     pruned = run("audit", "--journal", "run.db", "--prune", "--yes")
-    assert "2 deleted, 1 left alone" in pruned.stderr
-    assert (pruned.exit_code, set(account.endpoints)) == (3, kept | {registered})
+    assert "1 deleted, 1 left alone" in pruned.stderr
+    assert (pruned.exit_code, set(account.endpoints)) == (3, kept | {registered, colleagues})
     account.unregister(registered)
-    assert run("apply", "users.csv", "--journal", "run.db", "--prune", "--yes").exit_code == 0
-    assert set(account.endpoints) == kept
+    assert run("apply", "users.csv", "--journal", "run.db", "--prune", "--yes").exit_code == 3
+    assert set(account.endpoints) == kept | {colleagues}
+
+
+def test_only_a_colleagues_doubles(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
+    """No command is offered that would not do anything, and with `--prune` nothing is asked or deleted."""
+    users(1)
+    run("apply", "users.csv", "--journal", "run.db")
+    make_by_hand("user1x", "row-1")
+    told = run("audit", "--journal", "run.db")
+    assert (told.exit_code, told.stderr) == (3, "")
+    pruned = run("audit", "--journal", "run.db", "--prune", "--yes")
+    assert (pruned.exit_code, pruned.stderr, len(account.endpoints)) == (3, "", 2)
 
 
 @pytest.mark.parametrize(("answer", "confirmed"), [("delete 1", True), ("delete", False), ("y", False)])
@@ -228,7 +245,7 @@ def test_the_prompt_before_doubles_go(
 ) -> None:
     """Only the whole phrase will do; after anything else it says that nothing happened."""
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{answer}\n"))
-    double = Double(key="k", endpoint_id="2", username="user1x2", alias="a", kept="1")
+    double = Double(key="k", endpoint_id="2", username="user1x2", alias="a", kept="1", deletable=True)
     assert is_confirmed([double]) == confirmed
     assert capsys.readouterr().err.endswith("nothing deleted\n") != confirmed
 

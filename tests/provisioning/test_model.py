@@ -42,6 +42,7 @@ LACKING: dict[str, tuple[AnyModel, str]] = {
     "audit": (AuditModel(without="audit"), "silently wrong"),
     "audit: asking": (AuditModel(without="asking"), "silently wrong"),
     "audit: own": (AuditModel(without="own"), "the only one deleted"),
+    "audit: lost": (AuditModel(without="lost"), "somebody else's deleted"),
     "audit: idle": (AuditModel(without="idle"), "one in use deleted"),
     "restart": (Model(rows=1, workers=1, without="restart"), "doubled"),
     "restart: journal": (Model(rows=1, workers=1, without="journal"), "doubled"),
