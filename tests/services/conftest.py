@@ -33,3 +33,4 @@ def launch(threaded_sandbox: Sandbox, tmp_path: Path) -> Iterator[Callable[..., 
     yield start
     for service in started:
         service.kill()
+        sys.stdout.write(service.output)  # shown where the test failed

@@ -22,7 +22,7 @@ import pytest
 from tests.unmeasured import unmeasured
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from plivo_endpoints.sandbox import Sandbox
 
@@ -121,18 +121,25 @@ def environment_of(sandbox: Sandbox, **others: str) -> dict[str, str]:
     }
 
 
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    until = time.monotonic() + LIMIT
+    while not is_so():
+        assert time.monotonic() < until, "it never came to be"
+        time.sleep(0.05)
+
+
 def wait_until_open(url: str) -> None:
     """Wait until a server accepts connections."""
     parts = urlsplit(url)
-    until = time.monotonic() + LIMIT
-    while True:
-        try:
+
+    def is_open() -> bool:
+        with suppress(ConnectionRefusedError):
             socket.create_connection((parts.hostname, parts.port)).close()
-        except ConnectionRefusedError:
-            assert time.monotonic() < until, f"nobody listens at {url}"
-            time.sleep(0.05)
-        else:
-            return
+            return True
+        return False
+
+    wait_until(is_open)
 
 
 def post(url: str) -> Answer:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.services.service import skip_without
+from tests.services.service import skip_without, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,10 +30,11 @@ def test_tasks_create_endpoints(
         (tmp_path / name).mkdir()
     folder = {"CELERY_FOLDER": str(tmp_path)}
     options = ("--pool", pool, "--concurrency", "2", "--loglevel", "INFO")
-    worker = launch("celery", "--app", "celery_tasks", "worker", *options, **folder)
-    worker.wait_for(r"(celery@\S+ ready)")
     sender = launch("celery_send", *USERNAMES, **folder)
-    assert sender.wait() == 0, sender.output + worker.output
+    # A worker that were there before them could read a file of this broker that is not whole yet.
+    wait_until(lambda: len(list((tmp_path / "queue").iterdir())) == len(USERNAMES))
+    worker = launch("celery", "--app", "celery_tasks", "worker", *options, **folder)
+    assert sender.wait() == 0
     assert sorted(threaded_sandbox.endpoints) == sorted(sender.output.split())
     assert dict.fromkeys(USERNAMES, 1) == threaded_sandbox.applied_creates
     assert (worker.terminate(), worker.complaints()) == (0, []), worker.output
