@@ -70,7 +70,8 @@ class AsyncClient(Unpicklable):
         proxy: URL of an HTTP proxy, or "environment" to take it from `HTTPS_PROXY`, `ALL_PROXY` and
             `NO_PROXY`, once, now, but never for a server on loopback.
         ssl_context: Instead of aiohttp's default verification.
-        session: An `aiohttp.ClientSession` to use; it is neither changed nor closed. It must not have `auth`.
+        session: An `aiohttp.ClientSession` to use; it is neither changed nor closed. It must not have `auth`,
+            and its middlewares are left out: one could send a create again.
         on_event: Called with an `Event` at the start and end of each call and each attempt, for metrics and
             tracing. What it raises is logged and otherwise ignored.
 

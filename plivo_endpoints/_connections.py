@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from plivo_endpoints._errors import NO_FORK, ClientStateError
 from plivo_endpoints._events import Observer
 from plivo_endpoints._middleware import RateLimited, Retrying
+from plivo_endpoints._sansio.auth import authorization, proxy_secrets
 from plivo_endpoints._sansio.call import Call
 from plivo_endpoints._sansio.codec import build_request
 from plivo_endpoints._sansio.rate_limit import SlidingWindow
@@ -65,6 +66,12 @@ class Connections:
     def opened(self) -> bool:
         """Whether there may be connections of ours to close."""
         return bool(self._loops) and self._session is None
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return what no error may repeat, whoever echoes it: the account's token and the proxy's login."""
+        header = authorization(self.credentials)
+        known = (header.removeprefix("Basic "), self.credentials.auth_token.reveal())
+        return known if self._settings.proxy is None else (*known, *proxy_secrets(self._settings.proxy))
 
     def retrying(self) -> Retrying:
         """Return the running loop's way to Plivo."""
@@ -138,5 +145,5 @@ class ConnectedExecutor:
         """Send one operation, as often as its rules allow, and return its result."""
         request = build_request(operation, self._connections.account_url, argument, query, ids)
         retrying = self._connections.retrying()
-        credentials = self._connections.credentials
-        return retrying.execute(Call(operation, request, argument, self._options, before_send, credentials))
+        secrets = self._connections.secrets
+        return retrying.execute(Call(operation, request, argument, self._options, before_send, secrets))

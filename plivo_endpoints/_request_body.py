@@ -29,6 +29,30 @@ class ExchangeError(Exception):
     """What we found wrong with an exchange ourselves; its text is ours to show."""
 
 
+class ListeningHandler(ResponseHandler):
+    """A connection that knows whether anything at all came between two requests.
+
+    What aiohttp tells of is whole: the first bytes of an answer lie in its parser, unseen, until the rest is
+    there, and that may be after the next request.
+    """
+
+    _received = _answered = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what came."""
+        self._received += len(data)
+        super().data_received(data)
+
+    def expect_silence(self) -> None:
+        """Take all that came so far for what it was asked for."""
+        self._answered = self._received
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether something came since then."""
+        return self._received > self._answered
+
+
 class Body(BytesPayload):
     """A request body that tells when it begins to leave, and leaves once."""
 
@@ -90,6 +114,8 @@ class Body(BytesPayload):
 
 def _holds_an_answer(protocol: asyncio.BaseProtocol | None) -> bool:
     """Whether there is an answer to nobody's question, which the next request would take for its own."""
+    if isinstance(protocol, ListeningHandler) and protocol.has_spoken:
+        return True
     return isinstance(protocol, ResponseHandler) and protocol.should_close
 
 

@@ -1,6 +1,7 @@
 """What you ask of Plivo: frozen values that know their rules, checked once, before they become a request.
 
 Not when they are made: the frame of a generated `__init__` holds the password, and an error would show it.
+But then text becomes plain: a subclass of `str` may do anything when an error quotes it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final, Unpack
 
 from attrs import field, fields, frozen
+from attrs.converters import optional
 
 from plivo_endpoints._clock import LAST_SECOND
 from plivo_endpoints._errors import (
@@ -23,6 +25,7 @@ from plivo_endpoints._validation import (
     check_username,
     epoch_seconds,
     password_problem,
+    plain,
     require,
     text_problem,
 )
@@ -59,10 +62,10 @@ class RequestModel:
 class NewEndpoint(RequestModel):
     """What a create asks for."""
 
-    username: str
-    password: str = field(repr=False)
-    alias: str
-    app_id: str | None = None
+    username: str = field(converter=plain)
+    password: str = field(converter=plain, repr=False)
+    alias: str = field(converter=plain)
+    app_id: str | None = field(converter=optional(plain), default=None)
 
     def check(self) -> None:
         """Raise `InvalidArgumentError` where a field breaks a rule."""
@@ -84,9 +87,9 @@ class NewEndpoint(RequestModel):
 class EndpointChanges(RequestModel):
     """What an update asks for; `None` leaves a field as it is."""
 
-    password: str | None = field(default=None, repr=False)
-    alias: str | None = None
-    app_id: str | None = None
+    password: str | None = field(converter=optional(plain), default=None, repr=False)
+    alias: str | None = field(converter=optional(plain), default=None)
+    app_id: str | None = field(converter=optional(plain), default=None)
 
     def check(self) -> None:
         """Raise `InvalidArgumentError` where a field breaks a rule, or nothing is to change."""
@@ -105,10 +108,10 @@ class NewToken(RequestModel):
     """What a token request asks for; times in epoch seconds, from `token_times`."""
 
     iss: str
-    sub: str | None = None
+    sub: str | None = field(converter=optional(plain), default=None)
     nbf: int | None = None
     exp: int | None = None
-    app: str | None = None
+    app: str | None = field(converter=optional(plain), default=None)
     incoming_allow: bool = False
     outgoing_allow: bool = False
 

@@ -23,6 +23,7 @@ from plivo_endpoints._threads import closed_lock, start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from types import TracebackType
 
 R = TypeVar("R")
 
@@ -59,8 +60,6 @@ class Runner:
     def _start(self) -> _LoopThread:
         if self._threads:
             raise ClientStateError(NO_FORK)
-        if not threading.main_thread().is_alive():
-            raise ClientStateError("cannot start the client's thread: the interpreter is shutting down")
         try:
             started = _LoopThread(self._loop_factory)
         except Exception as error:  # no descriptors or threads left, or a loop factory that fails
@@ -78,6 +77,12 @@ def _stop(threads: dict[int, _LoopThread]) -> None:
     thread = threads.get(os.getpid())  # after a fork there is none: it is the parent's
     if thread is not None:
         thread.stop()
+
+
+def _refuse_at_the_end() -> None:
+    # Asked in a thread of ours: in the main thread a signal could make Python 3.11 declare it dead for good.
+    if not threading.main_thread().is_alive():
+        raise RuntimeError("the interpreter is shutting down")
 
 
 class _LoopThread:
@@ -129,6 +134,7 @@ class _LoopThread:
     def _run(self, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
         self.ident = threading.get_ident()
         try:
+            _refuse_at_the_end()
             import anyio  # noqa: PLC0415 - the async client does without
 
             anyio.run(self._serve, backend_options={"loop_factory": loop_factory})
@@ -158,22 +164,32 @@ class _Call(Generic[R]):
         self._task: asyncio.Task[None] | None = None
         self._result: tuple[R] | None = None
         self._error: BaseException | None = None
-        self._has_begun = self._has_ended = False
+        self._told: BaseException | None = None  # the interrupt that has the result as a note
+        self._deadline = 0.0  # of the wait for a cancelled call
+        self._has_begun = self._has_ended = self._is_given_up = False
         self._under_way = closed_lock()
 
     def run(self) -> R:
         """Have it carried out, and return its result."""
         try:
-            self._thread.submit(self, self._begin)
-            self._under_way.acquire()
-            return self._outcome()
-        except BaseException as error:
-            if error is not self._error:  # out of a signal's handler, so at any of these lines
-                self._cancel_and_wait()
-                self._attach_outcome(error)
-            raise
+            # Each sees to the end of a call that a signal interrupts. One that comes just as a block ends
+            # interrupts that, and the block around it goes on: this many signals may come together.
+            with self, self, self, self:
+                self._thread.submit(self, self._begin)
+                self._under_way.acquire()
+                return self._outcome()
         finally:
             self._error = None  # its traceback holds this call: do not make a cycle
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None and error is not self._error:  # out of a signal's handler, at any line
+            self._cancel_and_wait()
+            self._attach_outcome(error)
 
     def _begin(self) -> None:
         if self._has_ended or self._thread.stopping.is_set():
@@ -212,18 +228,20 @@ class _Call(Generic[R]):
     def _attach_outcome(self, interrupt: BaseException) -> None:
         if self._error is not None:
             interrupt.__cause__ = self._error
-        elif self._result is not None:
+        elif self._result is not None and interrupt is not self._told:
+            self._told = interrupt
             interrupt.add_note(f"The call had just ended, with {self._result[0]!r}")
 
     def _cancel_and_wait(self) -> None:
         """Cancel the call and see it end, which takes an instant; a signal after 5 s ends the wait."""
-        deadline = time.monotonic() + _PATIENCE
-        while not self._has_ended:
+        self._deadline = self._deadline or time.monotonic() + _PATIENCE
+        while not (self._has_ended or self._is_given_up):
             try:
                 self._thread.submit(self, self._cancel)
                 self._under_way.acquire()
             except BaseException:
-                if time.monotonic() > deadline:
+                if time.monotonic() > self._deadline:
+                    self._is_given_up = True
                     raise
 
     def _cancel(self) -> None:

@@ -13,7 +13,8 @@ import platform
 import ssl
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, cast
 from weakref import ref
 
 import aiohttp
@@ -28,7 +29,7 @@ from plivo_endpoints._errors import (
     PlivoError,
     TransportError,
 )
-from plivo_endpoints._request_body import SPOILT, Body, ExchangeError, Turns
+from plivo_endpoints._request_body import SPOILT, Body, ExchangeError, ListeningHandler, Turns
 from plivo_endpoints._sansio.auth import authorization
 from plivo_endpoints._sansio.compression import decompress
 from plivo_endpoints._sansio.messages import Attempt, Request, Response
@@ -38,6 +39,7 @@ from plivo_endpoints._version import __version__
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from aiohttp.client_proto import ResponseHandler
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
 
@@ -76,6 +78,11 @@ class _Hidden(str):
 class _Connector(aiohttp.TCPConnector):
     """Hands out no connection on which an answer waits: the next request would take it for its own."""
 
+    def __init__(self, *, limit: int, keepalive_timeout: float) -> None:
+        super().__init__(limit=limit, keepalive_timeout=keepalive_timeout)
+        # There is no public way to choose it. A test holds this one to its meaning.
+        self._factory = cast("partial[ResponseHandler]", partial(ListeningHandler, loop=self._loop))
+
     async def connect(
         self,
         req: aiohttp.ClientRequest,
@@ -84,7 +91,10 @@ class _Connector(aiohttp.TCPConnector):
     ) -> Connection:
         for _ in range(self.limit + 1):  # as many may wait in the pool, and then a new one comes
             connection = await super().connect(req, traces, timeout)
-            if connection.protocol is not None and not connection.protocol.should_close:
+            protocol = connection.protocol
+            if protocol is not None and not protocol.should_close:
+                if isinstance(protocol, ListeningHandler):
+                    protocol.expect_silence()
                 return connection
             connection.close()
         raise aiohttp.ServerDisconnectedError
@@ -136,6 +146,7 @@ class AiohttpTransport:
                 data=body,
                 allow_redirects=False,  # the credentials, and a POST, stay where they were sent
                 raise_for_status=False,  # whatever the caller's session would do
+                middlewares=(),  # likewise: one could send a create again, or another body in its place
                 auto_decompress=False,
                 timeout=_NO_TIMEOUT,
                 # Read here, for it may hold a password, which this object would show.
@@ -281,6 +292,8 @@ def _describe(error: Exception) -> str | PlivoError:
 
     Only our words and the system's: aiohttp's can quote the answer or the URL, and those can hold a secret.
     """
+    if isinstance(error.__cause__, ExchangeError):  # raised by a body, and wrapped
+        error = error.__cause__
     for kind, said in _SAID.items():
         if isinstance(error, kind):
             return said or str(error)

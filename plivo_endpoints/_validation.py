@@ -43,6 +43,11 @@ def as_text(value: object) -> str | None:
     return str.__str__(cast("str", value)) if issubclass(type(value), str) else None
 
 
+def plain(value: str) -> str:
+    """Return a string without what its subclass makes of it, and all else as it is, to be refused."""
+    return value if type(value) is str or not issubclass(type(value), str) else str.__str__(value)
+
+
 def password_problem(value: object) -> str | None:
     """https://www.plivo.com/docs/voice/api/endpoints: at least 5 characters; no upper bound is documented."""
     text = as_text(value)

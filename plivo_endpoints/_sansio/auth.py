@@ -1,12 +1,13 @@
-"""Credentials to the Authorization header."""
+"""Credentials to the Authorization header, and what else is to be kept from being shown."""
 
 from __future__ import annotations
 
 from base64 import b64encode
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
-    from plivo_endpoints._config import Credentials
+    from plivo_endpoints._config import Credentials, Secret
 
 
 def authorization(credentials: Credentials) -> str:
@@ -14,3 +15,12 @@ def authorization(credentials: Credentials) -> str:
     return "Basic " + b64encode(
         f"{credentials.auth_id}:{credentials.auth_token.reveal()}".encode("ascii")
     ).decode("ascii")
+
+
+def proxy_secrets(proxy: Secret) -> tuple[str, ...]:
+    """Return what nobody may be shown of a proxy's URL: the password, and the header made of it."""
+    parts = urlsplit(proxy.reveal())
+    if not parts.password:
+        return ()
+    login = f"{unquote(parts.username or '')}:{unquote(parts.password)}"
+    return unquote(parts.password), b64encode(login.encode()).decode("ascii")

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from attrs import define
 
-from plivo_endpoints._sansio.auth import authorization
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from plivo_endpoints._config import CallOptions, Credentials
+    from plivo_endpoints._config import CallOptions
     from plivo_endpoints._requests import RequestModel
     from plivo_endpoints._sansio.messages import Request
     from plivo_endpoints._sansio.operation import Operation
@@ -28,12 +26,8 @@ class Call(Generic[T]):
     argument: RequestModel | None
     options: CallOptions
     before_send: Callable[[], Awaitable[None]] | None = None
-    credentials: Credentials | None = None
+    known_secrets: Callable[[], tuple[str, ...]] = tuple  # those of the client
 
     def secrets(self) -> tuple[str, ...]:
         """Return what no error may repeat, though the server may have: it can echo what it was sent."""
-        known = () if self.argument is None else self.argument.secrets()
-        if self.credentials is None:
-            return known
-        header = authorization(self.credentials)
-        return (*known, header.removeprefix("Basic "), self.credentials.auth_token.reveal())
+        return (*(() if self.argument is None else self.argument.secrets()), *self.known_secrets())

@@ -28,8 +28,9 @@ GREETINGS: Final = [
 class Greeter:
     """Greets half of its connections with an answer, then reads requests, carries them out and answers."""
 
-    def __init__(self, *, with_answer: bool = False) -> None:
+    def __init__(self, *, with_answer: bool = False, at_first: int | None = None) -> None:
         self._with_answer = with_answer  # greets only when it answers, so that two answers come at once
+        self._at_first = at_first  # so many bytes of the greeting, and the rest when it was asked
         self._chance = random.Random(7)  # noqa: S311 - the same greetings in every run
         self.made: Counter[str] = Counter()  # by alias
         self.greeted = 0
@@ -40,13 +41,16 @@ class Greeter:
         self.greeted += bool(greeting)
         try:
             if not self._with_answer:
-                writer.write(greeting)
+                writer.write(greeting[: self._at_first])
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
                 alias = json.loads(await reader.readexactly(length))["alias"]
                 self.made[alias] += 1
                 answer = make_answer(201, "Created", _created(alias)).encode()
+                if self._at_first is not None:
+                    writer.write(greeting[self._at_first :])
+                    await asyncio.sleep(0.02)  # both at once would be two answers
                 writer.write(greeting + answer if self._with_answer else answer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -112,6 +116,23 @@ def _contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
     return serving, trusting
+
+
+async def test_half_a_word_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In short: a create is refused on such a connection, and sent on the next one."""
+    monkeypatch.setattr("tests.faults.test_first_words.CREATES", 20)
+    server = Greeter(at_first=12)
+    assert await _complaints(server) == []
+    assert server.greeted >= 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at_first", [1, 12])
+async def test_a_server_that_says_half_a_word_first(at_first: int) -> None:
+    """What began before the request is no answer to it, though its head is whole only afterwards."""
+    server = Greeter(at_first=at_first)
+    assert await _complaints(server) == []
+    assert server.greeted >= CREATES / 3
 
 
 @pytest.mark.slow

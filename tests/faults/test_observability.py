@@ -17,6 +17,7 @@ import pytest
 from multidict import CIMultiDict
 
 from plivo_endpoints import (
+    APIError,
     AsyncClient,
     AttemptFinished,
     CallFinished,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from plivo_endpoints.sandbox import Sandbox
     from tests.faults.account import Account
     from tests.faults.server import FaultServer
 
@@ -101,18 +103,53 @@ async def test_a_session_of_our_own_replays_nothing(faults: FaultServer) -> None
     assert len(account.arrivals) == 2
 
 
-async def test_what_a_session_of_the_callers_raises(faults: FaultServer) -> None:
-    """Its middlewares may raise anything; what comes out is ours, and says that nothing left."""
+async def test_the_middlewares_of_a_session_of_the_callers(sandbox: Sandbox) -> None:
+    """They are left out: one could send a create again, or put another body in the place of ours."""
 
-    async def fail(_request: aiohttp.ClientRequest, _handler: object) -> aiohttp.ClientResponse:
+    async def sign(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        await request.update_body(b'{"username": "mallory", "password": "s3cret", "alias": "desk"}')
+        await handler(request)
+        return await handler(request)
+
+    async with aiohttp.ClientSession(middlewares=[sign]) as session:
+        client = AsyncClient(sandbox.auth_id, sandbox.auth_token, base_url=sandbox.base_url, session=session)
+        await client.endpoints.create(username="alice", password="s3cret", alias="desk")
+    assert sandbox.applied_creates == {"alice": 1}
+
+
+async def test_what_a_session_of_the_callers_raises(faults: FaultServer) -> None:
+    """Its trace may raise anything; what comes out is ours, and says that nothing left."""
+
+    async def fail(*_: object) -> None:
         raise ValueError("not today")
 
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(fail)
     _, url = faults.account()
-    async with aiohttp.ClientSession(middlewares=[fail]) as session:
+    async with aiohttp.ClientSession(trace_configs=[trace]) as session:
         client = AsyncClient(AUTH_ID, "t", base_url=url, session=session)
         with pytest.raises(ConnectError) as caught:
             await client.endpoints.create(username="alice", password="s3cret", alias="desk")
     assert (caught.value.sent, caught.value.__context__) == ("no", None)
+
+
+async def test_a_proxy_that_echoes_its_login() -> None:
+    """Its password is hidden like the account's."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"}")
+        login = b64encode(b"me:pr0xy/pass").decode()
+        writer.write(make_answer(407, "Refused", f"no me:pr0xy/pass, no {login}".encode()).encode())
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        proxy = f"http://me:pr0xy%2Fpass@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        client = AsyncClient(AUTH_ID, "t0ken", base_url="http://h", allow_http=True, proxy=proxy)
+        async with client:
+            with pytest.raises(APIError, match=r"no me:\[secret\], no \[secret\]"):
+                await client.endpoints.create(username="alice", password="s3cret", alias="desk")
 
 
 async def test_a_session_that_logs_in_by_itself(

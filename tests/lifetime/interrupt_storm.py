@@ -1,7 +1,8 @@
 """Interrupt creates of the blocking client at random moments, and compare what was told with what was made.
 
-Arguments: auth id, base URL, interrupts, seconds within which each comes, and what the signal's handler does:
-the name of what it raises, or "close". The server is honest. Prints a JSON object.
+Arguments: auth id, base URL, interrupts, seconds within which each comes, what the signal's handler does (the
+name of what it raises, or "close"), and how many more signals follow each within 0.1 ms, as where a terminal
+and a parent process both send one. The server is honest. Prints a JSON object.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 import plivo_endpoints
 from plivo_endpoints import Client, ClientStateError, OutcomeUnknownError
 
-auth_id, url, interrupts, seconds, reaction = sys.argv[1:]
+auth_id, url, interrupts, seconds, reaction, more = sys.argv[1:]
 PACKAGE = str(Path(plivo_endpoints.__file__).parent)
 KINDS: dict[str, type[BaseException]] = {
     "KeyboardInterrupt": KeyboardInterrupt,
@@ -32,10 +33,17 @@ client = Client(auth_id, "t", base_url=url, rate_limit=None)
 ends: Counter[str] = Counter()
 silent: list[str] = []  # aliases of those that nobody told of
 longest = 0.0
+to_come = 0  # signals of the present burst
 
 
 def react(*_: object) -> None:
     """Do what the storm is about."""
+    global to_come  # noqa: PLW0603 - a handler has no other place
+    if to_come == 0:  # the call has ended
+        return
+    to_come -= 1
+    if to_come:
+        signal.setitimer(signal.ITIMER_REAL, chance.uniform(1e-6, 1e-4))
     if reaction == "close":
         client.close()
     else:
@@ -65,9 +73,11 @@ for number in range(int(interrupts)):
     begun = time.perf_counter()
     try:
         try:
+            to_come = 1 + int(more)
             signal.setitimer(signal.ITIMER_REAL, delay)
             client.endpoints.create(username="alice", password="s3cret", alias=f"desk-{number}")
         finally:
+            to_come = 0
             signal.setitimer(signal.ITIMER_REAL, 0)
     except EXPECTED as error:
         longest = max(longest, time.perf_counter() - begun - delay)

@@ -20,28 +20,37 @@ if TYPE_CHECKING:
     from tests.faults.server import FaultServer
 
 STORM: Final = Path(__file__).with_name("interrupt_storm.py").read_text(encoding="utf-8")
-# Signals, how many, and seconds within which each comes: with the server in another process a create takes
-# some 2 ms, so that they come before, during and after its way over the loop.
+# Reactions, how many, seconds within which each comes, and how many more signals follow each at once. With
+# the server in another process a create takes some 2 ms: they come before, during and after its way.
 STORMS: Final = [
-    ("KeyboardInterrupt", 1_000, 0.006),
-    ("RuntimeError", 200, 0.006),
-    ("TimeoutError", 200, 0.006),
-    ("close", 200, 0.006),
+    ("KeyboardInterrupt", 1_000, 0.006, 0),
+    ("KeyboardInterrupt", 1_000, 0.006, 1),
+    ("KeyboardInterrupt", 1_000, 0.006, 3),
+    ("RuntimeError", 200, 0.006, 0),
+    ("TimeoutError", 200, 0.006, 0),
+    ("close", 200, 0.006, 0),
 ]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(("reaction", "interrupts", "seconds"), STORMS)
+@pytest.mark.parametrize(("reaction", "interrupts", "seconds", "more"), STORMS)
 def test_a_storm_of_interrupts(
-    reaction: str, interrupts: int, seconds: float, faults: FaultServer, start: Callable[..., Popen[str]]
+    reaction: str,
+    interrupts: int,
+    seconds: float,
+    more: int,
+    *,
+    faults: FaultServer,
+    start: Callable[..., Popen[str]],
 ) -> None:
     """No create is made in silence, none twice, and none keeps the program waiting."""
     account, url = faults.account()
-    arguments = (AUTH_ID, url, str(interrupts), str(seconds), reaction)
+    arguments = (AUTH_ID, url, str(interrupts), str(seconds), reaction, str(more))
     program = start(STORM, *arguments, options=("-W", "error"), env=unmeasured())
     status, out, err = said(program, timeout=200)
-    assert (status, err) == (0, "")
+    # Of several signals Python may lose one in a weak reference's callback, and say so.
+    assert (status, err if not more else "") == (0, ""), err
     report = json.loads(out)
     made = Counter(known.alias for known in account.created)
     assert [alias for alias in report["silent"] if made[alias]] == []
