@@ -46,8 +46,9 @@ async def examine_account(client: AsyncClient, journal: Entries) -> tuple[Double
     findings = Findings(rows, suffixes)
 
     async def visit(page: list[Found]) -> None:
-        for entry, found in await matches(journal, page):
-            findings.add(entry, found)
+        for entry, found, holder in await matches(journal, page):
+            if holder is None:
+                findings.add(entry, found)
 
     async def forget() -> None:
         nonlocal findings
