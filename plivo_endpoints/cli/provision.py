@@ -104,7 +104,7 @@ def plan_(ctx: click.Context, /, source: Path, journal: Path | None, out: Path |
     if out is not None:
         with made_whole(out) as unfinished:
             save_plan(found, unfinished)
-    show_plan(found, settings)
+    show_plan(found, settings, with_journal=journal is not None)
     if out is not None:
         tell(f"The plan is in {out}.", settings)
     ctx.exit(ExitStatus.REVIEW if found.conflict else ExitStatus.DONE)

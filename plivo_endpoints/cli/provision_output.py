@@ -27,6 +27,9 @@ _KEY_HINT: Final = f"""\
 To have passwords derived, make a master key, and keep it: the same key tells them again.
 {KEY_STEPS}"""
 _NO_ROWS: Final = "The source has no rows: there is nothing to do."
+_WITHOUT_JOURNAL: Final = (
+    "If rows of this source were applied before, add --journal FILE: then they are known again."
+)
 _PUT_RIGHT: Final = (
     "Put right what the rows say, then apply again with this journal: what failed is tried again. A row that "
     "stays in review needs another key."
@@ -82,7 +85,7 @@ def tell(text: str, settings: Settings) -> None:
         click.echo(text, err=True)
 
 
-def show_plan(found: Plan, settings: Settings) -> None:
+def show_plan(found: Plan, settings: Settings, *, with_journal: bool) -> None:
     """Print how many rows would be what, and which conflict."""
     if settings.as_json:
         settings.output().record(asdict(found))
@@ -95,6 +98,8 @@ def show_plan(found: Plan, settings: Settings) -> None:
     _list(("key", "reason"), conflicts, settings)
     if not any(counts.values()):
         tell(_NO_ROWS, settings)
+    elif found.create and not with_journal:
+        tell(_WITHOUT_JOURNAL, settings)
 
 
 def show_report(report: Report, troubled: list[Outcome], settings: Settings) -> None:

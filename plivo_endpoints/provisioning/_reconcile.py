@@ -61,7 +61,7 @@ async def known_suffixes(journal: Entries) -> Collection[int]:
 
 
 async def matches(journal: Entries, page: list[Found]) -> list[tuple[Entry, Found, Entry | None]]:
-    """Return what has a row's alias on a page: the row, the endpoint, and another row that holds it already."""
+    """Return what has a row's alias on a page: the row, the endpoint, and whose it is if another's."""
     entries = {entry.alias: entry for entry in await journal.find([found.alias for found in page])}
     alike = [(entries[found.alias], found) for found in page if found.alias in entries]
     holders = await journal.holders([found.endpoint_id for _, found in alike]) if alike else ()

@@ -8,6 +8,7 @@ NEW ──stamp──▶ INTENT ──created──▶ CREATED
  └──none found── PARKED ──one found──▶ ADOPTED,  several ──▶ REVIEW
 NEW ──matched by the plan──▶ UNCHANGED | OUTDATED | CONFLICT,  OUTDATED ──updated──▶ UPDATED
 FAILED ──found by the audit──▶ REVIEW ◀──doubted by the audit── CREATED | ADOPTED | UPDATED | UNCHANGED
+REVIEW ──its endpoint is right again──▶ ADOPTED | UNCHANGED
 FAILED | CONFLICT ──with the next run──▶ NEW,  what has an endpoint ──edited──▶ OUTDATED
 ```
 
@@ -257,7 +258,7 @@ def why_not_edited(entry: Entry, wanted: Wanted | None) -> str | None:
         )
     if wanted is None or same:
         return None
-    if entry.state is State.REVIEW:
+    if entry.state is State.REVIEW and entry.endpoint_id is None:
         return f"it needs review ({entry.reason}), so an edit would do nothing: give the row another key"
     if _has_endpoint(entry) and wanted.username != entry.username:
         return (
@@ -299,6 +300,13 @@ def doubted(entry: Entry, reason: str) -> Entry:
     """The audit found that a finished row is not so."""
     _expect(entry, *HELD)
     return evolve(entry, state=State.REVIEW, reason=reason)
+
+
+def restored(entry: Entry) -> Entry:
+    """The audit found that a row it doubted has its endpoint again."""
+    _expect(entry, State.REVIEW)
+    state = State.ADOPTED if entry.epoch else State.UNCHANGED
+    return evolve(entry, state=state, reason=None)
 
 
 def found_after_all(entry: Entry, endpoint_ids: Iterable[str]) -> Entry:

@@ -202,3 +202,18 @@ async def test_an_edit_after_a_mismatch(applied: Apply, rows: Rows, sandbox: San
         await applied(rows(2))
     with pytest.raises(StaleError, match="the last run stopped at an endpoint"):
         await applied(rows(3))
+
+
+async def test_an_endpoint_that_was_changed_by_hand(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
+) -> None:
+    """It needs review until it is put right there, or the row is edited: then it is updated."""
+    await applied(rows(2))
+    for endpoint_id in sandbox.endpoints:
+        await client.endpoints.update(endpoint_id, alias="by hand")
+    assert (await applied(rows(2))).report.counts["review"] == 2
+    await client.endpoints.update(min(sandbox.endpoints), alias="row-1")
+    ended = await applied([rows(1)[0], evolve(rows(2)[1], alias="another")])
+    assert (statuses(ended), ended.report.exit_status) == ({"key-2": "updated"}, 0)
+    assert list(aliases(sandbox).values()) == ["row-1", "another"]
+    assert len(sandbox.endpoints) == 2
