@@ -84,25 +84,27 @@ def provision() -> None:
 
 @provision.command("plan", epilog=_PLAN_STATUS)
 @source_argument
+@journal_option(exists=True, required=False)
 @new_file_option("--out", explanation="Save the plan in a new file, for apply --plan.")
 @shared_options
 @click.pass_context
-def plan_(ctx: click.Context, /, source: Path, out: Path | None) -> None:
+def plan_(ctx: click.Context, /, source: Path, journal: Path | None, out: Path | None) -> None:
     """Tell what apply would do: create, update, leave alone.
 
-    It compares SOURCE with the account, which is only read. Nothing is written but the plan, with --out.
+    It compares SOURCE with the account, which is only read, and with the journal of earlier runs, if there
+    is one. Nothing is written but the plan, with --out.
     """
     settings = ctx.ensure_object(Settings)
 
     async def compare() -> Plan:
         async with settings.connect_async() as client:
-            return await plan(client, read_source(source))
+            return await plan(client, read_source(source), journal=journal)
 
     found = run_to_end(compare(), settings)
     if out is not None:
         with made_whole(out) as unfinished:
             save_plan(found, unfinished)
-    show_plan(found, settings)
+    show_plan(found, settings, with_journal=journal is not None)
     if out is not None:
         tell(f"The plan is in {out}.", settings)
     ctx.exit(ExitStatus.REVIEW if found.conflict else ExitStatus.DONE)
@@ -150,8 +152,10 @@ def apply_(
 ) -> None:
     """Make what SOURCE has and the account has not.
 
-    After a crash, a power cut or Ctrl-C the same command, with the same source, key and journal, goes on
-    where it stopped. With another journal it begins anew; rows whose endpoint is there are then unchanged.
+    After a crash, a power cut or Ctrl-C the same command, with the same key and journal, goes on where it
+    stopped. SOURCE may be edited from one run to the next: with the same journal, rows are known again by
+    their keys, a new alias or app_id is an update, and rows that are gone are left alone. With another
+    journal it begins anew; rows whose endpoint is there are then unchanged.
     """
     settings = ctx.ensure_object(Settings)
     _check_prune(prunes=prunes, yes=yes)

@@ -27,8 +27,12 @@ _KEY_HINT: Final = f"""\
 To have passwords derived, make a master key, and keep it: the same key tells them again.
 {KEY_STEPS}"""
 _NO_ROWS: Final = "The source has no rows: there is nothing to do."
+_WITHOUT_JOURNAL: Final = (
+    "If rows of this source were applied before, add --journal FILE: then they are known again."
+)
 _PUT_RIGHT: Final = (
-    "Rows stay failed or in review: put right what they say, then apply with a new journal. Keep this one."
+    "Put right what the rows say, then apply again with this journal: what failed is tried again. A row that "
+    "stays in review needs another key."
 )
 
 
@@ -81,17 +85,21 @@ def tell(text: str, settings: Settings) -> None:
         click.echo(text, err=True)
 
 
-def show_plan(found: Plan, settings: Settings) -> None:
+def show_plan(found: Plan, settings: Settings, *, with_journal: bool) -> None:
     """Print how many rows would be what, and which conflict."""
     if settings.as_json:
         settings.output().record(asdict(found))
         return
     counts = {name: len(getattr(found, name)) for name in ("create", "update", "unchanged", "conflict")}
     settings.output().record(counts)
+    if found.gone:
+        tell(_name_gone(found.gone), settings)
     conflicts = [{"key": key, "reason": reason} for key, reason in found.conflict.items()]
     _list(("key", "reason"), conflicts, settings)
     if not any(counts.values()):
         tell(_NO_ROWS, settings)
+    elif found.create and not with_journal:
+        tell(_WITHOUT_JOURNAL, settings)
 
 
 def show_report(report: Report, troubled: list[Outcome], settings: Settings) -> None:
@@ -112,10 +120,17 @@ def show_report(report: Report, troubled: list[Outcome], settings: Settings) -> 
     ]
     _list(("double", "username", "key", "kept", "prune"), doubles, settings)
     _list(("line", "key", "status", "error"), rows, settings)
+    if report.gone:
+        tell(_name_gone(report.gone), settings)
     if not report.total:
         tell(_NO_ROWS, settings)
     if rows and not report.counts["unprocessed"]:  # before, a create of the run could still land
         tell(_PUT_RIGHT, settings)
+
+
+def _name_gone(count: int) -> str:
+    rows = "1 row is" if count == 1 else f"{count} rows are"
+    return f"{rows} not in the source any more; their endpoints stay as they are."
 
 
 def tell_how_to_prune(journal: Path, settings: Settings) -> None:

@@ -54,18 +54,19 @@ def check_source(_: click.Context, __: click.Parameter, path: Path | None) -> Pa
     return path
 
 
-def journal_option(*, exists: bool) -> Callable[[F], F]:
+def journal_option(*, exists: bool, required: bool = True) -> Callable[[F], F]:
     """Give a command the option `--journal`."""
     kind = click.Path(exists=exists, dir_okay=False, path_type=Path)
-    explanation = (
-        "The file that remembers the run." if exists else "The file that remembers the run; made if new."
-    )
+    made = "" if exists else "; made if new"
+    explanation = f"The file that remembers the runs{made}."
     return click.option(
-        "--journal", type=kind, required=True, metavar="FILE", callback=_check_journal, help=explanation
+        "--journal", type=kind, required=required, metavar="FILE", callback=_check_journal, help=explanation
     )
 
 
-def _check_journal(_: click.Context, __: click.Parameter, path: Path) -> Path:
+def _check_journal(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+    if path is None:
+        return None
     if not path.name:
         raise click.BadParameter("a file must have a name")
     if not path.parent.is_dir():

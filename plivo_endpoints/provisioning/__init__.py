@@ -15,7 +15,7 @@ from plivo_endpoints.provisioning._errors import (
     SourceError,
     StaleError,
 )
-from plivo_endpoints.provisioning._journal import Change, Clash, Journal
+from plivo_endpoints.provisioning._journal import Change, Clash, Journal, Refusal
 from plivo_endpoints.provisioning._plan import Plan, plan
 from plivo_endpoints.provisioning._plan_file import load_plan, save_plan
 from plivo_endpoints.provisioning._report import Double, Outcome, Report, Status
@@ -43,6 +43,7 @@ __all__ = [
     "Problem",
     "Progress",
     "ProvisioningError",
+    "Refusal",
     "Report",
     "Row",
     "RowSource",

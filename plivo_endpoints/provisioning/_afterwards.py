@@ -91,4 +91,5 @@ async def _report(journal: SqliteJournal) -> Report:
         counts=by_status(await journal.count()),
         doubles=read_doubles(facts),
         audited=bool(facts.get("audited")),
+        gone=await journal.count_gone(),
     )

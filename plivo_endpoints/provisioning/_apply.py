@@ -57,8 +57,9 @@ class Run:
     run is raised by the iteration, after the outcomes that came before it.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, *, gone: int) -> None:
         self._job = job
+        self._gone = gone
         self._phases = Phases(job)
         self._work = asyncio.create_task(self._phases.work())
         self._is_told = False
@@ -84,7 +85,12 @@ class Run:
     def report(self) -> Report:
         """Where all rows stand, those of earlier processes included."""
         doubles = self._phases.doubles
-        return Report(counts=self._job.ledger.counts, doubles=doubles or (), audited=doubles is not None)
+        return Report(
+            counts=self._job.ledger.counts,
+            doubles=doubles or (),
+            audited=doubles is not None,
+            gone=self._gone,
+        )
 
     async def end(self) -> None:
         """Let creates under way finish, begin no others, and raise an error that nobody was told."""
@@ -111,7 +117,10 @@ async def apply(
     master_key: str | None = None,
     plan: Plan | None = None,
 ) -> AsyncGenerator[Run]:
-    """Make an endpoint of each row that has none yet; go on where an earlier call with this journal stopped.
+    """Make an endpoint of each row that has none yet, and put right those whose row was edited.
+
+    With the journal of an earlier call it goes on where that stopped. The source may have been edited since:
+    rows are known again by their keys, and what the source has no more is left alone.
 
     ```python
     async with apply(client, CsvSource("users.csv"), journal="run.db") as run:
@@ -124,7 +133,8 @@ async def apply(
 
     Args:
         client: Whose account. Its rate limit is the run's.
-        source: The rows; read once to check them all before anything is sent, and again for each pass.
+        source: The rows; read once to check them all before anything is sent, and again for each pass. It may
+            be another edition of the one that the journal knows.
         journal: The journal's file, made if there is none, or another `Journal`.
         concurrency: Creates under way at the same time.
         settle: Seconds after which a create with a lost answer counts as never carried out: more than Plivo
@@ -152,6 +162,7 @@ async def apply(
             account=account_of(client),
             source=source,
             contents=contents,
+            journal=opened,
             ledger=Ledger(opened, outcomes),
             outcomes=outcomes,
             concurrency=concurrency,
@@ -159,7 +170,7 @@ async def apply(
             deriver=deriver,
             plan=plan,
         )
-        async with _followed(Run(job)) as run:
+        async with _followed(Run(job, gone=await opened.count_gone())) as run:
             yield run
     finally:
         await opened.close()

@@ -17,7 +17,7 @@ from plivo_endpoints.provisioning._ledger import batches
 from plivo_endpoints.provisioning._patience import patiently
 from plivo_endpoints.provisioning._reconcile import known_suffixes, matches
 from plivo_endpoints.provisioning._report import Double
-from plivo_endpoints.provisioning._states import HELD
+from plivo_endpoints.provisioning._states import HELD, State
 from plivo_endpoints.provisioning._walk import walk
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ async def examine_account(client: AsyncClient, journal: Entries) -> tuple[Double
     """Check that each finished row has its one endpoint; return the doubles.
 
     What the list does not show (it may lag) is asked for by id. A row whose endpoint is gone, or is not its
-    own any more, needs review, and so does one that failed but seems to have been made: what else can be
-    theirs may be all that they have, so it is no double.
+    own any more, needs review until it is right again, and so does one that failed but seems to have been
+    made: what else can be theirs may be all that they have, so it is no double.
 
     Raises:
         ProvisioningError: No walk was whole, so a double could be overlooked; nothing was changed.
@@ -46,8 +46,9 @@ async def examine_account(client: AsyncClient, journal: Entries) -> tuple[Double
     findings = Findings(rows, suffixes)
 
     async def visit(page: list[Found]) -> None:
-        for entry, found in await matches(journal, page):
-            findings.add(entry, found)
+        for entry, found, holder in await matches(journal, page):
+            if holder is None:
+                findings.add(entry, found)
 
     async def forget() -> None:
         nonlocal findings
@@ -55,6 +56,7 @@ async def examine_account(client: AsyncClient, journal: Entries) -> tuple[Double
 
     if reason := await walk(client, visit, forget=forget):
         raise ProvisioningError(f"nothing is audited, a double could have been overlooked: {reason}")
+    await _restore(client, journal)
     await journal.save(findings.made_after_all())
     doubted: set[str] = set()
     async with aclosing(batches(journal, *HELD)) as held:
@@ -79,6 +81,15 @@ async def _ask_for(client: AsyncClient, journal: Entries, unseen: list[Entry]) -
             await journal.save(changes)
         doubted |= {entry.key for entry, _ in changes}
     return doubted
+
+
+async def _restore(client: AsyncClient, journal: Entries) -> None:
+    """Look again at the endpoints of rows that an audit doubted: they may have been put right."""
+    async with aclosing(batches(journal, State.REVIEW)) as reviewed:
+        async for batch in reviewed:
+            doubted = [entry for entry in batch if entry.endpoint_id]
+            right = [entry for entry in doubted if await _doubt(client, entry) is None]
+            await journal.save([(entry, states.restored(entry)) for entry in right])
 
 
 async def _doubt(client: AsyncClient, entry: Entry) -> str | None:

@@ -23,6 +23,14 @@ class Clash:
     first: Entry
 
 
+@frozen
+class Refusal:
+    """A row that a new edition of the source must not change, and why."""
+
+    entry: Entry
+    reason: str
+
+
 class Entries(Protocol):
     """What the work on a run asks of its journal: the part of `Journal` that needs no opening and filling."""
 
@@ -43,7 +51,11 @@ class Entries(Protocol):
         ...
 
     async def find(self, aliases: Collection[str]) -> Sequence[Entry]:
-        """Return the entries that ask for one of these aliases."""
+        """Return the entries of rows of the source that ask for one of these aliases."""
+        ...
+
+    async def holders(self, endpoint_ids: Collection[str]) -> Sequence[Entry]:
+        """Return the entries that these are the endpoints of, rows that the source has no more among them."""
         ...
 
     async def suffix_lengths(self) -> Collection[int]:
@@ -72,9 +84,25 @@ class Journal(Entries, Protocol):
         ...
 
     async def clear(self) -> None:
-        """Forget every entry."""
+        """Forget every row."""
+        ...
+
+    async def discard(self) -> None:
+        """Forget the rows of a new edition that were added, but not taken up."""
         ...
 
     async def add(self, entries: Sequence[Entry]) -> Sequence[Clash]:
-        """Add new entries; key, username and alias are unique, and those that clash are left out."""
+        """Add rows of a new edition; keys, usernames and aliases are unique: what clashes is left out."""
+        ...
+
+    async def take_up(self, edition: int, facts: Mapping[str, str]) -> Sequence[Refusal]:
+        """Let the new edition replace the one before, and note facts; or return why not, and change nothing.
+
+        Each row is known again by its key, and becomes what `_states.edited` says; one that there is no more
+        keeps its endpoint, with the number 0.
+        """
+        ...
+
+    async def count_gone(self) -> int:
+        """Return how many rows the source has no more."""
         ...

@@ -96,6 +96,17 @@ def reading(path: Path) -> Generator[sqlite3.Connection]:
                 _close_for_another(db, path)
 
 
+def copy_journal(path: Path, to: Path) -> None:
+    """Copy a journal as it is now into a new file, also while a run works on it."""
+    check_file(path)
+    with reading(path) as db:
+        if is_new(db, path):
+            raise JournalError(f"{path} is not a journal of this program")
+        db.execute("VACUUM INTO ?", (str(to),))
+    with closing(connect(to)) as copy:
+        copy.execute(f"PRAGMA user_version = {CLOSED}")
+
+
 def _close_for_another(db: sqlite3.Connection, path: Path) -> None:
     """Where a run began meanwhile and was killed, mark its end: closing moves its log into the file."""
     (version,) = db.execute("PRAGMA user_version").fetchone()

@@ -110,6 +110,10 @@ class Ledger:
         """See `Journal`."""
         return await self.journal.find(aliases)
 
+    async def holders(self, endpoint_ids: Collection[str]) -> Sequence[Entry]:
+        """See `Journal`."""
+        return await self.journal.holders(endpoint_ids)
+
     async def suffix_lengths(self) -> Collection[int]:
         """See `Journal`."""
         return await self.journal.suffix_lengths()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping  # noqa: TC003 - type hints resolve the annotations
-from contextlib import aclosing
-from typing import TYPE_CHECKING
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
 
 from plivo_endpoints.provisioning import _states as states
+from plivo_endpoints.provisioning._binding import bind
 from plivo_endpoints.provisioning._errors import ProvisioningError, StaleError
+from plivo_endpoints.provisioning._journal_file import copy_journal
 from plivo_endpoints.provisioning._ledger import batches
-from plivo_endpoints.provisioning._load import load
 from plivo_endpoints.provisioning._passwords import master_key_of
 from plivo_endpoints.provisioning._reach import account_of
 from plivo_endpoints.provisioning._reconcile import known_suffixes, matches
@@ -21,13 +25,16 @@ from plivo_endpoints.provisioning._states import State
 from plivo_endpoints.provisioning._walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import AsyncGenerator, Collection
+    from os import PathLike
 
     from plivo_endpoints._client import AsyncClient
-    from plivo_endpoints.provisioning._journal import Entries
+    from plivo_endpoints.provisioning._journal import Entries, Journal
     from plivo_endpoints.provisioning._load import Contents
     from plivo_endpoints.provisioning._rows import RowSource
     from plivo_endpoints.provisioning._states import Entry, Found
+
+_PLANNED: Final = {State.NEW, State.UNCHANGED, State.OUTDATED, State.CONFLICT}
 
 
 @frozen(kw_only=True)
@@ -40,9 +47,11 @@ class Plan:
         digest: Tells whether a source is the one that was planned; slow to compute, so nothing to guess
             passwords by.
         create: Rows that the account has no endpoint for.
-        update: Rows whose endpoint has another application.
+        update: Rows whose endpoint has another application, or whose alias was edited.
         unchanged: Rows whose endpoint is as it should be. Passwords cannot be compared, so none is changed.
         conflict: Rows that a person has to look at, and why: an endpoint has the alias, but another name.
+        gone: How many rows the source has no more, of those that were applied with the journal. Their
+            endpoints stay.
     """
 
     account: str
@@ -52,39 +61,65 @@ class Plan:
     update: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()
     conflict: Mapping[str, str] = field(factory=dict[str, str])
+    gone: int = 0
 
 
-async def plan(client: AsyncClient, source: RowSource, *, master_key: str | None = None) -> Plan:
-    """Compare a source with the account, in one walk of its list; nothing is written.
+async def plan(
+    client: AsyncClient,
+    source: RowSource,
+    *,
+    journal: str | PathLike[str] | None = None,
+    master_key: str | None = None,
+) -> Plan:
+    """Compare a source with what its runs have made and with the account; nothing is written.
 
     Args:
         client: Whose account.
         source: The rows.
+        journal: The file of the runs so far: rows are known again by their keys. Without it every row counts
+            as new, and is looked for in the account by alias and name.
         master_key: As for `apply`: without one, rows must come with passwords.
 
     Raises:
         SourceError: Rows break rules; all of them are named.
         ProvisioningError: What the account has cannot be told; the message says why.
     """
-    journal = SqliteJournal(None)
-    await journal.open()
-    try:
-        contents = await load(journal, source, derives=master_key_of(master_key) is not None)
-        await compare(client, journal)
-        return await read_plan(journal, account_of(client), contents)
-    finally:
-        await journal.close()
+    async with _scratch(journal) as scratch:
+        contents, _ = await bind(client, source, scratch, master_key_of(master_key), None)
+        await compare(client, scratch)
+        return await read_plan(scratch, account_of(client), contents)
+
+
+@asynccontextmanager
+async def _scratch(journal: str | PathLike[str] | None) -> AsyncGenerator[SqliteJournal]:
+    """Open a journal to plan in: a copy of the run's, or a new one."""
+    with TemporaryDirectory(prefix="plivo-endpoints-") as folder:
+        path = Path(folder) / "plan.db"
+        if journal is not None:
+            await asyncio.to_thread(copy_journal, Path(journal), path)
+        scratch = SqliteJournal(path)
+        await scratch.open()
+        try:
+            yield scratch
+        finally:
+            await scratch.close()
 
 
 async def compare(client: AsyncClient, journal: Entries) -> None:
-    """Match new entries with the account's endpoints, by alias."""
+    """Match new entries with the account's endpoints, by alias, in one walk of its list."""
+    edition = int((await journal.facts())["edition"])
     suffixes = await known_suffixes(journal)
     several: dict[int, set[str]] = {}  # by number, the endpoints of an alias that has more than one
 
     async def visit(page: list[Found]) -> None:
         changed: dict[int, tuple[Entry, Entry]] = {}  # by number: two endpoints of a page may have one alias
-        for entry, found in await matches(journal, page):
+        for entry, found, holder in await matches(journal, page):
+            if entry.edition != edition or entry.state not in _PLANNED or (holder and holder.number):
+                continue  # its endpoint is known, or its create was lost; or this one is another row's
             _, known = changed.get(entry.number, (entry, entry))
+            if holder is not None:
+                changed[entry.number] = (entry, states.claimed(known, found, holder))
+                continue
             changed[entry.number] = (
                 entry,
                 states.matched(known, found, _met(several, known, found), suffixes),
@@ -94,10 +129,15 @@ async def compare(client: AsyncClient, journal: Entries) -> None:
 
     async def forget() -> None:
         several.clear()
-        async with aclosing(batches(journal, State.UNCHANGED, State.OUTDATED, State.REVIEW)) as matched:
+        async with aclosing(batches(journal, State.UNCHANGED, State.OUTDATED, State.CONFLICT)) as matched:
             async for batch in matched:
-                await journal.save([(entry, states.unmatched(entry)) for entry in batch])
+                await journal.save(
+                    [(entry, states.unmatched(entry)) for entry in batch if entry.edition == edition]
+                )
 
+    await forget()  # what a plan that came to no end has left
+    if not (await journal.count()).get(State.NEW):
+        return
     if doubt := await walk(client, visit, forget=forget):
         raise ProvisioningError(f"what the account has cannot be told: {doubt}")
 
@@ -111,35 +151,26 @@ def _met(several: dict[int, set[str]], entry: Entry, found: Found) -> Collection
     return met
 
 
-def check_source(expected: Plan, account: str, contents: Contents) -> None:
-    """Raise `StaleError` unless a plan was made for this account and these rows."""
-    if account != expected.account:
-        raise StaleError(f"the plan was made for {expected.account}, not for {account}")
-    if contents.digest(expected.salt) != expected.digest:
-        raise StaleError("the source is not the one that was planned: plan again")
-
-
 def check_steps(expected: Plan, now: Plan) -> None:
     """Raise `StaleError` if the account has changed since it was planned, as far as these rows go."""
     steps, steps_now = [
-        (each.create, each.update, each.unchanged, dict(each.conflict)) for each in (expected, now)
+        (each.create, each.update, each.unchanged, dict(each.conflict), each.gone) for each in (expected, now)
     ]
     if steps != steps_now:
         raise StaleError("the account has changed since it was planned: plan again")
 
 
-async def read_plan(journal: Entries, account: str, contents: Contents) -> Plan:
+async def read_plan(journal: Journal, account: str, contents: Contents) -> Plan:
     """Return the plan that a journal holds after `compare`."""
     keys: dict[State, list[str]] = {}
     conflict: dict[str, str] = {}
-    planned = (State.NEW, State.OUTDATED, State.UNCHANGED, State.REVIEW)
-    async with aclosing(batches(journal, *planned)) as entries:
+    async with aclosing(batches(journal, *State)) as entries:
         async for batch in entries:
             for entry in batch:
-                if entry.state is State.REVIEW:
+                if entry.state in {State.CONFLICT, State.REVIEW}:
                     conflict[entry.key] = entry.reason or ""
                 else:
-                    keys.setdefault(entry.state, []).append(entry.key)
+                    keys.setdefault(_step(entry), []).append(entry.key)
     salt = secrets.token_hex(16)
     return Plan(
         account=account,
@@ -149,4 +180,12 @@ async def read_plan(journal: Entries, account: str, contents: Contents) -> Plan:
         update=tuple(keys.get(State.OUTDATED, ())),
         unchanged=tuple(keys.get(State.UNCHANGED, ())),
         conflict=conflict,
+        gone=await journal.count_gone(),
     )
+
+
+def _step(entry: Entry) -> State:
+    """Return NEW for what will be created, OUTDATED for what will be updated, UNCHANGED for the rest."""
+    if entry.state in {State.NEW, State.INTENT, State.PARKED}:
+        return State.NEW
+    return entry.state if entry.state is State.OUTDATED else State.UNCHANGED

@@ -26,8 +26,12 @@ async def reconcile(client: AsyncClient, journal: Entries) -> None:
     namesakes: dict[int, dict[str, Found]] = {}
 
     async def visit(page: list[Found]) -> None:
-        for entry, match in await matches(journal, page):
-            if entry.state is State.PARKED and states.is_made_from(entry.username, match.username):
+        for entry, match, holder in await matches(journal, page):
+            if (
+                holder is None
+                and entry.state is State.PARKED
+                and states.is_made_from(entry.username, match.username)
+            ):
                 namesakes.setdefault(entry.number, {})[match.endpoint_id] = match
 
     doubt = await walk(client, visit)
@@ -56,7 +60,13 @@ async def known_suffixes(journal: Entries) -> Collection[int]:
     return await journal.suffix_lengths() or {states.DOCUMENTED_SUFFIX}
 
 
-async def matches(journal: Entries, page: list[Found]) -> list[tuple[Entry, Found]]:
-    """Return each endpoint of a page that has the alias of a row, with the row."""
+async def matches(journal: Entries, page: list[Found]) -> list[tuple[Entry, Found, Entry | None]]:
+    """Return what has a row's alias on a page: the row, the endpoint, and whose it is if another's."""
     entries = {entry.alias: entry for entry in await journal.find([found.alias for found in page])}
-    return [(entries[found.alias], found) for found in page if found.alias in entries]
+    alike = [(entries[found.alias], found) for found in page if found.alias in entries]
+    holders = await journal.holders([found.endpoint_id for _, found in alike]) if alike else ()
+    held = {holder.endpoint_id: holder for holder in holders}
+    pairs = [(entry, found, held.get(found.endpoint_id)) for entry, found in alike]
+    return [
+        (row, found, holder if holder and holder.key != row.key else None) for row, found, holder in pairs
+    ]

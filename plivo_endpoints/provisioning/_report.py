@@ -22,6 +22,7 @@ _STATUS: Final[Mapping[State, Status]] = {
     State.UPDATED: "updated",
     State.UNCHANGED: "unchanged",
     State.FAILED: "failed",
+    State.CONFLICT: "review",
     State.REVIEW: "review",
 }
 
@@ -91,10 +92,12 @@ class Report:
         counts: Rows by status; every status is there.
         doubles: What the audit found too many.
         audited: Whether a whole walk at the end compared account and journal.
+        gone: Rows that the source has no more; their endpoints stay as they are.
     """
 
     counts: Mapping[Status, int]
     doubles: tuple[Double, ...] = ()
+    gone: int = 0
     audited: bool = False
 
     @property

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from plivo_endpoints._client import AsyncClient
+    from plivo_endpoints.provisioning._journal import Journal
     from plivo_endpoints.provisioning._ledger import Channel, Ledger
     from plivo_endpoints.provisioning._load import Contents
     from plivo_endpoints.provisioning._passwords import Deriver
@@ -57,6 +58,7 @@ class Job:
     account: str
     source: RowSource
     contents: Contents
+    journal: Journal
     ledger: Ledger
     outcomes: Channel
     concurrency: int
@@ -97,9 +99,9 @@ class Phases:
         """Do all that is left to do."""
         try:
             await self._plan()
+            await self._recover()
             if self._ledger.has(*OPEN):  # an audit before knew nothing of what they become
                 await self._ledger.note(NOT_AUDITED)
-            await self._recover()
             while self._ledger.has(*OPEN) and not self._stopping.is_set():
                 await self._pass()
             if not self._stopping.is_set():
@@ -112,12 +114,12 @@ class Phases:
 
     async def _plan(self) -> None:
         facts = await self._ledger.facts()
-        planned = "planned" not in facts
+        planned = facts.get("planned") != "yes"
         if planned:
             # Counted and told only when it is complete: until then it starts anew.
             await compare(self._job.client, self._ledger.journal)
             if self._job.plan is not None:
-                now = await read_plan(self._ledger.journal, self._job.account, self._job.contents)
+                now = await read_plan(self._job.journal, self._job.account, self._job.contents)
                 check_steps(self._job.plan, now)
             await self._ledger.note({"planned": "yes"})
         self._proof.recall(facts)
@@ -125,9 +127,14 @@ class Phases:
             self._outage = Outage(most_lost=_MOST_LOST)
         await self._ledger.count()
         if planned:
-            async with aclosing(batches(self._ledger, State.UNCHANGED, State.REVIEW)) as finished:
-                async for batch in finished:
-                    for entry in batch:
+            await self._tell_planned(int(facts["edition"]))
+
+    async def _tell_planned(self, edition: int) -> None:
+        """Pass on the rows for which there is nothing to do."""
+        async with aclosing(batches(self._ledger, State.UNCHANGED, State.CONFLICT)) as finished:
+            async for batch in finished:
+                for entry in batch:
+                    if entry.edition == edition:
                         await self._job.outcomes.put(outcome_of(entry))
 
     async def _recover(self) -> None:
@@ -219,7 +226,8 @@ class Phases:
 
     async def _update(self, entry: Entry) -> bool:
         try:
-            update = partial(self._job.client.endpoints.update, entry.endpoint_id or "", app_id=entry.app_id)
+            wanted = {"alias": entry.alias, "app_id": entry.app_id}
+            update = partial(self._job.client.endpoints.update, entry.endpoint_id or "", **wanted)
             await patiently(update)  # it may be done twice
         except (NotFoundError, *ABOUT_THE_ROW) as error:
             reason = f"Plivo refused the update of endpoint {entry.endpoint_id}: {error.message or error}"

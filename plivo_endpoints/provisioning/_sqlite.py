@@ -12,19 +12,22 @@ so that two of them never work on one journal. Nothing in here knows a password:
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-
-from attrs import fields
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from plivo_endpoints.provisioning._committer import Committer
+from plivo_endpoints.provisioning._editions import (
+    COLUMNS,
+    SCHEMA,
+    entry_of,
+    find_refusals,
+    insert,
+    take_up,
+    values_of,
+)
 from plivo_endpoints.provisioning._errors import JournalError
-from plivo_endpoints.provisioning._journal import Change, Clash
 from plivo_endpoints.provisioning._journal_file import (
-    APPLICATION,
-    CLOSED,
     check_file,
     connect,
     in_use,
@@ -38,32 +41,21 @@ from plivo_endpoints.provisioning._states import Entry, State
 
 if TYPE_CHECKING:
     import asyncio
+    import sqlite3
     from collections.abc import Collection, Generator, Mapping, Sequence
     from os import PathLike
 
     from plivo_endpoints.provisioning._committer import Work
+    from plivo_endpoints.provisioning._journal import Change, Clash, Refusal
 
 T = TypeVar("T")
 
-_COLUMNS: Final = tuple(field.name for field in fields(Entry))
-_UNIQUE: Final = ("username", "key", "alias")  # without a column of keys, a key is the username
-_FIXED: Final = _COLUMNS.index("state")  # so many columns never change
-_SCHEMA: Final = (
-    "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    """CREATE TABLE rows (
-        number INTEGER PRIMARY KEY, line INTEGER NOT NULL,
-        key TEXT NOT NULL UNIQUE, username TEXT NOT NULL UNIQUE, alias TEXT NOT NULL UNIQUE, app_id TEXT,
-        state TEXT NOT NULL, epoch INTEGER NOT NULL, lost INTEGER NOT NULL, intent_at REAL,
-        endpoint_id TEXT, made_as TEXT, reason TEXT)""",
-    f"PRAGMA application_id = {APPLICATION}",
-    f"PRAGMA user_version = {CLOSED}",
-)
-_SELECT: Final = f"SELECT {', '.join(_COLUMNS)} FROM rows"  # noqa: S608 - our own names
-_INSERT: Final = f"INSERT INTO rows VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - question marks
+_SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM rows"  # noqa: S608 - our own names
 _REPLACE: Final = (
-    "UPDATE rows SET state=?, epoch=?, lost=?, intent_at=?, endpoint_id=?, made_as=?, reason=?"
-    " WHERE number=? AND state=? AND epoch=?"
+    "UPDATE rows SET state=?, epoch=?, lost=?, intent_at=?, endpoint_id=?, made_as=?, reason=?, edition=?"
+    " WHERE key=? AND state=? AND epoch=?"
 )
+_FIXED: Final = COLUMNS.index("state")  # so many columns change with an edition only
 _SUFFIX_LENGTHS: Final = (
     "SELECT DISTINCT length(made_as) - length(username) FROM rows"
     " WHERE state=? AND made_as GLOB username || '[0-9]*'"
@@ -116,13 +108,30 @@ class SqliteJournal:
         """See `Journal`."""
         await self._run(lambda db: db.execute("DELETE FROM rows"))
 
+    async def discard(self) -> None:
+        """See `Journal`."""
+        await self._run(lambda db: db.execute("DELETE FROM incoming"))
+
     async def add(self, entries: Sequence[Entry]) -> Sequence[Clash]:
         """See `Journal`."""
+        return await self._run(lambda db: [clash for entry in entries if (clash := insert(db, entry))])
 
-        def work(db: sqlite3.Connection) -> list[Clash]:
-            return [clash for entry in entries if (clash := _insert(db, entry))]
+    async def take_up(self, edition: int, facts: Mapping[str, str]) -> Sequence[Refusal]:
+        """See `Journal`."""
+
+        def work(db: sqlite3.Connection) -> Sequence[Refusal]:
+            if refusals := find_refusals(db):
+                return refusals
+            take_up(db, edition)
+            db.executemany("REPLACE INTO facts VALUES (?, ?)", facts.items())
+            return ()
 
         return await self._run(work)
+
+    async def count_gone(self) -> int:
+        """See `Journal`."""
+        query = "SELECT count(*) FROM rows WHERE number = 0"
+        return await self._run(lambda db: int(db.execute(query).fetchone()[0]))
 
     async def save(self, changes: Sequence[Change]) -> None:
         """See `Journal`."""
@@ -134,12 +143,19 @@ class SqliteJournal:
         marks = ", ".join("?" * len(states))
         query = f"{_SELECT} WHERE number > ? AND state IN ({marks}) ORDER BY number LIMIT ?"
         values = (after, *(state.value for state in states), limit)
-        return await self._run(lambda db: [_entry(row) for row in db.execute(query, values)])
+        return await self._run(lambda db: [entry_of(row) for row in db.execute(query, values)])
 
     async def find(self, aliases: Collection[str]) -> Sequence[Entry]:
         """See `Journal`."""
-        query = f"{_SELECT} WHERE alias IN ({', '.join('?' * len(aliases))})"
-        return await self._run(lambda db: [_entry(row) for row in db.execute(query, tuple(aliases))])
+        query = f"{_SELECT} WHERE number > 0 AND alias IN ({', '.join('?' * len(aliases))})"
+        return await self._run(lambda db: [entry_of(row) for row in db.execute(query, tuple(aliases))])
+
+    async def holders(self, endpoint_ids: Collection[str]) -> Sequence[Entry]:
+        """See `Journal`."""
+        marks = ", ".join("?" * len(endpoint_ids))
+        query = f"{_SELECT} WHERE endpoint_id IN ({marks}) AND state != ?"
+        values = (*endpoint_ids, State.CONFLICT.value)
+        return await self._run(lambda db: [entry_of(row) for row in db.execute(query, values)])
 
     async def suffix_lengths(self) -> Collection[int]:
         """See `Journal`."""
@@ -148,7 +164,7 @@ class SqliteJournal:
 
     async def count(self) -> Mapping[State, int]:
         """See `Journal`."""
-        query = "SELECT state, count(*) FROM rows GROUP BY state"
+        query = "SELECT state, count(*) FROM rows WHERE number > 0 GROUP BY state"
         return await self._run(lambda db: {State(state): number for state, number in db.execute(query)})
 
     def _run(self, work: Work[T], *, delayed: bool = False) -> asyncio.Future[T]:
@@ -190,39 +206,13 @@ class SqliteJournal:
             db.execute("PRAGMA checkpoint_fullfsync = ON")
         if empty:
             with transaction(db):
-                for statement in _SCHEMA:
+                for statement in SCHEMA:
                     db.execute(statement)
-
-
-def _values(entry: Entry) -> tuple[str | int | float | None, ...]:
-    # Not attrs' astuple: the state is stored by its value.
-    return (
-        *(entry.number, entry.line, entry.key, entry.username, entry.alias, entry.app_id),
-        *(entry.state.value, entry.epoch, entry.lost, entry.intent_at),
-        *(entry.endpoint_id, entry.made_as, entry.reason),
-    )
-
-
-def _entry(row: Sequence[Any]) -> Entry:
-    known: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
-    known["state"] = State(known["state"])
-    return Entry(**known)
-
-
-def _insert(db: sqlite3.Connection, entry: Entry) -> Clash | None:
-    with suppress(sqlite3.IntegrityError):
-        db.execute(_INSERT, _values(entry))
-        return None
-    for field in _UNIQUE:
-        row = db.execute(f"{_SELECT} WHERE {field} = ?", (getattr(entry, field),)).fetchone()
-        if row is not None:
-            return Clash(entry, field, _entry(row))
-    raise JournalError(f"entry {entry.number} was added twice")
 
 
 def _replace(db: sqlite3.Connection, changes: Sequence[Change]) -> None:
     for before, after in changes:
-        values = _values(after)[_FIXED:]
-        done = db.execute(_REPLACE, (*values, before.number, before.state.value, before.epoch))
+        values = values_of(after)[_FIXED:]
+        done = db.execute(_REPLACE, (*values, before.key, before.state.value, before.epoch))
         if done.rowcount != 1:
             raise JournalError(f"row {before.number} was changed by somebody else")

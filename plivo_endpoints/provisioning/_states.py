@@ -6,8 +6,10 @@ NEW ──stamp──▶ INTENT ──created──▶ CREATED
  │◀───released───┘ park / restart
  │                 ▼
  └──none found── PARKED ──one found──▶ ADOPTED,  several ──▶ REVIEW
-NEW ──matched by the plan──▶ UNCHANGED | OUTDATED ──updated──▶ UPDATED,  conflict ──▶ REVIEW
+NEW ──matched by the plan──▶ UNCHANGED | OUTDATED | CONFLICT,  OUTDATED ──updated──▶ UPDATED
 FAILED ──found by the audit──▶ REVIEW ◀──doubted by the audit── CREATED | ADOPTED | UPDATED | UNCHANGED
+REVIEW ──its endpoint is right again──▶ ADOPTED | UNCHANGED
+FAILED | CONFLICT ──with the next run──▶ NEW,  what has an endpoint ──edited──▶ OUTDATED
 ```
 
 INTENT says: a create of this row may be on its way. It is durable before the first byte leaves, so a row in
@@ -42,6 +44,7 @@ class State(StrEnum):
     UPDATED = "updated"
     UNCHANGED = "unchanged"
     FAILED = "failed"
+    CONFLICT = "conflict"
     REVIEW = "review"
 
 
@@ -54,7 +57,7 @@ class Entry:
     """What the journal knows of a row: never its password.
 
     Attributes:
-        number: Its place in the source, from 1.
+        number: Its place in the source, from 1; 0 for a row that the source has no more.
         line: Its line in the source, for people; 0 without lines.
         key: The row's key.
         username: The username asked for.
@@ -67,6 +70,7 @@ class Entry:
         endpoint_id: The endpoint that it became.
         made_as: The username as Plivo made it.
         reason: Why it failed or needs review, in words.
+        edition: Which edition of the source, from 1, it was last planned with.
     """
 
     number: int
@@ -82,6 +86,16 @@ class Entry:
     endpoint_id: str | None = None
     made_as: str | None = None
     reason: str | None = None
+    edition: int = 1
+
+
+@frozen(kw_only=True)
+class Wanted:
+    """What an edition of the source asks for in a row."""
+
+    username: str
+    alias: str
+    app_id: str | None
 
 
 @frozen
@@ -197,24 +211,77 @@ def undecidable(entry: Entry, doubt: str) -> Entry:
 
 def matched(entry: Entry, found: Found, met: Collection[str], suffixes: Collection[int]) -> Entry:
     """The plan met an endpoint with this row's alias; `met` are the ids of all it has met so far."""
-    _expect(entry, State.NEW, State.UNCHANGED, State.OUTDATED, State.REVIEW)
+    _expect(entry, State.NEW, State.UNCHANGED, State.OUTDATED, State.CONFLICT)
     if len(met) > 1:
         first, second, *more = sorted(met)
         many = f"{len(met)} endpoints, among them" if more else "endpoints"
         reason = f"its alias is that of {many} {first} and {second}"
-        return evolve(entry, state=State.REVIEW, reason=reason)
+        return evolve(entry, state=State.CONFLICT, reason=reason)
     known = evolve(entry, endpoint_id=found.endpoint_id, made_as=found.username)
     if suffix_length(entry.username, found.username) not in suffixes:
         reason = f"its alias is that of endpoint {found.endpoint_id}, whose username is {found.username}"
-        return evolve(known, state=State.REVIEW, reason=reason)
+        return evolve(known, state=State.CONFLICT, reason=reason)
     same = entry.app_id in (None, found.app_id)
     return evolve(known, state=State.UNCHANGED if same else State.OUTDATED)
 
 
+def claimed(entry: Entry, found: Found, holder: Entry) -> Entry:
+    """The plan met what can be this row's endpoint, but is that of a row which the source has no more."""
+    _expect(entry, State.NEW, State.UNCHANGED, State.OUTDATED, State.CONFLICT)
+    if not is_made_from(entry.username, found.username):
+        return entry
+    reason = (
+        f"it can be endpoint {found.endpoint_id}, which was made for key {holder.key!r}: give the row that "
+        "key, or another alias"
+    )
+    return evolve(entry, state=State.CONFLICT, endpoint_id=found.endpoint_id, reason=reason)
+
+
 def unmatched(entry: Entry) -> Entry:
     """The plan begins anew: what it met may be gone."""
-    _expect(entry, State.UNCHANGED, State.OUTDATED, State.REVIEW)
+    _expect(entry, State.UNCHANGED, State.OUTDATED, State.CONFLICT)
     return evolve(entry, state=State.NEW, endpoint_id=None, made_as=None, reason=None)
+
+
+def why_not_edited(entry: Entry, wanted: Wanted | None) -> str | None:
+    """Return why a new edition of the source must not do this to a row; `None` if it may.
+
+    Args:
+        entry: The row.
+        wanted: What the new edition asks for; `None` if it has the row no more.
+    """
+    same = wanted == Wanted(username=entry.username, alias=entry.alias, app_id=entry.app_id)
+    if entry.state in {State.INTENT, State.PARKED} and not same:
+        return (
+            "its create was under way when the last run ended and may have been carried out, so its row must "
+            "stay as it was: apply the source as it was first"
+        )
+    if wanted is None or same:
+        return None
+    if entry.state is State.REVIEW and entry.endpoint_id is None:
+        return f"it needs review ({entry.reason}), so an edit would do nothing: give the row another key"
+    if _has_endpoint(entry) and wanted.username != entry.username:
+        return (
+            f"a username cannot change, and it has endpoint {entry.endpoint_id}: give the row another key to "
+            "make another endpoint"
+        )
+    return None
+
+
+def edited(entry: Entry, wanted: Wanted, edition: int) -> Entry:
+    """Take up what a new edition of the source asks for, and what the last run left undone."""
+    asked = evolve(entry, username=wanted.username, alias=wanted.alias, app_id=wanted.app_id)
+    if _has_endpoint(entry):
+        differs = wanted.alias != entry.alias or wanted.app_id not in {None, entry.app_id}
+        state = State.OUTDATED if differs or entry.state is State.FAILED else entry.state
+        return evolve(asked, state=state)
+    if entry.state in {State.NEW, State.FAILED, State.CONFLICT}:
+        return evolve(asked, state=State.NEW, endpoint_id=None, made_as=None, reason=None, edition=edition)
+    return asked
+
+
+def _has_endpoint(entry: Entry) -> bool:
+    return entry.endpoint_id is not None and entry.state is not State.CONFLICT
 
 
 def updated(entry: Entry) -> Entry:
@@ -233,6 +300,13 @@ def doubted(entry: Entry, reason: str) -> Entry:
     """The audit found that a finished row is not so."""
     _expect(entry, *HELD)
     return evolve(entry, state=State.REVIEW, reason=reason)
+
+
+def restored(entry: Entry) -> Entry:
+    """The audit found that a row it doubted has its endpoint again."""
+    _expect(entry, State.REVIEW)
+    state = State.ADOPTED if entry.epoch else State.UNCHANGED
+    return evolve(entry, state=state, reason=None)
 
 
 def found_after_all(entry: Entry, endpoint_ids: Iterable[str]) -> Entry:

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Generator, Mapping, Sequence
 
-    from plivo_endpoints.provisioning._journal import Change, Clash
+    from plivo_endpoints.provisioning._journal import Change, Clash, Refusal
 
 # The steps of the journal, in the order in which a row goes through them.
-EARLY = ("add", "added", "note", "noted")
+EARLY = ("add", "added", "take up", "taken up", "note", "noted")
 SENDING = ("intend", "commit", "intended", "finish", "finished")
 LATE = ("decide", "decide", "decided", "note", "noted", "note")
 
@@ -59,6 +59,13 @@ class MortalJournal(SqliteJournal):
         clashes = await super().add(entries)
         self._reach("added")
         return clashes
+
+    async def take_up(self, edition: int, facts: Mapping[str, str]) -> Sequence[Refusal]:
+        """Die before or after a new edition of the source is taken up."""
+        self._reach("take up")
+        refusals = await super().take_up(edition, facts)
+        self._reach("taken up")
+        return refusals
 
     async def note(self, facts: Mapping[str, str]) -> None:
         """Die before or after a fact is noted."""

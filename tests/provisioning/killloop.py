@@ -16,7 +16,12 @@ from collections import Counter
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.request import HTTPBasicAuthHandler, HTTPPasswordMgrWithPriorAuth, build_opener
+from urllib.request import (
+    HTTPBasicAuthHandler,
+    HTTPPasswordMgrWithPriorAuth,
+    OpenerDirector,
+    build_opener,
+)
 
 from attrs import field, frozen
 
@@ -70,12 +75,12 @@ def run(loop: Loop) -> Result:
     """Run the loop and compare account and journal."""
     begun = time.monotonic()
     csv, journal = write_rows(loop.folder, loop.rows), loop.folder / "run.db"
-    with _sandbox(loop) as account:
-        before = _state(account)
+    with run_sandbox(loop) as account:
+        before = state_of(account)
         order = {**account, "csv": str(csv), "journal": str(journal), "settle": loop.settle, "limited": False}
         kills, lives, last = _live(loop, {**order, "broken": loop.broken})
         time.sleep(loop.lag)
-        after = _state(account)
+        after = state_of(account)
     return Result(
         kills=kills,
         lives=lives,
@@ -142,7 +147,8 @@ def write_rows(folder: Path, count: int) -> Path:
 
 
 @contextmanager
-def _sandbox(loop: Loop) -> Generator[dict[str, str]]:
+def run_sandbox(loop: Loop) -> Generator[dict[str, str]]:
+    """Run the sandbox with its faults within the block, and give what a client needs."""
     settings = {"strangers": STRANGERS, "lag": loop.lag, "faults": loop.faults, "seed": loop.seed}
     command = [sys.executable, "-m", "tests.provisioning.weather", json.dumps(settings)]
     pipe = subprocess.PIPE
@@ -155,12 +161,18 @@ def _sandbox(loop: Loop) -> Generator[dict[str, str]]:
             process.stdin.close()
 
 
-def _state(account: dict[str, str]) -> dict[str, Any]:
+def opener(account: dict[str, str]) -> OpenerDirector:
+    """Return what sends requests as the account's owner."""
     passwords = HTTPPasswordMgrWithPriorAuth()
     passwords.add_password(
         None, account["url"], account["auth_id"], account["auth_token"], is_authenticated=True
     )
-    with build_opener(HTTPBasicAuthHandler(passwords)).open(f"{account['url']}/_sandbox/state") as answer:
+    return build_opener(HTTPBasicAuthHandler(passwords))
+
+
+def state_of(account: dict[str, str]) -> dict[str, Any]:
+    """Return all that the sandbox knows."""
+    with opener(account).open(f"{account['url']}/_sandbox/state") as answer:
         state: dict[str, Any] = json.load(answer)
         return state
 

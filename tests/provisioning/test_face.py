@@ -20,7 +20,7 @@ RESULTS = {
     *{"Double", "Outcome", "Phase", "Plan", "Progress", "Report", "Run"},
     *{"SipCredentials", "Status"},
 }
-JOURNALS = {"Change", "Clash", "Entry", "Journal", "SqliteJournal", "State"}
+JOURNALS = {"Change", "Clash", "Entry", "Journal", "Refusal", "SqliteJournal", "State"}
 ERRORS = {"CanaryError", "JournalError", "OutageError", "ProvisioningError", "SourceError", "StaleError"}
 
 

@@ -66,6 +66,7 @@ async def intend(journal: SqliteJournal, events: list[Event]) -> None:
 
     await journal.open()
     await journal.add(entries(ROWS))
+    await journal.take_up(1, {})
     for first in range(0, ROWS, 4):
         await asyncio.gather(*(one(entry) for entry in entries(ROWS)[first : first + 4]))
     await journal.close()
@@ -122,6 +123,7 @@ async def test_a_disk_that_fails(tmp_path: Path, kind: str, failure: int) -> Non
         journal = SqliteJournal(path)
         await journal.open()
         await journal.add(entries(ROWS))
+        await journal.take_up(1, {})
         layer.failure = failure
         layer.fails_at = {"write": 5} if kind == "write" else {"sync": 5}
         kept: set[int] = set()
@@ -153,6 +155,7 @@ async def test_files_are_private(tmp_path: Path) -> None:
     journal = SqliteJournal(tmp_path / "run.db")
     await journal.open()
     await journal.add(entries(1))
+    await journal.take_up(1, {})
     modes = file_modes(tmp_path)
     await journal.close()
     assert modes == dict.fromkeys(["run.db", "run.db-wal", "run.db-shm", "run.db-lock"], 0o600)
@@ -176,6 +179,7 @@ async def test_another_looks_on(tmp_path: Path) -> None:
     journal = SqliteJournal(tmp_path / "run.db")
     await journal.open()
     await journal.add(entries(3))
+    await journal.take_up(1, {})
     onlooker = SqliteJournal(tmp_path / "run.db", read_only=True)
     await onlooker.open()
     assert await onlooker.count() == {State.NEW: 3}
@@ -194,6 +198,7 @@ async def test_compare_and_swap(tmp_path: Path) -> None:
     await journal.open()
     (new,) = entries(1)
     await journal.add([new])
+    await journal.take_up(1, {})
     await journal.save([(new, stamp(new, 1.0))])
     with pytest.raises(JournalError, match="row 1 was changed by somebody else"):
         await journal.save([(new, stamp(new, 2.0))])
@@ -206,6 +211,7 @@ async def test_a_wait_that_is_cut_short(tmp_path: Path) -> None:
     await journal.open()
     (new,) = entries(1)
     await journal.add([new])
+    await journal.take_up(1, {})
     waiting = asyncio.create_task(journal.save([(new, stamp(new, 1.0))]))
     await asyncio.sleep(0)
     waiting.cancel()
@@ -220,6 +226,7 @@ async def test_it_keeps_up_with_any_quota(tmp_path: Path) -> None:
     journal = SqliteJournal(tmp_path / "run.db")
     await journal.open()
     await journal.add(entries(1000))
+    await journal.take_up(1, {})
     commits: list[str] = []
     await journal._run(lambda db: db.set_trace_callback(commits.append))
     await asyncio.gather(*(journal.save([(entry, stamp(entry, 1.0))]) for entry in entries(1000)))
@@ -233,6 +240,7 @@ async def test_writes_of_rows_wait_for_others(tmp_path: Path, monkeypatch: pytes
     journal = SqliteJournal(tmp_path / "run.db")
     await journal.open()
     await journal.add(entries(4))
+    await journal.take_up(1, {})
     commits: list[str] = []
     await journal._run(lambda db: db.set_trace_callback(commits.append))
     commits.clear()
@@ -318,6 +326,7 @@ async def main():
     journal = SqliteJournal(sys.argv[1])
     await journal.open()
     await journal.add([Entry(number=1, line=1, key="a", username="alice", alias="a")])
+    await journal.take_up(1, {})
     os.kill(os.getpid(), signal.SIGKILL)
 
 asyncio.run(main())
@@ -433,6 +442,7 @@ async def test_a_look_during_which_a_run_ends(tmp_path: Path) -> None:
     journal, look = SqliteJournal(tmp_path / "run.db"), SqliteJournal(tmp_path / "run.db", read_only=True)
     await journal.open()
     await journal.add(entries(1))
+    await journal.take_up(1, {})
     await look.open()
     await journal.close()
     shutil.copyfile(tmp_path / "run.db", tmp_path / "copy.db")
@@ -459,6 +469,7 @@ async def test_a_closed_journal_is_one_file(tmp_path: Path) -> None:
     journal = SqliteJournal(tmp_path / "run.db")
     await journal.open()
     await journal.add(entries(1))
+    await journal.take_up(1, {})
     reading = asyncio.create_task(keys(SqliteJournal(tmp_path / "run.db", read_only=True)))
     assert await reading == {"key-1"}
     await journal.close()
@@ -481,11 +492,13 @@ async def main():
     journal = SqliteJournal(sys.argv[1])
     await journal.open()
     await journal.add([entry(1)])
+    await journal.take_up(1, {})
     await journal.note({"a": "b" * 50_000})
     size = os.path.getsize(sys.argv[1] + "-wal")
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     try:
         await journal.add([entry(2)])
+        await journal.take_up(1, {})
     except JournalError:
         print("full")
     await journal.close()
@@ -509,6 +522,7 @@ async def test_a_name_that_means_something_to_sqlite(tmp_path: Path, monkeypatch
     journal = SqliteJournal(":memory:")
     await journal.open()
     await journal.add(entries(1))
+    await journal.take_up(1, {})
     await journal.close()
     assert await keys(SqliteJournal(tmp_path / ":memory:")) == {"key-1"}
 

@@ -42,6 +42,7 @@ async def test_a_save_whose_wait_is_cut_short_is_counted(tmp_path: Path) -> None
     ledger = Ledger(journal, Channel())
     await journal.open()
     await journal.add([NEW])
+    await journal.take_up(1, {})
     await ledger.count()
     saving = asyncio.create_task(ledger.save([(NEW, INTENDED)]))
     await journal.written.wait()
@@ -60,6 +61,7 @@ async def test_a_save_that_failed_is_not_counted(tmp_path: Path) -> None:
     ledger = Ledger(journal, Channel())
     await journal.open()
     await journal.add([NEW])
+    await journal.take_up(1, {})
     await ledger.count()
     with pytest.raises(JournalError):
         await ledger.save([(INTENDED, released(INTENDED))])
