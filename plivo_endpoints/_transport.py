@@ -79,7 +79,7 @@ class _Connector(aiohttp.TCPConnector):
     """Hands out no connection on which an answer waits: the next request would take it for its own."""
 
     def __init__(self, *, limit: int, keepalive_timeout: float) -> None:
-        super().__init__(limit=limit, keepalive_timeout=keepalive_timeout)
+        super().__init__(limit=limit, keepalive_timeout=keepalive_timeout)  # pyright: ignore[reportUnknownMemberType]
         # There is no public way to choose it. A test holds this one to its meaning.
         self._factory = cast("partial[ResponseHandler]", partial(ListeningHandler, loop=self._loop))
 

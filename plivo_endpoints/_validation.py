@@ -45,7 +45,8 @@ def as_text(value: object) -> str | None:
 
 def plain(value: str) -> str:
     """Return a string without what its subclass makes of it, and all else as it is, to be refused."""
-    return value if type(value) is str or not issubclass(type(value), str) else str.__str__(value)
+    kind = cast("type[object]", type(value))
+    return value if kind is str or not issubclass(kind, str) else str.__str__(value)
 
 
 def password_problem(value: object) -> str | None:
