@@ -72,5 +72,8 @@ class Journal(Entries, Protocol):
         ...
 
     async def add(self, entries: Sequence[Entry]) -> Sequence[Clash]:
-        """Add new entries; key, username and alias are unique, and those that clash are left out."""
+        """Add new entries; key, username and alias are unique, and those that clash are left out.
+
+        An entry has a clash for each field that it shares.
+        """
         ...

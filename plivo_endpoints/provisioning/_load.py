@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 from array import array
 from contextlib import aclosing
 from itertools import islice
@@ -14,13 +15,14 @@ from attrs import field, frozen
 
 from plivo_endpoints.provisioning._errors import SourceError
 from plivo_endpoints.provisioning._passwords import stretch
-from plivo_endpoints.provisioning._rows import Problem, Row, fault_of
+from plivo_endpoints.provisioning._rows import NO_PASSWORD, Problem, Row, faults_of, is_encodable, key_shown
 from plivo_endpoints.provisioning._states import Entry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
+    from os import PathLike
 
-    from plivo_endpoints.provisioning._journal import Clash, Journal
+    from plivo_endpoints.provisioning._journal import Journal
     from plivo_endpoints.provisioning._rows import RowSource
 
 CHUNK: Final = 250  # rows; few enough to leave the event loop its turns
@@ -79,22 +81,24 @@ async def load(journal: Journal, source: RowSource, *, derives: bool) -> Content
     """Fill an empty journal with the rows of a source.
 
     Raises:
-        SourceError: A row cannot be used, or shares a key, username or alias with another.
+        SourceError: Rows cannot be used, or share a key, username or alias; all of them are named.
     """
+    path: PathLike[str] | None = getattr(source, "path", None)
+    file = None if path is None else os.fspath(path)
     problems: list[Problem] = []
     contents = _Hash()
     async with aclosing(chunks(source)) as reading:
         async for first, chunk in reading:
-            entries: list[Entry] = []
-            for number, item in enumerate(chunk, first):
-                entry = _entry(item, number, derives=derives)
-                if isinstance(entry, Problem):
-                    problems.append(entry)
-                else:
-                    entries.append(entry)
+            checked = {
+                number: _check(item, number, derives=derives) for number, item in enumerate(chunk, first)
+            }
+            for clash in await journal.add([each.entry for each in checked.values() if each.entry]):
+                other = f"{'line' if file else 'row'} {clash.first.line}"
+                checked[clash.entry.number].faults.append(f"{clash.field}: is already that of {other}")
+            problems += [each.problem(file) for each in checked.values() if each.faults]
+            for item in chunk:
                 if isinstance(item, Row):
                     contents.add(item)
-            problems += [_problem(clash) for clash in await journal.add(entries)]
     if problems:
         raise SourceError(tuple(sorted(problems, key=lambda problem: problem.line)))
     return contents.contents()
@@ -111,21 +115,44 @@ async def examine(source: RowSource) -> Contents:
     return contents.contents()
 
 
-def _entry(item: Row | Problem, number: int, *, derives: bool) -> Entry | Problem:
+@frozen
+class _Checked:
+    """What was read in a row's place, and all that is wrong with it.
+
+    Attributes:
+        line: Where it stands.
+        faults: One after the other.
+        key: The row's, where it is known.
+        file: Where the source itself names it.
+        entry: What the journal shall compare with other rows, which it can also if something is wrong.
+    """
+
+    line: int
+    faults: list[str]
+    key: str | None = None
+    file: str | None = None
+    entry: Entry | None = None
+
+    def problem(self, file: str | None) -> Problem:
+        return Problem(self.line, "; ".join(self.faults), self.key, self.file or file)
+
+
+def _check(item: Row | Problem, number: int, *, derives: bool) -> _Checked:
     if isinstance(item, Problem):
-        return item
+        lacking = [f"password: {NO_PASSWORD}"] if item.lacks_password and not derives else []
+        return _Checked(item.line, [item.reason, *lacking], item.key, item.file)
     line = item.line or number
-    if reason := fault_of(item, derives=derives):
-        return Problem(line, reason)
+    faults = [f"{name}: {fault}" for name, fault in faults_of(item, derives=derives).items()]
+    entry = _entry(item, number, line) if is_encodable(item) else None
+    return _Checked(line, faults, key_shown(item), entry=entry)
+
+
+def _entry(row: Row, number: int, line: int) -> Entry:
     return Entry(
         number=number,
         line=line,
-        key=item.key,
-        username=item.username,
-        alias=item.alias,
-        app_id=item.app_id,
+        key=row.key,
+        username=row.username,
+        alias=row.alias,
+        app_id=row.app_id,
     )
-
-
-def _problem(clash: Clash) -> Problem:
-    return Problem(clash.entry.line, f"{clash.field}: is already that of line {clash.first.line}")

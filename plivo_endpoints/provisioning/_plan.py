@@ -14,8 +14,9 @@ from plivo_endpoints.provisioning._errors import ProvisioningError, StaleError
 from plivo_endpoints.provisioning._ledger import batches
 from plivo_endpoints.provisioning._load import load
 from plivo_endpoints.provisioning._passwords import master_key_of
-from plivo_endpoints.provisioning._reach import account_of
+from plivo_endpoints.provisioning._reach import account_of, check_client
 from plivo_endpoints.provisioning._reconcile import matches
+from plivo_endpoints.provisioning._source import source_of
 from plivo_endpoints.provisioning._sqlite import SqliteJournal
 from plivo_endpoints.provisioning._states import State
 from plivo_endpoints.provisioning._walk import walk
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._journal import Entries
     from plivo_endpoints.provisioning._load import Contents
-    from plivo_endpoints.provisioning._rows import RowSource
+    from plivo_endpoints.provisioning._rows import Source
     from plivo_endpoints.provisioning._states import Entry, Found
 
 
@@ -54,22 +55,25 @@ class Plan:
     conflict: Mapping[str, str] = field(factory=dict[str, str])
 
 
-async def plan(client: AsyncClient, source: RowSource, *, master_key: str | None = None) -> Plan:
+async def plan(client: AsyncClient, source: Source, *, master_key: str | None = None) -> Plan:
     """Compare a source with the account, in one walk of its list; nothing is written.
 
     Args:
         client: Whose account.
-        source: The rows.
+        source: The rows, as for `apply`.
         master_key: As for `apply`: without one, rows must come with passwords.
 
     Raises:
+        InvalidArgumentError: The source is none, or can be read only once.
         SourceError: Rows break rules; all of them are named.
         ProvisioningError: What the account has cannot be told; the message says why.
     """
+    check_client(client)
+    rows = source_of(source)
     journal = SqliteJournal(None)
     await journal.open()
     try:
-        contents = await load(journal, source, derives=master_key_of(master_key) is not None)
+        contents = await load(journal, rows, derives=master_key_of(master_key) is not None)
         await compare(client, journal)
         return await read_plan(journal, account_of(client), contents)
     finally:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _COLUMNS: Final = tuple(field.name for field in fields(Entry))
-_UNIQUE: Final = ("username", "key", "alias")  # without a column of keys, a key is the username
+_UNIQUE: Final = ("username", "alias", "key")
 _FIXED: Final = _COLUMNS.index("state")  # so many columns never change
 _SCHEMA: Final = (
     "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -116,7 +116,7 @@ class SqliteJournal:
         """See `Journal`."""
 
         def work(db: sqlite3.Connection) -> list[Clash]:
-            return [clash for entry in entries if (clash := _insert(db, entry))]
+            return [clash for entry in entries for clash in _insert(db, entry)]
 
         return await self._run(work)
 
@@ -200,15 +200,20 @@ def _entry(row: Sequence[Any]) -> Entry:
     return Entry(**known)
 
 
-def _insert(db: sqlite3.Connection, entry: Entry) -> Clash | None:
+def _insert(db: sqlite3.Connection, entry: Entry) -> list[Clash]:
     with suppress(sqlite3.IntegrityError):
         db.execute(_INSERT, _values(entry))
-        return None
+        return []
+    clashes: list[Clash] = []
     for field in _UNIQUE:
         row = db.execute(f"{_SELECT} WHERE {field} = ?", (getattr(entry, field),)).fetchone()
         if row is not None:
-            return Clash(entry, field, _entry(row))
-    raise JournalError(f"entry {entry.number} was added twice")
+            clashes.append(Clash(entry, field, _entry(row)))
+    if not clashes:
+        raise JournalError(f"entry {entry.number} was added twice")
+    if clashes[0].field == "username" and entry.key == entry.username:
+        return [clash for clash in clashes if clash.field != "key"]  # without a key of its own, that says it
+    return clashes
 
 
 def _replace(db: sqlite3.Connection, changes: Sequence[Change]) -> None:
