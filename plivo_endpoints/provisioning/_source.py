@@ -131,7 +131,7 @@ def _name_header(columns: list[str], delimiter: str) -> str:
     if names.isdisjoint(REQUIRED):
         return ""
     other = next((each for each in _BETWEEN.findall(line) if each != delimiter), None)
-    hint = f"; if {other!r} stands between them, give that as the delimiter" if other else ""
+    hint = f"; if {other!r} stands between them, give it as the delimiter (--delimiter)" if other else ""
     return f"; found {line[:_SHOWN]!r}{hint}"
 
 
@@ -141,30 +141,33 @@ class _QuotedLines:
     def __init__(self, lines: Iterator[str]) -> None:
         self._lines = lines
         self._number = 0
-        self._is_open = False
-        self._opened_at = 0  # in this record
+        self._open_at = 0  # the line with the quote that is open after this one; 0 for none
+        self._open_before = 0  # likewise before this one
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
+        self._open_before = self._open_at
         line = next(self._lines)
         self._number += 1
-        if line.count('"') % 2:  # one that is doubled, to stand for itself, opens and closes nothing
-            self._is_open = not self._is_open
-            self._opened_at = self._number if self._is_open else self._opened_at
+        quotes = line.replace('""', "").count(
+            '"'
+        )  # doubled, they stand for one that opens and closes nothing
+        if quotes:
+            is_open = bool(self._open_at) != bool(quotes % 2)
+            self._open_at = self._number if is_open else 0
         return line
 
     def begin_record(self) -> int:
         """Return the number of the line that comes next, with which a record begins."""
-        self._is_open, self._opened_at = False, 0
+        self._open_at = 0
         return self._number + 1
 
     def locate(self, error: csv.Error) -> Problem:
         """Return what a reader's error is about."""
-        if self._opened_at:
-            reason = "opens a quote that does not close; nothing from there on was read"
-            return Problem(self._opened_at, reason)
+        if self._open_before:
+            return Problem(self._open_before, "opens a quote that does not close; the rest was not read")
         return Problem(self._number, f"is not CSV ({error}); the rest was not read")
 
 
