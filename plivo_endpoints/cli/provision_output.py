@@ -51,10 +51,15 @@ def tell_problems(error: SourceError, settings: Settings) -> None:
         click.echo(escape(text), err=True)
     if len(told) > _SHOWN_PROBLEMS:
         click.echo(f"and {len(told) - _SHOWN_PROBLEMS} more; --json shows all", err=True)
-    count = "1 line" if len(error.problems) == 1 else f"{len(error.problems)} lines"
-    click.echo(f"Error: {count} cannot be used; nothing was sent", err=True)
+    click.echo(f"Error: {_count(error.problems)} cannot be used; nothing was sent", err=True)
     if hint is not None:
         click.echo(hint, err=True)
+
+
+def _count(problems: Sequence[Problem]) -> str:
+    if not all(problem.line for problem in problems):
+        return "the source"
+    return "1 line" if len(problems) == 1 else f"{len(problems)} lines"
 
 
 def _describe(problems: Sequence[Problem]) -> Iterator[str]:

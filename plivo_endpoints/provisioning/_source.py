@@ -151,9 +151,7 @@ class _QuotedLines:
         self._open_before = self._open_at
         line = next(self._lines)
         self._number += 1
-        quotes = line.replace('""', "").count(
-            '"'
-        )  # doubled, they stand for one that opens and closes nothing
+        quotes = line.replace('""', "").count('"')  # doubled, one opens and closes nothing
         if quotes:
             is_open = bool(self._open_at) != bool(quotes % 2)
             self._open_at = self._number if is_open else 0
@@ -258,9 +256,7 @@ def _source_problem(source: object) -> str | None:
     if isinstance(source, Iterator):
         return "can be read only once, and it is read more often: give list(…) of it, or a file's path"
     if hasattr(kind, "columns") and hasattr(kind, "shape"):
-        return (
-            'must be rows, not a table: give frame.to_dict("records") of pandas, frame.to_dicts() of polars'
-        )
+        return 'must be rows, not a table: give df.to_dict("records") with pandas, df.to_dicts() with polars'
     if isinstance(source, Mapping) or not isinstance(source, Iterable):
         return f"must be a path, a CsvSource or the like, or a list of rows or mappings, not {kind.__name__}"
     return None

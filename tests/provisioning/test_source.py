@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
+import os
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +15,7 @@ from plivo_endpoints.provisioning import CsvSource, JsonlSource, Problem, Row, S
 from plivo_endpoints.provisioning._load import load
 from plivo_endpoints.provisioning._rows import NO_PASSWORD
 from plivo_endpoints.provisioning._sqlite import SqliteJournal
+from plivo_endpoints.provisioning._text_file import PrivateCopy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -301,6 +305,17 @@ async def test_an_empty_file(tmp_path: Path, kind: Callable[[Path], RowSource]) 
     path = tmp_path / "users.x"
     path.touch()
     assert len(await found(kind(path))) == (kind is CsvSource)
+
+
+def test_a_private_copy() -> None:
+    """It is read from the beginning each time, also while another has not come to its end."""
+    rows = b"".join(b"user%dx,a%d\n" % (n, n) for n in range(9000))
+    copy = PrivateCopy(io.BytesIO(b"username,alias\n" + rows), "a stream")
+    source = CsvSource(copy)
+    with closing(copy):
+        pairs = list(zip(source, source, strict=True))
+    assert (len(pairs), all(first == second for first, second in pairs)) == (9000, True)
+    assert os.fspath(source.path) == "a stream"
 
 
 async def test_a_line_without_end(tmp_path: Path) -> None:
