@@ -89,16 +89,19 @@ async def load(journal: Journal, source: RowSource, *, derives: bool) -> Content
     contents = _Hash()
     async with aclosing(chunks(source)) as reading:
         async for first, chunk in reading:
-            checked = {
-                number: _check(item, number, derives=derives) for number, item in enumerate(chunk, first)
-            }
-            for clash in await journal.add([each.entry for each in checked.values() if each.entry]):
-                other = f"{'line' if file else 'row'} {clash.first.line}"
-                checked[clash.entry.number].faults.append(f"{clash.field}: is already that of {other}")
-            problems += [each.problem(file) for each in checked.values() if each.faults]
-            for item in chunk:
+            entries: list[Entry] = []
+            found: dict[int, list[str]] = {}
+            for number, item in enumerate(chunk, first):
+                if faults := _faults(item, derives=derives):
+                    found[number] = faults
                 if isinstance(item, Row):
                     contents.add(item)
+                    if not faults or is_encodable(item):  # bad ones too may share something with others
+                        entries.append(_entry(item, number))
+            for clash in await journal.add(entries):
+                other = f"{'line' if file else 'row'} {clash.first.line}"
+                found.setdefault(clash.entry.number, []).append(f"{clash.field}: is already that of {other}")
+            problems += [_problem(chunk[number - first], number, found[number], file) for number in found]
     if problems:
         raise SourceError(tuple(sorted(problems, key=lambda problem: problem.line)))
     return contents.contents()
@@ -115,44 +118,25 @@ async def examine(source: RowSource) -> Contents:
     return contents.contents()
 
 
-@frozen
-class _Checked:
-    """What was read in a row's place, and all that is wrong with it.
-
-    Attributes:
-        line: Where it stands.
-        faults: One after the other.
-        key: The row's, where it is known.
-        file: Where the source itself names it.
-        entry: What the journal shall compare with other rows, which it can also if something is wrong.
-    """
-
-    line: int
-    faults: list[str]
-    key: str | None = None
-    file: str | None = None
-    entry: Entry | None = None
-
-    def problem(self, file: str | None) -> Problem:
-        return Problem(self.line, "; ".join(self.faults), self.key, self.file or file)
+def _faults(item: Row | Problem, *, derives: bool) -> list[str]:
+    if isinstance(item, Row):
+        return [f"{name}: {fault}" for name, fault in faults_of(item, derives=derives).items()]
+    return [item.reason, f"password: {NO_PASSWORD}"] if item.lacks_password and not derives else [item.reason]
 
 
-def _check(item: Row | Problem, number: int, *, derives: bool) -> _Checked:
-    if isinstance(item, Problem):
-        lacking = [f"password: {NO_PASSWORD}"] if item.lacks_password and not derives else []
-        return _Checked(item.line, [item.reason, *lacking], item.key, item.file)
-    line = item.line or number
-    faults = [f"{name}: {fault}" for name, fault in faults_of(item, derives=derives).items()]
-    entry = _entry(item, number, line) if is_encodable(item) else None
-    return _Checked(line, faults, key_shown(item), entry=entry)
-
-
-def _entry(row: Row, number: int, line: int) -> Entry:
+def _entry(row: Row, number: int) -> Entry:
     return Entry(
         number=number,
-        line=line,
+        line=row.line or number,
         key=row.key,
         username=row.username,
         alias=row.alias,
         app_id=row.app_id,
     )
+
+
+def _problem(item: Row | Problem, number: int, faults: list[str], file: str | None) -> Problem:
+    reason = "; ".join(faults)
+    if isinstance(item, Row):
+        return Problem(item.line or number, reason, key_shown(item), file)
+    return Problem(item.line, reason, item.key, item.file or file)

@@ -21,6 +21,7 @@ REQUIRED: Final = ("username", "alias")
 KNOWN: Final = (*REQUIRED, "password", "app_id", "key")
 NO_PASSWORD: Final = "is missing, and PLIVO_PROVISION_KEY, to derive it from, is not set"  # noqa: S105 - none
 
+_KNOWN: Final = frozenset(KNOWN)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LONGEST: Final = 1024  # characters; the longest field that a person could mean
 _MISSING: Final = "is missing"
@@ -101,9 +102,7 @@ def row_of(fields: Mapping[Any, object], line: int, faults: tuple[str, ...] = ()
         line: Where it stands.
         faults: What is wrong with it beyond that.
     """
-    given = {name: value for name in KNOWN if (value := fields.get(name)) is not None}
-    texts = {name: value for name, value in given.items() if isinstance(value, str)}
-    wrong = {name: "must be a string" for name in given if name not in texts}
+    texts = {name: value for name, value in fields.items() if isinstance(value, str) and name in _KNOWN}
     row = Row(
         username=texts.get("username", ""),
         alias=texts.get("alias", ""),
@@ -112,14 +111,19 @@ def row_of(fields: Mapping[Any, object], line: int, faults: tuple[str, ...] = ()
         key=texts.get("key", ""),
         line=line,
     )
-    if unknown := ", ".join(repr(name) for name in fields if name not in KNOWN):
-        faults = (*faults, f"there is no field {unknown}; known are {', '.join(KNOWN)}")
-    if not (wrong or faults):
+    if len(texts) == len(fields) and not faults:
         return row
-    named = {**faults_of(row, derives=True), **wrong}
+    wrong = tuple(name for name in KNOWN if name not in texts and fields.get(name) is not None)
+    if unknown := ", ".join(repr(name) for name in fields if name not in _KNOWN):
+        faults = (*faults, f"there is no field {unknown}; known are {', '.join(KNOWN)}")
+    return _problem(row, wrong, faults) if wrong or faults else row
+
+
+def _problem(row: Row, wrong: tuple[str, ...], faults: tuple[str, ...]) -> Problem:
+    named = {**faults_of(row, derives=True), **dict.fromkeys(wrong, "must be a string")}
     faults = (*faults, *(f"{name}: {named[name]}" for name in KNOWN if name in named))
     lacks_password = row.password is None and "password" not in wrong
-    return Problem(line, "; ".join(faults), key_shown(row), lacks_password=lacks_password)
+    return Problem(row.line, "; ".join(faults), key_shown(row), lacks_password=lacks_password)
 
 
 def faults_of(row: Row, *, derives: bool) -> dict[str, str]:

@@ -96,7 +96,7 @@ class CsvSource(_FileSource):
                 return
             begin = lines.begin_record()
             for cells in reader:
-                if any(cell.strip() for cell in cells):
+                if any(map(str.strip, cells)):
                     yield self._read_cells(columns, cells, begin)
                 begin = lines.begin_record()
         except csv.Error as error:
@@ -151,8 +151,7 @@ class _QuotedLines:
         self._open_before = self._open_at
         line = next(self._lines)
         self._number += 1
-        quotes = line.replace('""', "").count('"')  # doubled, one opens and closes nothing
-        if quotes:
+        if '"' in line and (quotes := line.replace('""', "").count('"')):  # doubled, they stand for one
             is_open = bool(self._open_at) != bool(quotes % 2)
             self._open_at = self._number if is_open else 0
         return line
