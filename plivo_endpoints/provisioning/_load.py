@@ -58,11 +58,14 @@ class _Hash:
         self._derives = False
         self._marks = array("q")
 
-    def add(self, row: Row) -> None:
-        texts = (row.key, row.username, row.alias, row.password, row.app_id)
+    def add(self, item: Row | Problem) -> None:
+        if isinstance(item, Row):
+            texts = [item.key, item.username, item.alias, item.password, item.app_id]
+            self._derives = self._derives or item.password is None
+        else:  # only where a source has changed since it was loaded
+            texts = [item.reason]
         self._hash.update(json.dumps(texts).encode() + b"\n")
-        self._derives = self._derives or row.password is None
-        self._marks.append(hash(row))
+        self._marks.append(hash(item))
 
     def contents(self) -> Contents:
         return Contents(self._hash.digest(), self._derives, self._marks)
@@ -94,10 +97,10 @@ async def load(journal: Journal, source: RowSource, *, derives: bool) -> Content
             for number, item in enumerate(chunk, first):
                 if faults := _faults(item, derives=derives):
                     found[number] = faults
-                if isinstance(item, Row):
-                    contents.add(item)
-                    if not faults or is_encodable(item):  # bad ones too may share something with others
-                        entries.append(_entry(item, number))
+                contents.add(item)
+                # Bad rows, too, may share something with others.
+                if isinstance(item, Row) and (not faults or is_encodable(item)):
+                    entries.append(_entry(item, number))
             for clash in await journal.add(entries):
                 other = f"{'line' if file else 'row'} {clash.first.line}"
                 found.setdefault(clash.entry.number, []).append(f"{clash.field}: is already that of {other}")
@@ -113,8 +116,7 @@ async def examine(source: RowSource) -> Contents:
     async with aclosing(chunks(source)) as reading:
         async for _, chunk in reading:
             for item in chunk:
-                if isinstance(item, Row):
-                    contents.add(item)
+                contents.add(item)
     return contents.contents()
 
 

@@ -17,6 +17,7 @@ from plivo_endpoints.provisioning import (
     Problem,
     Row,
     SourceError,
+    StaleError,
     apply,
     audit,
     plan,
@@ -84,6 +85,17 @@ def test_a_file_stays_what_it_is() -> None:
     """A source object of ours is taken as it is."""
     source: Source = CsvSource("users.txt", delimiter=";")
     assert source_of(source) is source
+
+
+async def test_a_line_that_was_added(applied: Apply, tmp_path: Path) -> None:
+    """A source with one bad line more is not the one that a journal was made for."""
+    path = tmp_path / "users.csv"
+    path.write_text("username,alias,password\nalice,a,s3cret\n")
+    await applied(path)
+    with path.open("a") as file:
+        file.write("bob\n")
+    with pytest.raises(StaleError, match="not the one that the journal was made for"):
+        await applied(path)
 
 
 class Twice:
