@@ -48,7 +48,9 @@ def passwords_option(command: F) -> F:
 def _check_source(_: click.Context, __: click.Parameter, path: str | None) -> str | None:
     # To wait for what a second reading of a pipe brings cannot be stopped.
     if path is not None and path != _STDIN and not Path(path).is_file():
-        raise click.BadParameter(f"{path} is not a file, and a source is read more than once: try {_STDIN}")
+        raise click.BadParameter(
+            f"{path} is not a file, but a source is read several times: pass it as standard input (-)"
+        )
     return path
 
 
@@ -57,15 +59,15 @@ def _source_options(command: Callable[..., Any]) -> Any:  # noqa: ANN401 - a com
         "--delimiter",
         metavar="CHARACTER",
         callback=_read_tab,
-        help="What stands between the cells of a CSV file: a comma without this, \\t for a tab.",
+        help="What separates the cells of a CSV file: a comma by default, \\t for a tab.",
     )
-    @click.option("--encoding", metavar="NAME", help="The source's encoding; UTF-8 without this.")
+    @click.option("--encoding", metavar="NAME", help="The source's encoding; UTF-8 by default.")
     @click.option(
         "--ignore-column",
         "ignore_columns",
         metavar="NAME",
         multiple=True,
-        help="Read past this column of a CSV file; may be repeated.",
+        help="Ignore this column of a CSV file; may be repeated.",
     )
     @wraps(command)
     def with_rows(

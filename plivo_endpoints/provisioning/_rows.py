@@ -182,7 +182,9 @@ def _fault_of_text(text: str) -> str | None:
     if text.isprintable():  # what nearly all are, and then neither of these
         return None
     if SURROGATE.search(text):
-        return "is not text in the file's encoding: give the right encoding, or save the file as UTF-8"
+        return (
+            "is not text in the file's encoding: pass the right one (--encoding), or save the file as UTF-8"
+        )
     return "holds a control character" if _CONTROL.search(text) else None
 
 

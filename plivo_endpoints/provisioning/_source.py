@@ -63,10 +63,10 @@ class CsvSource(_FileSource):
     in any order. An empty cell counts as absent, and a line without any text as blank.
 
     Args:
-        path: The file; `*.gz` is unpacked as it is read.
-        delimiter: What stands between cells.
+        path: The file; `*.gz` is decompressed as it is read.
+        delimiter: What separates the cells.
         encoding: The file's encoding.
-        ignore_columns: Names of columns to read past. Any other column that is not known is refused: a
+        ignore_columns: Names of columns to ignore. Any other column that is not known is refused: a
             misspelt `pasword` must not turn into derived passwords.
     """
 
@@ -113,7 +113,7 @@ class CsvSource(_FileSource):
         if unknown := [name for name in kept if name not in KNOWN]:
             return (
                 f"there is no column {', '.join(map(repr, unknown))}; known are {', '.join(KNOWN)}; "
-                "to read past others, name each: --ignore-column NAME, or ignore_columns= in Python"
+                "to ignore a column: --ignore-column NAME, or ignore_columns= in Python"
             )
         return None
 
@@ -131,7 +131,7 @@ def _name_header(columns: list[str], delimiter: str) -> str:
     if names.isdisjoint(REQUIRED):
         return ""
     other = next((each for each in _BETWEEN.findall(line) if each != delimiter), None)
-    hint = f"; if {other!r} stands between them, give it as the delimiter (--delimiter)" if other else ""
+    hint = f"; if {other!r} separates them, pass it as the delimiter (--delimiter)" if other else ""
     return f"; found {line[:_SHOWN]!r}{hint}"
 
 
@@ -172,7 +172,7 @@ class JsonlSource(_FileSource):
     """A file with one JSON object per line: the fields are those of `CsvSource`'s columns, all strings.
 
     Args:
-        path: The file; `*.gz` is unpacked as it is read.
+        path: The file; `*.gz` is decompressed as it is read.
         encoding: The file's encoding.
     """
 
@@ -253,9 +253,11 @@ def _source_problem(source: object) -> str | None:
     if isinstance(source, AsyncIterable):
         return "must not be an async iterable, as it is read in a thread: collect its rows in a list first"
     if isinstance(source, Iterator):
-        return "can be read only once, and it is read more often: give list(…) of it, or a file's path"
+        return (
+            "can be read only once, but a source is read several times: pass list(…) of it, or a file's path"
+        )
     if hasattr(kind, "columns") and hasattr(kind, "shape"):
-        return 'must be rows, not a table: give df.to_dict("records") with pandas, df.to_dicts() with polars'
+        return 'must be rows, not a data frame: pass df.to_dict("records") (pandas) or df.to_dicts() (polars)'
     if isinstance(source, Mapping) or not isinstance(source, Iterable):
         return f"must be a path, a CsvSource or the like, or a list of rows or mappings, not {kind.__name__}"
     return None

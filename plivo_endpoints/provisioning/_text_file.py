@@ -80,7 +80,7 @@ class _Reader(io.RawIOBase):
 
 @contextmanager
 def open_text(path: Path | PrivateCopy, encoding: str) -> Generator[TextIO]:
-    """Open a file of lines; `*.gz` is unpacked as it is read.
+    """Open a file of lines; `*.gz` is decompressed as it is read.
 
     Bytes that are no text in this encoding become surrogates, which a field may not hold: so the line can be
     named.
@@ -96,9 +96,9 @@ def open_text(path: Path | PrivateCopy, encoding: str) -> Generator[TextIO]:
             with io.TextIOWrapper(data, decoder, "surrogateescape", newline="") as text:
                 yield text
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise UnreadableError("is named .gz, but is not gzip data, or not all of it: pack it again") from None
+        raise UnreadableError("is not a complete gzip file: compress it again") from None
     except UnicodeError:  # UTF-16 that is cut off: that becomes no surrogate
-        raise UnreadableError(f"is not text in {encoding}: give the right encoding") from None
+        raise UnreadableError(f"is not text in {encoding}: pass the right encoding") from None
 
 
 def _open_bytes(path: Path | PrivateCopy) -> gzip.GzipFile | io.BufferedReader:
@@ -110,14 +110,14 @@ def _open_bytes(path: Path | PrivateCopy) -> gzip.GzipFile | io.BufferedReader:
 def _recognise(head: bytes, encoding: str) -> str | None:
     """Return why a file that begins like this cannot be read, `None` if it may be text."""
     if head == _ZIP:
-        return "is an Excel workbook (xlsx) or another zip file: save the sheet as CSV, and give that"
+        return "is an Excel workbook (xlsx) or another zip file: save the sheet as CSV"
     if head.startswith(_GZIP):
-        return "is gzip data: let its name end in .gz, or unpack it"
+        return "is compressed with gzip: let its name end in .gz, or decompress it"
     if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
         return None
     # The first character is ASCII, in a header as in JSON, and then only the wider encodings have a NUL here.
     if head.startswith(_UTF_16) or b"\0" in head:
-        return "is UTF-16: save it as UTF-8, or give the encoding utf-16"
+        return "is UTF-16: save it as UTF-8, or pass its encoding (--encoding utf-16)"
     return None
 
 

@@ -139,7 +139,7 @@ def test_a_column_that_is_not_known(account: Sandbox, run: Run, tmp_path: Path) 
     assert (told.exit_code, account.requests) == (2, ())
     assert told.stderr == (
         "users.csv, line 1: there is no column 'pasword'; known are username, alias, password, app_id, key; "
-        "to read past others, name each: --ignore-column NAME, or ignore_columns= in Python\n"
+        "to ignore a column: --ignore-column NAME, or ignore_columns= in Python\n"
         "Error: 1 line cannot be used; nothing was sent\n"
     )
 

@@ -178,11 +178,11 @@ class Frame:
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ((row for row in [ALICE]), "can be read only once, and it is read more often: give list"),
+        ((row for row in [ALICE]), "can be read only once, but a source is read several times: pass list"),
         (iter([ALICE]), "can be read only once"),
         (map(str, []), "can be read only once"),
         (_rows_later(), "must not be an async iterable, as it is read in a thread: collect its rows"),
-        (Frame(), 'must be rows, not a table: give df.to_dict("records") with pandas, df.to_dicts()'),
+        (Frame(), 'must be rows, not a data frame: pass df.to_dict("records") (pandas) or df.to_dicts()'),
         (Client("MA000000000000000000", "token"), "must be rows, not a client: the client is the first"),
         (MAPPING, "must be a path, a CsvSource or the like, or a list of rows or mappings, not dict"),
         (ALICE, "must be a path, a CsvSource or the like, or a list of rows or mappings, not Row"),

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning import RowSource
 
 BLANK = "begins or ends with a blank: remove it"
-UNDECODABLE = "is not text in the file's encoding: give the right encoding, or save the file as UTF-8"
+UNDECODABLE = "is not text in the file's encoding: pass the right one (--encoding), or save the file as UTF-8"
 UNCLOSED = "opens a quote that does not close; the rest was not read"
 KNOWN = "known are username, alias, password, app_id, key"
-PACKED = "is named .gz, but is not gzip data, or not all of it: pack it again"
-UTF_16 = "is UTF-16: save it as UTF-8, or give the encoding utf-16"
+PACKED = "is not a complete gzip file: compress it again"
+UTF_16 = "is UTF-16: save it as UTF-8, or pass its encoding (--encoding utf-16)"
 ALICE = b"username,alias,password\nalice,a,s3cret\n"
 
 
@@ -94,14 +94,14 @@ def test_json_lines(tmp_path: Path) -> None:
             (
                 "must name the columns, with commas between; missing: username, alias; "
                 "found 'Username;Alias'; "
-                "if ';' stands between them, give it as the delimiter (--delimiter)"
+                "if ';' separates them, pass it as the delimiter (--delimiter)"
             ),
         ),
         (
             "username\talias\tpassword",
             "must name the columns, with commas between; missing: username, alias; found "
             + repr("username\talias\tpassword")
-            + r"; if '\t' stands between them, give it as the delimiter (--delimiter)",
+            + r"; if '\t' separates them, pass it as the delimiter (--delimiter)",
         ),
         ("bob,front-desk,s3cret", "must name the columns, with commas between; missing: username, alias"),
         ("username,alias,alias", "names a column twice"),
@@ -109,7 +109,7 @@ def test_json_lines(tmp_path: Path) -> None:
             "username,alias,pasword,team",
             (
                 f"there is no column 'pasword', 'team'; {KNOWN}; "
-                "to read past others, name each: --ignore-column NAME, or ignore_columns= in Python"
+                "to ignore a column: --ignore-column NAME, or ignore_columns= in Python"
             ),
         ),
     ],
@@ -133,7 +133,7 @@ async def test_every_bad_line_of_a_csv_file(tmp_path: Path) -> None:
         b"heidi,h\xff,s3cret,",
         b"ivan," + b"i" * 2000 + b",s3cret,",
         b"judy,j\x1b[2J,s3cret,",
-        b"ken,k, s3cret,",
+        b"ken,k,s3cret ,",
         b"2nd, l,abc,../7",
         b"mia\xff,,s3cret\t,",
     ]
@@ -180,9 +180,9 @@ async def test_a_quote_that_does_not_close(tmp_path: Path, lines: list[str], lin
 
 async def test_text_after_a_quote(tmp_path: Path) -> None:
     """That is no CSV either; the quote before, in another row, has nothing to do with it."""
-    source = csv_file(tmp_path, 'username,alias\nalice,"a, ""b"""\nbob,"b"c\n')
+    source = csv_file(tmp_path, 'username,alias\nalice,"a, ""b"" 5"""\nbea,5"\nbob,"b"c\n')
     ((line, reason),) = await problems(source, derives=True)
-    assert (line, reason.partition(" (")[0]) == (3, "is not CSV")
+    assert (line, reason.partition(" (")[0]) == (4, "is not CSV")
 
 
 def test_rows_of_commas_alone(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_another_delimiter_is_named(tmp_path: Path) -> None:
     assert isinstance(problem, Problem)
     assert problem.reason == (
         "must name the columns, with ';' between; missing: username, alias; found 'username,alias,password'; "
-        "if ',' stands between them, give it as the delimiter (--delimiter)"
+        "if ',' separates them, pass it as the delimiter (--delimiter)"
     )
 
 
@@ -264,11 +264,11 @@ def test_packed_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("x.csv", gzip.compress(ALICE), "is gzip data: let its name end in .gz, or unpack it"),
+        ("x.csv", gzip.compress(ALICE), "is compressed with gzip: let its name end in .gz, or decompress it"),
         (
             "x.csv",
             b"PK\x03\x04\x14\0",
-            "is an Excel workbook (xlsx) or another zip file: save the sheet as CSV, and give that",
+            "is an Excel workbook (xlsx) or another zip file: save the sheet as CSV",
         ),
         ("x.csv", ALICE.decode().encode("utf-16"), UTF_16),
         ("x.csv", ALICE.decode().encode("utf-16-le"), UTF_16),
@@ -296,7 +296,7 @@ def test_utf_16(tmp_path: Path) -> None:
     text = ALICE.decode().encode("utf-16")
     assert len(list(csv_file(tmp_path, text, encoding="utf-16"))) == 1
     *_, last = csv_file(tmp_path, text + b"x", encoding="utf-16")
-    assert last == Problem(0, "is not text in utf-16: give the right encoding")
+    assert last == Problem(0, "is not text in utf-16: pass the right encoding")
 
 
 @pytest.mark.parametrize("kind", [CsvSource, JsonlSource])

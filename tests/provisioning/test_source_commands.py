@@ -107,7 +107,7 @@ def test_options_that_are_refused(
     """They are wrong usage, and nothing is read or sent."""
     (tmp_path / "users.csv").write_text(CSV)
     (tmp_path / "users.jsonl").write_text(JSON)
-    refused = run(*words)
+    refused = run(*words, stdin=CSV)
     assert (refused.exit_code, complaint in refused.stderr) == (2, True)
     assert account.requests == ()
 
@@ -224,7 +224,7 @@ def test_a_file_that_is_none(run: Run, tmp_path: Path) -> None:
     """What is wrong with the whole of it is not called a line."""
     (tmp_path / "users.csv").write_bytes(gzip.compress(CSV.encode()))
     assert run("plan", "users.csv").stderr == (
-        "users.csv: is gzip data: let its name end in .gz, or unpack it\n"
+        "users.csv: is compressed with gzip: let its name end in .gz, or decompress it\n"
         "Error: the source cannot be used; nothing was sent\n"
     )
 
