@@ -87,7 +87,8 @@ def provision() -> None:
 def plan_(ctx: click.Context, /, source: RowSource, out: Path | None) -> None:
     """Tell what apply would do: create, update, leave alone.
 
-    It compares SOURCE with the account, which is only read. Nothing is written but the plan, with --out.
+    It compares SOURCE, a file or - for standard input, with the account, which is only read. Nothing is
+    written but the plan, with --out.
     """
     settings = ctx.ensure_object(Settings)
 
@@ -146,6 +147,8 @@ def apply_(
     yes: bool,
 ) -> None:
     """Make what SOURCE has and the account has not.
+
+    SOURCE is a file, or - for standard input.
 
     After a crash, a power cut or Ctrl-C the same command, with the same source, key and journal, goes on
     where it stopped. With another journal it begins anew; rows whose endpoint is there are then unchanged.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import sqlite3
+import threading
 from collections import UserList, deque
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -104,6 +105,20 @@ class Twice:
     def __iter__(self) -> Iterator[Row | Problem]:
         yield Row(username="alice", alias=" a", line=7)
         yield Problem(8, "is no row", file="other.csv")
+
+
+async def test_reading_does_not_hold_up_the_loop(client: AsyncClient) -> None:
+    """It is done in a thread."""
+    threads: set[int] = set()
+
+    class Noting:
+        def __iter__(self) -> Iterator[Row]:
+            threads.add(threading.get_ident())
+            yield ALICE
+
+    assert (await plan(client, Noting())).create == ("alice",)
+    assert threads.isdisjoint({threading.get_ident()})
+    assert len(threads) == 1
 
 
 async def test_a_source_object(client: AsyncClient) -> None:

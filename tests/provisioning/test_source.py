@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import tracemalloc
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from plivo_endpoints import InvalidArgumentError
 from plivo_endpoints.provisioning import CsvSource, JsonlSource, Problem, Row, SourceError
 from plivo_endpoints.provisioning._load import load
 from plivo_endpoints.provisioning._rows import NO_PASSWORD
+from plivo_endpoints.provisioning._source import source_of
 from plivo_endpoints.provisioning._sqlite import SqliteJournal
 from plivo_endpoints.provisioning._text_file import PrivateCopy
 
@@ -305,6 +307,23 @@ async def test_an_empty_file(tmp_path: Path, kind: Callable[[Path], RowSource]) 
     path = tmp_path / "users.x"
     path.touch()
     assert len(await found(kind(path))) == (kind is CsvSource)
+
+
+@pytest.mark.parametrize("name", ["users.csv", "users.csv.gz", "users.jsonl"])
+def test_memory_does_not_grow(tmp_path: Path, name: str) -> None:
+    """One line is held at a time, however many there are."""
+    lines = (f'{{"username": "user{n}x", "alias": "row-{n}"}}' for n in range(20_000))
+    if ".csv" in name:
+        lines = ("username,alias" if n == 0 else f"user{n}x,row-{n}" for n in range(20_001))
+    content = "\n".join(lines).encode()
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in source_of(path)) == 20_000
+        assert tracemalloc.get_traced_memory()[1] < 250_000 < len(content)
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_private_copy() -> None:
