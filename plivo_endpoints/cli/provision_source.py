@@ -78,8 +78,9 @@ def _source_options(command: Callable[..., Any]) -> Any:  # noqa: ANN401 - a com
         ignore_columns: tuple[str, ...],
         **others: object,
     ) -> None:
-        options = {"delimiter": delimiter, "encoding": encoding, "ignore_columns": ignore_columns}
-        with _opened(source, {name: value for name, value in options.items() if value}) as rows:
+        options = {"delimiter": delimiter, "encoding": encoding, "ignore_columns": ignore_columns or None}
+        given = {name: value for name, value in options.items() if value is not None}
+        with _opened(source, given) as rows:
             command(*args, source=rows, **others)
 
     return with_rows

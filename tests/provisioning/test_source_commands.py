@@ -95,6 +95,7 @@ def test_options_of_a_source(account: Sandbox, run: Run, tmp_path: Path) -> None
         (("plan", "users.csv", "--encoding", "no-such"), "encoding: is not the name of a text encoding"),
         (("plan", "-", "--encoding", "no-such"), "encoding: is not the name of a text encoding"),
         (("plan", "users.csv", "--delimiter", ";;"), "delimiter: must be one character"),
+        (("plan", "users.csv", "--delimiter", ""), "delimiter: must be one character"),
         (("plan", "users.jsonl", "--delimiter", ";"), "are about CSV, and the source is JSON lines"),
         (("plan", "users.jsonl", "--ignore-column", "x"), "are about CSV, and the source is JSON lines"),
         (("plan", "missing.csv"), "'missing.csv' does not exist"),
