@@ -22,11 +22,10 @@ from plivo_endpoints.cli.provision_parts import (
     EXIT_STATUS,
     FILE,
     journal_option,
-    read_source,
     run_to_end,
-    source_argument,
 )
 from plivo_endpoints.cli.provision_results import results, write_results
+from plivo_endpoints.cli.provision_source import source_argument
 from plivo_endpoints.cli.provision_stop import stopped_well
 from plivo_endpoints.cli.settings import Settings, SharingGroup, json_option, shared_options
 from plivo_endpoints.provisioning import (
@@ -45,7 +44,7 @@ from plivo_endpoints.provisioning._report import ExitStatus
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from plivo_endpoints.provisioning import Plan, Report
+    from plivo_endpoints.provisioning import Plan, Report, RowSource
 
 _FIRST_STEPS: Final = f"""
 \b
@@ -75,10 +74,10 @@ _yes = click.option("--yes", is_flag=True, help="Delete them without asking.")
 def provision() -> None:
     """Make an endpoint of each row of a file, exactly once.
 
-    Lost answers, crashes and power cuts do not change that. The file is CSV, its first line naming the
-    columns, or JSON lines (*.jsonl): username and alias, and as wanted password, app_id and key. Rows without
-    a password get one that is derived from the master key in PLIVO_PROVISION_KEY: keep the key, and
-    `results --passwords` tells them.
+    Lost answers, crashes and power cuts do not change that. The source is a CSV file whose first line names
+    the columns, or JSON lines (*.jsonl), or one of these packed (*.gz); - is standard input. The columns are
+    username and alias, and as wanted password, app_id and key. Rows without a password get one that is
+    derived from the master key in PLIVO_PROVISION_KEY: keep the key, and `results --passwords` tells them.
     """
 
 
@@ -88,17 +87,17 @@ def provision() -> None:
 @new_file_option("--out", explanation="Save the plan in a new file, for apply --plan.")
 @shared_options
 @click.pass_context
-def plan_(ctx: click.Context, /, source: Path, journal: Path | None, out: Path | None) -> None:
+def plan_(ctx: click.Context, /, source: RowSource, journal: Path | None, out: Path | None) -> None:
     """Tell what apply would do: create, update, leave alone.
 
-    It compares SOURCE with the account, which is only read, and with the journal of earlier runs, if there
-    is one. Nothing is written but the plan, with --out.
+    It compares SOURCE, a file or - for standard input, with the account, which is only read, and with the
+    journal of earlier runs, if there is one. Nothing is written but the plan, with --out.
     """
     settings = ctx.ensure_object(Settings)
 
     async def compare() -> Plan:
         async with settings.connect_async() as client:
-            return await plan(client, read_source(source), journal=journal)
+            return await plan(client, source, journal=journal)
 
     found = run_to_end(compare(), settings)
     if out is not None:
@@ -141,7 +140,7 @@ def apply_(
     ctx: click.Context,
     /,
     *,
-    source: Path,
+    source: RowSource,
     journal: Path,
     plan_file: Path | None,
     results: Path | None,
@@ -151,6 +150,8 @@ def apply_(
     yes: bool,
 ) -> None:
     """Make what SOURCE has and the account has not.
+
+    SOURCE is a file, or - for standard input.
 
     After a crash, a power cut or Ctrl-C the same command, with the same key and journal, goes on where it
     stopped. SOURCE may be edited from one run to the next: with the same journal, rows are known again by
@@ -167,7 +168,7 @@ def apply_(
         limits: dict[str, Any] = {"concurrency": concurrency, "settle": settle, "plan": expected}
         async with (
             settings.connect_async() as client,
-            apply(client, read_source(source), journal=journal, **limits) as run,
+            apply(client, source, journal=journal, **limits) as run,
             shown(run, quiet=settings.as_json),
         ):
             async for _ in run:

@@ -9,15 +9,18 @@ from attrs import asdict
 
 from plivo_endpoints.cli.output import escape, to_json
 from plivo_endpoints.cli.shell import command_line
+from plivo_endpoints.provisioning._rows import NO_PASSWORD
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from plivo_endpoints.cli.settings import Settings
-    from plivo_endpoints.provisioning import Double, Outcome, Plan, Report, SourceError
+    from plivo_endpoints.provisioning import Double, Outcome, Plan, Problem, Report, SourceError
 
 _SHOWN_ROWS: Final = 20
+_SHOWN_PROBLEMS: Final = 50
+_NO_KEY: Final = f"password: {NO_PASSWORD}"
 _KEY: Final = "PLIVO_PROVISION_KEY"
 # Pasted again, it keeps the key that is there: with another one the passwords could not be told any more.
 KEY_STEPS: Final = f"""\
@@ -40,31 +43,49 @@ def tell_problems(error: SourceError, settings: Settings) -> None:
     """Name every line that cannot be used, those together that share a reason, and what helps."""
     hint = _KEY_HINT if any(_KEY in problem.reason for problem in error.problems) else None
     if settings.as_json:
-        problems = [asdict(problem) for problem in error.problems]
+        problems = [
+            {"file": each.file, "line": each.line, "key": each.key, "reason": each.reason}
+            for each in error.problems
+        ]
         document = {"type": "SourceError", "message": "the source cannot be used", "problems": problems}
         click.echo(to_json({"error": document if hint is None else {**document, "hint": hint}}), err=True)
         return
-    lines: dict[str, list[int]] = {}
-    for problem in error.problems:
-        lines.setdefault(problem.reason, []).append(problem.line)
-    for reason, numbers in lines.items():
-        click.echo(f"{_name_lines(numbers)}: {escape(reason)}", err=True)
-    count = "1 line" if len(error.problems) == 1 else f"{len(error.problems)} lines"
-    click.echo(f"Error: {count} cannot be used; nothing was sent", err=True)
+    told = list(_describe(error.problems))
+    for text in told[:_SHOWN_PROBLEMS]:
+        click.echo(escape(text), err=True)
+    if len(told) > _SHOWN_PROBLEMS:
+        click.echo(f"and {len(told) - _SHOWN_PROBLEMS} more; --json shows all", err=True)
+    click.echo(f"Error: {_count(error.problems)} cannot be used; nothing was sent", err=True)
     if hint is not None:
         click.echo(hint, err=True)
 
 
+def _count(problems: Sequence[Problem]) -> str:
+    if not all(problem.line for problem in problems):
+        return "the source"
+    return "1 line" if len(problems) == 1 else f"{len(problems)} lines"
+
+
+def _describe(problems: Sequence[Problem]) -> Iterator[str]:
+    """Describe each problem, but at once the lines that lack nothing but a master key."""
+    keyless = [problem.line for problem in problems if problem.reason == _NO_KEY]
+    for problem in problems:
+        if problem.reason != _NO_KEY or len(keyless) == 1:
+            yield str(problem)
+        elif problem.line == keyless[0]:
+            yield f"{problem.file}, {_name_lines(keyless)}: {_NO_KEY}"
+
+
 def _name_lines(numbers: Sequence[int]) -> str:
-    """Return `line 2`, or `lines 2-4, 7`."""
+    """Return `lines 2-4, 7`."""
     ranges: list[list[int]] = []
     for number in numbers:
         if ranges and number == ranges[-1][-1] + 1:
             ranges[-1][1:] = [number]
         else:
             ranges.append([number])
-    names = ", ".join("-".join(map(str, each)) for each in ranges)
-    return f"{'line' if len(numbers) == 1 else 'lines'} {names}"
+    names = ", ".join("-".join(map(str, each)) for each in ranges[:_SHOWN_PROBLEMS])
+    return f"lines {names}{' and others' if len(ranges) > _SHOWN_PROBLEMS else ''}"
 
 
 def is_confirmed(doubles: Sequence[Double]) -> bool:

@@ -1,4 +1,4 @@
-"""What the commands of `provision` share: the source, the journal, and running to the end."""
+"""What the commands of `provision` share: the journal, and running to the end."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from plivo_endpoints._events import logger
 from plivo_endpoints.cli.failures import USAGE, Terminated
 from plivo_endpoints.cli.output import escape
 from plivo_endpoints.cli.provision_output import tell_problems
-from plivo_endpoints.provisioning import CsvSource, JsonlSource, SourceError
+from plivo_endpoints.provisioning import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
     from plivo_endpoints.cli.settings import Settings
-    from plivo_endpoints.provisioning import RowSource
 
 T = TypeVar("T")
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -40,18 +39,6 @@ Exit status:
 """
 
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-def source_argument(command: F) -> F:
-    """Give a command the argument SOURCE."""
-    return click.argument("source", type=FILE, callback=check_source)(command)
-
-
-def check_source(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
-    """Refuse a pipe: to wait for what a second reading of it brings cannot be stopped."""
-    if path is not None and not path.is_file():
-        raise click.BadParameter(f"{path} is not a file, and a source is read more than once")
-    return path
 
 
 def journal_option(*, exists: bool, required: bool = True) -> Callable[[F], F]:
@@ -72,11 +59,6 @@ def _check_journal(_: click.Context, __: click.Parameter, path: Path | None) -> 
     if not path.parent.is_dir():
         raise click.BadParameter(f"there is no folder {path.parent}")
     return path
-
-
-def read_source(path: Path) -> RowSource:
-    """Return the rows of a file: CSV, or JSON lines by its name."""
-    return JsonlSource(path) if path.suffix in {".jsonl", ".ndjson"} else CsvSource(path)
 
 
 def run_to_end(work: Coroutine[Any, Any, T], settings: Settings) -> T:

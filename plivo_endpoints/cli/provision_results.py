@@ -13,12 +13,10 @@ from plivo_endpoints.cli.files import form_of, new_file, new_file_option
 from plivo_endpoints.cli.output import JsonArray
 from plivo_endpoints.cli.provision_parts import (
     EXIT_STATUS,
-    FILE,
-    check_source,
     journal_option,
-    read_source,
     run_to_end,
 )
+from plivo_endpoints.cli.provision_source import passwords_option
 from plivo_endpoints.cli.settings import Settings, json_option
 from plivo_endpoints.provisioning import (
     Outcome,
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
+    from plivo_endpoints.provisioning import RowSource
     from plivo_endpoints.provisioning._results import Form
 
     Write = Callable[[Outcome], None]
@@ -51,14 +50,7 @@ Examples:
 @new_file_option("--out", explanation="Write to a new file, *.csv or *.jsonl, which only you may read.")
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), help="Whatever --out is called.")
 @click.option("--status", "kept", type=click.Choice(STATUSES), multiple=True, help="Only these rows.")
-@click.option(
-    "--passwords",
-    "source",
-    type=FILE,
-    callback=check_source,
-    metavar="SOURCE",
-    help="Add the passwords, from the run's source and key; needs --out, and JSON lines.",
-)
+@passwords_option
 @json_option
 @click.pass_context
 def results(
@@ -69,7 +61,7 @@ def results(
     out: Path | None,
     form: Form | None,
     kept: tuple[str, ...],
-    source: Path | None,
+    source: RowSource | None,
 ) -> None:
     """Tell what came of each row.
 
@@ -99,11 +91,11 @@ async def write_results(
     form: Form | None = None,
     *,
     kept: tuple[str, ...] = STATUSES,
-    source: Path | None = None,
+    source: RowSource | None = None,
 ) -> int:
     """Write what came of each row into a new file, and return how many rows it has."""
     form = form or form_of(out)
-    outcomes = read_outcomes(journal) if source is None else read_credentials(journal, read_source(source))
+    outcomes = read_outcomes(journal) if source is None else read_credentials(journal, source)
     with new_file(out) as file:
         return await _write(outcomes, writer(file, form, Outcome if source is None else SipCredentials), kept)
 

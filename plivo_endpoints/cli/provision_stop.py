@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 
@@ -67,10 +67,13 @@ def _same_again(ctx: click.Context, settings: Settings) -> str:
         if value is None or value is False or value == parameter.get_default(ctx):
             continue
         name = [parameter.opts[0]] if isinstance(parameter, click.Option) else []
-        words += [*name, *([] if value is True else [_word(value)])]
+        values = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+        for each in values:
+            words += [*name, *([] if each is True else [_word(each)])]
     return command_line([*words, *(["--json"] if settings.as_json else [])], base_url=settings.base_url)
 
 
 def _word(value: object) -> str:
     word = str(value)
-    return f"./{word}" if word.startswith("-") else word  # a file's name, which must not look like an option
+    # A file's name must not look like an option, and - alone is standard input.
+    return f"./{word}" if word.startswith("-") and word != "-" else word

@@ -20,7 +20,7 @@ from plivo_endpoints.provisioning._plan import Plan, plan
 from plivo_endpoints.provisioning._plan_file import load_plan, save_plan
 from plivo_endpoints.provisioning._report import Double, Outcome, Report, Status
 from plivo_endpoints.provisioning._results import SipCredentials, read_credentials, read_outcomes
-from plivo_endpoints.provisioning._rows import Problem, Row, RowSource
+from plivo_endpoints.provisioning._rows import Problem, Row, RowSource, Source
 from plivo_endpoints.provisioning._run import Phase
 from plivo_endpoints.provisioning._source import CsvSource, JsonlSource
 from plivo_endpoints.provisioning._sqlite import SqliteJournal
@@ -49,6 +49,7 @@ __all__ = [
     "RowSource",
     "Run",
     "SipCredentials",
+    "Source",
     "SourceError",
     "SqliteJournal",
     "StaleError",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from plivo_endpoints.provisioning._audit import delete_doubles, examine_account, note_doubles, read_doubles
 from plivo_endpoints.provisioning._binding import check_begun
 from plivo_endpoints.provisioning._errors import StaleError
-from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
+from plivo_endpoints.provisioning._reach import account_of, check_client, spend_rate_limit
 from plivo_endpoints.provisioning._report import Report, by_status
 from plivo_endpoints.provisioning._sqlite import SqliteJournal
 
@@ -75,6 +75,7 @@ async def opened(journal: SqliteJournal) -> AsyncGenerator[SqliteJournal]:
 
 @asynccontextmanager
 async def _own(client: AsyncClient, path: str | PathLike[str]) -> AsyncGenerator[SqliteJournal]:
+    check_client(client)
     await read_report(path)  # not to make a journal where there is none
     async with opened(SqliteJournal(path)) as journal:
         facts = await journal.facts()

@@ -13,9 +13,10 @@ from plivo_endpoints._validation import check_count, check_seconds
 from plivo_endpoints.provisioning._binding import bind
 from plivo_endpoints.provisioning._ledger import Channel, Ledger
 from plivo_endpoints.provisioning._passwords import master_key_of
-from plivo_endpoints.provisioning._reach import account_of
+from plivo_endpoints.provisioning._reach import account_of, check_client
 from plivo_endpoints.provisioning._report import Report
 from plivo_endpoints.provisioning._run import Job, Phases
+from plivo_endpoints.provisioning._source import source_of
 from plivo_endpoints.provisioning._sqlite import SqliteJournal
 from plivo_endpoints.provisioning._states import State
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._journal import Journal
     from plivo_endpoints.provisioning._plan import Plan
     from plivo_endpoints.provisioning._report import Outcome, Status
-    from plivo_endpoints.provisioning._rows import RowSource
+    from plivo_endpoints.provisioning._rows import Source
     from plivo_endpoints.provisioning._run import Phase
 
 _GRACE: Final = 5.0  # seconds for creates under way, when a run is left
@@ -109,7 +110,7 @@ class Run:
 @asynccontextmanager
 async def apply(
     client: AsyncClient,
-    source: RowSource,
+    source: Source,
     *,
     journal: str | PathLike[str] | Journal,
     concurrency: int = 32,
@@ -133,8 +134,10 @@ async def apply(
 
     Args:
         client: Whose account. Its rate limit is the run's.
-        source: The rows; read once to check them all before anything is sent, and again for each pass. It may
-            be another edition of the one that the journal knows.
+        source: The rows: a path, `*.csv` or `*.jsonl`, each also with `.gz`; a source object such as
+            `CsvSource`; or a collection of `Row`s or of mappings with the same fields, a list say. It is read
+            once to check all rows before anything is sent, and again for each pass.
+            It may be another edition of the one that the journal knows.
         journal: The journal's file, made if there is none, or another `Journal`.
         concurrency: Creates under way at the same time.
         settle: Seconds after which a create with a lost answer counts as never carried out: more than Plivo
@@ -143,6 +146,7 @@ async def apply(
         plan: Refuse to begin unless the account still is as this plan found it.
 
     Raises:
+        InvalidArgumentError: The source is none, or can be read only once.
         SourceError: Rows break rules; nothing was sent.
         StaleError: Source, account, master key or plan is another than the journal's.
         CanaryError: An endpoint, mostly the first, did not come out as asked for.
@@ -150,17 +154,19 @@ async def apply(
         ProvisioningError: What the account has cannot be told; the message says why.
         OutageError: Plivo cannot be reached, or answers nothing that can be read.
     """
+    check_client(client)
+    rows = source_of(source)
     check_count("concurrency", concurrency, 1)
     check_seconds("settle", settle, zero=True)
     opened = SqliteJournal(journal) if isinstance(journal, (str, os.PathLike)) else journal
     await opened.open()
     try:
-        contents, deriver = await bind(client, source, opened, master_key_of(master_key), plan)
+        contents, deriver = await bind(client, rows, opened, master_key_of(master_key), plan)
         outcomes = Channel()
         job = Job(
             client=client,
             account=account_of(client),
-            source=source,
+            source=rows,
             contents=contents,
             journal=opened,
             ledger=Ledger(opened, outcomes),

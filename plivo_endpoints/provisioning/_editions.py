@@ -37,7 +37,7 @@ SCHEMA: Final = (
     f"PRAGMA user_version = {CLOSED}",
 )
 _ASKED: Final = COLUMNS[: COLUMNS.index("state")]  # what a source tells of a row
-_UNIQUE: Final = ("username", "key", "alias")  # without a column of keys, a key is the username
+_UNIQUE: Final = ("username", "alias", "key")
 _ROWS: Final = ", ".join(f"rows.{name}" for name in COLUMNS)
 _DIFFERS: Final = (
     "(incoming.username != rows.username OR incoming.alias != rows.alias"
@@ -74,18 +74,23 @@ def entry_of(row: Sequence[Any]) -> Entry:
     return Entry(**known)
 
 
-def insert(db: sqlite3.Connection, entry: Entry) -> Clash | None:
-    """Add a row to the new edition, or return the one that it clashes with."""
+def insert(db: sqlite3.Connection, entry: Entry) -> list[Clash]:
+    """Add a row to the new edition, or return those that it clashes with."""
     marks = ", ".join("?" * len(_ASKED))
     with suppress(sqlite3.IntegrityError):
         db.execute(f"INSERT INTO incoming VALUES ({marks})", values_of(entry)[: len(_ASKED)])  # noqa: S608 - marks
-        return None
+        return []
+    clashes: list[Clash] = []
     for field in _UNIQUE:
         query = f"SELECT {', '.join(_ASKED)} FROM incoming WHERE {field} = ?"  # noqa: S608 - our own names
         row = db.execute(query, (getattr(entry, field),)).fetchone()
         if row is not None:
-            return Clash(entry, field, entry_of(row))
-    raise JournalError(f"entry {entry.number} was added twice")
+            clashes.append(Clash(entry, field, entry_of(row)))
+    if not clashes:
+        raise JournalError(f"entry {entry.number} was added twice")
+    if clashes[0].field == "username" and entry.key == entry.username:
+        return [clash for clash in clashes if clash.field != "key"]  # without a key of its own, that says it
+    return clashes
 
 
 def find_refusals(db: sqlite3.Connection) -> list[Refusal]:

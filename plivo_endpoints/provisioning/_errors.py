@@ -15,14 +15,14 @@ Each leaves the journal right: the same call goes on once the cause is gone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints._errors import PlivoError
 
 if TYPE_CHECKING:
     from plivo_endpoints.provisioning._rows import Problem
 
-_SHOWN = 20
+_SHOWN: Final = 50  # problems in a message
 
 
 class ProvisioningError(PlivoError):
@@ -37,7 +37,7 @@ class SourceError(ProvisioningError):
     """
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
-        shown = [f"line {problem.line}: {problem.reason}" for problem in problems[:_SHOWN]]
+        shown = [str(problem) for problem in problems[:_SHOWN]]
         more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         super().__init__("\n".join(["the source cannot be used", *shown, *more]))
         self.problems = problems

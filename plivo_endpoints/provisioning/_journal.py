@@ -92,7 +92,10 @@ class Journal(Entries, Protocol):
         ...
 
     async def add(self, entries: Sequence[Entry]) -> Sequence[Clash]:
-        """Add rows of a new edition; keys, usernames and aliases are unique: what clashes is left out."""
+        """Add rows of a new edition; keys, usernames and aliases are unique: what clashes is left out.
+
+        An entry has a clash for each field that it shares.
+        """
         ...
 
     async def take_up(self, edition: int, facts: Mapping[str, str]) -> Sequence[Refusal]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 from array import array
 from contextlib import aclosing
 from itertools import islice
@@ -14,13 +15,14 @@ from attrs import field, frozen
 
 from plivo_endpoints.provisioning._errors import SourceError
 from plivo_endpoints.provisioning._passwords import stretch
-from plivo_endpoints.provisioning._rows import Problem, Row, fault_of
+from plivo_endpoints.provisioning._rows import NO_PASSWORD, Problem, Row, faults_of, is_encodable, key_shown
 from plivo_endpoints.provisioning._states import Entry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
+    from os import PathLike
 
-    from plivo_endpoints.provisioning._journal import Clash, Journal
+    from plivo_endpoints.provisioning._journal import Journal
     from plivo_endpoints.provisioning._rows import RowSource
 
 CHUNK: Final = 250  # rows; few enough to leave the event loop its turns
@@ -56,11 +58,14 @@ class _Hash:
         self._derives = False
         self._marks = array("q")
 
-    def add(self, row: Row) -> None:
-        texts = (row.key, row.username, row.alias, row.password, row.app_id)
+    def add(self, item: Row | Problem) -> None:
+        if isinstance(item, Row):
+            texts = [item.key, item.username, item.alias, item.password, item.app_id]
+            self._derives = self._derives or item.password is None
+        else:  # only where a source has changed since it was loaded
+            texts = [item.reason]
         self._hash.update(json.dumps(texts).encode() + b"\n")
-        self._derives = self._derives or row.password is None
-        self._marks.append(hash(row))
+        self._marks.append(hash(item))
 
     def contents(self) -> Contents:
         return Contents(self._hash.digest(), self._derives, self._marks)
@@ -79,22 +84,27 @@ async def load(journal: Journal, source: RowSource, *, derives: bool) -> Content
     """Fill an empty journal with the rows of a source.
 
     Raises:
-        SourceError: A row cannot be used, or shares a key, username or alias with another.
+        SourceError: Rows cannot be used, or share a key, username or alias; all of them are named.
     """
+    path: PathLike[str] | None = getattr(source, "path", None)
+    file = None if path is None else os.fspath(path)
     problems: list[Problem] = []
     contents = _Hash()
     async with aclosing(chunks(source)) as reading:
         async for first, chunk in reading:
             entries: list[Entry] = []
+            found: dict[int, list[str]] = {}
             for number, item in enumerate(chunk, first):
-                entry = _entry(item, number, derives=derives)
-                if isinstance(entry, Problem):
-                    problems.append(entry)
-                else:
-                    entries.append(entry)
-                if isinstance(item, Row):
-                    contents.add(item)
-            problems += [_problem(clash) for clash in await journal.add(entries)]
+                if faults := _faults(item, derives=derives):
+                    found[number] = faults
+                contents.add(item)
+                # Bad rows, too, may share something with others.
+                if isinstance(item, Row) and (not faults or is_encodable(item)):
+                    entries.append(_entry(item, number))
+            for clash in await journal.add(entries):
+                other = f"{'line' if file else 'row'} {clash.first.line}"
+                found.setdefault(clash.entry.number, []).append(f"{clash.field}: is already that of {other}")
+            problems += [_problem(chunk[number - first], number, found[number], file) for number in found]
     if problems:
         raise SourceError(tuple(sorted(problems, key=lambda problem: problem.line)))
     return contents.contents()
@@ -106,26 +116,29 @@ async def examine(source: RowSource) -> Contents:
     async with aclosing(chunks(source)) as reading:
         async for _, chunk in reading:
             for item in chunk:
-                if isinstance(item, Row):
-                    contents.add(item)
+                contents.add(item)
     return contents.contents()
 
 
-def _entry(item: Row | Problem, number: int, *, derives: bool) -> Entry | Problem:
-    if isinstance(item, Problem):
-        return item
-    line = item.line or number
-    if reason := fault_of(item, derives=derives):
-        return Problem(line, reason)
+def _faults(item: Row | Problem, *, derives: bool) -> list[str]:
+    if isinstance(item, Row):
+        return [f"{name}: {fault}" for name, fault in faults_of(item, derives=derives).items()]
+    return [item.reason, f"password: {NO_PASSWORD}"] if item.lacks_password and not derives else [item.reason]
+
+
+def _entry(row: Row, number: int) -> Entry:
     return Entry(
         number=number,
-        line=line,
-        key=item.key,
-        username=item.username,
-        alias=item.alias,
-        app_id=item.app_id,
+        line=row.line or number,
+        key=row.key,
+        username=row.username,
+        alias=row.alias,
+        app_id=row.app_id,
     )
 
 
-def _problem(clash: Clash) -> Problem:
-    return Problem(clash.entry.line, f"{clash.field}: is already that of line {clash.first.line}")
+def _problem(item: Row | Problem, number: int, faults: list[str], file: str | None) -> Problem:
+    reason = "; ".join(faults)
+    if isinstance(item, Row):
+        return Problem(item.line or number, reason, key_shown(item), file)
+    return Problem(item.line, reason, item.key, item.file or file)

@@ -18,8 +18,9 @@ from plivo_endpoints.provisioning._errors import ProvisioningError, StaleError
 from plivo_endpoints.provisioning._journal_file import copy_journal
 from plivo_endpoints.provisioning._ledger import batches
 from plivo_endpoints.provisioning._passwords import master_key_of
-from plivo_endpoints.provisioning._reach import account_of
+from plivo_endpoints.provisioning._reach import account_of, check_client
 from plivo_endpoints.provisioning._reconcile import known_suffixes, matches
+from plivo_endpoints.provisioning._source import source_of
 from plivo_endpoints.provisioning._sqlite import SqliteJournal
 from plivo_endpoints.provisioning._states import State
 from plivo_endpoints.provisioning._walk import walk
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._journal import Entries, Journal
     from plivo_endpoints.provisioning._load import Contents
-    from plivo_endpoints.provisioning._rows import RowSource
+    from plivo_endpoints.provisioning._rows import Source
     from plivo_endpoints.provisioning._states import Entry, Found
 
 _PLANNED: Final = {State.NEW, State.UNCHANGED, State.OUTDATED, State.CONFLICT}
@@ -66,7 +67,7 @@ class Plan:
 
 async def plan(
     client: AsyncClient,
-    source: RowSource,
+    source: Source,
     *,
     journal: str | PathLike[str] | None = None,
     master_key: str | None = None,
@@ -75,17 +76,20 @@ async def plan(
 
     Args:
         client: Whose account.
-        source: The rows.
+        source: The rows, as for `apply`.
         journal: The file of the runs so far: rows are known again by their keys. Without it every row counts
             as new, and is looked for in the account by alias and name.
         master_key: As for `apply`: without one, rows must come with passwords.
 
     Raises:
+        InvalidArgumentError: The source is none, or can be read only once.
         SourceError: Rows break rules; all of them are named.
         ProvisioningError: What the account has cannot be told; the message says why.
     """
+    check_client(client)
+    rows = source_of(source)
     async with _scratch(journal) as scratch:
-        contents, _ = await bind(client, source, scratch, master_key_of(master_key), None)
+        contents, _ = await bind(client, rows, scratch, master_key_of(master_key), None)
         await compare(client, scratch)
         return await read_plan(scratch, account_of(client), contents)
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from plivo_endpoints._client import Client
+from plivo_endpoints._errors import InvalidArgumentError
 from plivo_endpoints.provisioning._patience import patiently
 
 if TYPE_CHECKING:
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
 
 _PAGES_AHEAD: Final = 4
 _PAGE: Final = 20  # the most that Plivo gives
+
+
+def check_client(client: object) -> None:
+    """Refuse a blocking client, which would fail somewhere on the way."""
+    if isinstance(client, Client):
+        raise InvalidArgumentError("client", "must be an AsyncClient: provisioning has no blocking twin")
 
 
 def account_of(client: AsyncClient) -> str:

@@ -18,6 +18,7 @@ from plivo_endpoints.provisioning._ledger import batches
 from plivo_endpoints.provisioning._load import chunks
 from plivo_endpoints.provisioning._passwords import master_key_of, password_of
 from plivo_endpoints.provisioning._report import Outcome, outcome_of
+from plivo_endpoints.provisioning._source import source_of
 from plivo_endpoints.provisioning._sqlite import SqliteJournal
 from plivo_endpoints.provisioning._states import State
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
     from os import PathLike
 
-    from plivo_endpoints.provisioning._rows import RowSource
+    from plivo_endpoints.provisioning._rows import Source
 
 Form = Literal["jsonl", "csv"]
 
@@ -52,17 +53,19 @@ async def read_outcomes(journal: str | PathLike[str]) -> AsyncGenerator[Outcome]
 
 
 async def read_credentials(
-    journal: str | PathLike[str], source: RowSource, *, master_key: str | None = None
+    journal: str | PathLike[str], source: Source, *, master_key: str | None = None
 ) -> AsyncGenerator[SipCredentials]:
     """Give what came of each row with its password, from the source or derived again.
 
     Raises:
+        InvalidArgumentError: The source is none, or can be read only once.
         StaleError: Source or master key is not the one of the run.
     """
+    rows = source_of(source)
     async with opened(SqliteJournal(journal, read_only=True)) as known:
-        contents, deriver = await rebind(known, source, master_key_of(master_key))
+        contents, deriver = await rebind(known, rows, master_key_of(master_key))
         last = 0
-        async with aclosing(chunks(source)) as reading:
+        async with aclosing(chunks(rows)) as reading:
             async for first, chunk in reading:
                 entries = await known.read(after=first - 1, limit=len(chunk), states=tuple(State))
                 for last, row in enumerate(chunk, first):

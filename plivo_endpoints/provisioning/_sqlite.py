@@ -114,7 +114,7 @@ class SqliteJournal:
 
     async def add(self, entries: Sequence[Entry]) -> Sequence[Clash]:
         """See `Journal`."""
-        return await self._run(lambda db: [clash for entry in entries if (clash := insert(db, entry))])
+        return await self._run(lambda db: [clash for entry in entries for clash in insert(db, entry)])
 
     async def take_up(self, edition: int, facts: Mapping[str, str]) -> Sequence[Refusal]:
         """See `Journal`."""

@@ -26,6 +26,7 @@ from plivo_endpoints.cli import provision_results
 from plivo_endpoints.cli.provision_output import is_confirmed
 from plivo_endpoints.cli.root import cli
 from plivo_endpoints.provisioning import Double, JournalError, Outcome, SqliteJournal, _patience
+from plivo_endpoints.provisioning._rows import NO_PASSWORD
 from plivo_endpoints.sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:
@@ -120,9 +121,9 @@ def test_bad_lines(account: Sandbox, run: Run, tmp_path: Path) -> None:
     told = run("apply", "users.csv", "--journal", "run.db")
     assert told.exit_code == 2
     assert [line.split(":")[0] for line in told.stderr.splitlines()] == [
-        "line 2",
-        "line 3",
-        "line 4",
+        "users.csv, line 2",
+        "users.csv, line 3, key 'ok'",
+        "users.csv, line 4, key 'fine'",
         "Error",
     ]
     assert told.stderr.endswith("\nError: 3 lines cannot be used; nothing was sent\n")
@@ -137,7 +138,8 @@ def test_a_column_that_is_not_known(account: Sandbox, run: Run, tmp_path: Path) 
     told = run("plan", "users.csv")
     assert (told.exit_code, account.requests) == (2, ())
     assert told.stderr == (
-        "line 1: there is no column 'pasword'; known are username, alias, password, app_id, key\n"
+        "users.csv, line 1: there is no column 'pasword'; known are username, alias, password, app_id, key; "
+        "to ignore a column: --ignore-column NAME, or ignore_columns= in Python\n"
         "Error: 1 line cannot be used; nothing was sent\n"
     )
 
@@ -152,10 +154,7 @@ def test_rows_without_password_or_key(
     told = run("plan", "users.csv")
     assert (told.exit_code, account.requests) == (2, ())
     first, second, _, *steps = told.stderr.splitlines()
-    assert (
-        first
-        == "lines 2-3, 5-6: password: is missing, and PLIVO_PROVISION_KEY, to derive it from, is not set"
-    )
+    assert first == f"users.csv, lines 2-3, 5-6: password: {NO_PASSWORD}"
     assert second == "Error: 4 lines cannot be used; nothing was sent"
     document = json.loads(run("plan", "users.csv", "--json").stderr)["error"]
     assert document["hint"].splitlines()[1:] == steps

@@ -101,6 +101,18 @@ async def test_rows_that_come_and_go(
     assert (await audit(client, tmp_path / "run.db")).exit_status == 0
 
 
+async def test_an_endpoint_of_its_own_beside_a_strangers(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
+) -> None:
+    """A row that was found in the account once keeps its endpoint, whoever takes its alias later."""
+    await client.endpoints.create(username="user1x", password="secret", alias="row-1")
+    assert statuses(await applied(rows(1))) == {"key-1": "unchanged"}
+    await client.endpoints.create(username="somebody", password="secret", alias="row-1")
+    ended = await applied(rows(2))
+    assert (statuses(ended), ended.report.exit_status) == ({"key-2": "created"}, 0)
+    assert len(sandbox.endpoints) == 3
+
+
 async def test_a_key_that_is_edited(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
     """A row of another key that asks for the same is not made a second time: a person decides."""
     await applied(rows(2))

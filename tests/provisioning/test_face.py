@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 WORK = {"apply", "audit", "plan", "prune", "load_plan", "save_plan"}
 READING = {"read_credentials", "read_outcomes", "read_report"}
-INPUT = {"CsvSource", "JsonlSource", "Problem", "Row", "RowSource"}
+INPUT = {"CsvSource", "JsonlSource", "Problem", "Row", "RowSource", "Source"}
 RESULTS = {
     *{"Double", "Outcome", "Phase", "Plan", "Progress", "Report", "Run"},
     *{"SipCredentials", "Status"},

@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import gzip
+import io
+import os
+import tracemalloc
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from plivo_endpoints import InvalidArgumentError
 from plivo_endpoints.provisioning import CsvSource, JsonlSource, Problem, Row, SourceError
 from plivo_endpoints.provisioning._load import load
+from plivo_endpoints.provisioning._rows import NO_PASSWORD
+from plivo_endpoints.provisioning._source import source_of
 from plivo_endpoints.provisioning._sqlite import SqliteJournal
+from plivo_endpoints.provisioning._text_file import PrivateCopy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from plivo_endpoints.provisioning import RowSource
 
+BLANK = "begins or ends with a blank: remove it"
+UNDECODABLE = "is not text in the file's encoding: pass the right one (--encoding), or save the file as UTF-8"
+UNCLOSED = "opens a quote that does not close; the rest was not read"
+KNOWN = "known are username, alias, password, app_id, key"
+PACKED = "is not a complete gzip file: compress it again"
+UTF_16 = "is UTF-16: save it as UTF-8, or pass its encoding (--encoding utf-16)"
+ALICE = b"username,alias,password\nalice,a,s3cret\n"
 
-async def problems(source: RowSource, *, derives: bool = False) -> list[tuple[int, str]]:
+
+async def found(source: RowSource, *, derives: bool = False) -> tuple[Problem, ...]:
     """Return what is wrong with a source."""
     journal = SqliteJournal(None)
     await journal.open()
     try:
         await load(journal, source, derives=derives)
     except SourceError as error:
-        return [(problem.line, problem.reason) for problem in error.problems]
+        return error.problems
     finally:
         await journal.close()
-    return []
+    return ()
 
 
-def csv_file(folder: Path, content: str | bytes) -> CsvSource:
+async def problems(source: RowSource, *, derives: bool = False) -> list[tuple[int, str]]:
+    """Return where something is wrong with a source, and what."""
+    return [(problem.line, problem.reason) for problem in await found(source, derives=derives)]
+
+
+def csv_file(folder: Path, content: str | bytes, **options: Any) -> CsvSource:
     """Write a CSV file."""
     path = folder / "users.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return CsvSource(path)
+    return CsvSource(path, **options)
 
 
 def test_csv(tmp_path: Path) -> None:
@@ -70,18 +93,26 @@ def test_json_lines(tmp_path: Path) -> None:
         ("username", "must name the columns, with commas between; missing: alias; found 'username'"),
         (
             "Username;Alias",
-            "must name the columns, with commas between; missing: username, alias; found 'Username;Alias'",
+            (
+                "must name the columns, with commas between; missing: username, alias; "
+                "found 'Username;Alias'; "
+                "if ';' separates them, pass it as the delimiter (--delimiter)"
+            ),
         ),
         (
             "username\talias\tpassword",
             "must name the columns, with commas between; missing: username, alias; found "
-            + repr("username\talias\tpassword"),
+            + repr("username\talias\tpassword")
+            + r"; if '\t' separates them, pass it as the delimiter (--delimiter)",
         ),
         ("bob,front-desk,s3cret", "must name the columns, with commas between; missing: username, alias"),
         ("username,alias,alias", "names a column twice"),
         (
-            "username,alias,pasword",
-            "there is no column 'pasword'; known are username, alias, password, app_id, key",
+            "username,alias,pasword,team",
+            (
+                f"there is no column 'pasword', 'team'; {KNOWN}; "
+                "to ignore a column: --ignore-column NAME, or ignore_columns= in Python"
+            ),
         ),
     ],
 )
@@ -104,25 +135,212 @@ async def test_every_bad_line_of_a_csv_file(tmp_path: Path) -> None:
         b"heidi,h\xff,s3cret,",
         b"ivan," + b"i" * 2000 + b",s3cret,",
         b"judy,j\x1b[2J,s3cret,",
+        b"ken,k,s3cret ,",
+        b"2nd, l,abc,../7",
+        b"mia\xff,,s3cret\t,",
     ]
     assert await problems(csv_file(tmp_path, b"\n".join(lines))) == [
         (2, "username: must be 1 to 25 ASCII letters and digits, the first a letter"),
         (3, "password: must be a string of at least 5 characters"),
-        (4, "password: is missing, and PLIVO_PROVISION_KEY, to derive it from, is not set"),
+        (4, f"password: {NO_PASSWORD}"),
         (5, "alias: is missing"),
         (6, "has 3 cells where 4 columns are named"),
         (7, "app_id: must be 1 to 64 letters, digits, '-' or '_'"),
         (8, "alias: holds a control character"),
-        (9, "alias: is not UTF-8"),
+        (9, f"alias: {UNDECODABLE}"),
         (10, "alias: is longer than 1024 characters"),
         (11, "alias: holds a control character"),
+        (12, f"password: {BLANK}"),
+        (
+            13,
+            (
+                f"username: must be 1 to 25 ASCII letters and digits, the first a letter; alias: {BLANK}; "
+                "password: must be a string of at least 5 characters; "
+                "app_id: must be 1 to 64 letters, digits, '-' or '_'"
+            ),
+        ),
+        (14, f"username: {UNDECODABLE}; alias: is missing; password: holds a control character"),
     ]
 
 
-async def test_a_quote_that_never_closes(tmp_path: Path) -> None:
-    """It does not swallow the rest of the file unseen."""
-    found = await problems(csv_file(tmp_path, 'username,alias,password\nalice,"a,s3cret\nbob,b,s3cret\n'))
-    assert [(line, reason.partition(" (")[0]) for line, reason in found] == [(3, "is not CSV")]
+@pytest.mark.parametrize(
+    ("lines", "line"),
+    [
+        (['alice,"a,s3cret', "bob,b,s3cret"], 2),
+        (["bob,b,s3cret", 'alice,"a,s3cret', *["carol,c,s3cret"] * 9000], 3),
+        (["bob,b,s3cret", 'alice,"a,s3cret', 'carol,"c, d",s3cret', "dave,d,s3cret"], 3),
+        (['bob,"b, c",s3cret', '"alice","a,s3cret'], 3),
+        (['"bob', '","b', ',"s3cret', "alice,a,s3cret"], 3),
+        (["bob,b,s3cret", 'alice,"a', '""b"",s3cret', "carol,c,s3cret"], 3),
+    ],
+)
+async def test_a_quote_that_does_not_close(tmp_path: Path, lines: list[str], line: int) -> None:
+    """It is named where it opens, not where the reader gave up."""
+    source = csv_file(tmp_path, "\n".join(["username,alias,password", *lines]))
+    assert (await problems(source))[-1] == (line, UNCLOSED)
+
+
+async def test_text_after_a_quote(tmp_path: Path) -> None:
+    """That is no CSV either; the quote before, in another row, has nothing to do with it."""
+    source = csv_file(tmp_path, 'username,alias\nalice,"a, ""b"" 5"""\nbea,5"\nbob,"b"c\n')
+    ((line, reason),) = await problems(source, derives=True)
+    assert (line, reason.partition(" (")[0]) == (4, "is not CSV")
+
+
+def test_rows_of_commas_alone(tmp_path: Path) -> None:
+    """As spreadsheets leave them, with any number of cells: they count as blank lines."""
+    source = csv_file(
+        tmp_path, "username,alias,password\n,,\nalice,a,s3cret\n,,,,,\n ,\t,\n\nbob,b,s3cret\n,,"
+    )
+    assert [row.line for row in source] == [3, 7]
+
+
+def test_options_of_csv(tmp_path: Path) -> None:
+    """What stands between cells, which encoding, and columns to read past, whatever they hold."""
+    source = csv_file(
+        tmp_path,
+        'username;team;alias;;\nbea;"a\nb";caf\xe9, 1;\x01;\n'.encode("cp1252"),
+        delimiter=";",
+        encoding="cp1252",
+        ignore_columns=["team", ""],
+    )
+    assert [Row(username="bea", alias="caf\xe9, 1")] == list(source)
+
+
+async def test_a_column_that_is_read_past(tmp_path: Path) -> None:
+    """It is not there: not even if its name is known."""
+    source = csv_file(tmp_path, ALICE, ignore_columns=("password",))
+    assert await problems(source) == [(2, f"password: {NO_PASSWORD}")]
+    assert list(csv_file(tmp_path, ALICE, ignore_columns=("alias",))) == [
+        Problem(
+            1,
+            "must name the columns, with commas between; missing: alias; found 'username,alias,password'",
+        )
+    ]
+
+
+def test_another_delimiter_is_named(tmp_path: Path) -> None:
+    """Where the header has none of them."""
+    ((problem,),) = [list(csv_file(tmp_path, ALICE, delimiter=";"))]
+    assert isinstance(problem, Problem)
+    assert problem.reason == (
+        "must name the columns, with ';' between; missing: username, alias; found 'username,alias,password'; "
+        "if ',' separates them, pass it as the delimiter (--delimiter)"
+    )
+
+
+@pytest.mark.parametrize("name", ["no-such", "hex", "utf\0", 5])
+@pytest.mark.parametrize("kind", [CsvSource, JsonlSource])
+def test_an_encoding_that_is_none(kind: Callable[..., RowSource], name: Any) -> None:
+    """It is refused at once."""
+    with pytest.raises(
+        InvalidArgumentError, match="encoding: is not the name of a text encoding that Python"
+    ):
+        kind("users.csv", encoding=name)
+
+
+@pytest.mark.parametrize("delimiter", ["", ";;", '"', "\n", "\r"])
+def test_a_delimiter_that_is_none(delimiter: str) -> None:
+    """Likewise."""
+    with pytest.raises(InvalidArgumentError, match="delimiter: must be one character"):
+        CsvSource("users.csv", delimiter=delimiter)
+
+
+def test_one_name_is_not_several() -> None:
+    """A string would be read past letter by letter."""
+    with pytest.raises(InvalidArgumentError, match="ignore_columns: must be a collection of names"):
+        CsvSource("users.csv", ignore_columns="team")
+
+
+def test_packed_files(tmp_path: Path) -> None:
+    """They are unpacked by their name."""
+    path = tmp_path / "users.csv.gz"
+    path.write_bytes(gzip.compress(ALICE))
+    alice = Row(username="alice", alias="a", password="s3cret")
+    assert [alice] == list(CsvSource(path)) == list(CsvSource(path))
+    path = tmp_path / "users.jsonl.GZ"
+    path.write_bytes(gzip.compress(b'{"username": "alice", "alias": "a", "password": "s3cret"}'))
+    assert [alice] == list(JsonlSource(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("x.csv", gzip.compress(ALICE), "is compressed with gzip: let its name end in .gz, or decompress it"),
+        (
+            "x.csv",
+            b"PK\x03\x04\x14\0",
+            "is an Excel workbook (xlsx) or another zip file: save the sheet as CSV",
+        ),
+        ("x.csv", ALICE.decode().encode("utf-16"), UTF_16),
+        ("x.csv", ALICE.decode().encode("utf-16-le"), UTF_16),
+        ("x.csv", ALICE.decode().encode("utf-16-be"), UTF_16),
+        ("x.csv.gz", gzip.compress(ALICE.decode().encode("utf-16")), UTF_16),
+        ("x.csv.gz", ALICE, PACKED),
+        ("x.csv.gz", gzip.compress(ALICE)[:-9], PACKED),
+        ("x.csv.gz", gzip.compress(ALICE)[:10] + b"\xff" * 30, PACKED),
+        ("x.csv.gz", gzip.compress(ALICE)[:-8] + b"\xff" * 8, PACKED),
+    ],
+)
+@pytest.mark.parametrize("kind", [CsvSource, JsonlSource])
+async def test_what_is_no_text(
+    tmp_path: Path, kind: Callable[[Path], RowSource], name: str, content: bytes, reason: str
+) -> None:
+    """It is named, with what to do, and what it holds is not called bad lines."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    problem, *_ = await found(kind(path))
+    assert str(problem) == f"{path}: {reason}"
+
+
+def test_utf_16(tmp_path: Path) -> None:
+    """It is read where that is asked for; half a character at the end is not passed over."""
+    text = ALICE.decode().encode("utf-16")
+    assert len(list(csv_file(tmp_path, text, encoding="utf-16"))) == 1
+    *_, last = csv_file(tmp_path, text + b"x", encoding="utf-16")
+    assert last == Problem(0, "is not text in utf-16: pass the right encoding")
+
+
+@pytest.mark.parametrize("kind", [CsvSource, JsonlSource])
+async def test_an_empty_file(tmp_path: Path, kind: Callable[[Path], RowSource]) -> None:
+    """It is not taken for something else."""
+    path = tmp_path / "users.x"
+    path.touch()
+    assert len(await found(kind(path))) == (kind is CsvSource)
+
+
+@pytest.mark.parametrize("name", ["users.csv", "users.csv.gz", "users.jsonl"])
+def test_memory_does_not_grow(tmp_path: Path, name: str) -> None:
+    """One line is held at a time, however many there are."""
+    lines = (f'{{"username": "user{n}x", "alias": "row-{n}"}}' for n in range(20_000))
+    if ".csv" in name:
+        lines = ("username,alias" if n == 0 else f"user{n}x,row-{n}" for n in range(20_001))
+    content = "\n".join(lines).encode()
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in source_of(path)) == 20_000
+        assert tracemalloc.get_traced_memory()[1] < 250_000 < len(content)
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_private_copy() -> None:
+    """It is read from the beginning each time, also while another has not come to its end."""
+    rows = b"".join(b"user%dx,a%d\n" % (n, n) for n in range(9000))
+    copy = PrivateCopy(io.BytesIO(b"username,alias\n" + rows), "a stream")
+    source = CsvSource(copy)
+    with closing(copy):
+        pairs = list(zip(source, source, strict=True))
+    assert (len(pairs), all(first == second for first, second in pairs)) == (9000, True)
+    assert os.fspath(source.path) == "a stream"
+
+
+async def test_a_line_without_end(tmp_path: Path) -> None:
+    """It does not fill the memory."""
+    source = csv_file(tmp_path, ALICE + b"x" * 70_000 + b"\n" + ALICE)
+    assert await problems(source) == [(3, "is longer than 65536 characters; the rest was not read")]
 
 
 async def test_every_bad_line_of_json(tmp_path: Path) -> None:
@@ -134,17 +352,27 @@ async def test_every_bad_line_of_json(tmp_path: Path) -> None:
         '{"username": 1, "alias": "a"}',
         '{"username": "a", "alias": "b", "x": "y"}',
         "[" * 9999,
-        '{"username": "a", "alias": "b", "alias": "c"}',
+        '{"username": "a", "alias": "b", "alias": "c", "password": "s3cret"}',
+        '{"username": "a", "alias": 5, "x": "y", "z": 0, "password": " s3cret", "app_id": 7}',
+        '{"username": "a", "alias": false, "password": 0}',
     ]
     path.write_text("\n".join([*lines, " " * 70_000]))
     assert await problems(JsonlSource(path)) == [
         (1, "is not JSON"),
         (2, "is not a JSON object"),
-        (3, "username: must be a string"),
-        (4, "there is no field 'x'; known are username, alias, password, app_id, key"),
+        (3, f"username: must be a string; password: {NO_PASSWORD}"),
+        (4, f"there is no field 'x'; {KNOWN}; password: {NO_PASSWORD}"),
         (5, "is not JSON"),
         (6, "names a field twice"),
-        (7, "is longer than 65536 characters; the rest was not read"),
+        (
+            7,
+            (
+                f"there is no field 'x', 'z'; {KNOWN}; "
+                f"alias: must be a string; password: {BLANK}; app_id: must be a string"
+            ),
+        ),
+        (8, "alias: must be a string; password: must be a string"),
+        (9, "is longer than 65536 characters; the rest was not read"),
     ]
 
 
@@ -166,9 +394,47 @@ async def test_a_username_twice_without_keys(tmp_path: Path) -> None:
     assert await problems(source, derives=True) == [(3, "username: is already that of line 2")]
 
 
-def test_the_error_names_the_first_twenty() -> None:
+async def test_all_that_is_wrong_with_a_line(tmp_path: Path) -> None:
+    """What it shares with others is told together with what is wrong with it by itself."""
+    source = csv_file(
+        tmp_path,
+        "username,alias,password,key\nalice,a,s3cret,one\nalice,a,abc,one\nbob,b,abc,\ncarol,b,s3cret,\n",
+    )
+    assert await problems(source) == [
+        (
+            3,
+            (
+                "password: must be a string of at least 5 characters; username: is already that of line 2; "
+                "alias: is already that of line 2; key: is already that of line 2"
+            ),
+        ),
+        (4, "password: must be a string of at least 5 characters"),
+        (5, "alias: is already that of line 4"),
+    ]
+
+
+async def test_the_key_of_a_bad_line(tmp_path: Path) -> None:
+    """It is told, but for what may be a password, for a slip of the columns."""
+    source = csv_file(
+        tmp_path,
+        "username,alias,password,key\nalice, a,s3cret,\nbob, b,s3cret,k 1\ns3cret!,c,x,\ndave,d,ab,ab\n"
+        "eve, e,s3cret,\x01\nfay\n",
+    )
+    assert [
+        str(problem).partition(": ")[0].removeprefix(str(source.path)) for problem in await found(source)
+    ] == [
+        ", line 2, key 'alice'",
+        ", line 3, key 'k 1'",
+        ", line 4",
+        ", line 5",
+        ", line 6",
+        ", line 7",
+    ]
+
+
+def test_the_error_names_the_first_fifty() -> None:
     """In its message; all are in `problems`."""
-    error = SourceError(tuple(Problem(line, "is not JSON") for line in range(1, 31)))
-    assert str(error).splitlines()[0] == "the source cannot be used"
-    assert str(error).splitlines()[-1] == "and 10 more"
-    assert len(error.problems) == 30
+    error = SourceError(tuple(Problem(line, "is not JSON", None, "x.jsonl") for line in range(1, 61)))
+    assert str(error).splitlines()[:2] == ["the source cannot be used", "x.jsonl, line 1: is not JSON"]
+    assert (len(str(error).splitlines()), str(error).splitlines()[-1]) == (52, "and 10 more")
+    assert len(error.problems) == 60

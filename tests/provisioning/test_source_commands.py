@@ -1,0 +1,266 @@
+"""The commands' SOURCE and its options, against the sandbox."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
+
+import pytest
+from click.testing import CliRunner, Result
+
+from plivo_endpoints._sansio.rate_limit import SlidingWindow
+from plivo_endpoints.cli.root import cli
+from plivo_endpoints.provisioning import _source
+from plivo_endpoints.provisioning._text_file import PrivateCopy
+from plivo_endpoints.sandbox import Fault, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    Run = Callable[..., Result]
+
+CSV = "username,alias,password\nalice,a,s3cret\nbob,b,s3cret\n"
+JSON = '{"username": "alice", "alias": "a", "password": "s3cret"}\n'
+
+
+@pytest.fixture
+def account(
+    monkeypatch: pytest.MonkeyPatch, point_to: Callable[[Sandbox], None], tmp_path: Path
+) -> Iterator[Sandbox]:
+    """Serve from a thread, with the environment pointing there, in an empty folder, in no hurry to wait."""
+    monkeypatch.setattr(SlidingWindow, "spend", Mock())
+    monkeypatch.chdir(tmp_path)
+    with Sandbox() as running:
+        point_to(running)
+        monkeypatch.delenv("PLIVO_PROVISION_KEY", raising=False)
+        yield running
+
+
+@pytest.fixture
+def run() -> Run:
+    """Run a command of `provision` in this process."""
+
+    def invoke(*arguments: str, stdin: str | bytes | None = None) -> Result:
+        return CliRunner().invoke(cli, ["provision", *arguments], input=stdin, prog_name="plivo-endpoints")
+
+    return invoke
+
+
+@pytest.fixture
+def copies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[PrivateCopy]:
+    """Note the copies that are made; what is left of them would be in an own folder."""
+    made: list[PrivateCopy] = []
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    original = PrivateCopy.open
+
+    def noted(self: PrivateCopy) -> Any:
+        assert stat.S_IMODE(os.fstat(self._file.fileno()).st_mode) == 0o600
+        assert os.fstat(self._file.fileno()).st_nlink == 0
+        made.append(self)
+        return original(self)
+
+    monkeypatch.setattr(PrivateCopy, "open", noted)
+    return made
+
+
+def created(result: Result) -> str:
+    """Return how many rows a plan would create, or a run has created."""
+    return dict(line.split("\t") for line in result.stdout.splitlines())["create"]
+
+
+def test_options_of_a_source(account: Sandbox, run: Run, tmp_path: Path) -> None:
+    """Each command that reads a source takes them."""
+    (tmp_path / "users.csv").write_bytes(b"username\talias\tpassword\tx\ty\nbea\tcaf\xe9\ts3cret\t1\t2\n")
+    options = ("--delimiter", r"\t", "--encoding", "cp1252", "--ignore-column", "x", "--ignore-column", "y")
+    assert created(run("plan", "users.csv", *options)) == "1"
+    assert run("apply", "users.csv", "--journal", "run.db", *options).exit_code == 0
+    out = ("results", "--journal", "run.db", "--out", "made.jsonl", "--passwords", "users.csv")
+    assert run(*out, *options).exit_code == 0
+    assert json.loads((tmp_path / "made.jsonl").read_text())["password"] == "s3cret"
+    assert [each.alias for each in account.endpoints.values()] == ["caf\xe9"]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("plan", "users.csv", "--encoding", "no-such"), "encoding: is not the name of a text encoding"),
+        (("plan", "-", "--encoding", "no-such"), "encoding: is not the name of a text encoding"),
+        (("plan", "users.csv", "--delimiter", ";;"), "delimiter: must be one character"),
+        (("plan", "users.csv", "--delimiter", ""), "delimiter: must be one character"),
+        (("plan", "users.jsonl", "--delimiter", ";"), "are about CSV, and the source is JSON lines"),
+        (("plan", "users.jsonl", "--ignore-column", "x"), "are about CSV, and the source is JSON lines"),
+        (("plan", "missing.csv"), "'missing.csv' does not exist"),
+        (("results", "--journal", "users.csv", "--encoding", "utf-8"), "need --passwords: add that"),
+    ],
+)
+def test_options_that_are_refused(
+    account: Sandbox, run: Run, tmp_path: Path, words: tuple[str, ...], complaint: str
+) -> None:
+    """They are wrong usage, and nothing is read or sent."""
+    (tmp_path / "users.csv").write_text(CSV)
+    (tmp_path / "users.jsonl").write_text(JSON)
+    refused = run(*words, stdin=CSV)
+    assert (refused.exit_code, complaint in refused.stderr) == (2, True)
+    assert account.requests == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "count"),
+    [("users.csv.gz", CSV, "2"), ("users.jsonl.gz", JSON, "1")],
+)
+@pytest.mark.usefixtures("account")
+def test_packed_sources(run: Run, tmp_path: Path, name: str, content: str, count: str) -> None:
+    """By their names."""
+    (tmp_path / name).write_bytes(gzip.compress(content.encode()))
+    assert created(run("plan", name)) == count
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "count"),
+    [
+        (CSV, (), "2"),
+        (CSV.replace(",", ";"), ("--delimiter", ";"), "2"),
+        (JSON, (), "1"),
+        ("\ufeff\n " + JSON, (), "1"),
+        (JSON.encode("utf-16"), ("--encoding", "utf-16"), "1"),
+        ("", (), None),
+    ],
+)
+@pytest.mark.usefixtures("account")
+def test_standard_input(
+    run: Run, copies: list[PrivateCopy], content: str | bytes, options: tuple[str, ...], count: str | None
+) -> None:
+    """It is CSV or JSON lines by how it begins, and is read from a copy that nobody else can open."""
+    planned = run("plan", "-", *options, stdin=content)
+    if count is None:
+        assert planned.stderr.startswith("standard input, line 1: must name the columns")
+    else:
+        assert created(planned) == count
+    assert len({id(copy) for copy in copies}) == 1
+    assert copies[0]._file.closed
+    assert os.listdir(tempfile.gettempdir()) == []  # noqa: PTH208
+
+
+@pytest.mark.usefixtures("copies")
+def test_a_run_from_standard_input(account: Sandbox, run: Run, tmp_path: Path) -> None:
+    """It reads it for each pass, and can be gone on with: the same rows are given again."""
+    rows = "username,alias,password\n" + "".join(f"user{n}x,row-{n},secret-{n}\n" for n in range(20))
+    account.inject(Fault(applied=False, status=403), rate=1.0, method="POST")
+    stopped = run("apply", "-", "--journal", "run.db", "--encoding", "ascii", stdin=rows)
+    assert stopped.exit_code == 1
+    assert stopped.stderr.endswith(" provision apply - --encoding ascii --journal run.db\n")
+    account.clear_faults()
+    assert run("apply", "-", "--journal", "run.db", "--encoding", "ascii", stdin=rows).exit_code == 0
+    assert len(account.endpoints) == 20
+    out = run("results", "--journal", "run.db", "--passwords", "-", "--out", "made.jsonl", stdin=rows)
+    assert (out.exit_code, len((tmp_path / "made.jsonl").read_text().splitlines())) == (0, 20)
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.usefixtures("account")
+def test_a_copy_goes_whatever_happens(
+    run: Run, copies: list[PrivateCopy], monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    """It holds passwords."""
+    monkeypatch.setattr(_source, "read_lines", Mock(side_effect=error))
+    assert run("plan", "-", stdin=CSV).exit_code != 0
+    assert copies[0]._file.closed
+
+
+def test_columns_to_read_past_are_kept_in_the_line_that_goes_on(
+    account: Sandbox, run: Run, tmp_path: Path
+) -> None:
+    """Each of them; a tab too."""
+    (tmp_path / "users.csv").write_text("username\talias\tpassword\tx\ty z\nalice\ta\ts3cret\t1\t2\n")
+    account.inject(Fault(applied=False, status=403), rate=1.0, method="POST")
+    options = ("--delimiter", r"\t", "--ignore-column", "x", "--ignore-column", "y z")
+    stopped = run("apply", "users.csv", "--journal", "run.db", *options)
+    wanted = r" apply users.csv --delimiter $'\x09' --ignore-column x --ignore-column 'y z' --journal run.db"
+    assert sorted(stopped.stderr.splitlines()[-1].partition(" apply ")[2].split(" --")) == sorted(
+        wanted.partition(" apply ")[2].split(" --")
+    )
+
+
+def test_a_file_called_dash(account: Sandbox, run: Run, tmp_path: Path) -> None:
+    """It is not standard input, nor does the line that goes on take it for that."""
+    (tmp_path / "-").write_text(CSV)
+    account.inject(Fault(applied=False, status=403), rate=1.0, method="POST")
+    stopped = run("apply", "./-", "--journal", "run.db", stdin="")
+    assert stopped.stderr.endswith(" provision apply ./- --journal run.db\n")
+
+
+@pytest.mark.usefixtures("account")
+def test_bad_lines_as_people_read_them(run: Run, tmp_path: Path) -> None:
+    """Each with file, line and key; fifty at most, and how many more there are."""
+    rows = [f"user{n}x, a{n},s3cret" for n in range(2, 62)]
+    (tmp_path / "users.csv").write_text("username,alias,password\n" + "\n".join([*rows, "zoe,z,"]))
+    told = run("plan", "users.csv").stderr.splitlines()
+    assert told[0] == "users.csv, line 2, key 'user2x': alias: begins or ends with a blank: remove it"
+    assert told[50] == "and 11 more; --json shows all"
+    assert told[51] == "Error: 61 lines cannot be used; nothing was sent"
+    problems = json.loads(run("plan", "users.csv", "--json").stderr)["error"]["problems"]
+    assert (len(problems), problems[0]) == (
+        61,
+        {
+            "file": "users.csv",
+            "line": 2,
+            "key": "user2x",
+            "reason": "alias: begins or ends with a blank: remove it",
+        },
+    )
+
+
+@pytest.mark.usefixtures("account")
+def test_a_file_that_is_none(run: Run, tmp_path: Path) -> None:
+    """What is wrong with the whole of it is not called a line."""
+    (tmp_path / "users.csv").write_bytes(gzip.compress(CSV.encode()))
+    assert run("plan", "users.csv").stderr == (
+        "users.csv: is compressed with gzip: let its name end in .gz, or decompress it\n"
+        "Error: the source cannot be used; nothing was sent\n"
+    )
+
+
+@pytest.mark.usefixtures("account")
+def test_many_lines_without_a_master_key(run: Run, tmp_path: Path) -> None:
+    """They are named at once, and not without end."""
+    rows = [f"user{n}x,a{n},{'' if n % 2 else 's3cret'}" for n in range(2, 202)]
+    (tmp_path / "users.csv").write_text("username,alias,password\n" + "\n".join(rows))
+    told = run("plan", "users.csv").stderr.splitlines()
+    assert told[0].startswith("users.csv, lines 3, 5, 7, ")
+    assert ", 101 and others: password: is missing, and PLIVO_PROVISION_KEY" in told[0]
+    assert told[1] == "Error: 100 lines cannot be used; nothing was sent"
+
+
+@pytest.mark.parametrize("command", ["plan", "apply", "results"])
+def test_the_help_names_the_options(run: Run, command: str) -> None:
+    """Of each command that takes a source."""
+    shown = run(command, "--help").stdout
+    assert [option in shown for option in ("--delimiter", "--encoding", "--ignore-column")] == [True] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+def test_a_copy_is_gone_even_after_a_kill(account: Sandbox, tmp_path: Path) -> None:
+    """Whatever ends the process, the passwords that it was given are in no folder."""
+    account.inject(Fault(applied=False, latency=60, reset=True), rate=1.0)
+    (tmp_path / "temporary").mkdir()
+    command = [sys.executable, "-m", "plivo_endpoints", "provision", "plan", "-"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as process:  # noqa: S603
+        assert process.stdin is not None
+        process.stdin.write(CSV.encode())
+        process.stdin.close()
+        while not account.requests:
+            assert process.poll() is None
+        process.kill()
+    assert list((tmp_path / "temporary").iterdir()) == []
