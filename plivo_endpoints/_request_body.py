@@ -36,21 +36,13 @@ class ListeningHandler(ResponseHandler):
     there, and that may be after the next request.
     """
 
-    _received = _answered = 0
+    received = 0  # bytes so far
+    answered = 0  # of those, what came before it was last handed out
 
     def data_received(self, data: bytes) -> None:
         """Take in what came."""
-        self._received += len(data)
+        self.received += len(data)
         super().data_received(data)
-
-    def expect_silence(self) -> None:
-        """Take all that came so far for what it was asked for."""
-        self._answered = self._received
-
-    @property
-    def has_spoken(self) -> bool:
-        """Whether something came since then."""
-        return self._received > self._answered
 
 
 class Body(BytesPayload):
@@ -114,7 +106,7 @@ class Body(BytesPayload):
 
 def _holds_an_answer(protocol: asyncio.BaseProtocol | None) -> bool:
     """Whether there is an answer to nobody's question, which the next request would take for its own."""
-    if isinstance(protocol, ListeningHandler) and protocol.has_spoken:
+    if isinstance(protocol, ListeningHandler) and protocol.received > protocol.answered:
         return True
     return isinstance(protocol, ResponseHandler) and protocol.should_close
 

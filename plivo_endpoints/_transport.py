@@ -94,7 +94,7 @@ class _Connector(aiohttp.TCPConnector):
             protocol = connection.protocol
             if protocol is not None and not protocol.should_close:
                 if isinstance(protocol, ListeningHandler):
-                    protocol.expect_silence()
+                    protocol.answered = protocol.received
                 return connection
             connection.close()
         raise aiohttp.ServerDisconnectedError
