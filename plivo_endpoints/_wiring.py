@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING
 
 from plivo_endpoints._config import (
@@ -67,6 +68,8 @@ def _check_parts(*, session: object, ssl_context: object, rate_limit: object, on
     if rate_limit is not None and not issubclass(type(rate_limit), RateLimit):
         require("rate_limit", "must be a RateLimit, or None for no limit")
     check_callable("on_event", on_event)
+    if inspect.iscoroutinefunction(on_event):
+        require("on_event", "must be a plain function: nobody would await what it returns")
 
 
 def _session_problem(session: object) -> str | None:

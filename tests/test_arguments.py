@@ -353,3 +353,13 @@ async def test_times_have_one_check(
     with pytest.raises(InvalidArgumentError) as refused:
         await client.tokens.create(**times)
     assert (field, 0) == (refused.value.field, len(sandbox.requests))
+
+
+async def test_an_async_hook() -> None:
+    """It would never run, so it is refused like what cannot be called."""
+
+    async def hook(_: object) -> None:
+        """Nobody awaits this."""
+
+    with pytest.raises(InvalidArgumentError, match="on_event: must be a plain function"):
+        AsyncClient(AUTH_ID, "token", on_event=hook)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -195,6 +195,8 @@ def update(
     With --password, PLIVO_ENDPOINT_PASSWORD answers instead of the prompt; without it, the variable changes
     nothing.
     """
+    if alias is None and app_id is None and not (password or from_stdin):
+        raise click.UsageError("nothing to change: give --alias, --app-id or --password")
     with settings.connect() as client:
         new = read_password(from_stdin=from_stdin) if password or from_stdin else None
         done = client.endpoints.update(endpoint_id, password=new, alias=alias, app_id=app_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import NoReturn, cast
 import click
 
 from plivo_endpoints._errors import PlivoError
+from plivo_endpoints._events import logger
 from plivo_endpoints._version import __version__
 from plivo_endpoints.cli import demo, endpoints, provision, sandbox, tokens
 from plivo_endpoints.cli.failures import USAGE, report
@@ -47,6 +49,8 @@ Exit status:
   141  the reader of the pipe left, as `head` does
   143  a command of provision was stopped by SIGTERM
 """
+
+logger.addHandler(logging.NullHandler())  # a command tells by itself what came of it
 
 
 class RootGroup(SharingGroup):

@@ -15,9 +15,12 @@ def _read_time(_: click.Context, __: click.Parameter, value: str | None) -> date
     if value is None:
         return None
     try:
-        return int(value) if value.isdecimal() else datetime.fromisoformat(value)
+        time = int(value) if value.isdecimal() else datetime.fromisoformat(value)
     except ValueError:
         raise click.BadParameter("not a time such as 2026-01-31T12:00:00Z, nor epoch seconds") from None
+    if isinstance(time, datetime) and time.tzinfo is None:
+        raise click.BadParameter("a time without an offset could mean any zone: 2026-01-31T12:00:00Z has one")
+    return time
 
 
 @click.command

@@ -80,7 +80,7 @@ def test_no_server(run: Run, sandbox: Sandbox) -> None:
     [
         (("create", "7alice", "--alias", "a", "--password-stdin"), "Error: username: "),
         (("create", "alice", "--alias", "", "--password-stdin"), "Error: alias: "),
-        (("update", "1"), "Error: update: "),
+        (("update", "1"), "Error: nothing to change: give --alias, --app-id or --password"),
         (("get", ".."), "Error: endpoint_id: "),
         (("token", "--incoming"), "Error: sub: "),
         (("list", "--base-url", "http://example.com"), "Error: base_url: "),

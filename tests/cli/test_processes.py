@@ -222,10 +222,11 @@ def test_demo_in_a_frozen_program() -> None:
     assert ended.stdout.endswith("\n/bin/false sandbox\n")
 
 
-def test_ctrl_c_during_a_create(sandbox: Sandbox) -> None:
-    """Status 3, not 130: the endpoint may exist, and here it does."""
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
+def test_ctrl_c_during_a_create(sandbox: Sandbox, options: tuple[str, ...]) -> None:
+    """Status 3, not 130: the endpoint may exist, and here it does. It is told once, as text or as JSON."""
     sandbox.inject(Fault(applied=True, latency=60))
-    with start("create", "alice", "--alias", "a", "--password-stdin") as process:
+    with start(*options, "create", "alice", "--alias", "a", "--password-stdin") as process:
         assert process.stdin is not None
         process.stdin.write("s3cret")
         process.stdin.close()
@@ -234,7 +235,10 @@ def test_ctrl_c_during_a_create(sandbox: Sandbox) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait() == 3
         assert process.stderr is not None
-        assert "find-created --username alice --alias a --sent-at " in process.stderr.read()
+        told = process.stderr.read()
+        assert "find-created --username alice --alias a --sent-at " in told
+        assert told.count("'alice'") == 1
+        assert not options or json.loads(told)["error"]["username"] == "alice"
     assert len(sandbox.endpoints) == 1
 
 
