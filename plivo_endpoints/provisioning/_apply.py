@@ -148,7 +148,8 @@ async def apply(
     Raises:
         InvalidArgumentError: The source is none, or can be read only once.
         SourceError: Rows break rules; nothing was sent.
-        StaleError: Source, account, master key or plan is another than the journal's.
+        StaleError: Account, master key or plan is another than the journal's, or the source was edited where
+            it must not be.
         CanaryError: An endpoint, mostly the first, did not come out as asked for.
         JournalError: The journal cannot be used.
         ProvisioningError: What the account has cannot be told; the message says why.

@@ -4,7 +4,7 @@
 PlivoError
 └── ProvisioningError
     ├── SourceError       the input breaks a rule; .problems names every line
-    ├── StaleError        input, account, key or plan is not the one that the journal or plan was made for
+    ├── StaleError        account, key or plan is not the journal's, or the input was edited where it must not
     ├── CanaryError       an endpoint, mostly the first, came out otherwise than asked for
     ├── OutageError       Plivo cannot be reached, or loses every answer
     └── JournalError      the journal cannot be read or written: nothing more is sent
@@ -44,7 +44,7 @@ class SourceError(ProvisioningError):
 
 
 class StaleError(ProvisioningError):
-    """Input, account, master key or plan differ from those that the journal or the plan was made for."""
+    """Account, master key or plan is not the journal's, or the input was edited where it must not be."""
 
 
 class CanaryError(ProvisioningError):
