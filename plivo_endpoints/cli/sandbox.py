@@ -68,8 +68,11 @@ def sandbox(
     """
     from plivo_endpoints.sandbox import Sandbox  # noqa: PLC0415 - aiohttp's server costs the others nothing
 
+    log = logging.getLogger("plivo_endpoints.sandbox")
+    if logging.lastResort is not None:
+        log.addHandler(logging.lastResort)  # a line on standard error
     if quiet:  # what else is logged there is no request: a mistake of the sandbox itself
-        logging.getLogger("plivo_endpoints.sandbox").setLevel(logging.ERROR)
+        log.setLevel(logging.ERROR)
     try:
         server = Sandbox(
             host=host,
