@@ -23,10 +23,10 @@ from plivo_endpoints._threads import closed_lock, start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from types import TracebackType
 
 R = TypeVar("R")
 
+_SIGNALS: Final = 5  # that may come together
 _PATIENCE: Final = 5.0  # seconds for a cancelled call to end, whatever signals come
 
 
@@ -172,24 +172,23 @@ class _Call(Generic[R]):
     def run(self) -> R:
         """Have it carried out, and return its result."""
         try:
-            # Each sees to the end of a call that a signal interrupts. One that comes just as a block ends
-            # interrupts that, and the block around it goes on: this many signals may come together.
-            with self, self, self, self:
-                self._thread.submit(self, self._begin)
-                self._under_way.acquire()
-                return self._outcome()
+            return self._run_guarded(_SIGNALS)
         finally:
             self._error = None  # its traceback holds this call: do not make a cycle
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if error is not None and error is not self._error:  # out of a signal's handler, at any line
-            self._cancel_and_wait()
-            self._attach_outcome(error)
+    def _run_guarded(self, more: int) -> R:
+        # A signal can come just as the one before it is dealt with. Then the next frame deals with both.
+        try:
+            if more:
+                return self._run_guarded(more - 1)
+            self._thread.submit(self, self._begin)
+            self._under_way.acquire()
+            return self._outcome()
+        except BaseException as error:
+            if error is not self._error:  # out of a signal's handler, so at any of these lines
+                self._cancel_and_wait()
+                self._attach_outcome(error)
+            raise
 
     def _begin(self) -> None:
         if self._has_ended or self._thread.stopping.is_set():

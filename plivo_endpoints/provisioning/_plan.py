@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping  # noqa: TC003 - type hints resolve the annotations
-from contextlib import aclosing, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
@@ -97,9 +97,10 @@ async def plan(
 @asynccontextmanager
 async def _scratch(journal: str | PathLike[str] | None) -> AsyncGenerator[SqliteJournal]:
     """Open a journal to plan in: a copy of the run's, or a new one."""
-    with TemporaryDirectory(prefix="plivo-endpoints-") as folder:
-        path = Path(folder) / "plan.db"
+    with ExitStack() as stack:
+        path = None
         if journal is not None:
+            path = Path(stack.enter_context(TemporaryDirectory(prefix="plivo-endpoints-"))) / "plan.db"
             await asyncio.to_thread(copy_journal, Path(journal), path)
         scratch = SqliteJournal(path)
         await scratch.open()
