@@ -164,7 +164,7 @@ class _Call(Generic[R]):
         self._task: asyncio.Task[None] | None = None
         self._result: tuple[R] | None = None
         self._error: BaseException | None = None
-        self._told: BaseException | None = None  # the interrupt that has the result as a note
+        self._dealt_with: BaseException | None = None  # the interrupt that tells what came of the call
         self._deadline = 0.0  # of the wait for a cancelled call
         self._has_begun = self._has_ended = self._is_given_up = False
         self._under_way = closed_lock()
@@ -174,7 +174,7 @@ class _Call(Generic[R]):
         try:
             return self._run_guarded(_SIGNALS)
         finally:
-            self._error = None  # its traceback holds this call: do not make a cycle
+            self._error = self._dealt_with = None  # their tracebacks hold this call: do not make a cycle
 
     def _run_guarded(self, more: int) -> R:
         # A signal can come just as the one before it is dealt with. Then the next frame deals with both.
@@ -185,9 +185,11 @@ class _Call(Generic[R]):
             self._under_way.acquire()
             return self._outcome()
         except BaseException as error:
-            if error is not self._error:  # out of a signal's handler, so at any of these lines
+            # Out of a signal's handler, so at any of these lines; and not yet dealt with further in.
+            if error is not self._error and error is not self._dealt_with:
                 self._cancel_and_wait()
                 self._attach_outcome(error)
+                self._dealt_with = error
             raise
 
     def _begin(self) -> None:
@@ -227,8 +229,7 @@ class _Call(Generic[R]):
     def _attach_outcome(self, interrupt: BaseException) -> None:
         if self._error is not None:
             interrupt.__cause__ = self._error
-        elif self._result is not None and interrupt is not self._told:
-            self._told = interrupt
+        elif self._result is not None:
             interrupt.add_note(f"The call had just ended, with {self._result[0]!r}")
 
     def _cancel_and_wait(self) -> None:
