@@ -16,8 +16,7 @@ class _Clock:
 
     def wall(self) -> float:
         """Return the time of day in epoch seconds, within what `datetime` can hold."""
-        seconds = time.time()
-        return seconds if 0.0 <= seconds <= LAST_SECOND else min(max(seconds, 0.0), LAST_SECOND)
+        return min(max(time.time(), 0.0), LAST_SECOND)
 
     def now(self) -> datetime:
         """Return the time of day as an aware UTC time."""

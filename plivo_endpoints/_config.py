@@ -10,7 +10,15 @@ from urllib.parse import SplitResult, urlsplit
 
 from attrs import frozen
 
-from plivo_endpoints._validation import NOT_TEXT, as_text, check_bool, check_count, check_seconds, require
+from plivo_endpoints._validation import (
+    NOT_TEXT,
+    as_text,
+    check_bool,
+    check_count,
+    check_seconds,
+    plain,
+    require,
+)
 
 DEFAULT_BASE_URL: Final = "https://api.plivo.com"
 _MISSING: Final = "is missing: pass both, or set PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN"
@@ -103,10 +111,7 @@ class ConnectionSettings(Unpicklable):
 
 def conceal(value: str | None) -> Secret | None:
     """Hide an argument that may be a secret, before anything below the caller's frame sees it."""
-    if value is None:
-        return None
-    text = as_text(value)
-    return Secret(value if text is None else text)
+    return None if value is None else Secret(plain(value))
 
 
 def resolve_credentials(auth_id: Secret | None, auth_token: Secret | None) -> Credentials:

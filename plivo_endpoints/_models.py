@@ -11,8 +11,7 @@ from attrs import field, frozen
 T = TypeVar("T")
 
 
-# Without slots, as what lists are made of and creates return: the codec fills such a class in without its
-# constructor.
+# What lists are made of and creates return has no slots: the codec fills it in without its constructor.
 @frozen(kw_only=True, slots=False)
 class Endpoint:
     """A SIP user that can register with Plivo and make and take calls.

@@ -166,7 +166,7 @@ class _Call(Generic[R]):
         self._error: BaseException | None = None
         self._dealt_with: BaseException | None = None  # the interrupt that tells what came of the call
         self._deadline = 0.0  # of the wait for a cancelled call
-        self._has_begun = self._has_ended = self._is_given_up = False
+        self._has_begun = self._has_ended = False
         self._under_way = closed_lock()
 
     def run(self) -> R:
@@ -235,14 +235,10 @@ class _Call(Generic[R]):
     def _cancel_and_wait(self) -> None:
         """Cancel the call and see it end, which takes an instant; a signal after 5 s ends the wait."""
         self._deadline = self._deadline or time.monotonic() + _PATIENCE
-        while not (self._has_ended or self._is_given_up):
-            try:
+        while not self._has_ended and time.monotonic() <= self._deadline:
+            with suppress(BaseException):
                 self._thread.submit(self, self._cancel)
                 self._under_way.acquire()
-            except BaseException:
-                if time.monotonic() > self._deadline:
-                    self._is_given_up = True
-                    raise
 
     def _cancel(self) -> None:
         if self._task is None:

@@ -245,7 +245,7 @@ async def _read_body(
     except BaseException:
         answer.close()
         raise
-    # In here, where no frame of the error that follows has read either of them.
+    # Checked here: the caller's frame is in the error's traceback, and would show what it has read.
     if asked is not None and asked.was_answered_twice:
         raise ExchangeError("the server sent more than one answer")
     body = b"".join(chunks)

@@ -45,8 +45,10 @@ def as_text(value: object) -> str | None:
 
 def plain(value: str) -> str:
     """Return a string without what its subclass makes of it, and all else as it is, to be refused."""
-    kind = cast("type[object]", type(value))
-    return value if kind is str or not issubclass(kind, str) else str.__str__(value)
+    if type(value) is str:
+        return value
+    text = as_text(value)
+    return value if text is None else text
 
 
 def password_problem(value: object) -> str | None:

@@ -31,7 +31,7 @@ To have passwords derived, make a master key, and keep it: the same key tells th
 {KEY_STEPS}"""
 _NO_ROWS: Final = "The source has no rows: there is nothing to do."
 _WITHOUT_JOURNAL: Final = (
-    "If rows of this source were applied before, add --journal FILE: then they are known again."
+    "If this source was applied before, add --journal FILE, so that its rows are recognised."
 )
 _PUT_RIGHT: Final = (
     "Put right what the rows say, then apply again with this journal: what failed is tried again. A row that "

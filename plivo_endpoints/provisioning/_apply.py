@@ -169,7 +169,6 @@ async def apply(
             account=account_of(client),
             source=rows,
             contents=contents,
-            journal=opened,
             ledger=Ledger(opened, outcomes),
             outcomes=outcomes,
             concurrency=concurrency,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from plivo_endpoints.provisioning._errors import JournalError, StaleError
+from plivo_endpoints.provisioning._canary import read_surprises
+from plivo_endpoints.provisioning._errors import JournalError, StaleError, shorten
 from plivo_endpoints.provisioning._load import examine, load
 from plivo_endpoints.provisioning._passwords import Deriver
 from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
@@ -52,7 +53,7 @@ async def _go_on(
     # What Plivo refused, or conflicted with the account, is looked at anew: it may have been put right.
     if not is_edited and not any(counts.get(state) for state in (State.CONFLICT, State.FAILED)):
         return contents, _deriver(facts, contents, master_key)
-    if is_edited and facts.get("surprises", "{}") != "{}":
+    if is_edited and read_surprises(facts):
         raise StaleError(
             "the last run stopped at an endpoint that does not match its row: put that right, or delete it, "
             "and apply the source as it was"
@@ -76,10 +77,8 @@ async def _take_up(
     if "planned" in news:
         news["planned"] = ""
     if refusals := await journal.take_up(int(news["edition"]), news):
-        shown = [f"{refusal.entry.key}: {refusal.reason}" for refusal in refusals[:_SHOWN]]
-        more = [f"and {len(refusals) - _SHOWN} more"] if len(refusals) > _SHOWN else []
-        said = "the source was edited where it must not be; nothing was sent"
-        raise StaleError("\n".join([said, *shown, *more]))
+        lines = shorten(refusals, _SHOWN)
+        raise StaleError("\n".join(["some edits cannot be applied; nothing was sent", *lines]))
     return contents, deriver
 
 

@@ -45,7 +45,7 @@ class Proof:
     def recall(self, facts: Mapping[str, str]) -> None:
         """Take up what the journal knows."""
         self.is_there = facts.get("proven") == "yes"
-        self._surprises = json.loads(facts.get("surprises", "{}"))
+        self._surprises = read_surprises(facts)
 
     async def seek(self) -> bool:
         """Look at what was made alone, and return whether that is proof; nothing to create needs none.
@@ -89,6 +89,11 @@ class Proof:
         except CanaryError:
             await self.refute(entry)
             raise
+
+
+def read_surprises(facts: Mapping[str, str]) -> dict[str, str]:
+    """Return what came out otherwise and is not put right: number of the row, id of the endpoint."""
+    return dict(json.loads(facts.get("surprises", "{}")))
 
 
 async def examine_canary(client: AsyncClient, entry: Entry, *, settle: float) -> None:

@@ -1,6 +1,7 @@
-"""Editions of the source in the SQLite journal: one is filled in beside the rows, and taken up as a whole.
+"""The tables of the SQLite journal, and how a new edition of the source takes the place of the one before.
 
-Rows keep their keys from one edition to the next, and with them their endpoints; all else may change.
+It is filled in beside the rows, and taken up as a whole. Rows keep their keys from one edition to the next,
+and with them their endpoints; all else may change.
 """
 
 from __future__ import annotations
@@ -43,15 +44,13 @@ _DIFFERS: Final = (
     "(incoming.username != rows.username OR incoming.alias != rows.alias"
     " OR incoming.app_id IS NOT rows.app_id)"
 )
-_REFUSABLE: Final = (
+_PAIRS: Final = (
     f"SELECT {_ROWS}, incoming.key, incoming.username, incoming.alias, incoming.app_id"  # noqa: S608 - our own names
     " FROM rows LEFT JOIN incoming ON incoming.key = rows.key"
-    f" WHERE (incoming.key IS NULL AND rows.number > 0) OR {_DIFFERS}"
 )
+_REFUSABLE: Final = f"{_PAIRS} WHERE (incoming.key IS NULL AND rows.number > 0) OR {_DIFFERS}"
 _EDITED: Final = (
-    f"SELECT {_ROWS}, incoming.key, incoming.username, incoming.alias, incoming.app_id"  # noqa: S608 - likewise
-    " FROM rows JOIN incoming ON incoming.key = rows.key"
-    f" WHERE rows.number > ? AND ({_DIFFERS} OR rows.state IN ('new', 'failed', 'conflict'))"
+    f"{_PAIRS} WHERE rows.number > ? AND ({_DIFFERS} OR rows.state IN ('new', 'failed', 'conflict'))"
     " ORDER BY rows.number LIMIT ?"
 )
 _BATCH: Final = 500

@@ -20,9 +20,17 @@ from typing import TYPE_CHECKING, Final
 from plivo_endpoints._errors import PlivoError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from plivo_endpoints.provisioning._rows import Problem
 
 _SHOWN: Final = 50  # problems in a message
+
+
+def shorten(items: Sequence[object], most: int) -> list[str]:
+    """Return the first of many things as lines of a message, and how many more there are."""
+    shown = [str(item) for item in items[:most]]
+    return [*shown, f"and {len(items) - most} more"] if len(items) > most else shown
 
 
 class ProvisioningError(PlivoError):
@@ -37,9 +45,7 @@ class SourceError(ProvisioningError):
     """
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
-        shown = [str(problem) for problem in problems[:_SHOWN]]
-        more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
-        super().__init__("\n".join(["the source cannot be used", *shown, *more]))
+        super().__init__("\n".join(["the source cannot be used", *shorten(problems, _SHOWN)]))
         self.problems = problems
 
 

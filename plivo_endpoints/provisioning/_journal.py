@@ -30,6 +30,9 @@ class Refusal:
     entry: Entry
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.entry.key}: {self.reason}"
+
 
 class Entries(Protocol):
     """What the work on a run asks of its journal: the part of `Journal` that needs no opening and filling."""
@@ -64,6 +67,10 @@ class Entries(Protocol):
 
     async def count(self) -> Mapping[State, int]:
         """Return how many entries are in each state."""
+        ...
+
+    async def count_gone(self) -> int:
+        """Return how many rows the source has no more."""
         ...
 
 
@@ -104,8 +111,4 @@ class Journal(Entries, Protocol):
         Each row is known again by its key, and becomes what `_states.edited` says; one that there is no more
         keeps its endpoint, with the number 0.
         """
-        ...
-
-    async def count_gone(self) -> int:
-        """Return how many rows the source has no more."""
         ...

@@ -114,6 +114,10 @@ class Ledger:
         """See `Journal`."""
         return await self.journal.holders(endpoint_ids)
 
+    async def count_gone(self) -> int:
+        """See `Journal`."""
+        return await self.journal.count_gone()
+
     async def suffix_lengths(self) -> Collection[int]:
         """See `Journal`."""
         return await self.journal.suffix_lengths()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import field, frozen
 
 from plivo_endpoints.provisioning import _states as states
+from plivo_endpoints.provisioning._afterwards import opened
 from plivo_endpoints.provisioning._binding import bind
 from plivo_endpoints.provisioning._errors import ProvisioningError, StaleError
 from plivo_endpoints.provisioning._journal_file import copy_journal
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from plivo_endpoints._client import AsyncClient
-    from plivo_endpoints.provisioning._journal import Entries, Journal
+    from plivo_endpoints.provisioning._journal import Entries
     from plivo_endpoints.provisioning._load import Contents
     from plivo_endpoints.provisioning._rows import Source
     from plivo_endpoints.provisioning._states import Entry, Found
@@ -102,12 +103,8 @@ async def _scratch(journal: str | PathLike[str] | None) -> AsyncGenerator[Sqlite
         if journal is not None:
             path = Path(stack.enter_context(TemporaryDirectory(prefix="plivo-endpoints-"))) / "plan.db"
             await asyncio.to_thread(copy_journal, Path(journal), path)
-        scratch = SqliteJournal(path)
-        await scratch.open()
-        try:
+        async with opened(SqliteJournal(path)) as scratch:
             yield scratch
-        finally:
-            await scratch.close()
 
 
 async def compare(client: AsyncClient, journal: Entries) -> None:
@@ -165,7 +162,7 @@ def check_steps(expected: Plan, now: Plan) -> None:
         raise StaleError("the account has changed since it was planned: plan again")
 
 
-async def read_plan(journal: Journal, account: str, contents: Contents) -> Plan:
+async def read_plan(journal: Entries, account: str, contents: Contents) -> Plan:
     """Return the plan that a journal holds after `compare`."""
     keys: dict[State, list[str]] = {}
     conflict: dict[str, str] = {}

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from plivo_endpoints._client import AsyncClient
-    from plivo_endpoints.provisioning._journal import Journal
     from plivo_endpoints.provisioning._ledger import Channel, Ledger
     from plivo_endpoints.provisioning._load import Contents
     from plivo_endpoints.provisioning._passwords import Deriver
@@ -58,7 +57,6 @@ class Job:
     account: str
     source: RowSource
     contents: Contents
-    journal: Journal
     ledger: Ledger
     outcomes: Channel
     concurrency: int
@@ -119,7 +117,7 @@ class Phases:
             # Counted and told only when it is complete: until then it starts anew.
             await compare(self._job.client, self._ledger.journal)
             if self._job.plan is not None:
-                now = await read_plan(self._job.journal, self._job.account, self._job.contents)
+                now = await read_plan(self._ledger.journal, self._job.account, self._job.contents)
                 check_steps(self._job.plan, now)
             await self._ledger.note({"planned": "yes"})
         self._proof.recall(facts)

@@ -193,7 +193,8 @@ def decided(entry: Entry, candidates: Sequence[Found], unlikely: Sequence[Found]
     if unlikely:
         names = ", ".join(sorted(f"{found.endpoint_id} ({found.username})" for found in unlikely))
         reason = (
-            f"its create was lost, and it can be endpoint {names}, whose name has another number of digits"
+            f"its lost create may have made endpoint {names}, whose name has another number of digits than "
+            "expected"
         )
         return evolve(entry, state=State.REVIEW, reason=reason)
     if entry.lost >= MAX_LOST:
@@ -253,8 +254,8 @@ def why_not_edited(entry: Entry, wanted: Wanted | None) -> str | None:
     same = wanted == Wanted(username=entry.username, alias=entry.alias, app_id=entry.app_id)
     if entry.state in {State.INTENT, State.PARKED} and not same:
         return (
-            "its create was under way when the last run ended and may have been carried out, so its row must "
-            "stay as it was: apply the source as it was first"
+            "its create was under way when the last run ended, so its endpoint may exist: apply the source "
+            "without this edit first"
         )
     if wanted is None or same:
         return None
