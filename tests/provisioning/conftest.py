@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 from attrs import frozen
+from click.testing import CliRunner, Result
 
+from plivo_endpoints._sansio.rate_limit import SlidingWindow
+from plivo_endpoints.cli.root import cli
 from plivo_endpoints.provisioning import Outcome, Report, Row, apply
+from plivo_endpoints.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
     from plivo_endpoints import AsyncClient
     from plivo_endpoints.provisioning import RowSource
 
     Apply = Callable[..., Awaitable["Ended"]]
+    Run = Callable[..., Result]
 
 
 @frozen
@@ -56,3 +62,26 @@ def applied(client: AsyncClient, tmp_path: Path) -> Apply:
         return Ended(outcomes, running.report)
 
     return run
+
+
+@pytest.fixture
+def account(
+    monkeypatch: pytest.MonkeyPatch, point_to: Callable[[Sandbox], None], tmp_path: Path
+) -> Iterator[Sandbox]:
+    """Serve from a thread, with the environment pointing there, in an empty folder, in no hurry to wait."""
+    monkeypatch.setattr(SlidingWindow, "spend", Mock())
+    monkeypatch.chdir(tmp_path)
+    with Sandbox() as running:
+        point_to(running)
+        monkeypatch.delenv("PLIVO_PROVISION_KEY", raising=False)
+        yield running
+
+
+@pytest.fixture
+def run() -> Run:
+    """Run a command of `provision` in this process."""
+
+    def invoke(*arguments: str, stdin: str | bytes | None = None) -> Result:
+        return CliRunner().invoke(cli, ["provision", *arguments], input=stdin, prog_name="plivo-endpoints")
+
+    return invoke

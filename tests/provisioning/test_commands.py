@@ -16,12 +16,10 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner, Result
 
-from plivo_endpoints._sansio.rate_limit import SlidingWindow
 from plivo_endpoints.cli import provision_results
 from plivo_endpoints.cli.provision_output import is_confirmed
 from plivo_endpoints.cli.root import cli
@@ -30,35 +28,12 @@ from plivo_endpoints.provisioning._rows import NO_PASSWORD
 from plivo_endpoints.sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable
 
     Run = Callable[..., Result]
 
 DOCS = Path(__file__).parents[2] / "docs" / "provisioning.md"
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a key with openssl")
-
-
-@pytest.fixture
-def account(
-    monkeypatch: pytest.MonkeyPatch, point_to: Callable[[Sandbox], None], tmp_path: Path
-) -> Iterator[Sandbox]:
-    """Serve from a thread, with the environment pointing there, in an empty folder, in no hurry to wait."""
-    monkeypatch.setattr(SlidingWindow, "spend", Mock())
-    monkeypatch.chdir(tmp_path)
-    with Sandbox() as running:
-        point_to(running)
-        monkeypatch.delenv("PLIVO_PROVISION_KEY", raising=False)
-        yield running
-
-
-@pytest.fixture
-def run() -> Run:
-    """Run a command of `provision` in this process."""
-
-    def invoke(*arguments: str, stdin: str | None = None) -> Result:
-        return CliRunner().invoke(cli, ["provision", *arguments], input=stdin, prog_name="plivo-endpoints")
-
-    return invoke
 
 
 @pytest.fixture

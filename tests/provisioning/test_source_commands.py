@@ -13,45 +13,21 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
 import pytest
-from click.testing import CliRunner, Result
 
-from plivo_endpoints._sansio.rate_limit import SlidingWindow
-from plivo_endpoints.cli.root import cli
 from plivo_endpoints.provisioning import _source
 from plivo_endpoints.provisioning._text_file import PrivateCopy
 from plivo_endpoints.sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
+
+    from click.testing import Result
 
     Run = Callable[..., Result]
 
 CSV = "username,alias,password\nalice,a,s3cret\nbob,b,s3cret\n"
 JSON = '{"username": "alice", "alias": "a", "password": "s3cret"}\n'
-
-
-@pytest.fixture
-def account(
-    monkeypatch: pytest.MonkeyPatch, point_to: Callable[[Sandbox], None], tmp_path: Path
-) -> Iterator[Sandbox]:
-    """Serve from a thread, with the environment pointing there, in an empty folder, in no hurry to wait."""
-    monkeypatch.setattr(SlidingWindow, "spend", Mock())
-    monkeypatch.chdir(tmp_path)
-    with Sandbox() as running:
-        point_to(running)
-        monkeypatch.delenv("PLIVO_PROVISION_KEY", raising=False)
-        yield running
-
-
-@pytest.fixture
-def run() -> Run:
-    """Run a command of `provision` in this process."""
-
-    def invoke(*arguments: str, stdin: str | bytes | None = None) -> Result:
-        return CliRunner().invoke(cli, ["provision", *arguments], input=stdin, prog_name="plivo-endpoints")
-
-    return invoke
 
 
 @pytest.fixture
