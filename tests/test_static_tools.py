@@ -19,6 +19,7 @@ METHODS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("asynchronous", "blocking", "name"), METHODS)
 def test_griffe_reads_the_blocking_methods(asynchronous: type, blocking: type, name: str) -> None:
     """Signature and docstring of the async method, without running anything."""

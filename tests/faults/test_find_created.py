@@ -32,6 +32,7 @@ async def _lose(client: AsyncClient) -> OutcomeUnknownError:
     return caught.value
 
 
+@pytest.mark.slow
 async def test_a_create_that_lands_after_its_timeout(faults: FaultServer) -> None:
     """Two seconds late it is found, as soon as a look after that."""
     account, url = faults.account()
@@ -107,6 +108,7 @@ async def test_a_thousand_clock_steps(
     assert max(took) < settle + 20  # the shortest step back that mattered would have cost an hour
 
 
+@pytest.mark.slow
 async def test_a_list_that_is_never_complete(sandbox: Sandbox) -> None:
     """It proves nothing, and nobody waits for ever: the error says so."""
     async with AsyncClient(sandbox.auth_id, sandbox.auth_token, base_url=sandbox.base_url) as client:

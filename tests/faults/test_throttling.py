@@ -119,6 +119,7 @@ def _most_within(moments: list[float], seconds: float) -> int:
     return max(sum(start <= other < start + seconds for other in moments) for start in moments)
 
 
+@pytest.mark.slow
 async def test_a_burst_over_cold_connections(faults: FaultServer) -> None:
     """By the server's own clock no window holds more than the limit, give or take its reading late."""
     account, url = faults.account()

@@ -6,14 +6,14 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+import pytest
+
 from plivo_endpoints import AsyncClient, OutcomeUnknownError, PlivoError
 from tests.faults.account import AUTH_ID, SEED, Step
 from tests.faults.kinds import KINDS, Fault, instead
 from tests.faults.wire import make_answer
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.faults.server import FaultServer
 
 _BY_NAME: Final = {fault.name: fault for fault in KINDS}
@@ -63,6 +63,7 @@ async def test_slow_to_accept(faults: FaultServer) -> None:
         assert [made.endpoint_id] == [known.endpoint_id for known in account.created]
 
 
+@pytest.mark.slow
 async def test_reset_on_accepting(faults: FaultServer) -> None:
     """A create whose connection is reset at once was sent or was not, but is not sent twice."""
     for _ in range(50):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tests.faults.server import FaultServer
 
+pytestmark = pytest.mark.slow
+
 START = """
 import asyncio, sys
 from plivo_endpoints import AsyncClient, Client

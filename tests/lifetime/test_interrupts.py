@@ -63,6 +63,7 @@ def _wait_for_arrival(account: Account) -> None:
     time.sleep(0.1)  # for the answer, if one comes, to be read too
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [BLOCKING, ASYNC], ids=["blocking", "async"])
 @pytest.mark.parametrize(("fault", "cause"), [(NEVER, "OutcomeUnknownError"), (PAUSE, "NoneType")])
 def test_ctrl_c(

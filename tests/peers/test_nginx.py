@@ -90,6 +90,7 @@ async def test_a_dead_upstream_is_a_server_error(nginx: Callable[..., str]) -> N
         assert (502, 1) == (unknown.value.status, unknown.value.attempts)
 
 
+@pytest.mark.slow
 async def test_nginx_throttles_and_nothing_is_lost(sandbox: Sandbox, nginx: Callable[..., str]) -> None:
     """Its 429 carries no Retry-After: all callers pause, back off and get through."""
     url = nginx(

@@ -277,6 +277,7 @@ async def test_answers_that_are_all_lost(
     assert (len(sandbox.endpoints), ended.report.exit_status) == (50, ExitStatus.DONE)
 
 
+@pytest.mark.slow
 async def test_nothing_can_be_sent(  # noqa: PLR0917 - fixtures
     applied: Apply,
     rows: Rows,

@@ -6,6 +6,8 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 from plivo_endpoints import AsyncClient
 from plivo_endpoints.provisioning import Row, apply
 
@@ -55,6 +57,7 @@ class SlowRoad:
         writer.close()
 
 
+@pytest.mark.slow
 async def test_a_timeout_that_lands_two_seconds_later(
     sandbox: Sandbox, rows: Callable[[int], list[Row]], tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ async def test_cancelled_while_it_is_left(
     assert runs[0]._work.done()
 
 
+@pytest.mark.slow
 async def test_rows_that_wait_for_their_turn(rows: Rows, sandbox: Sandbox, tmp_path: Path) -> None:
     """They have not begun, so they do not once the run is left: only what is under way is finished."""
     account = AsyncClient(

@@ -61,6 +61,7 @@ def test_the_whole_protocol_is_right(model: AnyModel) -> None:
     assert worlds > 10_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "wrong"), LACKING.values(), ids=LACKING)
 def test_each_rule_is_needed(model: AnyModel, wrong: str) -> None:
     """Without it there is an order of events that goes wrong."""

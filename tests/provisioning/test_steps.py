@@ -124,6 +124,7 @@ async def test_updates_between_those_that_cannot_be_sent(
     assert ended.report.counts["updated"] == 3
 
 
+@pytest.mark.slow
 async def test_outcomes_that_nobody_reads(rows: Rows, client: AsyncClient, tmp_path: Path) -> None:
     """A run whose outcomes are not read waits, and is left without delay all the same."""
     async with apply(client, rows(1500), journal=tmp_path / "run.db", concurrency=4) as run:
@@ -133,6 +134,7 @@ async def test_outcomes_that_nobody_reads(rows: Rows, client: AsyncClient, tmp_p
         assert run.progress.counts["created"] <= 1000 + 2 * 4
 
 
+@pytest.mark.slow
 async def test_leaving_while_nothing_can_be_sent(
     rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -192,6 +192,7 @@ async def ask(sandbox: Sandbox, request: bytes) -> int:
     return int(final.split(b" ", 2)[1])
 
 
+@pytest.mark.slow
 async def test_no_odd_request_breaks_the_sandbox(caplog: pytest.LogCaptureFixture) -> None:
     """Every answer has a status below 500, no traceback is logged, and afterwards the sandbox still works."""
     chance = random.Random(20)  # noqa: S311 - the same requests in every run

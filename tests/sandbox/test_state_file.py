@@ -305,6 +305,7 @@ async def use(sandbox: Sandbox) -> set[int]:
     return found
 
 
+@pytest.mark.slow
 def test_values_of_the_wrong_type(state_file: Path) -> None:
     """Each is refused in one line that names the file, or everything works: there is no 500 later."""
     document = json.loads(state_file.read_text())
