@@ -1,4 +1,4 @@
-"""The row about provisioning: thousands of endpoints, each made exactly once, and what the journal costs."""
+"""The row about provisioning: thousands of endpoints, each made exactly once, and what the state costs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def provisioning(scale: Scale) -> Measured:
-    """CPU for each of 5,000 rows, journal, reconciliation and audit included."""
+    """CPU for each of 5,000 rows, state, reconciliation and audit included."""
     measured: dict[str, list[float]] = {OURS: [], AIOHTTP: []}
     with tempfile.TemporaryDirectory() as folder:
         path = _write_rows(Path(folder), scale.of(5_000))

@@ -31,8 +31,8 @@ async def _provision(url: str, path: Path) -> int:
 
     limit = RateLimit(*UNHURRIED)
     async with AsyncClient(AUTH_ID, AUTH_TOKEN, base_url=url, rate_limit=limit) as client:
-        journal = path.with_suffix(f".{time.monotonic_ns()}.db")
-        async with apply(client, CsvSource(path), journal=journal, concurrency=CONCURRENCY) as run:
+        state = path.with_suffix(f".{time.monotonic_ns()}.db")
+        async with apply(client, CsvSource(path), state=state, concurrency=CONCURRENCY) as run:
             return len([outcome async for outcome in run if outcome.status == "created"])
 
 

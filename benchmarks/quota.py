@@ -50,7 +50,7 @@ def _live(sandbox: Sandbox, folder: Path, kills: int, seconds: int) -> Iterator[
     csv = write_rows(folder, kills * seconds * 2 * QUOTA // int(WINDOW))
     order = {
         "csv": str(csv),
-        "journal": str(folder / "run.db"),
+        "state": str(folder / "run.db"),
         "url": sandbox.base_url,
         "auth_id": sandbox.auth_id,
         "auth_token": sandbox.auth_token,

@@ -133,7 +133,7 @@ async def test_function_calls_of_a_row(
         ]
         async with (
             AsyncClient(box.auth_id, box.auth_token, base_url=box.base_url, rate_limit=None) as client,
-            apply(client, rows, journal=tmp_path / f"{count}.db") as run,
+            apply(client, rows, state=tmp_path / f"{count}.db") as run,
         ):
             async for _ in run:
                 pass

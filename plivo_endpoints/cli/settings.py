@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 from attrs import define, frozen
 
 from plivo_endpoints._client import AsyncClient, Client
+from plivo_endpoints._config import RateLimit
 from plivo_endpoints._errors import InvalidArgumentError
 from plivo_endpoints.cli.output import Output, choose_output
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 F = TypeVar("F", bound="Callable[..., Any]")
+
+_WINDOW: Final = 5  # seconds, as Plivo counts requests
 
 
 @frozen
@@ -54,10 +57,15 @@ class Settings:
         _check_account()
         return Client(base_url=self.base_url, proxy="environment")
 
-    def connect_async(self) -> AsyncClient:
-        """Return an async client of the account that the environment names."""
+    def connect_async(self, rate: int | None = None) -> AsyncClient:
+        """Return an async client of the account that the environment names.
+
+        Args:
+            rate: Requests a second; `None` for all that Plivo allows an account.
+        """
         _check_account()
-        return AsyncClient(base_url=self.base_url, proxy="environment")
+        limit = RateLimit() if rate is None else RateLimit(rate * _WINDOW, float(_WINDOW))
+        return AsyncClient(base_url=self.base_url, proxy="environment", rate_limit=limit)
 
     def output(self) -> Output:
         """Return the form of output that was asked for, or that standard output calls for."""

@@ -1,35 +1,32 @@
-"""`apply`: opening a run, following it, leaving it."""
+"""A run as its caller sees it: opening it, following it, leaving it."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
 from plivo_endpoints._validation import check_count, check_seconds
-from plivo_endpoints.provisioning._binding import bind
-from plivo_endpoints.provisioning._ledger import Channel, Ledger
-from plivo_endpoints.provisioning._passwords import master_key_of
-from plivo_endpoints.provisioning._reach import account_of, check_client
+from plivo_endpoints.provisioning._account_lock import account_locked
+from plivo_endpoints.provisioning._attach import attach
+from plivo_endpoints.provisioning._entries import RowState
+from plivo_endpoints.provisioning._reach import account_of
 from plivo_endpoints.provisioning._report import Report
 from plivo_endpoints.provisioning._run import Job, Phases
-from plivo_endpoints.provisioning._source import source_of
-from plivo_endpoints.provisioning._sqlite import SqliteJournal
-from plivo_endpoints.provisioning._states import State
+from plivo_endpoints.provisioning._state._counting import Channel, CountingState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
-    from os import PathLike
 
     from plivo_endpoints._client import AsyncClient
-    from plivo_endpoints.provisioning._journal import Journal
+    from plivo_endpoints.provisioning._change import Allowed
     from plivo_endpoints.provisioning._plan import Plan
     from plivo_endpoints.provisioning._report import Outcome, Status
-    from plivo_endpoints.provisioning._rows import Source
+    from plivo_endpoints.provisioning._rows import RowSource
     from plivo_endpoints.provisioning._run import Phase
+    from plivo_endpoints.provisioning._state._protocol import FleetState
 
 _GRACE: Final = 5.0  # seconds for creates under way, when a run is left
 
@@ -54,18 +51,21 @@ class Progress:
 class Run:
     """A run under way: iterate over it for the outcomes of the rows that it finishes, as it does.
 
-    Rows that an earlier process finished are in the report, but do not come again. An error that stops the
+    Rows that an earlier process finished are in the report, but do not come again. Leave the block without
+    iterating, and it runs to its end; leave it in the middle, and it begins no further row, gives those under
+    way 5 s, and leaves the state right. An error that stops the
     run is raised by the iteration, after the outcomes that came before it.
     """
 
-    def __init__(self, job: Job, *, gone: int) -> None:
+    def __init__(self, job: Job) -> None:
         self._job = job
-        self._gone = gone
         self._phases = Phases(job)
         self._work = asyncio.create_task(self._phases.work())
         self._is_told = False
+        self._is_followed = False
 
     async def __aiter__(self) -> AsyncGenerator[Outcome]:
+        self._is_followed = True
         while (outcome := await self._job.outcomes.get()) is not None:
             yield outcome
         self._is_told = True
@@ -74,118 +74,103 @@ class Run:
     @property
     def progress(self) -> Progress:
         """Where it is now."""
-        ledger = self._job.ledger
+        state = self._job.state
         return Progress(
             phase=self._phases.phase,
-            counts=ledger.counts,
-            waiting=ledger.number_of(State.PARKED),
+            counts=state.counts,
+            waiting=state.number_of(RowState.PARKED),
             settles_in=self._phases.settles_in,
         )
 
     @property
     def report(self) -> Report:
         """Where all rows stand, those of earlier processes included."""
-        doubles = self._phases.doubles
+        duplicates = self._phases.duplicates
         return Report(
-            counts=self._job.ledger.counts,
-            doubles=doubles or (),
-            audited=doubles is not None,
-            gone=self._gone,
+            counts=self._job.state.counts,
+            duplicates=duplicates or (),
+            audited=duplicates is not None,
+            gone=self._job.state.gone,
         )
+
+    def stop(self) -> None:
+        """Begin no further row; the iteration ends once those under way are finished."""
+        self._is_followed = True
+        self._phases.stop()
+
+    async def complete(self) -> None:
+        """Run to the end, where nobody has asked for the outcomes."""
+        if not self._is_followed:
+            async for _ in self:
+                pass
 
     async def end(self) -> None:
         """Let creates under way finish, begin no others, and raise an error that nobody was told."""
         self._phases.stop()
-        grace = _GRACE if self._phases.phase in {"canary", "creating", "updating"} else 0.0
+        grace = _GRACE if self._phases.phase in {"canary", "creating", "updating", "deleting"} else 0.0
         try:
             self._job.outcomes.close()
             await asyncio.wait({self._work}, timeout=grace)
-        finally:  # also if the grace is cut short: the work needs the journal, which is closed next
+        finally:  # also if the grace is cut short: the work needs the state, which is closed next
             self._work.cancel()
             (ended,) = await asyncio.gather(self._work, return_exceptions=True)
         if isinstance(ended, Exception) and not self._is_told:
             raise ended
 
 
+@frozen(kw_only=True)
+class Options:
+    """How a run works; see `AsyncFleet.apply`."""
+
+    concurrency: int
+    settle: float
+    max_failures: int
+    plan: Plan | None
+    allowed: Allowed
+
+    def __attrs_post_init__(self) -> None:
+        check_count("concurrency", self.concurrency, 1)
+        check_seconds("settle", self.settle, zero=True)
+        check_count("max_failures", self.max_failures, 1)
+        if self.allowed.delete_limit is not None:
+            check_count("delete_limit", self.allowed.delete_limit, 0)
+
+
 @asynccontextmanager
-async def apply(
-    client: AsyncClient,
-    source: Source,
-    *,
-    journal: str | PathLike[str] | Journal,
-    concurrency: int = 32,
-    settle: float = 120.0,
-    master_key: str | None = None,
-    plan: Plan | None = None,
+async def follow(
+    client: AsyncClient, source: RowSource, state: FleetState, master_key: str | None, options: Options
 ) -> AsyncGenerator[Run]:
-    """Make an endpoint of each row that has none yet, and put right those whose row was edited.
-
-    With the journal of an earlier call it goes on where that stopped. The source may have been edited since:
-    rows are known again by their keys, and what the source has no more is left alone.
-
-    ```python
-    async with apply(client, CsvSource("users.csv"), journal="run.db") as run:
-        async for outcome in run:
-            print(outcome.key, outcome.status)
-    print(run.report.counts)
-    ```
-
-    Leaving the block early begins no further row, gives those under way 5 s, and leaves the journal right.
-
-    Args:
-        client: Whose account. Its rate limit is the run's.
-        source: The rows: a path, `*.csv` or `*.jsonl`, each also with `.gz`; a source object such as
-            `CsvSource`; or a collection of `Row`s or of mappings with the same fields, a list say. It is read
-            once to check all rows before anything is sent, and again for each pass.
-            It may be another edition of the one that the journal knows.
-        journal: The journal's file, made if there is none, or another `Journal`.
-        concurrency: Creates under way at the same time.
-        settle: Seconds after which a create with a lost answer counts as never carried out: more than Plivo
-            may take to carry out what it received, and its list to show it.
-        master_key: To derive the passwords that rows come without; `PLIVO_PROVISION_KEY` without it.
-        plan: Refuse to begin unless the account still is as this plan found it.
-
-    Raises:
-        InvalidArgumentError: The source is none, or can be read only once.
-        SourceError: Rows break rules; nothing was sent.
-        StaleError: Account, master key or plan is another than the journal's, or the source was edited where
-            it must not be.
-        CanaryError: An endpoint, mostly the first, did not come out as asked for.
-        JournalError: The journal cannot be used.
-        ProvisioningError: What the account has cannot be told; the message says why.
-        OutageError: Plivo cannot be reached, or answers nothing that can be read.
-    """
-    check_client(client)
-    rows = source_of(source)
-    check_count("concurrency", concurrency, 1)
-    check_seconds("settle", settle, zero=True)
-    opened = SqliteJournal(journal) if isinstance(journal, (str, os.PathLike)) else journal
-    await opened.open()
-    try:
-        contents, deriver = await bind(client, rows, opened, master_key_of(master_key), plan)
-        outcomes = Channel()
-        job = Job(
-            client=client,
-            account=account_of(client),
-            source=rows,
-            contents=contents,
-            ledger=Ledger(opened, outcomes),
-            outcomes=outcomes,
-            concurrency=concurrency,
-            settle=settle,
-            deriver=deriver,
-            plan=plan,
-        )
-        async with _followed(Run(job, gone=await opened.count_gone())) as run:
-            yield run
-    finally:
-        await opened.close()
+    """Open a run and follow it to its end, or leave it: see `AsyncFleet.apply`."""
+    with account_locked(account_of(client)):
+        await state.open()
+        try:
+            contents, deriver = await attach(client, source, state, master_key, options.plan)
+            outcomes = Channel()
+            job = Job(
+                client=client,
+                account=account_of(client),
+                source=source,
+                contents=contents,
+                state=CountingState(state, outcomes),
+                outcomes=outcomes,
+                deriver=deriver,
+                concurrency=options.concurrency,
+                settle=options.settle,
+                max_failures=options.max_failures,
+                plan=options.plan,
+                allowed=options.allowed,
+            )
+            async with _followed(Run(job)) as run:
+                yield run
+        finally:
+            await state.close()
 
 
 @asynccontextmanager
 async def _followed(run: Run) -> AsyncGenerator[Run]:
     try:
         yield run
+        await run.complete()
     except BaseException:
         with suppress(Exception):  # the caller's own error is the one to raise
             await run.end()

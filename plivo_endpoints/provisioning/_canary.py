@@ -11,75 +11,78 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve
 
 from plivo_endpoints._errors import NotFoundError
+from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import CanaryError
-from plivo_endpoints.provisioning._patience import patiently
-from plivo_endpoints.provisioning._states import State, is_made_from
-from plivo_endpoints.provisioning._walk import Walk
+from plivo_endpoints.provisioning._listing import Walk
+from plivo_endpoints.provisioning._retry import retry_transient
+from plivo_endpoints.provisioning._transitions import is_made_from
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from plivo_endpoints._client import AsyncClient
-    from plivo_endpoints.provisioning._ledger import Ledger
-    from plivo_endpoints.provisioning._states import Entry, Found
+    from plivo_endpoints.provisioning._entries import Entry, Found
+    from plivo_endpoints.provisioning._state._counting import CountingState
 
 _FIRST_LOOK: Final = 0.25  # seconds between the first two looks
 _LONGEST_LOOK: Final = 30.0
 
 
-class Proof:
+class Canary:
     """Whether creates come out as asked for: shown by one made alone, until another comes out otherwise.
 
-    The journal remembers those that did. A run goes on only when a person has put each of them right, or
+    The state remembers those that did. A run goes on only when a person has put each of them right, or
     deleted it. As that says nothing of what Plivo does, the next create goes alone again.
     """
 
-    def __init__(self, client: AsyncClient, ledger: Ledger, *, settle: float) -> None:
+    def __init__(self, client: AsyncClient, state: CountingState, *, settle: float) -> None:
         self._client = client
-        self._ledger = ledger
+        self._state = state
         self._settle = settle
-        self._surprises: dict[str, str] = {}  # what came out otherwise: number of the row, id of the endpoint
+        self._mismatches: dict[
+            str, str
+        ] = {}  # what came out otherwise: number of the row, id of the endpoint
         self.made_alone: Entry | None = None  # the last one, in this process
         self.is_there = False
 
-    def recall(self, facts: Mapping[str, str]) -> None:
-        """Take up what the journal knows."""
+    def restore(self, facts: Mapping[str, str]) -> None:
+        """Take up what the state knows."""
         self.is_there = facts.get("proven") == "yes"
-        self._surprises = read_surprises(facts)
+        self._mismatches = read_mismatches(facts)
 
-    async def seek(self) -> bool:
+    async def verify(self) -> bool:
         """Look at what was made alone, and return whether that is proof; nothing to create needs none.
 
         Raises:
             CanaryError: It came out otherwise, or what did before is neither right by now nor deleted.
         """
-        creates = self._ledger.has(State.NEW, State.PARKED)
+        creates = self._state.has(RowState.NEW, RowState.PARKED)
         if creates:
-            for number, endpoint_id in self._surprises.items():
+            for number, endpoint_id in self._mismatches.items():
                 await self._look_again(int(number), endpoint_id)
-        shown = self.made_alone if self._surprises else await self._first()
-        if shown and shown.state is State.CREATED:  # an adopted one was found again already
+        shown = self.made_alone if self._mismatches else await self._first()
+        if shown and shown.state is RowState.CREATED:  # an adopted one was found again already
             await self._examine(shown)
         if shown:
-            self._surprises.clear()
-            await self._ledger.note({"proven": "yes", "surprises": "{}"})
+            self._mismatches.clear()
+            await self._state.note({"proven": "yes", "mismatches": "{}"})
         self.is_there = bool(shown) or not creates
         return self.is_there
 
-    async def refute(self, entry: Entry) -> None:
+    async def mark_failed(self, entry: Entry) -> None:
         """Note that a row's endpoint came out otherwise."""
-        self._surprises[str(entry.number)] = entry.endpoint_id or ""
-        await self._ledger.note({"proven": "", "surprises": json.dumps(self._surprises)})
+        self._mismatches[str(entry.number)] = entry.endpoint_id or ""
+        await self._state.note({"proven": "", "mismatches": json.dumps(self._mismatches)})
 
     async def _first(self) -> Entry | None:
-        found = await self._ledger.read(after=0, limit=1, states={State.CREATED, State.ADOPTED})
+        found = await self._state.read(after=0, limit=1, states={RowState.CREATED, RowState.ADOPTED})
         return found[0] if found else None
 
     async def _look_again(self, number: int, endpoint_id: str) -> None:
-        (entry,) = await self._ledger.read(after=number - 1, limit=1, states=tuple(State))
+        (entry,) = await self._state.read(after=number - 1, limit=1, states=tuple(RowState))
         with suppress(NotFoundError):
-            endpoint = await patiently(lambda: self._client.endpoints.get(endpoint_id))
-            # The journal may know nothing of it but this: it was noted before the row was.
+            endpoint = await retry_transient(lambda: self._client.endpoints.get(endpoint_id))
+            # The state may know nothing of it but this: it was noted before the row was.
             known = evolve(entry, endpoint_id=endpoint_id, made_as=endpoint.username)
             await examine_canary(self._client, known, settle=self._settle)
 
@@ -87,13 +90,13 @@ class Proof:
         try:
             await examine_canary(self._client, entry, settle=self._settle)
         except CanaryError:
-            await self.refute(entry)
+            await self.mark_failed(entry)
             raise
 
 
-def read_surprises(facts: Mapping[str, str]) -> dict[str, str]:
+def read_mismatches(facts: Mapping[str, str]) -> dict[str, str]:
     """Return what came out otherwise and is not put right: number of the row, id of the endpoint."""
-    return dict(json.loads(facts.get("surprises", "{}")))
+    return dict(json.loads(facts.get("mismatches", "{}")))
 
 
 async def examine_canary(client: AsyncClient, entry: Entry, *, settle: float) -> None:
@@ -112,10 +115,10 @@ def check_answer(entry: Entry, alias: str | None) -> None:
     Raises:
         CanaryError: Alias or username came out otherwise: so may those of the creates that follow.
     """
-    if not is_made_from(entry.username, entry.made_as or ""):
-        raise _surprise(entry, f"it was named {entry.made_as!r}, which is not that name and digits")
-    if alias not in (None, entry.alias):
-        raise _surprise(entry, f"its alias came out as {alias!r}")
+    if not is_made_from(entry.sought.username, entry.made_as or ""):
+        raise _mismatch(entry, f"it was named {entry.made_as!r}, which is not that name and digits")
+    if alias not in (None, entry.sought.alias):
+        raise _mismatch(entry, f"its alias came out as {alias!r}")
 
 
 def check_listed(entry: Entry, found: Found | None, *, within: float) -> None:
@@ -125,11 +128,11 @@ def check_listed(entry: Entry, found: Found | None, *, within: float) -> None:
         CanaryError: Nobody could find it again: so may it be with those that follow.
     """
     if found is None:
-        raise _surprise(entry, f"the list did not show it within {within:g} s")
-    if found.alias != entry.alias:
-        raise _surprise(entry, f"its alias came out as {found.alias!r}")
-    if not is_made_from(entry.username, found.username):
-        raise _surprise(entry, f"the list names it {found.username!r}")
+        raise _mismatch(entry, f"the list did not show it within {within:g} s")
+    if found.alias != entry.sought.alias:
+        raise _mismatch(entry, f"its alias came out as {found.alias!r}")
+    if not is_made_from(entry.sought.username, found.username):
+        raise _mismatch(entry, f"the list names it {found.username!r}")
 
 
 async def _look(client: AsyncClient, entry: Entry, settle: float) -> Found | None:
@@ -153,8 +156,8 @@ async def _walk_to(client: AsyncClient, endpoint_id: str | None) -> Found | None
     return None
 
 
-def _surprise(entry: Entry, what: str) -> CanaryError:
+def _mismatch(entry: Entry, what: str) -> CanaryError:
     return CanaryError(
-        f"stopped at endpoint {entry.endpoint_id} (for {entry.key!r}, alias {entry.alias!r}): {what}; "
+        f"stopped at endpoint {entry.endpoint_id} (for {entry.key!r}, alias {entry.sought.alias!r}): {what}; "
         "nothing more is created until it is as asked for, or deleted"
     )

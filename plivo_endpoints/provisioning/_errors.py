@@ -4,13 +4,15 @@
 PlivoError
 └── ProvisioningError
     ├── SourceError       the input breaks a rule; .problems names every line
-    ├── StaleError        account, key or plan is not the journal's, or the input was edited where it must not
+    ├── StaleError        account, key or plan is not the state's, or the input was edited where it must not
     ├── CanaryError       an endpoint, mostly the first, came out otherwise than asked for
     ├── OutageError       Plivo cannot be reached, or loses every answer
-    └── JournalError      the journal cannot be read or written: nothing more is sent
+    ├── RefusedError      Plivo refuses one row after the other
+    ├── DeletionLimitError  more endpoints would be deleted than was allowed
+    └── StateError      the state cannot be read or written: nothing more is sent
 ```
 
-Each leaves the journal right: the same call goes on once the cause is gone.
+Each leaves the state right: the same call goes on once the cause is gone.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ class SourceError(ProvisioningError):
 
 
 class StaleError(ProvisioningError):
-    """Account, master key or plan is not the journal's, or the input was edited where it must not be."""
+    """Account, master key or plan is not the state's, or the input was edited where it must not be."""
 
 
 class CanaryError(ProvisioningError):
@@ -64,5 +66,16 @@ class OutageError(ProvisioningError):
     """One create after the other failed without a word that is about the row itself."""
 
 
-class JournalError(ProvisioningError):
-    """The journal cannot be read or written, so nothing more may be sent."""
+class RefusedError(ProvisioningError):
+    """Plivo refused so many rows one after the other that the reason is hardly in the rows.
+
+    They are tried again by the next run.
+    """
+
+
+class DeletionLimitError(ProvisioningError):
+    """The source lacks so many rows that it may have been cut short; nothing was sent."""
+
+
+class StateError(ProvisioningError):
+    """The state cannot be read or written, so nothing more may be sent."""

@@ -1,4 +1,4 @@
-"""Reading a source: into the journal once, and again for the passwords."""
+"""Reading a source: into the state once, and again for the passwords."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Final, TypeGuard
 
 from attrs import field, frozen
 
+from plivo_endpoints.provisioning._entries import Entry, Spec
 from plivo_endpoints.provisioning._errors import SourceError
-from plivo_endpoints.provisioning._passwords import stretch
+from plivo_endpoints.provisioning._passwords import Deriver, mark_of, master_key_of, stretch
 from plivo_endpoints.provisioning._rows import NO_PASSWORD, Problem, Row, faults_of, is_encodable, key_shown
-from plivo_endpoints.provisioning._states import Entry
+from plivo_endpoints.provisioning._state._protocol import opened
+from plivo_endpoints.provisioning._state._sqlite import SqliteState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
     from os import PathLike
 
-    from plivo_endpoints.provisioning._journal import Journal
     from plivo_endpoints.provisioning._rows import RowSource
+    from plivo_endpoints.provisioning._state._protocol import FleetState
 
 CHUNK: Final = 250  # rows; few enough to leave the event loop its turns
 
@@ -60,7 +62,7 @@ class _Hash:
 
     def add(self, item: Row | Problem) -> None:
         if isinstance(item, Row):
-            texts = [item.key, item.username, item.alias, item.password, item.app_id]
+            texts = [item.key, item.username, item.alias, item.password, item.password_version, item.app_id]
             self._derives = self._derives or item.password is None
         else:  # only where a source has changed since it was loaded
             texts = [item.reason]
@@ -80,12 +82,13 @@ async def chunks(source: RowSource) -> AsyncGenerator[tuple[int, list[Row | Prob
         first += len(chunk)
 
 
-async def load(journal: Journal, source: RowSource, *, derives: bool) -> Contents:
-    """Fill an empty journal with the rows of a source.
+async def load(state: FleetState, source: RowSource, deriver: Deriver | None) -> Contents:
+    """Add the rows of a source to a state, as an edition that is not taken up yet.
 
     Raises:
-        SourceError: Rows cannot be used, or share a key, username or alias; all of them are named.
+        SourceError: Rows cannot be used, or share a key or username; all of them are named.
     """
+    derives = deriver is not None
     path: PathLike[str] | None = getattr(source, "path", None)
     file = None if path is None else os.fspath(path)
     problems: list[Problem] = []
@@ -100,14 +103,26 @@ async def load(journal: Journal, source: RowSource, *, derives: bool) -> Content
                 contents.add(item)
                 # Bad rows, too, may share something with others.
                 if isinstance(item, Row) and (not faults or is_encodable(item)):
-                    entries.append(_entry(item, number))
-            for clash in await journal.add(entries):
+                    entries.append(_entry(item, number, "" if faults else mark_of(item, deriver)))
+            for clash in await state.add(entries):
                 other = f"{'line' if file else 'row'} {clash.first.line}"
                 found.setdefault(clash.entry.number, []).append(f"{clash.field}: is already that of {other}")
             problems += [_problem(chunk[number - first], number, found[number], file) for number in found]
     if problems:
         raise SourceError(tuple(sorted(problems, key=lambda problem: problem.line)))
     return contents.contents()
+
+
+async def count_rows(source: RowSource) -> int:
+    """Return how many rows a source has, if every one can be used.
+
+    Raises:
+        SourceError: Rows cannot be used; all of them are named.
+    """
+    key = master_key_of(None)
+    async with opened(SqliteState(None)) as scratch:
+        contents = await load(scratch, source, None if key is None else Deriver(key, ""))
+    return len(contents.marks)
 
 
 async def examine(source: RowSource) -> Contents:
@@ -126,15 +141,9 @@ def _faults(item: Row | Problem, *, derives: bool) -> list[str]:
     return [item.reason, f"password: {NO_PASSWORD}"] if item.lacks_password and not derives else [item.reason]
 
 
-def _entry(row: Row, number: int) -> Entry:
-    return Entry(
-        number=number,
-        line=row.line or number,
-        key=row.key,
-        username=row.username,
-        alias=row.alias,
-        app_id=row.app_id,
-    )
+def _entry(row: Row, number: int, mark: str) -> Entry:
+    wanted = Spec(username=row.username, alias=row.alias, app_id=row.app_id, password=mark)
+    return Entry(number=number, line=row.line or number, key=row.key, wanted=wanted)
 
 
 def _problem(item: Row | Problem, number: int, faults: list[str], file: str | None) -> Problem:

@@ -17,27 +17,33 @@ if TYPE_CHECKING:
 
 _SHORTEST: Final = 16  # characters of a master key
 _LENGTH: Final = 26  # characters of a derived password: 130 bits
+_FINGERPRINT: Final = 32  # characters: 128 bits
 
 
 class Deriver(Unpicklable):
     """Derives the passwords of one run."""
 
     def __init__(self, master_key: str, run_id: str) -> None:
-        # Stretched once: the phone's owner knows a password, the journal a mark, and neither may be a quick
+        # Stretched once: the phone's owner knows a password, the state a mark, and neither may be a quick
         # way to guess the key.
         self._root = stretch(master_key.encode(), run_id)
 
-    def password(self, key: str) -> str:
+    def password(self, key: str, version: str = "") -> str:
         """Return the password of a row: capitals and digits that a phone's keypad can enter."""
-        return b32encode(self._mac(b"password", key)).decode("ascii")[:_LENGTH]
+        names = (key, version) if version else (key,)
+        return b32encode(self._mac(b"password", *names)).decode("ascii")[:_LENGTH]
+
+    def fingerprint(self, *parts: str) -> str:
+        """Return what tells whether a password is still the same, and nothing else without the master key."""
+        return self._mac(b"fingerprint", *parts).hex()[:_FINGERPRINT]
 
     @property
     def mark(self) -> str:
-        """What the journal keeps, to know the same master key again."""
+        """What the state keeps, to know the same master key again."""
         return self._mac(b"mark", "").hex()
 
-    def _mac(self, purpose: bytes, key: str) -> bytes:
-        return hmac.digest(self._root, purpose + b"\0" + key.encode(), "sha256")
+    def _mac(self, purpose: bytes, *parts: str) -> bytes:
+        return hmac.digest(self._root, b"\0".join([purpose, *map(str.encode, parts)]), "sha256")
 
 
 def password_of(row: Row, deriver: Deriver | None) -> str:
@@ -46,7 +52,18 @@ def password_of(row: Row, deriver: Deriver | None) -> str:
         return row.password
     if deriver is None:
         raise AssertionError("a row without password was let in without a master key")
-    return deriver.password(row.key)
+    return deriver.password(row.key, row.password_version)
+
+
+def mark_of(row: Row, deriver: Deriver | None) -> str:
+    """Return what the state keeps, to see that a row's password was edited.
+
+    With a master key a fingerprint of it; without one nothing about the password may be kept, so only a
+    version of its own tells.
+    """
+    if deriver is None:
+        return f"v:{row.password_version}"
+    return f"h:{deriver.fingerprint(row.key, row.password_version, password_of(row, deriver))}"
 
 
 def master_key_of(given: str | None) -> str | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import asdict
 
 from plivo_endpoints.provisioning._errors import ProvisioningError
-from plivo_endpoints.provisioning._plan import Plan
+from plivo_endpoints.provisioning._plan import Plan, Step
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -28,7 +28,12 @@ def load_plan(path: str | PathLike[str]) -> Plan:
     """
     try:
         known: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-        keys: dict[str, Any] = {name: tuple(known.pop(name)) for name in ("create", "update", "unchanged")}
-        return Plan(**keys, **known)
+        steps = tuple(_step(each) for each in known.pop("steps"))
+        return Plan(**known, steps=steps)
     except (ValueError, TypeError, LookupError, AttributeError):
         raise ProvisioningError(f"{path} holds no plan") from None
+
+
+def _step(known: dict[str, Any]) -> Step:
+    changes = {name: (before, after) for name, (before, after) in known.pop("changes").items()}
+    return Step(**known, changes=changes)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints._client import Client
 from plivo_endpoints._errors import InvalidArgumentError
-from plivo_endpoints.provisioning._patience import patiently
+from plivo_endpoints.provisioning._retry import retry_transient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -29,14 +29,14 @@ def check_client(client: object) -> None:
 
 
 def account_of(client: AsyncClient) -> str:
-    """Return the URL of the client's account: a journal belongs to one account on one server."""
+    """Return the URL of the client's account: a state belongs to one account on one server."""
     return client._connections.account_url
 
 
 def spend_rate_limit(client: AsyncClient) -> None:
     """Take the rate limit as used up now: what an earlier process sent until now is known to nobody.
 
-    Not even to its journal: that has no pages of a walk, and its times are of a clock that may have been set
+    Not even to its state: that has no pages of a walk, and its times are of a clock that may have been set
     since. To know that nothing was sent of late would take a durable note at each begin and end of work.
     """
     client._connections._window.spend(time.monotonic())
@@ -57,10 +57,10 @@ def overlapping_pages(client: AsyncClient) -> AsyncGenerator[Page[Endpoint]]:
     pages = client.endpoints.list(page_size=_PAGE - 1, prefetch=_PAGES_AHEAD)
     fetch = pages._fetch
 
-    async def fetch_patiently(query: Mapping[str, int | str]) -> Page[Endpoint]:
-        return await patiently(lambda: fetch(_begun_earlier(query)))
+    async def fetch_retrying(query: Mapping[str, int | str]) -> Page[Endpoint]:
+        return await retry_transient(lambda: fetch(_begun_earlier(query)))
 
-    pages._fetch = fetch_patiently
+    pages._fetch = fetch_retrying
     return pages._walk()
 
 

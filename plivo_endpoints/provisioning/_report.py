@@ -8,22 +8,39 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from attrs import frozen
 
-from plivo_endpoints.provisioning._states import HELD, State
+from plivo_endpoints.provisioning._entries import HELD, RowState
 
 if TYPE_CHECKING:
-    from plivo_endpoints.provisioning._states import Entry
+    from plivo_endpoints.provisioning._entries import Entry
 
-Status = Literal["created", "adopted", "updated", "unchanged", "failed", "unprocessed", "review"]
+Status = Literal[
+    "created",
+    "adopted",
+    "imported",
+    "updated",
+    "replaced",
+    "deleted",
+    "unchanged",
+    "failed",
+    "unprocessed",
+    "review",
+]
 STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 
-_STATUS: Final[Mapping[State, Status]] = {
-    State.CREATED: "created",
-    State.ADOPTED: "adopted",
-    State.UPDATED: "updated",
-    State.UNCHANGED: "unchanged",
-    State.FAILED: "failed",
-    State.CONFLICT: "review",
-    State.REVIEW: "review",
+_STATUS: Final[Mapping[RowState, Status]] = {
+    RowState.CREATED: "created",
+    RowState.ADOPTED: "adopted",
+    RowState.IMPORTED: "imported",
+    RowState.UPDATED: "updated",
+    RowState.REPLACED: "replaced",
+    RowState.DELETED: "deleted",
+    RowState.UNCHANGED: "unchanged",
+    RowState.FAILED: "failed",
+    RowState.FOUND: "review",
+    RowState.RENAMED: "review",
+    RowState.VANISHED: "review",
+    RowState.CONFLICT: "review",
+    RowState.REVIEW: "review",
 }
 
 
@@ -41,8 +58,10 @@ class Outcome:
 
     Attributes:
         key: The row's.
-        status: "created"; "adopted": created, and found again after its answer was lost; "updated" and
-            "unchanged": it was there before; "failed"; "unprocessed"; "review": a person has to look.
+        status: "created"; "adopted": created, and found again after its answer was lost; "imported": an
+            endpoint of the account, taken over; "updated"; "replaced": by one of another username, and the
+            one before deleted; "deleted", as the source has the row no more; "unchanged"; "failed";
+            "unprocessed"; "review": a person has to look, or to allow it.
         endpoint_id: The row's endpoint; none as long as the row is not done, as it may be somebody else's.
         username: Likewise: as Plivo made it, what the phone registers with.
         alias: The name for people, as asked for.
@@ -60,8 +79,8 @@ class Outcome:
 
 
 @frozen(kw_only=True)
-class Double:
-    """An endpoint that can be the work of a row which already has another: a double.
+class Duplicate:
+    """An endpoint that can be the work of a row which already has another: a duplicate.
 
     It is `deletable` if a lost create of the run can have made it, and the row's own endpoint is the one of
     the two that stays: that with the smaller id, so that two runs can never delete both. Any other may be a
@@ -69,10 +88,10 @@ class Double:
 
     Attributes:
         key: The row's.
-        endpoint_id: The double.
+        endpoint_id: The duplicate.
         username: Its username.
         alias: Its alias.
-        kept: The endpoint that the journal holds for the row, if any.
+        kept: The endpoint that the state holds for the row, if any.
         deletable: Whether `prune` deletes it, unless a phone is registered.
     """
 
@@ -90,13 +109,13 @@ class Report:
 
     Attributes:
         counts: Rows by status; every status is there.
-        doubles: What the audit found too many.
-        audited: Whether a whole walk at the end compared account and journal.
-        gone: Rows that the source has no more; their endpoints stay as they are.
+        duplicates: What the audit found too many.
+        audited: Whether a whole walk at the end compared account and state.
+        gone: Rows that the source has no more, and whose endpoints are still there.
     """
 
     counts: Mapping[Status, int]
-    doubles: tuple[Double, ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()
     gone: int = 0
     audited: bool = False
 
@@ -108,7 +127,7 @@ class Report:
     @property
     def exit_status(self) -> int:
         """What a program may end with: 0 all rows are done, 1 some failed or are left, 3 some need review."""
-        if self.counts["review"] or self.doubles:
+        if self.counts["review"] or self.duplicates:
             return ExitStatus.REVIEW
         done = self.audited and not (self.counts["failed"] or self.counts["unprocessed"])
         return ExitStatus.DONE if done else ExitStatus.FAILED
@@ -116,25 +135,26 @@ class Report:
 
 def outcome_of(entry: Entry) -> Outcome:
     """Return what came of an entry so far."""
-    status, is_done = _status(entry.state), entry.state in HELD
+    status, is_done = status_of(entry), entry.state in {*HELD, RowState.DELETED}
     return Outcome(
         key=entry.key,
         status=status,
         endpoint_id=entry.endpoint_id if is_done else None,
         username=entry.made_as if is_done else None,
-        alias=entry.alias,
+        alias=entry.wanted.alias,
         error=None if status == "unprocessed" else entry.reason,
         line=entry.line,
     )
 
 
-def by_status(counts: Mapping[State, int]) -> dict[Status, int]:
+def by_status(counts: Mapping[RowState, int]) -> dict[Status, int]:
     """Return counts by status."""
     return {
-        status: sum(count for state, count in counts.items() if _status(state) == status)
+        status: sum(count for state, count in counts.items() if _STATUS.get(state, "unprocessed") == status)
         for status in STATUSES
     }
 
 
-def _status(state: State) -> Status:
-    return _STATUS.get(state, "unprocessed")
+def status_of(entry: Entry) -> Status:
+    """Return where a row stands."""
+    return _STATUS.get(entry.state, "unprocessed")

@@ -11,22 +11,21 @@ from typing import TYPE_CHECKING, Final, Literal, TextIO
 from attrs import asdict, field, fields, frozen
 
 from plivo_endpoints._errors import InvalidArgumentError
-from plivo_endpoints.provisioning._afterwards import opened
-from plivo_endpoints.provisioning._binding import rebind
+from plivo_endpoints.provisioning._attach import verify_source
+from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import StaleError
-from plivo_endpoints.provisioning._ledger import batches
 from plivo_endpoints.provisioning._load import chunks
-from plivo_endpoints.provisioning._passwords import master_key_of, password_of
+from plivo_endpoints.provisioning._passwords import password_of
 from plivo_endpoints.provisioning._report import Outcome, outcome_of
-from plivo_endpoints.provisioning._source import source_of
-from plivo_endpoints.provisioning._sqlite import SqliteJournal
-from plivo_endpoints.provisioning._states import State
+from plivo_endpoints.provisioning._state._counting import batches
+from plivo_endpoints.provisioning._state._protocol import opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
     from os import PathLike
 
-    from plivo_endpoints.provisioning._rows import Source
+    from plivo_endpoints.provisioning._rows import RowSource
+    from plivo_endpoints.provisioning._state._protocol import FleetState
 
 Form = Literal["jsonl", "csv"]
 
@@ -41,11 +40,11 @@ class SipCredentials(Outcome):
     password: str | None = field(default=None, repr=False)
 
 
-async def read_outcomes(journal: str | PathLike[str]) -> AsyncGenerator[Outcome]:
+async def read_outcomes(state: FleetState) -> AsyncGenerator[Outcome]:
     """Give what came of each row so far, in the order of the source, also while the run is under way."""
     async with (
-        opened(SqliteJournal(journal, read_only=True)) as known,
-        aclosing(batches(known, *State)) as entries,
+        opened(state.read_only()) as known,
+        aclosing(batches(known, *RowState)) as entries,
     ):
         async for batch in entries:
             for entry in batch:
@@ -53,21 +52,15 @@ async def read_outcomes(journal: str | PathLike[str]) -> AsyncGenerator[Outcome]
 
 
 async def read_credentials(
-    journal: str | PathLike[str], source: Source, *, master_key: str | None = None
+    state: FleetState, rows: RowSource, master_key: str | None
 ) -> AsyncGenerator[SipCredentials]:
-    """Give what came of each row with its password, from the source or derived again.
-
-    Raises:
-        InvalidArgumentError: The source is none, or can be read only once.
-        StaleError: Source or master key is not the one of the run.
-    """
-    rows = source_of(source)
-    async with opened(SqliteJournal(journal, read_only=True)) as known:
-        contents, deriver = await rebind(known, rows, master_key_of(master_key))
+    """Give what came of each row with its password: see `AsyncFleet.credentials`."""
+    async with opened(state.read_only()) as known:
+        contents, deriver = await verify_source(known, rows, master_key)
         last = 0
         async with aclosing(chunks(rows)) as reading:
             async for first, chunk in reading:
-                entries = await known.read(after=first - 1, limit=len(chunk), states=tuple(State))
+                entries = await known.read(after=first - 1, limit=len(chunk), states=tuple(RowState))
                 for last, row in enumerate(chunk, first):
                     if not contents.has(row, last):
                         raise StaleError(f"row {last} of the source has changed")

@@ -18,7 +18,7 @@ from plivo_endpoints._validation import (
 )
 
 REQUIRED: Final = ("username", "alias")
-KNOWN: Final = (*REQUIRED, "password", "app_id", "key")
+KNOWN: Final = (*REQUIRED, "password", "password_version", "app_id", "key")
 NO_PASSWORD: Final = "is missing, and PLIVO_PROVISION_KEY, to derive it from, is not set"  # noqa: S105 - none
 
 _KNOWN: Final = frozenset(KNOWN)
@@ -33,16 +33,20 @@ class Row:
 
     Attributes:
         username: The name asked for; Plivo appends digits. Unique.
-        alias: The name for people, by which the endpoint is found again: unique, without blanks around it.
+        alias: The name for people, without blanks around it; several rows may have the same.
         password: The SIP password, without blanks around it; `None` derives one from the master key.
+        password_version: Any text. A row whose version is edited gets its password sent again; a derived
+            password depends on it.
         app_id: The application that handles its calls; `None` leaves it to the account's default.
-        key: What this row is called in the journal and in results; unique. The username if it is empty.
+        key: What this row is called in the state and in results; unique. It stays when all else is edited.
+            The username if it is empty.
         line: Where it stands in its source, from 1; 0 if that has no lines.
     """
 
     username: str
     alias: str
     password: str | None = field(default=None, repr=False)
+    password_version: str = ""
     app_id: str | None = None
     key: str = ""
     line: int = field(default=0, eq=False)
@@ -107,6 +111,7 @@ def row_of(fields: Mapping[Any, object], line: int, faults: tuple[str, ...] = ()
         username=texts.get("username", ""),
         alias=texts.get("alias", ""),
         password=texts.get("password") or None,
+        password_version=texts.get("password_version", ""),
         app_id=texts.get("app_id") or None,
         key=texts.get("key", ""),
         line=line,
@@ -137,6 +142,7 @@ def faults_of(row: Row, *, derives: bool) -> dict[str, str]:
         "username": _fault_of_username(row.username),
         "alias": _fault_of_text(row.alias) or _fault_of_ends(row.alias) if row.alias else _MISSING,
         "password": _fault_of_password(row.password, derives=derives),
+        "password_version": _fault_of_text(row.password_version),
         "app_id": None if row.app_id is None else _rule(check_id, row.app_id),
         "key": None if row.key == row.username else _fault_of_text(row.key),
     }
@@ -154,8 +160,8 @@ def key_shown(row: Row) -> str | None:
 
 
 def is_encodable(row: Row) -> bool:
-    """Whether a row names username and alias, and a journal can hold it."""
-    texts = (row.key, row.username, row.alias, row.app_id or "")
+    """Whether a row names username and alias, and a state can hold it."""
+    texts = (row.key, row.username, row.alias, row.app_id or "", row.password_version)
     return bool(row.username and row.alias) and not any(map(SURROGATE.search, texts))
 
 

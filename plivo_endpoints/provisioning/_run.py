@@ -1,4 +1,4 @@
-"""A run: the phases from a loaded journal to the audit."""
+"""A run: the phases from a loaded state to the audit."""
 
 from __future__ import annotations
 
@@ -6,43 +6,55 @@ import asyncio
 import time
 from collections import deque
 from contextlib import aclosing, suppress
-from functools import partial
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from attrs import frozen
 
-from plivo_endpoints._errors import NotFoundError
 from plivo_endpoints._requests import NewEndpoint
-from plivo_endpoints.provisioning import _states as states
+from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._audit import NOT_AUDITED, examine_account
-from plivo_endpoints.provisioning._canary import Proof
+from plivo_endpoints.provisioning._canary import Canary
+from plivo_endpoints.provisioning._change import Allowed, Changes, check_deletions
+from plivo_endpoints.provisioning._create import CreateSender
+from plivo_endpoints.provisioning._entries import HELD, OPEN, WAITING, RowState
 from plivo_endpoints.provisioning._errors import CanaryError, StaleError
-from plivo_endpoints.provisioning._ledger import batches
 from plivo_endpoints.provisioning._load import chunks
-from plivo_endpoints.provisioning._pace import Pace
+from plivo_endpoints.provisioning._outage import Outage
 from plivo_endpoints.provisioning._passwords import password_of
-from plivo_endpoints.provisioning._patience import patiently
-from plivo_endpoints.provisioning._plan import check_steps, compare, read_plan
+from plivo_endpoints.provisioning._plan import check_steps, read_plan
+from plivo_endpoints.provisioning._rate import CreateRateLimiter
 from plivo_endpoints.provisioning._reach import another_window
-from plivo_endpoints.provisioning._reconcile import reconcile
+from plivo_endpoints.provisioning._reconcile import known_suffixes, reconcile
 from plivo_endpoints.provisioning._report import outcome_of
-from plivo_endpoints.provisioning._sending import ABOUT_THE_ROW, UNSENT, Create, Outage
-from plivo_endpoints.provisioning._share import share
-from plivo_endpoints.provisioning._states import OPEN, State
+from plivo_endpoints.provisioning._state._counting import batches, batches_of_gone
+from plivo_endpoints.provisioning._survey import compare
+from plivo_endpoints.provisioning._workers import run_workers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Collection, Sequence
 
     from plivo_endpoints._client import AsyncClient
-    from plivo_endpoints.provisioning._ledger import Channel, Ledger
+    from plivo_endpoints.provisioning._entries import Entry
     from plivo_endpoints.provisioning._load import Contents
     from plivo_endpoints.provisioning._passwords import Deriver
     from plivo_endpoints.provisioning._plan import Plan
-    from plivo_endpoints.provisioning._report import Double
+    from plivo_endpoints.provisioning._report import Duplicate
     from plivo_endpoints.provisioning._rows import Row, RowSource
-    from plivo_endpoints.provisioning._states import Entry
+    from plivo_endpoints.provisioning._state._counting import Channel, CountingState
 
-Phase = Literal["planning", "canary", "creating", "updating", "settling", "reconciling", "auditing", "done"]
+Phase = Literal[
+    "planning",
+    "canary",
+    "creating",
+    "updating",
+    "settling",
+    "reconciling",
+    "deleting",
+    "auditing",
+    "done",
+]
+
+T = TypeVar("T")
 
 _LOOK_AHEAD: Final = 500  # entries
 _MOST_LOST_CANARIES: Final = 3
@@ -57,32 +69,36 @@ class Job:
     account: str
     source: RowSource
     contents: Contents
-    ledger: Ledger
+    state: CountingState
     outcomes: Channel
     concurrency: int
     settle: float
     deriver: Deriver | None
     plan: Plan | None
+    allowed: Allowed
+    max_failures: int
 
 
 class Phases:
     """Works through a job; `phase` says what it is at.
 
-    Every step may be the last: what the journal holds is enough to go on from.
+    Every step may be the last: what the state holds is enough to go on from.
     """
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._ledger = job.ledger
-        self._outage = Outage(most_lost=_MOST_LOST_CANARIES)
-        self._pace = Pace(another_window(job.client))
+        self._state = job.state
+        self._outage = Outage(most_lost=_MOST_LOST_CANARIES, most_refused=job.max_failures)
+        self._changes = Changes(job.client, job.state, self._outage)
+        self._suffixes: Collection[int] = ()  # how many digits Plivo appends, as the plan took it
+        self._pace = CreateRateLimiter(another_window(job.client))
         self._stopping = asyncio.Event()
         # Rows parked by an earlier process settle from now on: no clock but our own is to be trusted.
         self._parked_at = time.monotonic()
-        self._proof = Proof(job.client, job.ledger, settle=job.settle)
-        self._surprise: CanaryError | None = None
+        self._canary = Canary(job.client, job.state, settle=job.settle)
+        self._mismatch: CanaryError | None = None
         self.phase: Phase = "planning"
-        self.doubles: tuple[Double, ...] | None = None
+        self.duplicates: tuple[Duplicate, ...] | None = None
 
     @property
     def settles_in(self) -> float | None:
@@ -98,74 +114,105 @@ class Phases:
         try:
             await self._plan()
             await self._recover()
-            if self._ledger.has(*OPEN):  # an audit before knew nothing of what they become
-                await self._ledger.note(NOT_AUDITED)
-            while self._ledger.has(*OPEN) and not self._stopping.is_set():
+            if self._state.has(*OPEN):  # an audit before knew nothing of what they become
+                await self._state.note(NOT_AUDITED)
+            while self._state.has(*OPEN) and not self._stopping.is_set():
                 await self._pass()
+            await self._delete()
             if not self._stopping.is_set():
                 await self._prove()
                 self.phase = "auditing"
-                self.doubles = await examine_account(self._job.client, self._ledger)
+                self.duplicates = await examine_account(self._job.client, self._state)
+                await self._state.note({"done": "yes"})
                 self.phase = "done"
         finally:
             self._job.outcomes.close()
 
     async def _plan(self) -> None:
-        facts = await self._ledger.facts()
+        facts = await self._state.facts()
         planned = facts.get("planned") != "yes"
         if planned:
             # Counted and told only when it is complete: until then it starts anew.
-            await compare(self._job.client, self._ledger.journal)
+            await compare(self._job.client, self._state.state)
             if self._job.plan is not None:
-                now = await read_plan(self._ledger.journal, self._job.account, self._job.contents)
+                now = await read_plan(self._state.state, self._job.account, self._job.contents)
                 check_steps(self._job.plan, now)
-            await self._ledger.note({"planned": "yes"})
-        self._proof.recall(facts)
-        if self._proof.is_there:
-            self._outage = Outage(most_lost=_MOST_LOST)
-        await self._ledger.count()
+            await check_deletions(self._state.state, self._job.allowed)
+            await self._state.note({"planned": "yes"})
+        self._suffixes = await known_suffixes(self._state)
+        self._canary.restore(facts)
+        if self._canary.is_there:
+            self._proven()
+        await self._state.count()
+        await self._permit()
         if planned:
-            await self._tell_planned(int(facts["edition"]))
+            await self._tell_planned()
 
-    async def _tell_planned(self, edition: int) -> None:
-        """Pass on the rows for which there is nothing to do."""
-        async with aclosing(batches(self._ledger, State.UNCHANGED, State.CONFLICT)) as finished:
+    async def _permit(self) -> None:
+        """Let those rows go on that wait for a permission which was given."""
+        allowed = self._job.allowed
+        permitted = (
+            (allowed.importing, RowState.FOUND, states.imported),
+            (allowed.replacing, RowState.RENAMED, states.replacing),
+            (allowed.recreating, RowState.VANISHED, states.recreating),
+        )
+        for is_allowed, state, go_on in permitted:
+            if is_allowed and self._state.has(state):
+                async with aclosing(batches(self._state, state)) as waiting:
+                    async for batch in waiting:
+                        await self._state.save([(entry, go_on(entry)) for entry in batch])
+
+    async def _tell_planned(self) -> None:
+        """Pass on the rows for which there is nothing to do, or nothing that is allowed."""
+        async with aclosing(batches(self._state, RowState.UNCHANGED, *WAITING)) as finished:
             async for batch in finished:
                 for entry in batch:
-                    if entry.edition == edition:
-                        await self._job.outcomes.put(outcome_of(entry))
+                    await self._job.outcomes.put(outcome_of(entry))
 
     async def _recover(self) -> None:
-        async with aclosing(batches(self._ledger, State.INTENT)) as intents:
+        async with aclosing(batches(self._state, RowState.INTENT)) as intents:
             async for batch in intents:
-                await self._ledger.save([(entry, states.recovered(entry)) for entry in batch])
+                await self._state.save([(entry, states.recovered(entry)) for entry in batch])
 
     async def _pass(self) -> None:
         """Send every new row once, then decide on those whose answer was lost."""
         await self._prove()
-        self.phase = "creating" if self._proof.is_there else "canary"
+        self.phase = "creating" if self._canary.is_there else "canary"
         await self._send()
-        if self._proof.is_there and self._ledger.has(State.OUTDATED):
+        if self._canary.is_there and self._state.has(RowState.OUTDATED):
             self.phase = "updating"
-            await share(batches(self._ledger, State.OUTDATED), self._update, self._job.concurrency)
-        if self._ledger.has(State.PARKED) and await self._settle():
+            await run_workers(self._rows(RowState.OUTDATED), self._update, self._job.concurrency)
+        if self._state.has(RowState.PARKED) and await self._settle():
             self.phase = "reconciling"
-            await reconcile(self._job.client, self._ledger)
+            await reconcile(self._job.client, self._state)
 
     async def _prove(self) -> None:
-        if self._proof.is_there:
+        if self._canary.is_there:
             return
         self.phase = "canary"
-        if await self._proof.seek():
-            self._outage = Outage(most_lost=_MOST_LOST)
+        if not await self._canary.verify():
+            return
+        self._proven()
+        suffixes = await known_suffixes(self._state)
+        if self._state.has(RowState.NEW) and not set(suffixes) <= set(self._suffixes):
+            # Plivo appends another number of digits than the plan took for granted.
+            self.phase = "planning"
+            await compare(self._job.client, self._state)
+            await self._permit()
+        self._suffixes = suffixes
+
+    def _proven(self) -> None:
+        self._outage.most_lost = _MOST_LOST
 
     async def _send(self) -> None:
-        await share(self._new_rows(), self._create, self._job.concurrency if self._proof.is_there else 1)
-        if self._surprise is not None:
-            raise self._surprise
+        await run_workers(
+            self._rows(RowState.NEW), self._create, self._job.concurrency if self._canary.is_there else 1
+        )
+        if self._mismatch is not None:
+            raise self._mismatch
 
-    async def _new_rows(self) -> AsyncGenerator[list[tuple[Row, Entry]]]:
-        """Read the source again and return the rows that are new, some at a time."""
+    async def _rows(self, state: RowState) -> AsyncGenerator[list[tuple[Row, Entry]]]:
+        """Read the source again and return the rows that are in a state, some at a time."""
         ahead: deque[Entry] = deque()
         last = 0
         async with aclosing(chunks(self._job.source)) as reading:
@@ -173,9 +220,7 @@ class Phases:
                 new: list[tuple[Row, Entry]] = []
                 while True:
                     if not ahead:
-                        ahead.extend(
-                            await self._ledger.read(after=last, limit=_LOOK_AHEAD, states={State.NEW})
-                        )
+                        ahead.extend(await self._state.read(after=last, limit=_LOOK_AHEAD, states={state}))
                     if not ahead or ahead[0].number >= first + len(chunk):
                         break
                     entry = ahead.popleft()
@@ -191,51 +236,57 @@ class Phases:
 
     async def _create(self, item: tuple[Row, Entry]) -> bool:
         row, entry = item
-        while entry.state is State.NEW and not self._stopping.is_set():
+        while entry.state is RowState.NEW and not self._stopping.is_set():
             entry = await self._send_once(row, entry)
-        if entry.state is State.PARKED:
+        if entry.state is RowState.PARKED:
             self._parked_at = time.monotonic()
-        if not self._proof.is_there and entry.state is State.CREATED:
-            self._proof.made_alone = entry
+        if not self._canary.is_there and entry.state is RowState.CREATED:
+            self._canary.made_alone = entry
         # The canary goes alone; but one that is refused made nothing, so the next may try.
-        return not self._stopping.is_set() and (self._proof.is_there or entry.state is State.FAILED)
+        return not self._stopping.is_set() and (self._canary.is_there or entry.state is RowState.FAILED)
 
     async def _send_once(self, row: Row, entry: Entry) -> Entry:
         await self._pace.begin()
         try:
             if self._stopping.is_set():  # told to while it waited for its turn
                 return entry
-            create = Create(self._ledger, entry, surprised=self._refute)
+            create = CreateSender(self._state, entry, on_mismatch=self._refute)
             return await create.send(self._job.client, self._new(row), self._outage)
-        except CanaryError as surprise:
+        except CanaryError as mismatch:
             # Raised when what is under way has been finished: in doubt, it could not be found again.
-            self._surprise = self._surprise or surprise
+            self._mismatch = self._mismatch or mismatch
             return entry
         finally:
             self._pace.end()
 
     async def _refute(self, entry: Entry) -> None:
         self.stop()
-        await self._proof.refute(entry)
+        await self._canary.mark_failed(entry)
 
     def _new(self, row: Row) -> NewEndpoint:
         password = password_of(row, self._job.deriver)
         return NewEndpoint(username=row.username, password=password, alias=row.alias, app_id=row.app_id)
 
-    async def _update(self, entry: Entry) -> bool:
-        try:
-            wanted = {"alias": entry.alias, "app_id": entry.app_id}
-            update = partial(self._job.client.endpoints.update, entry.endpoint_id or "", **wanted)
-            await patiently(update)  # it may be done twice
-        except (NotFoundError, *ABOUT_THE_ROW) as error:
-            reason = f"Plivo refused the update of endpoint {entry.endpoint_id}: {error.message or error}"
-            await self._ledger.save([(entry, states.update_refused(entry, reason))])
-            self._outage.answered()
-        except UNSENT as error:
-            await self._outage.unsent(error)
-        else:
-            await self._ledger.save([(entry, states.updated(entry))])
-            self._outage.answered()
+    async def _update(self, item: tuple[Row, Entry]) -> bool:
+        row, entry = item
+        await self._changes.update(entry, password_of(row, self._job.deriver))
+        return not self._stopping.is_set()
+
+    async def _delete(self) -> None:
+        """Delete what was replaced, and if that is allowed what the source has no more."""
+        while not self._stopping.is_set() and (batch := await self._state.read_replaced(_LOOK_AHEAD)):
+            self.phase = "deleting"
+            await run_workers(_once(batch), self._delete_replaced, self._job.concurrency)
+        if self._job.allowed.deleting and not self._stopping.is_set():
+            self.phase = "deleting"
+            await run_workers(batches_of_gone(self._state, *HELD), self._delete_gone, self._job.concurrency)
+
+    async def _delete_replaced(self, entry: Entry) -> bool:
+        await self._changes.delete_replaced(entry)
+        return not self._stopping.is_set()
+
+    async def _delete_gone(self, entry: Entry) -> bool:
+        await self._changes.delete_gone(entry, even_registered=self._job.allowed.even_registered)
         return not self._stopping.is_set()
 
     async def _settle(self) -> bool:
@@ -247,3 +298,7 @@ class Phases:
 
     def _until_settled(self) -> float:
         return max(0.0, self._parked_at + self._job.settle - time.monotonic())
+
+
+async def _once(batch: Sequence[T]) -> AsyncGenerator[Sequence[T]]:
+    yield batch

@@ -59,8 +59,8 @@ class _FileSource(ABC):
 class CsvSource(_FileSource):
     """A CSV file whose first line names the columns.
 
-    They are `username` and `alias`, and as wanted `password`, `app_id` and `key` (the username without it),
-    in any order. An empty cell counts as absent, and a line without any text as blank.
+    They are `username` and `alias`, and as wanted `password`, `password_version`, `app_id` and `key` (the
+    username without it), in any order. An empty cell counts as absent, and a line without any text as blank.
 
     Args:
         path: The file; `*.gz` is decompressed as it is read.

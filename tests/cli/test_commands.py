@@ -313,8 +313,8 @@ def test_options_before_or_after_the_name(
         (("demo",), ("--json",)),
         (("demo",), SERVER),
         (("sandbox",), SERVER),
-        (("provision", "status", "--journal", __file__), SERVER),
-        (("provision", "results", "--journal", __file__), SERVER),
+        (("provision", "status", "--state", __file__), SERVER),
+        (("provision", "results", "--state", __file__), SERVER),
     ],
 )
 def test_an_option_without_effect(run: Run, command: tuple[str, ...], option: tuple[str, ...]) -> None:

@@ -152,7 +152,7 @@ def test_a_closed_stderr(sandbox: Sandbox, tmp_path: Path) -> None:
     """Without standard error all works, a run with its progress too."""
     sandbox.seed(1)
     (tmp_path / "users.csv").write_text("username,alias,password\nalice,a,s3cret\n")
-    for command in ("list", "provision apply users.csv --journal run.db"):
+    for command in ("list", "provision apply users.csv --state run.db"):
         ended = subprocess.run(  # noqa: S602
             f"{sys.executable} -m plivo_endpoints {command} 2>&-",
             shell=True,

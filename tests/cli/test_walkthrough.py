@@ -26,7 +26,7 @@ class Recorder:
 
 
 def example(number: int) -> None:
-    """Double and show."""
+    """Duplicate and show."""
     # Twice as much.
     twice = 2 * number
 

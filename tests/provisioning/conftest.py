@@ -11,8 +11,9 @@ from click.testing import CliRunner, Result
 
 from plivo_endpoints._sansio.rate_limit import SlidingWindow
 from plivo_endpoints.cli.root import cli
-from plivo_endpoints.provisioning import Outcome, Report, Row, apply
+from plivo_endpoints.provisioning import Outcome, Report, Row
 from plivo_endpoints.sandbox import Sandbox
+from tests.provisioning.fleets import apply
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -48,12 +49,12 @@ def rows() -> Callable[[int], list[Row]]:
 
 @pytest.fixture
 def applied(client: AsyncClient, tmp_path: Path) -> Apply:
-    """Apply a source to its end, with a journal in the test's folder and hardly any time to settle."""
+    """Apply a source to its end, with a state in the test's folder and hardly any time to settle."""
 
     async def run(source: RowSource, **options: Any) -> Ended:
         settings: dict[str, Any] = {
             "client": client,
-            "journal": tmp_path / "run.db",
+            "state": tmp_path / "run.db",
             "settle": 0.2,
             **options,
         }

@@ -1,6 +1,6 @@
 """A layer between SQLite and its files that remembers every write and sync, and can fail one.
 
-It is a copy of SQLite's own VFS whose files have some of their methods replaced, by ctypes: so the journal
+It is a copy of SQLite's own VFS whose files have some of their methods replaced, by ctypes: so the state
 runs on the very library and settings that it always runs on. https://sqlite.org/c3ref/io_methods.html
 """
 

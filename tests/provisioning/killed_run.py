@@ -16,25 +16,26 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from plivo_endpoints import AsyncClient, RateLimit
-from plivo_endpoints.provisioning import CsvSource, _states, apply
+from plivo_endpoints.provisioning import CsvSource, _states
+from plivo_endpoints.provisioning._entries import Entry, RowState
 from plivo_endpoints.provisioning._run import Phases
-from plivo_endpoints.provisioning._sqlite import SqliteJournal
-from plivo_endpoints.provisioning._states import Entry, State
+from plivo_endpoints.provisioning._state._sqlite import SqliteState
+from tests.provisioning.fleets import apply
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Generator, Mapping, Sequence
 
-    from plivo_endpoints.provisioning._journal import Change, Clash, Refusal
+    from plivo_endpoints.provisioning._state._protocol import Change, Clash, Refusal
 
-# The steps of the journal, in the order in which a row goes through them.
+# The steps of the state, in the order in which a row goes through them.
 EARLY = ("add", "added", "take up", "taken up", "note", "noted")
 SENDING = ("intend", "commit", "intended", "finish", "finished")
 LATE = ("decide", "decide", "decided", "note", "noted", "note")
 
 
-class MortalJournal(SqliteJournal):
-    """A journal during whose n-th step of one kind the process ends, as if the power had failed."""
+class MortalJournal(SqliteState):
+    """A state during whose n-th step of one kind the process ends, as if the power had failed."""
 
     def __init__(self, path: str, step: str | None, count: int) -> None:
         super().__init__(path)
@@ -78,9 +79,9 @@ class MortalJournal(SqliteJournal):
         if not changes:
             return
         before, after = changes[0]
-        if before.state is State.PARKED:
+        if before.state is RowState.PARKED:
             names = ("decide", "decided")
-        elif after.state is State.INTENT:
+        elif after.state is RowState.INTENT:
             names = ("intend", "intended")
         else:
             names = ("finish", "finished")
@@ -101,7 +102,10 @@ class ForgetfulJournal(MortalJournal):
         kept: list[Change] = []
         for before, after in changes:
             origin = self._written.pop(before.number, before)
-            if State.INTENT is after.state or (State.INTENT, State.NEW) == (before.state, after.state):
+            if RowState.INTENT is after.state or (RowState.INTENT, RowState.NEW) == (
+                before.state,
+                after.state,
+            ):
                 self._written[before.number] = origin
             else:
                 kept.append((origin, after))
@@ -110,7 +114,7 @@ class ForgetfulJournal(MortalJournal):
 
 def retry_blindly(entry: Entry, reason: str) -> Entry:
     """Break the rule that a lost create is parked: send it again at once."""
-    return evolve(entry, state=State.NEW, reason=reason)
+    return evolve(entry, state=RowState.NEW, reason=reason)
 
 
 async def settle_not(_phases: Phases) -> bool:
@@ -130,12 +134,12 @@ async def main(order: dict[str, Any]) -> None:
     """Apply, and print the report if it comes to that."""
     break_rule(order["broken"])
     kind = ForgetfulJournal if order["broken"] == "no intent" else MortalJournal
-    journal = kind(order["journal"], order["step"], order["count"])
+    state = kind(order["state"], order["step"], order["count"])
     source = CsvSource(order["csv"])
     limit = RateLimit() if order["limited"] else None
     async with (
         AsyncClient(order["auth_id"], order["auth_token"], base_url=order["url"], rate_limit=limit) as client,
-        apply(client, source, journal=journal, settle=order["settle"]) as run,
+        apply(client, source, state=state, settle=order["settle"]) as run,
     ):
         print("begun", flush=True)  # noqa: T201
         async for _ in run:

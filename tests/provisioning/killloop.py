@@ -25,7 +25,7 @@ from urllib.request import (
 
 from attrs import field, frozen
 
-from plivo_endpoints.provisioning._states import is_made_from
+from plivo_endpoints.provisioning._transitions import is_made_from
 from tests.provisioning.killed_run import EARLY, LATE, SENDING
 
 if TYPE_CHECKING:
@@ -72,12 +72,12 @@ class Result:
 
 
 def run(loop: Loop) -> Result:
-    """Run the loop and compare account and journal."""
+    """Run the loop and compare account and state."""
     begun = time.monotonic()
-    csv, journal = write_rows(loop.folder, loop.rows), loop.folder / "run.db"
+    csv, state = write_rows(loop.folder, loop.rows), loop.folder / "run.db"
     with run_sandbox(loop) as account:
         before = state_of(account)
-        order = {**account, "csv": str(csv), "journal": str(journal), "settle": loop.settle, "limited": False}
+        order = {**account, "csv": str(csv), "state": str(state), "settle": loop.settle, "limited": False}
         kills, lives, last = _live(loop, {**order, "broken": loop.broken})
         time.sleep(loop.lag)
         after = state_of(account)
@@ -87,7 +87,7 @@ def run(loop: Loop) -> Result:
         seconds=time.monotonic() - begun,
         status=last["status"],
         counts=last["counts"],
-        **_compare(loop, journal, before["endpoints"], after["endpoints"]),
+        **_compare(loop, state, before["endpoints"], after["endpoints"]),
     )
 
 
@@ -178,14 +178,14 @@ def state_of(account: dict[str, str]) -> dict[str, Any]:
 
 
 def _compare(
-    loop: Loop, journal: Path, before: list[dict[str, Any]], after: list[dict[str, Any]]
+    loop: Loop, state: Path, before: list[dict[str, Any]], after: list[dict[str, Any]]
 ) -> dict[str, list[str]]:
     strangers = {endpoint["endpoint_id"]: endpoint for endpoint in before}
     kept = {endpoint["endpoint_id"]: endpoint for endpoint in after}
     made = [endpoint for endpoint in after if endpoint["endpoint_id"] not in strangers]
     times = Counter(endpoint["alias"] for endpoint in made)
     wanted = {f"row-{number}" for number in range(loop.rows)}
-    with closing(sqlite3.connect(journal)) as db:
+    with closing(sqlite3.connect(state)) as db:
         noted = dict(db.execute("SELECT alias, endpoint_id FROM rows").fetchall())
         names = dict(db.execute("SELECT alias, username FROM rows").fetchall())
     ids = {endpoint["alias"]: endpoint["endpoint_id"] for endpoint in made}

@@ -107,7 +107,7 @@ def run(loop: Loop, *, editions: int) -> Result:
         order = {
             **account,
             "csv": str(path),
-            "journal": str(loop.folder / "run.db"),
+            "state": str(loop.folder / "run.db"),
             "settle": loop.settle,
             "limited": False,
             "broken": loop.broken,

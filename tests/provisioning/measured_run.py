@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from plivo_endpoints import AsyncClient
-from plivo_endpoints.provisioning import CsvSource, apply, plan
+from plivo_endpoints.provisioning import CsvSource
 from plivo_endpoints.sandbox import Sandbox
+from tests.provisioning.fleets import apply, plan
 
 
 def peak() -> float:
@@ -30,10 +31,10 @@ async def main(order: dict[str, Any]) -> None:
     ) as client:
         await client.endpoints.list_page(limit=1)
         before, begun = peak(), time.monotonic()
-        if order["journal"] is None:
+        if order["state"] is None:
             await plan(client, source)
         else:
-            async with apply(client, source, journal=order["journal"], settle=1.0) as run:
+            async with apply(client, source, state=order["state"], settle=1.0) as run:
                 async for _ in run:
                     pass
     print(json.dumps({"grown": peak() - before, "seconds": time.monotonic() - begun}))  # noqa: T201
@@ -41,7 +42,7 @@ async def main(order: dict[str, Any]) -> None:
 
 def measure(folder: Path, count: int, *, applies: bool) -> dict[str, float]:
     """Plan, or apply, so many rows in a process of its own; return the MB it grew by, and the seconds."""
-    csv, journal = folder / "users.csv", folder / "run.db" if applies else None
+    csv, state = folder / "users.csv", folder / "run.db" if applies else None
     with csv.open("w") as file:
         print("username,alias,password", file=file)
         for number in range(count):
@@ -49,7 +50,7 @@ def measure(folder: Path, count: int, *, applies: bool) -> dict[str, float]:
     with Sandbox() as sandbox:
         order = {
             "csv": str(csv),
-            "journal": journal and str(journal),
+            "state": state and str(state),
             "url": sandbox.base_url,
             "auth_id": sandbox.auth_id,
             "auth_token": sandbox.auth_token,

@@ -1,6 +1,6 @@
 """A model of provisioning: every order in which things can happen to one or two rows, within bounds.
 
-Workers share a journal without any lock, may be halted at any point for any time, and may crash. A create
+Workers share a state without any lock, may be halted at any point for any time, and may crash. A create
 that was sent lands at once, late, or never, and is listed later still. What a row becomes is decided by the
 very functions that the real thing uses (`_states`); what is modelled is when they are called, and with
 what.
@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import evolve, frozen
 
-from plivo_endpoints.provisioning import _states as states
-from plivo_endpoints.provisioning._states import Entry, Found, State
+from plivo_endpoints.provisioning import _transitions as states
+from plivo_endpoints.provisioning._entries import Entry, Found, RowState
 from tests.provisioning.exploring import Explored, explore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Rule = Literal["intent first", "guard", "park", "settle", "swap", "restart", "journal", "unique", "plan"]
+Rule = Literal["intent first", "guard", "park", "settle", "swap", "restart", "state", "unique", "plan"]
 
 SUFFIXES: Final = (1,)  # digits appended to usernames
 TICK: Final = 2.5  # seconds: an intent is fresh in the tick it was made in and in the next
 LANDING: Final = 1  # ticks that a create may take to land
 LAG: Final = 1  # ticks until it is listed
 SETTLE: Final = 3  # so many after its intent, whatever was sent has landed and is listed
-MADE: Final = {State.CREATED, State.ADOPTED}
+MADE: Final = {RowState.CREATED, RowState.ADOPTED}
 
 
 @frozen
@@ -60,7 +60,7 @@ class World:
     made: tuple[tuple[Create, int], ...] = ()  # with the tick from which it is listed
     number: int = 0
     crashes: int = 0
-    failures: int = 0  # of the journal
+    failures: int = 0  # of the state
 
     @property
     def wrong(self) -> str | None:
@@ -71,7 +71,7 @@ class World:
                 return "doubled"
             if entry.state in states.HELD and entry.endpoint_id not in made:
                 return "lost"
-            if entry.state is State.REVIEW:
+            if entry.state is RowState.REVIEW:
                 return "in need of review"
         return None
 
@@ -138,13 +138,15 @@ class Model:
 
     def _idle(self, world: World, place: int, row: int) -> Iterator[World]:
         entry = world.entries[row]
-        if entry.state is State.NEW:
+        if entry.state is RowState.NEW:
             yield from self._stamp(world, place, row, entry)
-        elif entry.state is State.INTENT:
+        elif entry.state is RowState.INTENT:
             # Somebody takes over what may be a dead process's.
-            after = evolve(entry, state=State.NEW) if self._without == "restart" else states.recovered(entry)
+            after = (
+                evolve(entry, state=RowState.NEW) if self._without == "restart" else states.recovered(entry)
+            )
             yield self._save(world, place, row, entry, after)
-        elif entry.state is State.PARKED and self._is_settled(world, entry):
+        elif entry.state is RowState.PARKED and self._is_settled(world, entry):
             yield self._with(world, place, Worker("walking", row, entry, seen=world.listed))
 
     def _is_settled(self, world: World, entry: Entry) -> bool:
@@ -162,7 +164,7 @@ class Model:
         yield saved
         if world.failures:
             failed = evolve(world, failures=world.failures - 1)
-            sends = self._without == "journal"
+            sends = self._without == "state"
             yield self._with(failed, place, Worker("intended", row, after) if sends else Worker())
 
     def _intended(self, world: World, place: int, row: int) -> Iterator[World]:
@@ -177,7 +179,7 @@ class Model:
     def _waiting(self, world: World, place: int, row: int) -> Iterator[World]:
         worker = world.workers[place]
         entry = _of(worker)
-        before = world.entries[row] if self._without in {"intent first", "journal"} else entry
+        before = world.entries[row] if self._without in {"intent first", "state"} else entry
         if any(create.number == worker.create for create, _ in world.made):
             after = states.created(entry, str(worker.create), f"{entry.username}1")
             yield self._save(world, place, row, before, after)

@@ -1,8 +1,8 @@
 """A model of the audit: a run to which something happens that the protocol does not reckon with.
 
-To the model of a run (`model`) come surprises at any moment: a create lands long after it was given up, an
+To the model of a run (`model`) come mismatches at any moment: a create lands long after it was given up, an
 endpoint vanishes or becomes somebody else's. When all rows are finished, the audit looks once; then the
-doubles that it found are deleted one by one, while surprises go on. What the audit concludes and what may be
+duplicates that it found are deleted one by one, while mismatches go on. What the audit concludes and what may be
 deleted is decided by the very functions that the real thing uses (`_findings`).
 """
 
@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 from attrs import evolve, frozen
 
 from plivo_endpoints._models import Endpoint
-from plivo_endpoints.provisioning import _states as states
-from plivo_endpoints.provisioning._findings import Findings, doubt, is_idle_double, is_kept
-from plivo_endpoints.provisioning._states import Entry, Found, State
+from plivo_endpoints.provisioning import _transitions as states
+from plivo_endpoints.provisioning._entries import Entry, Found, RowState
+from plivo_endpoints.provisioning._findings import Findings, doubt, is_idle_duplicate, is_kept
 from tests.provisioning.model import LAG, MADE, SUFFIXES, Create, Model, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from plivo_endpoints.provisioning._report import Double
+    from plivo_endpoints.provisioning._report import Duplicate
 
 Rule = Literal["audit", "asking", "own", "lost", "idle"]
 Change = Literal["alias", "name", "phone", "unknown phone"]  # of an endpoint that is there
@@ -33,12 +33,12 @@ SURPRISES: Final[tuple[Surprise, ...]] = ("late", "by hand", "refused", "gone", 
 
 @frozen
 class AuditedWorld(World):
-    """Everything there is at one moment; `doubles` is what is left to delete, once it is audited."""
+    """Everything there is at one moment; `duplicates` is what is left to delete, once it is audited."""
 
-    surprises: int = 0
+    mismatches: int = 0
     by_hand: frozenset[int] = frozenset()
     changed: frozenset[tuple[Create, Change]] = frozenset()
-    doubles: tuple[Double, ...] | None = None
+    duplicates: tuple[Duplicate, ...] | None = None
     fault: str | None = None
 
     @property
@@ -49,7 +49,7 @@ class AuditedWorld(World):
     @property
     def is_done(self) -> bool:
         """Whether every row was made by the run and the audit finds nothing wrong with it."""
-        return self.doubles == () and all(entry.state in MADE for entry in self.entries)
+        return self.duplicates == () and all(entry.state in MADE for entry in self.entries)
 
     def found(self, create: Create) -> Found:
         """Return what a create has made and others have made of it."""
@@ -93,39 +93,41 @@ class AuditModel(Model):
         *,
         without: Rule | None = None,
         kinds: tuple[Surprise, ...] = SURPRISES,
-        surprises: int = 2,
+        mismatches: int = 2,
         ticks: int = 5,
     ) -> None:
         super().__init__(rows=1, workers=1, troubles=0, ticks=ticks)
         self._lacks = without
         self._kinds = kinds
         self.begin = [
-            AuditedWorld(each.entries, each.workers, made=each.made, number=each.number, surprises=surprises)
+            AuditedWorld(
+                each.entries, each.workers, made=each.made, number=each.number, mismatches=mismatches
+            )
             for each in self.begin
         ]
 
     def _next(self, world: World) -> Iterator[World]:
         assert isinstance(world, AuditedWorld)
-        if world.doubles == ():  # nothing more is done
+        if world.duplicates == ():  # nothing more is done
             return
-        if world.surprises:
-            yield from self._surprised(evolve(world, surprises=world.surprises - 1))
-        if world.doubles:
-            yield self._pruned(world, *world.doubles)
-        elif world.doubles is None:
+        if world.mismatches:
+            yield from self._on_mismatch(evolve(world, mismatches=world.mismatches - 1))
+        if world.duplicates:
+            yield self._pruned(world, *world.duplicates)
+        elif world.duplicates is None:
             yield from super()._next(world)
             yield from self._refused(world, has_made=False)
             if not any(entry.state in states.OPEN for entry in world.entries):
                 yield self._audited(world)
 
-    def _surprised(self, world: AuditedWorld) -> Iterator[World]:
+    def _on_mismatch(self, world: AuditedWorld) -> Iterator[World]:
         for made in world.made:
             if "gone" in self._kinds:
                 yield evolve(world, made=tuple(each for each in world.made if each != made))
             for change in CHANGES:
                 if change in self._kinds:
                     yield evolve(world, changed=world.changed | {(made[0], change)})
-        if world.doubles is not None:
+        if world.duplicates is not None:
             return
         for create in world.sent if "late" in self._kinds else ():
             others = tuple(each for each in world.sent if each != create)
@@ -142,7 +144,7 @@ class AuditModel(Model):
             yield from self._refused(world, has_made=True)
 
     def _refused(self, world: AuditedWorld, *, has_made: bool) -> Iterator[World]:
-        """Let a create be refused that has made nothing and will not; or, which is a surprise, that has."""
+        """Let a create be refused that has made nothing and will not; or, which is a mismatch, that has."""
         creates = [create for create, _ in world.made] if has_made else world.sent
         for place, worker in enumerate(world.workers):
             if worker.entry and worker.create in {create.number for create in creates}:
@@ -152,12 +154,12 @@ class AuditModel(Model):
 
     def _audited(self, world: AuditedWorld) -> AuditedWorld:
         """Audit it, judge what came of that, and let time stand still."""
-        after, doubles = self._examined(world) if self._lacks != "audit" else (world.entries, ())
-        faults = (_fault(world, row, entry.state, doubles) for row, entry in enumerate(after))
-        still = evolve(world, now=self._ticks, sent=(), entries=after, doubles=doubles)
+        after, duplicates = self._examined(world) if self._lacks != "audit" else (world.entries, ())
+        faults = (_fault(world, row, entry.state, duplicates) for row, entry in enumerate(after))
+        still = evolve(world, now=self._ticks, sent=(), entries=after, duplicates=duplicates)
         return evolve(still, fault=next(filter(None, faults), None))
 
-    def _examined(self, world: AuditedWorld) -> tuple[tuple[Entry, ...], tuple[Double, ...]]:
+    def _examined(self, world: AuditedWorld) -> tuple[tuple[Entry, ...], tuple[Duplicate, ...]]:
         findings = Findings(len(world.entries), SUFFIXES)
         for found in world.listed:
             for entry in world.entries:
@@ -169,44 +171,44 @@ class AuditModel(Model):
                 reason = doubt(entry, world.get(entry.endpoint_id))
                 become |= {entry.number: states.doubted(entry, reason)} if reason else {}
         doubted = {entry.key for entry in world.entries if entry.number in become}
-        return tuple(become.get(e.number, e) for e in world.entries), findings.doubles(doubted)
+        return tuple(become.get(e.number, e) for e in world.entries), findings.duplicates(doubted)
 
-    def _pruned(self, world: AuditedWorld, double: Double, *rest: Double) -> AuditedWorld:
-        """Delete a double, if it may be."""
-        (entry,) = (entry for entry in world.entries if entry.key == double.key)
-        may_go = is_kept(entry, double) or (self._lacks == "lost" and entry.endpoint_id == double.kept)
-        has_own = self._lacks == "own" or doubt(entry, world.get(double.kept)) is None
-        endpoint = world.get(double.endpoint_id)
-        world = evolve(world, doubles=rest)
+    def _pruned(self, world: AuditedWorld, duplicate: Duplicate, *rest: Duplicate) -> AuditedWorld:
+        """Delete a duplicate, if it may be."""
+        (entry,) = (entry for entry in world.entries if entry.key == duplicate.key)
+        may_go = is_kept(entry, duplicate) or (self._lacks == "lost" and entry.endpoint_id == duplicate.kept)
+        has_own = self._lacks == "own" or doubt(entry, world.get(duplicate.kept)) is None
+        endpoint = world.get(duplicate.endpoint_id)
+        world = evolve(world, duplicates=rest)
         if endpoint is None or not (may_go and has_own):
             return world
-        is_idle = is_idle_double(double, endpoint) or self._lacks == "idle"
-        return _deleted(world, double) if is_idle else world
+        is_idle = is_idle_duplicate(duplicate, endpoint) or self._lacks == "idle"
+        return _deleted(world, duplicate) if is_idle else world
 
 
-def _deleted(world: AuditedWorld, double: Double) -> AuditedWorld:
-    (made,) = (made for made in world.made if str(made[0].number) == double.endpoint_id)
+def _deleted(world: AuditedWorld, duplicate: Duplicate) -> AuditedWorld:
+    (made,) = (made for made in world.made if str(made[0].number) == duplicate.endpoint_id)
     after = evolve(world, made=tuple(each for each in world.made if each != made))
     if made[0] in {create for create, _ in world.changed}:
         return evolve(after, fault="one in use deleted")
     if made[0].number in world.by_hand and not any(entry.lost for entry in world.entries):
         return evolve(after, fault="somebody else's deleted")
-    is_left = double.kept in after.owned(made[0].row, listed=False)
+    is_left = duplicate.kept in after.owned(made[0].row, listed=False)
     return after if is_left else evolve(after, fault="the only one deleted")
 
 
-def _fault(world: AuditedWorld, row: int, become: State, doubles: tuple[Double, ...]) -> str | None:
+def _fault(world: AuditedWorld, row: int, become: RowState, duplicates: tuple[Duplicate, ...]) -> str | None:
     """Return what is wrong with a row after the audit: what it does not tell, or tells without reason.
 
-    It cannot tell of what is not listed yet, but for the endpoint that the journal holds.
+    It cannot tell of what is not listed yet, but for the endpoint that the state holds.
     """
     entry, nothing = world.entries[row], set[str | None]()
     held = {entry.endpoint_id} if entry.state in states.HELD else nothing
     owned = world.owned(row, listed=True) | (held & world.owned(row, listed=False))
     is_right = held <= owned if held else not owned
     many = owned - held if held and is_right else nothing
-    told = {double.endpoint_id for double in doubles if double.key == entry.key}
-    if many - told or not (is_right or become is State.REVIEW):
+    told = {duplicate.endpoint_id for duplicate in duplicates if duplicate.key == entry.key}
+    if many - told or not (is_right or become is RowState.REVIEW):
         return "silently wrong"
     if told - many or (is_right and become is not entry.state):
         return "false alarm"

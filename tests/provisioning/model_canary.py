@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from attrs import evolve, frozen
 
-from plivo_endpoints.provisioning import _states as states
+from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._canary import check_answer, check_listed
+from plivo_endpoints.provisioning._entries import Entry, Found, RowState
 from plivo_endpoints.provisioning._errors import CanaryError
-from plivo_endpoints.provisioning._states import Entry, Found, State
 from tests.provisioning.exploring import Explored, explore
 from tests.provisioning.model import SUFFIXES
 
@@ -73,7 +73,7 @@ class World:
                 return "lost"
             if len(own) > 1 and not self._strays:
                 return "doubled"
-            if entry.state is State.REVIEW:
+            if entry.state is RowState.REVIEW:
                 return "in need of review"
         return None
 
@@ -86,7 +86,7 @@ class World:
     def _strays(self) -> list[Made]:
         return [made for made in self.made if made.is_stray]
 
-    def has(self, *wanted: State) -> bool:
+    def has(self, *wanted: RowState) -> bool:
         """Whether a row is in one of these states."""
         return any(entry.state in wanted for entry in self.entries)
 
@@ -137,8 +137,8 @@ class CanaryModel:
         if world.is_proven or self._without == "alone":
             may_go = len(world.under_way) < WORKERS
         else:
-            may_go = not world.has(State.INTENT, State.PARKED, State.CREATED, State.ADOPTED)
-        new = next((entry for entry in world.entries if entry.state is State.NEW), None)
+            may_go = not world.has(RowState.INTENT, RowState.PARKED, RowState.CREATED, RowState.ADOPTED)
+        new = next((entry for entry in world.entries if entry.state is RowState.NEW), None)
         if may_go and new:
             made = _made(new, str(len(world.made) + 1), world.habit)
             sent = world.with_entry(states.stamp(new, 0.0))
@@ -162,11 +162,11 @@ class CanaryModel:
             yield saved
 
     def _proven(self, world: World) -> Iterator[World]:
-        first = next((e for e in world.entries if e.state in {State.CREATED, State.ADOPTED}), None)
+        first = next((e for e in world.entries if e.state in {RowState.CREATED, RowState.ADOPTED}), None)
         if world.is_proven or first is None:
             return
         try:
-            if first.state is State.CREATED and self._without != "look":
+            if first.state is RowState.CREATED and self._without != "look":
                 check_answer(first, None)
                 listed = [made.found for made in world.made if made.endpoint_id == first.endpoint_id]
                 check_listed(first, *listed, within=0.0)
@@ -177,9 +177,9 @@ class CanaryModel:
 
 
 def _reconciled(world: World) -> Iterator[World]:
-    if world.has(State.PARKED):
+    if world.has(RowState.PARKED):
         for entry in world.entries:
-            if entry.state is State.PARKED:
+            if entry.state is RowState.PARKED:
                 listed = [made.found for made in world.made if made.found]
                 candidates = [found for found in listed if states.may_be(entry, found, SUFFIXES)]
                 world = world.with_entry(states.decided(entry, candidates))
@@ -188,7 +188,7 @@ def _reconciled(world: World) -> Iterator[World]:
 
 def _started(world: World) -> World:
     for entry in world.entries:
-        if entry.state is State.INTENT:
+        if entry.state is RowState.INTENT:
             world = world.with_entry(states.recovered(entry))
     return evolve(world, is_up=True, runs=world.runs + 1)
 

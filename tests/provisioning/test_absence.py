@@ -8,18 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import evolve
 
-from plivo_endpoints.provisioning import (
-    ProvisioningError,
-    Row,
-    _reach,
-    _walk,
-    apply,
-    audit,
-    plan,
-    read_report,
-)
-from plivo_endpoints.provisioning._walk import CHANGED, NO_TOTAL, SHORT, Walk
+from plivo_endpoints.provisioning import ProvisioningError, Row, _reach, _walk
+from plivo_endpoints.provisioning._listing import CHANGED, NO_TOTAL, SHORT, Walk
 from plivo_endpoints.sandbox import Fault
+from tests.provisioning.fleets import apply, audit, plan, read_report
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -112,7 +104,7 @@ async def test_an_audit(
     break_lists(**breaks)
     with pytest.raises(ProvisioningError) as refused:
         await audit(client, tmp_path / "run.db")
-    assert str(refused.value) == f"nothing is audited, a double could have been overlooked: {doubt}"
+    assert str(refused.value) == f"nothing is audited, a duplicate could have been overlooked: {doubt}"
     report = await read_report(tmp_path / "run.db")
     assert (report.counts["created"], report.audited) == (2, False)
 
@@ -127,7 +119,7 @@ async def lost(
         sandbox.inject(Fault(applied=made, status=500), times=1, method="POST")
         told: dict[str, str | None] = {}
         with pytest.raises(ProvisioningError, match="nothing is audited"):
-            async with apply(client, rows(2), journal=tmp_path / "run.db", settle=0.3) as run:
+            async with apply(client, rows(2), state=tmp_path / "run.db", settle=0.3) as run:
                 while run.progress.phase != "settling":
                     await asyncio.sleep(0.01)
                 sandbox.seed(100)
@@ -191,7 +183,7 @@ async def test_an_endpoint_that_vanishes_during_the_audit(
     assert (report.counts["review"], report.audited) == (1, True)
 
 
-@pytest.mark.parametrize(("there", "status"), [(1, "created"), (2, "unchanged")], ids=["own", "double"])
+@pytest.mark.parametrize(("there", "status"), [(1, "created"), (2, "unchanged")], ids=["own", "duplicate"])
 async def test_an_endpoint_that_vanishes_during_the_plan(
     *,
     client: AsyncClient,

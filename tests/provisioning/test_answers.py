@@ -10,15 +10,15 @@ from attrs import evolve
 from plivo_endpoints._resources.endpoints import create_after
 from plivo_endpoints.provisioning import (
     CanaryError,
-    JournalError,
     Row,
+    RowState,
     SourceError,
-    SqliteJournal,
-    State,
+    SqliteState,
+    StateError,
     _sending,
-    apply,
 )
 from plivo_endpoints.sandbox import Fault
+from tests.provisioning.fleets import apply
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -49,15 +49,15 @@ async def test_a_later_endpoint_comes_out_otherwise(
     """The run stops at it: were the next answer lost, its endpoint could not be found again."""
     body = f'{{"endpoint_id": "123", {fields}, "message": "created"}}'
     with pytest.raises(CanaryError, match=reason):
-        async with apply(client, rows(50), journal=tmp_path / "run.db", settle=1.0, concurrency=1) as run:
+        async with apply(client, rows(50), state=tmp_path / "run.db", settle=1.0, concurrency=1) as run:
             async for outcome in run:
                 if outcome.key == "key-1":
                     sandbox.inject(Fault(applied=True, status=201, body=body), times=1, method="POST")
     assert len(sandbox.endpoints) == 2
-    journal = SqliteJournal(tmp_path / "run.db", read_only=True)
-    await journal.open()
-    assert await journal.count() == {State.CREATED: 2, State.NEW: 48}
-    await journal.close()
+    state = SqliteState(tmp_path / "run.db", read_only=True)
+    await state.open()
+    assert await state.count() == {RowState.CREATED: 2, RowState.NEW: 48}
+    await state.close()
 
 
 @pytest.fixture
@@ -76,31 +76,31 @@ def bend(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 
 @pytest.fixture
-async def surprised(
+async def on_mismatch(
     rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, bend: Callable[[str], None]
 ) -> str:
     """Let a run of 50 rows stop at its second endpoint, and return that one's id."""
     with pytest.raises(
         CanaryError, match=r"for 'key-2', alias 'row-2'\): its alias came out as 'row-2 \(2\)'"
     ):
-        async with apply(client, rows(50), journal=tmp_path / "run.db", settle=0.5, concurrency=1) as run:
+        async with apply(client, rows(50), state=tmp_path / "run.db", settle=0.5, concurrency=1) as run:
             async for _ in run:
                 bend(" (2)")
     bend("")
     return max(sandbox.endpoints)
 
 
-async def test_it_is_still_otherwise(surprised: str, rows: Rows, applied: Apply, sandbox: Sandbox) -> None:
+async def test_it_is_still_otherwise(on_mismatch: str, rows: Rows, applied: Apply, sandbox: Sandbox) -> None:
     """Nothing more is made, however often the same run is begun again, until a person has decided."""
     for _ in range(2):
-        with pytest.raises(CanaryError, match=f"stopped at endpoint {surprised}"):
+        with pytest.raises(CanaryError, match=f"stopped at endpoint {on_mismatch}"):
             await applied(rows(50))
     assert len(sandbox.endpoints) == 2
 
 
 async def test_it_is_put_right_and_the_next_is_not(
     *,
-    surprised: str,
+    on_mismatch: str,
     rows: Rows,
     applied: Apply,
     client: AsyncClient,
@@ -108,7 +108,7 @@ async def test_it_is_put_right_and_the_next_is_not(
     bend: Callable[[str], None],
 ) -> None:
     """What a person put right proves nothing: the next goes alone, the others only after it."""
-    await client.endpoints.update(surprised, alias="row-2")
+    await client.endpoints.update(on_mismatch, alias="row-2")
     bend(" (2)")
     with pytest.raises(CanaryError, match="for 'key-3'"):
         await applied(rows(50))
@@ -120,10 +120,10 @@ async def test_it_is_put_right_and_the_next_is_not(
 
 
 async def test_it_is_deleted(
-    surprised: str, rows: Rows, applied: Apply, client: AsyncClient, sandbox: Sandbox
+    on_mismatch: str, rows: Rows, applied: Apply, client: AsyncClient, sandbox: Sandbox
 ) -> None:
     """That is a decision too: the others are made, and the audit names the row that has no endpoint now."""
-    await client.endpoints.delete(surprised)
+    await client.endpoints.delete(on_mismatch)
     ended = await applied(rows(50))
     assert (len(sandbox.endpoints), ended.report.counts["review"]) == (49, 1)
 
@@ -145,15 +145,15 @@ async def test_what_is_under_way_when_one_comes_out_otherwise(
     """It is finished, so that none is in doubt whose endpoint could not be found again; no other is begun."""
     sandbox.inject(Fault(applied=True, latency=0.3), rate=0.5, method="POST")
     with pytest.raises(CanaryError):
-        async with apply(client, rows(50), journal=tmp_path / "run.db", settle=1.0, concurrency=8) as run:
+        async with apply(client, rows(50), state=tmp_path / "run.db", settle=1.0, concurrency=8) as run:
             async for _ in run:
                 bend(" (2)")
     made = len(sandbox.endpoints)
     assert 1 < made <= 1 + 8
-    journal = SqliteJournal(tmp_path / "run.db", read_only=True)
-    await journal.open()
-    assert await journal.count() == {State.CREATED: made, State.NEW: 50 - made}
-    await journal.close()
+    state = SqliteState(tmp_path / "run.db", read_only=True)
+    await state.open()
+    assert await state.count() == {RowState.CREATED: made, RowState.NEW: 50 - made}
+    await state.close()
 
 
 async def test_each_that_came_out_otherwise_has_to_be_put_right(
@@ -168,7 +168,7 @@ async def test_each_that_came_out_otherwise_has_to_be_put_right(
     """One of several is not enough."""
     sandbox.inject(Fault(applied=True, latency=0.2), times=9, method="POST")  # so that some are under way
     with pytest.raises(CanaryError):
-        async with apply(client, rows(50), journal=tmp_path / "run.db", settle=0.5, concurrency=4) as run:
+        async with apply(client, rows(50), state=tmp_path / "run.db", settle=0.5, concurrency=4) as run:
             async for _ in run:
                 bend(" (2)")
     bend("")
@@ -182,13 +182,13 @@ async def test_each_that_came_out_otherwise_has_to_be_put_right(
     assert (len(sandbox.endpoints), ended.report.exit_status) == (50, 0)
 
 
-class FailingJournal(SqliteJournal):
+class FailingJournal(SqliteState):
     """Writes no result, as if the process had ended before it could."""
 
     async def save(self, changes: Sequence[Change]) -> None:
         """Write everything else."""
         if changes[0][1].made_as and changes[0][0].number > 1:
-            raise JournalError("the end")
+            raise StateError("the end")
         await super().save(changes)
 
 
@@ -202,9 +202,9 @@ async def test_a_process_that_ends_with_an_answer_in_its_hands(
     bend: Callable[[str], None],
 ) -> None:
     """The next one knows that it was otherwise: by its alias it would not find it, and make it again."""
-    with pytest.raises(JournalError):
+    with pytest.raises(StateError):
         async with apply(
-            client, rows(5), journal=FailingJournal(tmp_path / "run.db"), settle=0.2, concurrency=1
+            client, rows(5), state=FailingJournal(tmp_path / "run.db"), settle=0.2, concurrency=1
         ) as run:
             async for _ in run:
                 bend(" (2)")

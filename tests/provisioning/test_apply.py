@@ -13,19 +13,19 @@ from attrs import evolve
 from plivo_endpoints import AsyncClient, AuthenticationError, RateLimit
 from plivo_endpoints.provisioning import (
     CanaryError,
-    JournalError,
     OutageError,
     Row,
     StaleError,
-    apply,
+    StateError,
     read_credentials,
 )
 from plivo_endpoints.provisioning import _run as run_module
+from plivo_endpoints.provisioning._create import Outage
 from plivo_endpoints.provisioning._passwords import Deriver
 from plivo_endpoints.provisioning._report import ExitStatus
-from plivo_endpoints.provisioning._sending import Outage
 from plivo_endpoints.sandbox import Account, Fault, Sandbox
 from tests.provisioning.file_layer import FULL, IO_ERROR, is_possible, remembered
+from tests.provisioning.fleets import apply, read_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -67,11 +67,11 @@ async def test_every_row_becomes_an_endpoint(applied: Apply, rows: Rows, sandbox
 async def test_a_second_run_changes_nothing(
     applied: Apply, rows: Rows, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """With the same journal there is nothing left to do, and with a new one everything is unchanged."""
+    """With the same state there is nothing left to do, and with a new one everything is unchanged."""
     await applied(rows(10))
     again = await applied(rows(10))
     assert (again.outcomes, again.report.counts["created"]) == ([], 10)
-    anew = await applied(rows(10), journal=tmp_path / "other.db")
+    anew = await applied(rows(10), state=tmp_path / "other.db")
     assert set(statuses(anew).values()) == {"unchanged"}
     assert len(sandbox.endpoints) == creates(sandbox) == 10
 
@@ -160,7 +160,7 @@ async def test_a_lost_create_that_did_not_work(
 async def test_several_found(rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path) -> None:
     """Where two endpoints can be a lost row, nobody guesses."""
     sandbox.inject(Fault(applied=True, reset=True), times=1, method="POST")
-    async with apply(client, rows(1), journal=tmp_path / "run.db", settle=0.5) as run:
+    async with apply(client, rows(1), state=tmp_path / "run.db", settle=0.5) as run:
         while not sandbox.endpoints:
             await asyncio.sleep(0.01)
         await client.endpoints.create(username="user1x", password="secret", alias="row-1")
@@ -213,7 +213,7 @@ async def test_the_canary_has_another_alias(
     """An alias that is changed on the way could not be found again either."""
     sandbox.list_lag = 0.5
     with pytest.raises(CanaryError, match="alias came out as 'changed'"):
-        async with apply(client, rows(5), journal=tmp_path / "run.db", settle=5.0) as run:
+        async with apply(client, rows(5), state=tmp_path / "run.db", settle=5.0) as run:
             async for outcome in run:
                 await client.endpoints.update(outcome.endpoint_id or "", alias="changed")
     assert creates(sandbox) == 1
@@ -224,7 +224,7 @@ async def test_leaving_early(
 ) -> None:
     """No further row is begun, those under way are finished, and the next run does the rest."""
     seen = 0
-    async with apply(client, rows(200), journal=tmp_path / "run.db", concurrency=4) as run:
+    async with apply(client, rows(200), state=tmp_path / "run.db", concurrency=4) as run:
         async for _ in run:
             seen += 1
             if seen == 20:
@@ -238,7 +238,7 @@ async def test_leaving_early(
 async def test_the_callers_error_comes_through(rows: Rows, client: AsyncClient, tmp_path: Path) -> None:
     """What is raised in the block ends the run and is not replaced."""
     with pytest.raises(ZeroDivisionError):
-        async with apply(client, rows(50), journal=tmp_path / "run.db") as run:
+        async with apply(client, rows(50), state=tmp_path / "run.db") as run:
             async for _ in run:
                 raise ZeroDivisionError
 
@@ -249,7 +249,7 @@ async def test_an_error_that_nobody_iterated_to(
     """It is raised where the block is left."""
     sandbox.inject(Fault(applied=False, status=401), times=1, method="POST")
     with pytest.raises(AuthenticationError):
-        async with apply(client, rows(5), journal=tmp_path / "run.db") as run:
+        async with apply(client, rows(5), state=tmp_path / "run.db") as run:
             while run.progress.phase != "canary" or creates(sandbox) == 0:
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.1)
@@ -268,7 +268,7 @@ async def test_answers_that_are_all_lost(
     with pytest.raises(OutageError, match="10 creates in a row"):
         async with (
             sandbox_client(sandbox) as client,
-            apply(client, rows(50), journal=tmp_path / "run.db", settle=0.1) as run,
+            apply(client, rows(50), state=tmp_path / "run.db", settle=0.1) as run,
         ):
             async for _ in run:
                 sandbox.inject(refusing, rate=1.0, method="POST")
@@ -297,7 +297,7 @@ async def test_nothing_can_be_sent(  # noqa: PLR0917 - fixtures
     monkeypatch.setattr(run_module, "Outage", partial(Outage, patience=0.3, pause=0.1))
     sandbox.inject(throttled, rate=1.0, method="POST")
     with pytest.raises(OutageError, match="nothing could be sent for"):
-        await applied(rows(4), client=hasty, journal=tmp_path / "other.db", settle=60.0)
+        await applied(rows(4), client=hasty, state=tmp_path / "other.db", settle=60.0)
 
 
 @pytest.mark.skipif(not is_possible(), reason="this Python hides its SQLite")
@@ -306,7 +306,7 @@ async def test_a_journal_that_fails(applied: Apply, rows: Rows, sandbox: Sandbox
     """All sending stops at once, and the run goes on when the disk is well again."""
     with remembered() as layer:
         layer.failure, layer.fails_at["sync"] = failure, 25
-        with pytest.raises(JournalError):
+        with pytest.raises(StateError):
             await applied(rows(300), concurrency=8)
         sent = creates(sandbox)
     assert 0 < sent < 300
@@ -348,15 +348,15 @@ def test_a_derived_password() -> None:
 async def test_a_journal_of_something_else(
     applied: Apply, rows: Rows, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Another account, a file that is no journal: refused before anything is sent."""
+    """Another account, a file that is no state: refused before anything is sent."""
     await applied(rows(2))
     with sandbox.fresh_account() as other:
         async with sandbox_client(other) as client:
-            with pytest.raises(StaleError, match="the journal belongs to"):
+            with pytest.raises(StaleError, match="the state belongs to"):
                 await applied(rows(2), client=client)
     tmp_path.joinpath("notes.txt").write_text("not a database")
-    with pytest.raises(JournalError, match="not a journal of this program"):
-        await applied(rows(2), journal=tmp_path / "notes.txt")
+    with pytest.raises(StateError, match="not a state of this program"):
+        await applied(rows(2), state=tmp_path / "notes.txt")
     assert creates(sandbox) == 2
 
 
@@ -387,7 +387,7 @@ class Edited:
 
 
 async def test_a_password_that_changes_on_the_way(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """It is not sent, for the source that the journal was made for does not tell it."""
+    """It is not sent, for the source that the state was made for does not tell it."""
     *same, last = rows(4)
     with pytest.raises(StaleError, match="row 4 of the source changed"):
         await applied(Edited(rows(4), [*same, evolve(last, password="another")]))
@@ -409,9 +409,9 @@ async def test_results_are_not_told_from_another_source(applied: Apply, rows: Ro
 
 
 async def test_one_run_at_a_time(rows: Rows, client: AsyncClient, applied: Apply, tmp_path: Path) -> None:
-    """A journal that is in use refuses a second run, and is free after the first."""
-    async with apply(client, rows(1), journal=tmp_path / "run.db"):
-        with pytest.raises(JournalError, match=r"in use by another run$"):
+    """A state that is in use refuses a second run, and is free after the first."""
+    async with apply(client, rows(1), state=tmp_path / "run.db"):
+        with pytest.raises(StateError, match=r"in use by another run$"):
             await applied(rows(1))
     ended = await applied(rows(1))
     assert ended.report.exit_status == ExitStatus.DONE

@@ -1,4 +1,4 @@
-"""What the audit finds, and that deleting doubles never takes a row's only endpoint."""
+"""What the audit finds, and that deleting duplicates never takes a row's only endpoint."""
 
 from __future__ import annotations
 
@@ -12,21 +12,18 @@ from hypothesis import strategies as st
 
 from plivo_endpoints import BadRequestError
 from plivo_endpoints.provisioning import (
-    Double,
+    Duplicate,
     Entry,
-    JournalError,
     Row,
+    RowState,
     SourceError,
-    State,
-    apply,
-    audit,
-    prune,
+    StateError,
     read_credentials,
-    read_report,
 )
 from plivo_endpoints.provisioning import _run as run_module
 from plivo_endpoints.provisioning._findings import is_kept
 from plivo_endpoints.sandbox import Fault
+from tests.provisioning.fleets import apply, audit, prune, read_credentials, read_report
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -47,48 +44,48 @@ def ids_of(sandbox: Sandbox, alias: str) -> set[str]:
 
 @pytest.fixture
 async def doubled(applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox) -> tuple[str, str]:
-    """Make two rows, the first lost once, and a double of that; return its own endpoint and the double."""
+    """Make two rows, the first lost once, and a duplicate of that; return its own endpoint and the duplicate."""
     sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
     ended = await applied(rows(2))
     (own,) = [each.endpoint_id for each in ended.outcomes if each.key == "key-1"]
-    double = await client.endpoints.create(username="user1x", password="secret", alias="row-1")
-    return own or "", double.endpoint_id
+    duplicate = await client.endpoints.create(username="user1x", password="secret", alias="row-1")
+    return own or "", duplicate.endpoint_id
 
 
 @pytest.mark.parametrize("is_audited_again", [False, True])
 async def test_a_double_that_became_the_only_one(
     doubled: tuple[str, str], client: AsyncClient, sandbox: Sandbox, tmp_path: Path, *, is_audited_again: bool
 ) -> None:
-    """Where the row's own endpoint was deleted by hand, the double is no double any more: a person looks."""
-    own, double = doubled
-    journal = tmp_path / "run.db"
-    assert [each.endpoint_id for each in (await audit(client, journal)).doubles] == [double]
+    """Where the row's own endpoint was deleted by hand, the duplicate is no duplicate any more: a person looks."""
+    own, duplicate = doubled
+    state = tmp_path / "run.db"
+    assert [each.endpoint_id for each in (await audit(client, state)).duplicates] == [duplicate]
     await client.endpoints.delete(own)
     if is_audited_again:
-        report = await audit(client, journal)
-        assert (report.doubles, report.counts["review"]) == ((), 1)
-    assert await prune(client, journal) == ()
-    assert ids_of(sandbox, "row-1") == {double}
+        report = await audit(client, state)
+        assert (report.duplicates, report.counts["review"]) == ((), 1)
+    assert await prune(client, state) == ()
+    assert ids_of(sandbox, "row-1") == {duplicate}
 
 
 async def test_a_double_of_an_endpoint_with_another_alias_now(
     doubled: tuple[str, str], client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """The row's own endpoint serves somebody else since the audit, so the double stays."""
-    own, double = doubled
+    """The row's own endpoint serves somebody else since the audit, so the duplicate stays."""
+    own, duplicate = doubled
     await audit(client, tmp_path / "run.db")
     await client.endpoints.update(own, alias="somebody-else")
     assert await prune(client, tmp_path / "run.db") == ()
-    assert ids_of(sandbox, "row-1") == {double}
+    assert ids_of(sandbox, "row-1") == {duplicate}
 
 
 async def test_a_double_beside_its_row(
     doubled: tuple[str, str], client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """It goes, and the row's own endpoint stays."""
-    own, double = doubled
+    own, duplicate = doubled
     await audit(client, tmp_path / "run.db")
-    assert [each.endpoint_id for each in await prune(client, tmp_path / "run.db")] == [double]
+    assert [each.endpoint_id for each in await prune(client, tmp_path / "run.db")] == [duplicate]
     assert ids_of(sandbox, "row-1") == {own}
 
 
@@ -99,7 +96,7 @@ async def test_an_endpoint_of_another_name(
     sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
     await applied([Row(key="one", username="ext1", alias="Sales", password="secret")])
     colleagues = await client.endpoints.create(username="ext12", password="secret", alias="Sales")
-    assert (await audit(client, tmp_path / "run.db")).doubles == ()
+    assert (await audit(client, tmp_path / "run.db")).duplicates == ()
     assert await prune(client, tmp_path / "run.db") == ()
     assert colleagues.endpoint_id in sandbox.endpoints
 
@@ -110,7 +107,7 @@ async def test_an_endpoint_of_another_name_beside_a_lost_create(
     """It is neither adopted nor passed over: what made it cannot be told, so a person decides."""
     sandbox.inject(Fault(applied=False, status=503), times=1, method="POST")
     source = [Row(key="one", username="ext1", alias="Sales", password="secret")]
-    async with apply(client, source, journal=tmp_path / "run.db", settle=1.0) as run:
+    async with apply(client, source, state=tmp_path / "run.db", settle=1.0) as run:
         while run.progress.phase != "settling":
             await asyncio.sleep(0.01)
         await client.endpoints.create(username="ext12", password="secret", alias="Sales")
@@ -141,11 +138,11 @@ def test_two_runs_of_which_each_holds_the_others_double(ids: set[str]) -> None:
                 key="k",
                 username="u",
                 alias="a",
-                state=State.ADOPTED,
+                state=RowState.ADOPTED,
                 lost=1,
                 endpoint_id=own,
             ),
-            Double(key="k", endpoint_id=other, username="u1", alias="a", kept=own, deletable=True),
+            Duplicate(key="k", endpoint_id=other, username="u1", alias="a", kept=own, deletable=True),
         )
         for own, other in permutations(ids)
     ]
@@ -158,13 +155,13 @@ async def test_a_double_that_cannot_be_deleted(
     """It stays in the report, and those deleted before it do not."""
     _, first = doubled
     second = await client.endpoints.create(username="user1x", password="secret", alias="row-1")
-    doubles = (await audit(client, tmp_path / "run.db")).doubles
-    deleted, kept = [each.endpoint_id for each in doubles]
+    duplicates = (await audit(client, tmp_path / "run.db")).duplicates
+    deleted, kept = [each.endpoint_id for each in duplicates]
     assert {deleted, kept} == {first, second.endpoint_id}
     sandbox.inject(Fault(applied=False, status=400), rate=1.0, method="DELETE", path=f"Endpoint/{kept}/")
     with pytest.raises(BadRequestError):
         await prune(client, tmp_path / "run.db")
-    assert [each.endpoint_id for each in (await read_report(tmp_path / "run.db")).doubles] == [kept]
+    assert [each.endpoint_id for each in (await read_report(tmp_path / "run.db")).duplicates] == [kept]
     assert deleted not in sandbox.endpoints
 
 
@@ -179,7 +176,7 @@ async def test_a_journal_of_a_run_that_never_began(
         prune(client, tmp_path / "run.db"),
         anext(read_credentials(tmp_path / "run.db", rows(1))),
     ):
-        with pytest.raises(JournalError, match="no run has begun"):
+        with pytest.raises(StateError, match="no run has begun"):
             await call
 
 
@@ -189,7 +186,11 @@ async def test_a_row_that_failed_and_was_made_all_the_same(
     """Its endpoint is the only one, so a person decides, and nothing is deleted."""
     sandbox.inject(Fault(applied=True, status=400), times=1, method="POST")
     ended = await applied(rows(2))
-    assert (ended.report.doubles, ended.report.counts["review"], ended.report.counts["failed"]) == ((), 1, 0)
+    assert (ended.report.duplicates, ended.report.counts["review"], ended.report.counts["failed"]) == (
+        (),
+        1,
+        0,
+    )
     await client.endpoints.create(username="user1x", password="secret", alias="row-1")
     assert await prune(client, tmp_path / "run.db") == ()
     assert len(ids_of(sandbox, "row-1")) == 2
@@ -204,28 +205,28 @@ async def test_a_failed_row_with_two_matches(
     for _ in range(2):
         await client.endpoints.create(username="user1x", password="secret", alias="row-1")
     report = await audit(client, tmp_path / "run.db")
-    assert (report.doubles, report.counts["review"], report.counts["failed"]) == ((), 1, 0)
+    assert (report.duplicates, report.counts["review"], report.counts["failed"]) == ((), 1, 0)
 
 
 async def test_an_audit_that_rows_came_after(
     rows: Rows, applied: Apply, client: AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It says nothing about them: a run that goes on is not audited until its own end."""
-    journal = tmp_path / "run.db"
-    async with apply(client, rows(30), journal=journal, concurrency=1) as run:
+    state = tmp_path / "run.db"
+    async with apply(client, rows(30), state=state, concurrency=1) as run:
         async for _ in run:
             break
-    assert (await audit(client, journal)).audited
+    assert (await audit(client, state)).audited
 
     async def fail(*_: object) -> None:
-        raise JournalError("the disk is gone")
+        raise StateError("the disk is gone")
 
     with monkeypatch.context() as patch:
         patch.setattr(run_module, "examine_account", fail)
-        with pytest.raises(JournalError):
+        with pytest.raises(StateError):
             await applied(rows(30))
-    report = await read_report(journal)
+    report = await read_report(state)
     assert (report.counts["created"], report.audited) == (30, False)
-    await prune(client, journal)
-    assert not (await read_report(journal)).audited
+    await prune(client, state)
+    assert not (await read_report(state)).audited
     assert (await applied(rows(30))).report.audited

@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 
-from plivo_endpoints.cli import provision_results
-from plivo_endpoints.cli.provision_output import is_confirmed
+from plivo_endpoints.cli.provision.output import is_confirmed
 from plivo_endpoints.cli.root import cli
-from plivo_endpoints.provisioning import Double, JournalError, Outcome, SqliteJournal, _patience
+from plivo_endpoints.provisioning import Duplicate, Outcome, SqliteState, StateError, _patience
 from plivo_endpoints.provisioning._rows import NO_PASSWORD
 from plivo_endpoints.sandbox import Fault, Sandbox
 
@@ -67,8 +66,8 @@ def test_plan_then_apply(account: Sandbox, run: Run, users: Callable[[int], None
     users(5)
     planned = run("plan", "users.csv", "--out", "plan.json")
     assert (planned.exit_code, lines(planned)["create"], len(account.endpoints)) == (0, "5", 0)
-    done = run("apply", "users.csv", "--journal", "run.db", "--plan", "plan.json", "--results", "out.csv")
-    assert (done.exit_code, lines(done)) == (0, {"created": "5", "doubles": "0", "audited": "true"})
+    done = run("apply", "users.csv", "--state", "run.db", "--plan", "plan.json", "--results", "out.csv")
+    assert (done.exit_code, lines(done)) == (0, {"created": "5", "duplicates": "0", "audited": "true"})
     assert "of 5, created" in done.stderr
     assert ("plan.json" in planned.stderr, "out.csv" in done.stderr) == (True, True)
     told = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
@@ -81,11 +80,11 @@ def test_a_stale_plan(account: Sandbox, run: Run, users: Callable[[int], None]) 
     users(2)
     run("plan", "users.csv", "--out", "plan.json")
     users(3)
-    other = run("apply", "users.csv", "--journal", "run.db", "--plan", "plan.json")
+    other = run("apply", "users.csv", "--state", "run.db", "--plan", "plan.json")
     assert (other.exit_code, "not the one that was planned" in other.stderr) == (1, True)
     users(2)
-    run("apply", "users.csv", "--journal", "first.db")
-    changed = run("apply", "users.csv", "--journal", "run.db", "--plan", "plan.json")
+    run("apply", "users.csv", "--state", "first.db")
+    changed = run("apply", "users.csv", "--state", "run.db", "--plan", "plan.json")
     assert (changed.exit_code, "the account has changed" in changed.stderr) == (1, True)
     assert len(account.endpoints) == 2
 
@@ -93,7 +92,7 @@ def test_a_stale_plan(account: Sandbox, run: Run, users: Callable[[int], None]) 
 def test_bad_lines(account: Sandbox, run: Run, tmp_path: Path) -> None:
     """Every one is named, as text and as JSON, and nothing is sent."""
     (tmp_path / "users.csv").write_text("username,alias,password\n1x,a,secret\nok,,secret\nfine,c,abc\n")
-    told = run("apply", "users.csv", "--journal", "run.db")
+    told = run("apply", "users.csv", "--state", "run.db")
     assert told.exit_code == 2
     assert [line.split(":")[0] for line in told.stderr.splitlines()] == [
         "users.csv, line 2",
@@ -102,7 +101,7 @@ def test_bad_lines(account: Sandbox, run: Run, tmp_path: Path) -> None:
         "Error",
     ]
     assert told.stderr.endswith("\nError: 3 lines cannot be used; nothing was sent\n")
-    document = json.loads(run("apply", "users.csv", "--journal", "run.db", "--json").stderr)
+    document = json.loads(run("apply", "users.csv", "--state", "run.db", "--json").stderr)
     assert [problem["line"] for problem in document["error"]["problems"]] == [2, 3, 4]
     assert account.requests == ()
 
@@ -157,13 +156,13 @@ def test_a_failed_row(account: Sandbox, run: Run, users: Callable[[int], None]) 
     """It is shown with its line and reason; the exit status is 1, for `status` too."""
     users(3)
     account.inject(Fault(applied=False, status=400, body='{"error": "no such luck"}'), method="POST")
-    done = run("apply", "users.csv", "--journal", "run.db")
+    done = run("apply", "users.csv", "--state", "run.db")
     assert done.exit_code == 1
     assert done.stdout.endswith("\n\n2\tuser1x\tfailed\tPlivo refused it: no such luck\n")
     assert "what failed is tried again" in done.stderr
-    shown: dict[str, Any] = json.loads(run("status", "--journal", "run.db", "--json").stdout)
+    shown: dict[str, Any] = json.loads(run("status", "--state", "run.db", "--json").stdout)
     assert (shown["counts"]["failed"], shown["rows"][0]["key"]) == (1, "user1x")
-    assert run("status", "--journal", "run.db").exit_code == 1
+    assert run("status", "--state", "run.db").exit_code == 1
 
 
 def make_by_hand(name: str, alias: str) -> None:
@@ -175,41 +174,41 @@ def test_doubles_are_pruned(account: Sandbox, run: Run, users: Callable[[int], N
     """Only what lost creates can have made, when confirmed, and nothing that a phone is registered with."""
     users(2)
     account.inject(Fault(applied=True, status=503), times=1, method="POST")
-    run("apply", "users.csv", "--journal", "run.db", "--settle", "0.2")
+    run("apply", "users.csv", "--state", "run.db", "--settle", "0.2")
     kept = set(account.endpoints)
     for alias in ("row-1", "row-1", "row-2"):
         make_by_hand(alias.replace("row-", "user") + "x", alias)
     _, registered, colleagues = sorted(account.endpoints.keys() - kept)
     account.register(registered)
-    told = run("audit", "--journal", "run.db")
-    assert (told.exit_code, run("status", "--journal", "run.db").stdout) == (3, told.stdout)
+    told = run("audit", "--state", "run.db")
+    assert (told.exit_code, run("status", "--state", "run.db").stdout) == (3, told.stdout)
     counts, table = told.stdout.split("\n\n")
-    assert "doubles\t3\n" in counts
-    doubles = {line.split("\t")[0]: line.split("\t")[2:] for line in table.splitlines()}
-    assert doubles.keys() == account.endpoints.keys() - kept
-    assert sorted(key for key, _, _ in doubles.values()) == ["user1x", "user1x", "user2x"]
-    assert {own for _, own, _ in doubles.values()} == kept
-    assert doubles[colleagues][2] == "keeps it"
-    assert told.stderr.endswith(" provision audit --journal run.db --prune\n")
-    assert run("audit", "--journal", "run.db", "--prune").exit_code == 2  # nobody there to ask
-    assert run("audit", "--journal", "run.db", "--yes").exit_code == 2  # nothing to say yes to
+    assert "duplicates\t3\n" in counts
+    duplicates = {line.split("\t")[0]: line.split("\t")[2:] for line in table.splitlines()}
+    assert duplicates.keys() == account.endpoints.keys() - kept
+    assert sorted(key for key, _, _ in duplicates.values()) == ["user1x", "user1x", "user2x"]
+    assert {own for _, own, _ in duplicates.values()} == kept
+    assert duplicates[colleagues][2] == "keeps it"
+    assert told.stderr.endswith(" provision audit --state run.db --prune\n")
+    assert run("audit", "--state", "run.db", "--prune").exit_code == 2  # nobody there to ask
+    assert run("audit", "--state", "run.db", "--yes").exit_code == 2  # nothing to say yes to
     assert len(account.endpoints) == 5
-    pruned = run("audit", "--journal", "run.db", "--prune", "--yes")
+    pruned = run("audit", "--state", "run.db", "--prune", "--yes")
     assert "1 deleted, 1 left alone" in pruned.stderr
     assert (pruned.exit_code, set(account.endpoints)) == (3, kept | {registered, colleagues})
     account.unregister(registered)
-    assert run("apply", "users.csv", "--journal", "run.db", "--prune", "--yes").exit_code == 3
+    assert run("apply", "users.csv", "--state", "run.db", "--prune", "--yes").exit_code == 3
     assert set(account.endpoints) == kept | {colleagues}
 
 
 def test_only_a_colleagues_doubles(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
     """No command is offered that would not do anything, and with `--prune` nothing is asked or deleted."""
     users(1)
-    run("apply", "users.csv", "--journal", "run.db")
+    run("apply", "users.csv", "--state", "run.db")
     make_by_hand("user1x", "row-1")
-    told = run("audit", "--journal", "run.db")
+    told = run("audit", "--state", "run.db")
     assert (told.exit_code, told.stderr) == (3, "")
-    pruned = run("audit", "--journal", "run.db", "--prune", "--yes")
+    pruned = run("audit", "--state", "run.db", "--prune", "--yes")
     assert (pruned.exit_code, pruned.stderr, len(account.endpoints)) == (3, "", 2)
 
 
@@ -219,20 +218,20 @@ def test_the_prompt_before_doubles_go(
 ) -> None:
     """Only the whole phrase will do; after anything else it says that nothing happened."""
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{answer}\n"))
-    double = Double(key="k", endpoint_id="2", username="user1x2", alias="a", kept="1", deletable=True)
-    assert is_confirmed([double]) == confirmed
+    duplicate = Duplicate(key="k", endpoint_id="2", username="user1x2", alias="a", kept="1", deletable=True)
+    assert is_confirmed([duplicate]) == confirmed
     assert capsys.readouterr().err.endswith("nothing deleted\n") != confirmed
 
 
 def test_rows_that_wait_keep_others_from_being_put_right(
     account: Sandbox, run: Run, users: Callable[[int], None]
 ) -> None:
-    """As long as a run is not at its end, nobody is sent to a new journal: a lost create could still land."""
+    """As long as a run is not at its end, nobody is sent to a new state: a lost create could still land."""
     users(3)
     account.inject(Fault(applied=False, status=400), times=1, method="POST")
     account.inject(Fault(applied=False, status=401), rate=1.0, method="POST")
-    run("apply", "users.csv", "--journal", "run.db")
-    told = run("status", "--journal", "run.db")
+    run("apply", "users.csv", "--state", "run.db")
+    told = run("status", "--state", "run.db")
     assert (lines_before_tables(told)["unprocessed"], "user1x\tfailed" in told.stdout) == ("2", True)
     assert told.stderr == ""
 
@@ -254,7 +253,7 @@ def test_a_server_that_is_not_there(
     assert (document["error"]["message"], account.requests) == (reason, ())
 
 
-@pytest.mark.parametrize(("command", "options"), [("plan", []), ("apply", ["--journal", "run.db"])])
+@pytest.mark.parametrize(("command", "options"), [("plan", []), ("apply", ["--state", "run.db"])])
 @pytest.mark.usefixtures("account")
 def test_a_source_without_rows(
     run: Run, users: Callable[[int], None], command: str, options: list[str]
@@ -268,18 +267,18 @@ def test_a_source_without_rows(
 def test_a_vanished_endpoint(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
     """The audit says so, and does not make it anew; another key, as is told, does."""
     users(2)
-    run("apply", "users.csv", "--journal", "run.db")
+    run("apply", "users.csv", "--state", "run.db")
     gone = min(account.endpoints)
     assert CliRunner().invoke(cli, ["delete", gone]).exit_code == 0
-    told = run("audit", "--journal", "run.db")
+    told = run("audit", "--state", "run.db")
     assert (told.exit_code, f"its endpoint {gone} does not exist any more" in told.stdout) == (3, True)
-    again = run("apply", "users.csv", "--journal", "run.db")
+    again = run("apply", "users.csv", "--state", "run.db")
     assert (again.exit_code, "needs another key" in again.stderr) == (3, True)
     assert len(account.endpoints) == 1
     row, *others = Path("users.csv").read_text(encoding="utf-8").splitlines()[1:]
     text = "\n".join(["username,alias,password,key", f"{row},anew", *(f"{each}," for each in others), ""])
     Path("users.csv").write_text(text, encoding="utf-8")
-    anew = run("apply", "users.csv", "--journal", "run.db")
+    anew = run("apply", "users.csv", "--state", "run.db")
     assert (anew.exit_code, lines(anew)["created"]) == (0, "2")
     assert len(account.endpoints) == 2
 
@@ -288,27 +287,27 @@ def test_results(account: Sandbox, run: Run, users: Callable[[int], None]) -> No
     """JSON lines by default, some statuses if asked for."""
     users(3)
     account.inject(Fault(applied=False, status=400), method="POST")
-    run("apply", "users.csv", "--journal", "run.db")
-    told = run("results", "--journal", "run.db")
+    run("apply", "users.csv", "--state", "run.db")
+    told = run("results", "--state", "run.db")
     assert [json.loads(line)["status"] for line in told.stdout.splitlines()] == [
         "failed",
         "created",
         "created",
     ]
-    some = run("results", "--journal", "run.db", "--status", "failed", "--format", "csv")
+    some = run("results", "--state", "run.db", "--status", "failed", "--format", "csv")
     assert some.stdout.splitlines()[1].startswith("user1x,failed,,,row-1,Plivo refused it")
 
 
 def test_results_as_one_document(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
     """With `--json` an array; where a file is written, what is in it."""
     users(3)
-    run("apply", "users.csv", "--journal", "run.db")
-    told = json.loads(run("results", "--journal", "run.db", "--json").stdout)
+    run("apply", "users.csv", "--state", "run.db")
+    told = json.loads(run("results", "--state", "run.db", "--json").stdout)
     assert {row["endpoint_id"] for row in told} == set(account.endpoints)
-    assert json.loads(run("results", "--journal", "run.db", "--json", "--status", "failed").stdout) == []
-    written = run("results", "--journal", "run.db", "--json", "--out", "made.csv")
+    assert json.loads(run("results", "--state", "run.db", "--json", "--status", "failed").stdout) == []
+    written = run("results", "--state", "run.db", "--json", "--out", "made.csv")
     assert json.loads(written.stdout) == {"file": "made.csv", "rows": 3}
-    assert run("results", "--journal", "run.db", "--json", "--format", "csv").exit_code == 2
+    assert run("results", "--state", "run.db", "--json", "--format", "csv").exit_code == 2
 
 
 def test_results_that_break_off_are_no_document(
@@ -316,14 +315,14 @@ def test_results_that_break_off_are_no_document(
 ) -> None:
     """Half an array must not look like a whole one."""
     users(2)
-    run("apply", "users.csv", "--journal", "run.db")
+    run("apply", "users.csv", "--state", "run.db")
 
     async def broken(_: Path) -> AsyncGenerator[Outcome]:
         yield Outcome(key="user1x", status="created", alias="row-1")
-        raise JournalError("the disk has gone")
+        raise StateError("the disk has gone")
 
     monkeypatch.setattr(provision_results, "read_outcomes", broken)
-    told = run("results", "--journal", "run.db", "--json")
+    told = run("results", "--state", "run.db", "--json")
     assert (told.exit_code, told.stdout[:18], "]" in told.stdout) == (1, '[{"key": "user1x",', False)
     assert len(account.endpoints) == 2
 
@@ -336,14 +335,14 @@ def test_a_file_that_cannot_be_written(
     users(1)
     (tmp_path / "there.csv").write_text("precious")
     for words in (
-        ("apply", "users.csv", "--journal", "run.db", "--results", name),
+        ("apply", "users.csv", "--state", "run.db", "--results", name),
         *([] if name == "x.txt" else [("plan", "users.csv", "--out", name)]),
     ):
         refused = run(*words)
         assert (refused.exit_code, name.partition("/")[0] in refused.stderr) == (2, True)
     assert account.requests == ()
-    run("apply", "users.csv", "--journal", "run.db")
-    assert run("results", "--journal", "run.db", "--out", name).exit_code == 2
+    run("apply", "users.csv", "--state", "run.db")
+    assert run("results", "--state", "run.db", "--out", name).exit_code == 2
     assert (tmp_path / "there.csv").read_text() == "precious"
     assert {path.name for path in tmp_path.iterdir()} == {"users.csv", "there.csv", "run.db", "run.db-lock"}
 
@@ -353,8 +352,8 @@ def test_a_form_that_the_name_does_not_tell(
 ) -> None:
     """`--format` tells it."""
     users(1)
-    run("apply", "users.csv", "--journal", "run.db")
-    told = run("results", "--journal", "run.db", "--out", "x.txt", "--format", "csv")
+    run("apply", "users.csv", "--state", "run.db")
+    told = run("results", "--state", "run.db", "--out", "x.txt", "--format", "csv")
     assert (told.exit_code, lines(told)) == (0, {"file": "x.txt", "rows": "1"})
     assert (tmp_path / "x.txt").read_text().startswith("key,status,")
     assert len(account.endpoints) == 1
@@ -365,9 +364,9 @@ def test_results_that_cannot_be_told_leave_no_file(
 ) -> None:
     """The next try, with the right source, writes it."""
     users(2)
-    run("apply", "users.csv", "--journal", "run.db")
+    run("apply", "users.csv", "--state", "run.db")
     (tmp_path / "other.csv").write_text("username,alias,password\nbob,b,s3cret\n")
-    words = ("results", "--journal", "run.db", "--out", "secret.jsonl", "--passwords")
+    words = ("results", "--state", "run.db", "--out", "secret.jsonl", "--passwords")
     refused = run(*words, "other.csv")
     assert (refused.exit_code, (tmp_path / "secret.jsonl").exists()) == (1, False)
     assert run(*words, "users.csv").exit_code == 0
@@ -382,19 +381,19 @@ def test_results_with_passwords(
     (tmp_path / "users.jsonl").write_text(
         '{"username": "alice", "alias": "a", "password": "s3cret"}\n{"username": "bob", "alias": "b"}\n'
     )
-    assert run("apply", "users.jsonl", "--journal", "run.db").exit_code == 0
-    assert run("results", "--journal", "run.db", "--passwords", "users.jsonl").exit_code == 2
-    refused = run("results", "--journal", "run.db", "--passwords", "users.jsonl", "--out", "secret.csv")
+    assert run("apply", "users.jsonl", "--state", "run.db").exit_code == 0
+    assert run("results", "--state", "run.db", "--passwords", "users.jsonl").exit_code == 2
+    refused = run("results", "--state", "run.db", "--passwords", "users.jsonl", "--out", "secret.csv")
     assert (refused.exit_code, "JSON lines" in refused.stderr) == (2, True)
     assert not (tmp_path / "secret.csv").exists()
-    told = run("results", "--journal", "run.db", "--passwords", "users.jsonl", "--out", "secret.jsonl")
+    told = run("results", "--state", "run.db", "--passwords", "users.jsonl", "--out", "secret.jsonl")
     alice, bob = [json.loads(line) for line in (tmp_path / "secret.jsonl").read_text().splitlines()]
     assert (told.exit_code, alice["password"], len(bob["password"])) == (0, "s3cret", 26)
     assert mode(tmp_path / "secret.jsonl") == 0o600
     monkeypatch.setenv("PLIVO_PROVISION_KEY", "another horse battery staple")
-    assert "is not the one of this run" in run("apply", "users.jsonl", "--journal", "run.db").stderr
+    assert "is not the one of this run" in run("apply", "users.jsonl", "--state", "run.db").stderr
     monkeypatch.delenv("PLIVO_PROVISION_KEY")
-    assert "of this run is missing" in run("apply", "users.jsonl", "--journal", "run.db").stderr
+    assert "of this run is missing" in run("apply", "users.jsonl", "--state", "run.db").stderr
     assert len(account.endpoints) == 2
 
 
@@ -406,7 +405,7 @@ def test_stopped_by_a_signal(
     """What is under way is finished, the command that goes on is printed, and it goes on."""
     users(300)
     account.inject(Fault(applied=True, latency=0.05), rate=1.0, method="POST")
-    words = ["provision", "apply", "users.csv", "--journal", "run.db", "--concurrency", "4", "--settle", "1"]
+    words = ["provision", "apply", "users.csv", "--state", "run.db", "--concurrency", "4", "--settle", "1"]
     command = [sys.executable, "-m", "plivo_endpoints", *words]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path) as process:  # noqa: S603
@@ -442,7 +441,7 @@ def test_a_start_that_is_refused_leaves_nothing(
     monkeypatch.setenv("PLIVO_PROVISION_KEY", "correct horse battery staple")
     Path("users.csv").write_text("username,alias\nalice,a\n")
     monkeypatch.setenv(name, value)
-    refused = run("apply", "users.csv", "--journal", "run.db")
+    refused = run("apply", "users.csv", "--state", "run.db")
     assert (refused.exit_code in {1, 2}, complaint in refused.stderr) == (True, True)
     assert [path.name for path in Path().iterdir()] == ["users.csv"]
     assert "go on" not in refused.stderr
@@ -452,22 +451,22 @@ def test_a_start_that_is_refused_leaves_nothing(
 def test_a_start_that_is_refused_leaves_what_was_there(
     run: Run, users: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file made for the journal beforehand is somebody else's to remove."""
+    """A file made for the state beforehand is somebody else's to remove."""
     users(1)
     Path("run.db").touch()
     monkeypatch.setenv("PLIVO_AUTH_TOKEN", "wrong")
-    refused = run("apply", "users.csv", "--journal", "run.db")
+    refused = run("apply", "users.csv", "--state", "run.db")
     assert (refused.exit_code, Path("run.db").exists(), "go on" in refused.stderr) == (1, True, False)
 
 
 def test_a_stale_plan_leaves_nothing(
     account: Sandbox, run: Run, users: Callable[[int], None], tmp_path: Path
 ) -> None:
-    """Its journal has not begun either."""
+    """Its state has not begun either."""
     users(1)
     run("plan", "users.csv", "--out", "plan.json")
-    run("apply", "users.csv", "--journal", "first.db")
-    assert run("apply", "users.csv", "--journal", "run.db", "--plan", "plan.json").exit_code == 1
+    run("apply", "users.csv", "--state", "first.db")
+    assert run("apply", "users.csv", "--state", "run.db", "--plan", "plan.json").exit_code == 1
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("run.db")]
     assert len(account.endpoints) == 1
 
@@ -477,12 +476,12 @@ async def test_a_journal_in_use_is_left_alone(
 ) -> None:
     """It is another run's, also if that one has not begun."""
     users(1)
-    journal = SqliteJournal(tmp_path / "run.db")
-    await journal.open()
+    state = SqliteState(tmp_path / "run.db")
+    await state.open()
     try:
-        refused = await asyncio.to_thread(run, "apply", "users.csv", "--journal", "run.db")
+        refused = await asyncio.to_thread(run, "apply", "users.csv", "--state", "run.db")
     finally:
-        await journal.close()
+        await state.close()
     assert (refused.exit_code, "in use by another run" in refused.stderr) == (1, True)
     assert "go on" not in refused.stderr
     assert (tmp_path / "run.db").exists()
@@ -494,9 +493,9 @@ def test_a_run_that_stops_says_why_and_then_how_to_go_on(
 ) -> None:
     """The reason, the hint, and the command with all that was said to it; as JSON in one document."""
     users(3)
-    run("apply", "users.csv", "--journal", "run.db")
+    run("apply", "users.csv", "--state", "run.db")
     monkeypatch.setenv("PLIVO_AUTH_TOKEN", "wrong")
-    words = ("apply", "users.csv", "--journal", "run.db", "--base-url", account.base_url)
+    words = ("apply", "users.csv", "--state", "run.db", "--base-url", account.base_url)
     stopped = run(*words)
     reason, _, hint, line = stopped.stderr.splitlines()[-4:]
     assert (stopped.exit_code, "answered 401" in reason) == (1, True)
@@ -504,7 +503,7 @@ def test_a_run_that_stops_says_why_and_then_how_to_go_on(
     assert line.endswith(f" provision {' '.join(words)}")
     told = json.loads(run(*words, "--json").stderr)["error"]
     assert told["go_on_with"].endswith(
-        " provision apply users.csv --journal run.db --json --base-url " + words[-1]
+        " provision apply users.csv --state run.db --json --base-url " + words[-1]
     )
 
 
@@ -515,9 +514,9 @@ def test_the_line_that_goes_on_means_the_same(
     users(3)
     (tmp_path / "users.csv").rename(tmp_path / "-dash.csv")
     account.inject(Fault(applied=False, status=403), rate=1.0, method="POST")
-    stopped = run("apply", "--journal", "run.db", "--settle", "0", "--", "-dash.csv")
+    stopped = run("apply", "--state", "run.db", "--settle", "0", "--", "-dash.csv")
     *_, line = stopped.stderr.splitlines()
-    assert line.endswith(" provision apply ./-dash.csv --journal run.db --settle 0.0")
+    assert line.endswith(" provision apply ./-dash.csv --state run.db --settle 0.0")
     account.clear_faults()
     assert run("apply", *line.rpartition(" apply ")[2].split()).exit_code == 0
 
@@ -526,7 +525,7 @@ def test_the_line_that_goes_on_means_the_same(
 def test_a_source_that_is_a_pipe(account: Sandbox, run: Run, tmp_path: Path) -> None:
     """It is read more than once, and to wait for what a pipe brings could not be stopped."""
     os.mkfifo(tmp_path / "pipe.csv")
-    for words in (["apply", "pipe.csv", "--journal", "run.db"], ["plan", "pipe.csv"]):
+    for words in (["apply", "pipe.csv", "--state", "run.db"], ["plan", "pipe.csv"]):
         refused = run(*words)
         assert (refused.exit_code, "pipe.csv is not a file" in refused.stderr) == (2, True)
     assert account.requests == ()
@@ -535,7 +534,7 @@ def test_a_source_that_is_a_pipe(account: Sandbox, run: Run, tmp_path: Path) -> 
 def test_a_journal_without_a_name(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
     """It is wrong usage."""
     users(1)
-    assert run("apply", "users.csv", "--journal", "").exit_code == 2
+    assert run("apply", "users.csv", "--state", "").exit_code == 2
     assert account.requests == ()
 
 
@@ -546,9 +545,9 @@ def test_a_journal_that_is_none(account: Sandbox, run: Run, tmp_path: Path, comm
     (tmp_path / "users.csv").write_text("username,alias,password\nalice,front-desk,s3cret\n")
     named = tmp_path / "named"
     _make(named, kind)
-    refused = run(command, *(["users.csv"] if command == "apply" else []), "--journal", "named")
+    refused = run(command, *(["users.csv"] if command == "apply" else []), "--state", "named")
     assert refused.exit_code == 1
-    reason = "a journal of another version" if kind == "other version" else "not a journal of this program"
+    reason = "a state of another version" if kind == "other version" else "not a state of this program"
     assert f"named is {reason}" in refused.stderr
     assert (mode(named), len(list(tmp_path.iterdir()))) == (0o644, 2)
     assert account.requests == ()
@@ -571,7 +570,7 @@ def _make(path: Path, kind: str) -> None:
 
 def test_no_journal(account: Sandbox, run: Run) -> None:
     """`status` makes none."""
-    assert run("status", "--journal", "run.db").exit_code == 2
+    assert run("status", "--state", "run.db").exit_code == 2
     assert account.requests == ()
 
 

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import hashlib
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import evolve
 
-from plivo_endpoints.provisioning import Row, StaleError, apply, audit, plan, read_report
+from plivo_endpoints.provisioning import DeletionLimitError, RefusedError, Row, StaleError
 from plivo_endpoints.sandbox import Fault
+from tests.provisioning.fleets import apply, audit, plan, read_report
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from plivo_endpoints import AsyncClient
+    from plivo_endpoints.provisioning import Plan
     from plivo_endpoints.sandbox import Sandbox
     from tests.provisioning.conftest import Ended
 
     Apply = Callable[..., Awaitable[Ended]]
     Rows = Callable[[int], list[Row]]
+
+KEY = "a master key of at least sixteen characters"
 
 
 def creates(sandbox: Sandbox) -> int:
@@ -30,14 +35,19 @@ def creates(sandbox: Sandbox) -> int:
     )
 
 
-def aliases(sandbox: Sandbox) -> dict[str, str]:
+def aliases(sandbox: Sandbox) -> dict[str, str | None]:
     """Return the aliases of the account's endpoints, by id."""
     return {endpoint_id: endpoint.alias for endpoint_id, endpoint in sandbox.endpoints.items()}
 
 
 def statuses(ended: Ended) -> dict[str, str]:
-    """Return what came of the rows that this run finished, by key."""
-    return {outcome.key: outcome.status for outcome in ended.outcomes}
+    """Return what came of the rows that this run finished, by key, but for those left as they are."""
+    return {outcome.key: outcome.status for outcome in ended.outcomes if outcome.status != "unchanged"}
+
+
+def steps(planned: Plan) -> dict[str, str]:
+    """Return the kinds of a plan's steps, by key."""
+    return {step.key: step.kind for step in planned.steps}
 
 
 async def test_an_edited_alias(
@@ -47,8 +57,11 @@ async def test_an_edited_alias(
     await applied(rows(3))
     before = aliases(sandbox)
     edited = [evolve(rows(3)[0], alias="front desk"), *rows(3)[1:]]
-    planned = await plan(client, edited, journal=tmp_path / "run.db")
-    assert (planned.create, planned.update, planned.unchanged) == ((), ("key-1",), ("key-2", "key-3"))
+    planned = await plan(client, edited, state=tmp_path / "run.db")
+    (step,) = planned.steps
+    assert (step.key, step.kind, step.endpoint_id) == ("key-1", "update", min(before))
+    assert step.changes == {"alias": ("row-1", "front desk")}
+    assert (planned.unchanged, planned.summary) == (2, "1 to update, 2 unchanged.")
     assert aliases(sandbox) == before
     ended = await applied(edited)
     assert statuses(ended) == {"key-1": "updated"}
@@ -75,6 +88,20 @@ async def test_two_rows_that_swap_their_aliases(applied: Apply, rows: Rows, sand
     assert list(aliases(sandbox).values()) == ["row-2", "row-1", "row-3"]
 
 
+async def test_two_people_of_one_alias(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
+    """Keys and usernames tell them apart."""
+    sales = [evolve(row, alias="Sales") for row in rows(30)]
+    sandbox.inject(Fault(applied=True, status=503), times=5, method="POST")
+    ended = await applied(sales, settle=0.5)
+    assert (ended.report.counts["created"] + ended.report.counts["adopted"], ended.report.exit_status) == (
+        30,
+        0,
+    )
+    assert sorted(aliases(sandbox).values()) == ["Sales"] * 30
+    again = await applied(sales)
+    assert (statuses(again), again.report.exit_status) == ({}, 0)
+
+
 async def test_an_application(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
     """A new one is an update; a row that no longer names one leaves it as it is."""
     await applied(rows(1))
@@ -84,14 +111,65 @@ async def test_an_application(applied: Apply, rows: Rows, sandbox: Sandbox) -> N
     assert not any(request.method == "POST" for request in sandbox.requests[updates:])
 
 
+@pytest.mark.parametrize(
+    ("edit", "options"),
+    [
+        ({"password": "another"}, {"master_key": KEY}),
+        ({"password": None}, {"master_key": KEY}),
+        ({"password_version": "2"}, {"master_key": KEY}),
+        ({"password": "another", "password_version": "2"}, {}),
+    ],
+    ids=["fingerprint", "derived", "version", "version without a key"],
+)
+async def test_a_password_that_is_edited(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, edit: dict[str, Any], options: Any
+) -> None:
+    """It is sent again, and only that of this row; no value is shown or kept."""
+    await applied(rows(3), **options)
+    before = [client_password(sandbox, n) for n in range(3)]
+    edited = [evolve(rows(1)[0], **edit), *rows(3)[1:]]
+    ended = await applied(edited, **options)
+    assert statuses(ended) == {"key-1": "updated"}
+    after = [client_password(sandbox, n) for n in range(3)]
+    assert (after[0] != before[0] or "password" not in edit, after[1:]) == (True, before[1:])
+    assert statuses(await applied(edited, **options)) == {}
+
+
+def client_password(sandbox: Sandbox, place: int) -> str:
+    """Return what the sandbox shows of an endpoint's password."""
+    return list(sandbox.endpoints.values())[place].password
+
+
+def md5(password: str) -> str:
+    """Return what Plivo, and the sandbox, show of a password."""
+    return hashlib.md5(password.encode(), usedforsecurity=False).hexdigest()
+
+
+async def test_a_password_that_nobody_can_compare(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
+    """Without master key and version nothing is known of a password, so none is sent again."""
+    await applied(rows(1))
+    assert statuses(await applied([evolve(rows(1)[0], password="another")])) == {}
+    assert client_password(sandbox, 0) == md5("secret-1")
+
+
+async def test_derived_passwords_do_not_change(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
+    """Whatever becomes of the file around a row."""
+    derived = [evolve(row, password=None) for row in rows(4)]
+    await applied(derived[:3], master_key=KEY)
+    before = [client_password(sandbox, n) for n in range(3)]
+    assert statuses(await applied(list(reversed(derived)), master_key=KEY)) == {"key-4": "created"}
+    assert [client_password(sandbox, n) for n in range(3)] == before
+
+
 async def test_rows_that_come_and_go(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """A new row is made; one that is gone keeps its endpoint, is counted, and has it when it is back."""
     await applied(rows(3))
     before = aliases(sandbox)
-    planned = await plan(client, rows(4)[1:], journal=tmp_path / "run.db")
-    assert (planned.create, planned.unchanged, planned.gone) == (("key-4",), ("key-2", "key-3"), 1)
+    planned = await plan(client, rows(4)[1:], state=tmp_path / "run.db")
+    assert (steps(planned), planned.unchanged) == ({"key-4": "create", "key-1": "delete"}, 2)
+    assert planned.steps[1].needs == "delete"
     ended = await applied(rows(4)[1:])
     assert (statuses(ended), ended.report.gone, ended.report.exit_status) == ({"key-4": "created"}, 1, 0)
     assert aliases(sandbox).items() > before.items()
@@ -101,16 +179,93 @@ async def test_rows_that_come_and_go(
     assert (await audit(client, tmp_path / "run.db")).exit_status == 0
 
 
+async def test_rows_that_go_for_good(applied: Apply, rows: Rows, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Where it is allowed their endpoints are deleted, no others, and then they are forgotten."""
+    await applied(rows(4))
+    before = aliases(sandbox)
+    ended = await applied(rows(2), delete=True)
+    assert statuses(ended) == {"key-3": "deleted", "key-4": "deleted"}
+    assert (ended.report.gone, ended.report.counts["deleted"], ended.report.exit_status) == (0, 2, 0)
+    assert aliases(sandbox) == dict(list(before.items())[:2])
+    assert (await read_report(tmp_path / "run.db")).counts["deleted"] == 2
+    assert statuses(await applied(rows(3), delete=True)) == {"key-3": "created"}
+    assert (await read_report(tmp_path / "run.db")).counts["deleted"] == 0
+
+
+async def test_a_phone_that_is_registered(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
+    """Its endpoint is not deleted, unless that is allowed too."""
+    await applied(rows(2))
+    first = next(iter(sandbox.endpoints))
+    sandbox.register(first)
+    ended = await applied(rows(2)[1:], delete=True)
+    assert statuses(ended) == {"key-1": "failed"}
+    assert (ended.report.exit_status, len(sandbox.endpoints)) == (1, 2)
+    ended = await applied(rows(2)[1:], delete=True, even_registered=True)
+    assert (statuses(ended), list(sandbox.endpoints)) == ({"key-1": "deleted"}, list(sandbox.endpoints)[-1:])
+
+
+async def test_more_deletions_than_anybody_can_mean(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
+    """A file that was cut short deletes nothing and sends nothing, until the number is allowed."""
+    await applied(rows(30))
+    sent = sum(request.method != "GET" for request in sandbox.requests)
+    with pytest.raises(DeletionLimitError, match="11 of 30 endpoints would be deleted, more than 10"):
+        await applied(rows(19), delete=True)
+    with pytest.raises(DeletionLimitError, match="30 of 30"):
+        await applied([], delete=True)
+    assert sum(request.method != "GET" for request in sandbox.requests) == sent
+    assert (await applied(rows(19), delete=True, delete_limit=11)).report.counts["deleted"] == 11
+    assert len(sandbox.endpoints) == 19
+
+
 async def test_an_endpoint_of_its_own_beside_a_strangers(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
 ) -> None:
-    """A row that was found in the account once keeps its endpoint, whoever takes its alias later."""
+    """A row that was imported once keeps its endpoint, whoever takes its alias later."""
     await client.endpoints.create(username="user1x", password="secret", alias="row-1")
-    assert statuses(await applied(rows(1))) == {"key-1": "unchanged"}
+    assert statuses(await applied(rows(1))) == {"key-1": "review"}
+    assert statuses(await applied(rows(1), import_existing=True)) == {"key-1": "imported"}
     await client.endpoints.create(username="somebody", password="secret", alias="row-1")
     ended = await applied(rows(2))
     assert (statuses(ended), ended.report.exit_status) == ({"key-2": "created"}, 0)
     assert len(sandbox.endpoints) == 3
+
+
+async def test_what_an_import_brings(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
+) -> None:
+    """The application is put right; the password is not sent, as phones may log in with it."""
+    await client.endpoints.create(username="user1x", password="of-old", alias="row-1")
+    wanted = [evolve(rows(1)[0], app_id="77")]
+    assert statuses(await applied(wanted, import_existing=True, master_key=KEY)) == {"key-1": "updated"}
+    (endpoint,) = sandbox.endpoints.values()
+    assert (endpoint.password, endpoint.app_id) == (md5("of-old"), "77")
+    again = [evolve(wanted[0], password="another")]
+    assert statuses(await applied(again, master_key=KEY)) == {"key-1": "updated"}
+
+
+async def test_names_that_can_be_mistaken(applied: Apply, client: AsyncClient, sandbox: Sandbox) -> None:
+    """The digits that Plivo appends have a length: `ext12` of a colleague's is not `ext1`, nor any row's."""
+    theirs = await client.endpoints.create(username="ext12", password="secret", alias="Sales")
+    ended = await applied([Row(key="one", username="ext1", alias="Sales", password="s3cret")])
+    assert (statuses(ended), ended.report.duplicates, ended.report.exit_status) == ({"one": "created"}, (), 0)
+    assert theirs.endpoint_id in sandbox.endpoints
+
+
+async def test_another_alias_or_several(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
+) -> None:
+    """What cannot be told by itself is a person's to decide, import or not."""
+    for alias in ("row-1", "row-1", "another"):
+        name = "user2x" if alias == "another" else "user1x"
+        await client.endpoints.create(username=name, password="secret", alias=alias)
+    ended = await applied(rows(2), import_existing=True)
+    assert statuses(ended) == {"key-1": "review", "key-2": "review"}
+    assert [outcome.error.split(":")[0] for outcome in ended.outcomes if outcome.error] == [
+        "several endpoints can be it",
+        f"endpoint {max(sandbox.endpoints)} ({list(sandbox.endpoints.values())[-1].username}) has its username, "
+        "and another alias",
+    ]
+    assert (ended.report.exit_status, len(sandbox.endpoints)) == (3, 3)
 
 
 async def test_a_key_that_is_edited(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
@@ -118,36 +273,81 @@ async def test_a_key_that_is_edited(applied: Apply, rows: Rows, sandbox: Sandbox
     await applied(rows(2))
     ended = await applied([evolve(rows(1)[0], key="dora"), rows(2)[1]])
     assert statuses(ended) == {"dora": "review"}
-    assert "made for key 'key-1': give the row that key" in (ended.outcomes[0].error or "")
+    assert "made for key 'key-1'" in next(outcome.error or "" for outcome in ended.outcomes if outcome.error)
     assert statuses(await applied(rows(2))) == {}
     assert len(sandbox.endpoints) == 2
 
 
-async def test_a_username_that_is_edited(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """An endpoint's cannot change: nothing of the edit is taken up, and nothing sent."""
+async def test_a_username_that_is_edited(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """It takes a new endpoint: made only where that is allowed, and then the one before is deleted."""
     await applied(rows(2))
-    sent = len(sandbox.requests)
-    edited = [evolve(rows(1)[0], username="another"), *rows(4)[1:]]
-    with pytest.raises(StaleError, match="key-1: a username cannot change"):
-        await applied(edited)
-    assert len(sandbox.requests) == sent
-    assert statuses(await applied(rows(2))) == {}
+    first, second = sandbox.endpoints
+    edited = [evolve(rows(1)[0], username="another"), rows(2)[1]]
+    (step,) = (await plan(client, edited, state=tmp_path / "run.db")).steps
+    assert (step.kind, step.needs, step.changes) == (
+        "replace",
+        "replace",
+        {"username": ("user1x", "another")},
+    )
+    ended = await applied(edited)
+    assert (statuses(ended), ended.report.exit_status) == ({"key-1": "review"}, 3)
+    assert list(sandbox.endpoints) == [first, second]
+    assert statuses(await applied(edited, replace=True)) == {"key-1": "replaced"}
+    kept, made = sandbox.endpoints.values()
+    assert (kept.endpoint_id, made.username[:7], made.alias) == (second, "another", "row-1")
+    assert statuses(await applied(edited)) == {}
+
+
+async def test_a_replacement_that_plivo_refuses(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
+    """The endpoint before stays, and the row has it again when the name is edited back."""
+    await applied(rows(1))
+    (first,) = sandbox.endpoints
+    sandbox.inject(Fault(applied=False, status=400), times=1, method="POST")
+    edited = [evolve(rows(1)[0], username="another")]
+    assert statuses(await applied(edited, replace=True)) == {"key-1": "failed"}
+    assert list(sandbox.endpoints) == [first]
+    assert statuses(await applied(edited)) == {"key-1": "review"}
+    back = await applied(rows(1))
+    assert (statuses(back), back.report.exit_status, list(sandbox.endpoints)) == ({}, 0, [first])
+
+
+async def test_a_new_name_that_is_taken(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
+) -> None:
+    """By an endpoint that the account has: nothing is replaced by it or beside it."""
+    await applied(rows(1))
+    await client.endpoints.create(username="another", password="secret", alias="row-1")
+    ended = await applied([evolve(rows(1)[0], username="another")], replace=True, import_existing=True)
+    assert (statuses(ended), len(sandbox.endpoints)) == ({"key-1": "review"}, 2)
 
 
 async def test_a_row_whose_create_is_in_doubt(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """It may not be edited or go before a run has decided; all others may."""
+    """It may be edited: what was made is found by what was asked for, and updated then."""
     sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
-    async with apply(client, rows(2), journal=tmp_path / "run.db", settle=60.0) as run:
+    async with apply(client, rows(2), state=tmp_path / "run.db", settle=60.0) as run:
         while run.progress.phase != "settling":
             await asyncio.sleep(0.01)
-    for edited in ([evolve(rows(1)[0], alias="another"), rows(2)[1]], rows(2)[1:]):
-        with pytest.raises(StaleError, match="key-1: its create was under way"):
-            await applied(edited)
-    ended = await applied([rows(1)[0], evolve(rows(2)[1], alias="another"), rows(3)[2]])
-    assert statuses(ended) == {"key-1": "adopted", "key-2": "created", "key-3": "created"}
-    assert sorted(aliases(sandbox).values()) == ["another", "row-1", "row-3"]
+    edited = [evolve(rows(1)[0], alias="another"), *rows(3)[1:]]
+    assert statuses(await applied(edited)) == {"key-1": "updated", "key-2": "created", "key-3": "created"}
+    assert sorted(str(alias) for alias in aliases(sandbox).values()) == ["another", "row-2", "row-3"]
+
+
+@pytest.mark.parametrize("is_made", [True, False])
+async def test_a_row_that_goes_while_its_create_is_in_doubt(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, *, is_made: bool
+) -> None:
+    """It is decided like any other, and what was made is deleted where that is allowed."""
+    sandbox.inject(Fault(applied=is_made, status=503), times=1, method="POST")
+    async with apply(client, rows(2), state=tmp_path / "run.db", settle=60.0) as run:
+        while run.progress.phase != "settling":
+            await asyncio.sleep(0.01)
+    ended = await applied(rows(2)[1:], delete=True)
+    assert statuses(ended) == ({"key-1": "deleted"} if is_made else {}) | {"key-2": "created"}
+    assert (list(aliases(sandbox).values()), ended.report.exit_status) == (["row-2"], 0)
 
 
 async def test_what_was_refused_is_tried_again(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
@@ -159,17 +359,23 @@ async def test_what_was_refused_is_tried_again(applied: Apply, rows: Rows, sandb
     assert (len(sandbox.endpoints), again.report.exit_status) == (3, 0)
 
 
+async def test_rows_that_are_all_refused(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
+    """A run does not go on to the last of them; once the cause is gone the next one makes them all."""
+    sandbox.inject(
+        Fault(applied=False, status=400, body='{"error": "no such application"}'), times=1000, method="POST"
+    )
+    with pytest.raises(RefusedError, match="refused 20 rows one after the other; the last: no such app"):
+        await applied(rows(1000))
+    assert creates(sandbox) == 20
+    sandbox.clear_faults()
+    assert (await applied(rows(100))).report.counts["created"] == 100
+
+
 async def test_a_refused_create_that_made_an_endpoint(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
     """Should Plivo have told an untruth, the next run finds it instead of making another."""
     sandbox.inject(Fault(applied=True, status=400), times=1, method="POST")
-
-    async def no_audit(*_: object) -> tuple[()]:
-        return ()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("plivo_endpoints.provisioning._run.examine_account", no_audit)
-        assert statuses(await applied(rows(2)))["key-1"] == "failed"
-    assert statuses(await applied(rows(2))) == {"key-1": "unchanged"}
+    assert statuses(await applied(rows(2)))["key-1"] == "failed"
+    assert statuses(await applied(rows(2), import_existing=True)) == {"key-1": "imported"}
     assert len(sandbox.endpoints) == 2
 
 
@@ -190,13 +396,13 @@ async def test_a_conflict_that_was_put_right(
 ) -> None:
     """Whether in the account or in the source, the next run goes on."""
     others = [
-        await client.endpoints.create(username="somebody", password="secret", alias=row.alias)
+        await client.endpoints.create(username=row.username, password="secret", alias="somebody")
         for row in rows(2)
     ]
     assert statuses(await applied(rows(3))) == {"key-1": "review", "key-2": "review", "key-3": "created"}
     await client.endpoints.delete(others[0].endpoint_id)
     one, two, three = rows(3)
-    assert statuses(await applied([one, evolve(two, alias="another"), three])) == {
+    assert statuses(await applied([one, evolve(two, username="another"), three])) == {
         "key-1": "created",
         "key-2": "created",
     }
@@ -217,15 +423,27 @@ async def test_an_edit_after_a_mismatch(applied: Apply, rows: Rows, sandbox: San
 
 
 async def test_an_endpoint_that_was_changed_by_hand(
-    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """It needs review until it is put right there, or the row is edited: then it is updated."""
+    """The plan shows it, and the next run puts it back."""
     await applied(rows(2))
-    for endpoint_id in sandbox.endpoints:
-        await client.endpoints.update(endpoint_id, alias="by hand")
-    assert (await applied(rows(2))).report.counts["review"] == 2
-    await client.endpoints.update(min(sandbox.endpoints), alias="row-1")
-    ended = await applied([rows(1)[0], evolve(rows(2)[1], alias="another")])
-    assert (statuses(ended), ended.report.exit_status) == ({"key-2": "updated"}, 0)
-    assert list(aliases(sandbox).values()) == ["row-1", "another"]
-    assert len(sandbox.endpoints) == 2
+    await client.endpoints.update(min(sandbox.endpoints), alias="by hand")
+    (step,) = (await plan(client, rows(2), state=tmp_path / "run.db")).steps
+    assert (step.kind, step.changes) == ("drift", {"alias": ("by hand", "row-1")})
+    ended = await applied(rows(2))
+    assert (statuses(ended), ended.report.exit_status) == ({"key-1": "updated"}, 0)
+    assert list(aliases(sandbox).values()) == ["row-1", "row-2"]
+
+
+async def test_an_endpoint_that_vanished(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """It is shown, and made again only where that is allowed."""
+    await applied(rows(2))
+    await client.endpoints.delete(min(sandbox.endpoints))
+    (step,) = (await plan(client, rows(2), state=tmp_path / "run.db")).steps
+    assert (step.kind, step.needs) == ("drift", "recreate")
+    ended = await applied(rows(2))
+    assert (statuses(ended), ended.report.exit_status, len(sandbox.endpoints)) == ({"key-1": "review"}, 3, 1)
+    assert statuses(await applied(rows(2), recreate=True)) == {"key-1": "created"}
+    assert sorted(str(alias) for alias in aliases(sandbox).values()) == ["row-1", "row-2"]

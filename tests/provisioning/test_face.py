@@ -17,11 +17,11 @@ WORK = {"apply", "audit", "plan", "prune", "load_plan", "save_plan"}
 READING = {"read_credentials", "read_outcomes", "read_report"}
 INPUT = {"CsvSource", "JsonlSource", "Problem", "Row", "RowSource", "Source"}
 RESULTS = {
-    *{"Double", "Outcome", "Phase", "Plan", "Progress", "Report", "Run"},
+    *{"Duplicate", "Outcome", "Phase", "Plan", "Progress", "Report", "Run"},
     *{"SipCredentials", "Status"},
 }
-JOURNALS = {"Change", "Clash", "Entry", "Journal", "Refusal", "SqliteJournal", "State"}
-ERRORS = {"CanaryError", "JournalError", "OutageError", "ProvisioningError", "SourceError", "StaleError"}
+JOURNALS = {"Change", "Clash", "Entry", "FleetState", "Refusal", "SqliteState", "RowState"}
+ERRORS = {"CanaryError", "StateError", "OutageError", "ProvisioningError", "SourceError", "StaleError"}
 
 
 def own_names() -> set[str]:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_each_row_exactly_once(tmp_path: Path) -> None:
-    """2,000 rows, 4% faults, lagging lists, 36 kills at random and at every step of the journal."""
+    """2,000 rows, 4% faults, lagging lists, 36 kills at random and at every step of the state."""
     result = run(Loop(rows=2000, kills=36, folder=tmp_path))
     assert (result.doubled, result.lost, result.mismatched, result.strangers_touched) == ([], [], [], [])
     assert result.counts["created"] + result.counts["adopted"] == 2000

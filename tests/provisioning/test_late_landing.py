@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from plivo_endpoints import AsyncClient
-from plivo_endpoints.provisioning import Row, apply
+from plivo_endpoints.provisioning import Row
+from tests.provisioning.fleets import apply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -72,7 +73,7 @@ async def test_a_timeout_that_lands_two_seconds_later(
             rate_limit=None,
             timeout=0.5,
         ) as client,
-        apply(client, rows(3), journal=tmp_path / "run.db", settle=3.0) as run,
+        apply(client, rows(3), state=tmp_path / "run.db", settle=3.0) as run,
     ):
         statuses = {outcome.key: outcome.status async for outcome in run}
     assert statuses == {"key-1": "adopted", "key-2": "created", "key-3": "created"}

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from plivo_endpoints import AsyncClient, RateLimit
-from plivo_endpoints.provisioning import JournalError, Row, SqliteJournal, apply
+from plivo_endpoints.provisioning import Row, SqliteState, StateError
 from plivo_endpoints.sandbox import Fault
+from tests.provisioning.fleets import apply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,7 @@ async def test_cancelled_while_it_is_left(
     runs: list[Run] = []
 
     async def job() -> None:
-        async with apply(client, rows(5), journal=tmp_path / "run.db") as run:
+        async with apply(client, rows(5), state=tmp_path / "run.db") as run:
             runs.append(run)
             async for _ in run:
                 pass
@@ -52,7 +53,7 @@ async def test_rows_that_wait_for_their_turn(rows: Rows, sandbox: Sandbox, tmp_p
     account = AsyncClient(
         sandbox.auth_id, sandbox.auth_token, base_url=sandbox.base_url, rate_limit=RateLimit(200, 10.0)
     )
-    async with account as client, apply(client, rows(100), journal=tmp_path / "run.db", settle=1.0):
+    async with account as client, apply(client, rows(100), state=tmp_path / "run.db", settle=1.0):
         while len(sandbox.endpoints) < 10:
             await asyncio.sleep(0.01)
     assert len(sandbox.endpoints) <= 12
@@ -60,26 +61,26 @@ async def test_rows_that_wait_for_their_turn(rows: Rows, sandbox: Sandbox, tmp_p
 
 async def test_a_journal_that_is_closed(tmp_path: Path) -> None:
     """It refuses, before it is opened and after, instead of letting wait for a thread that is not there."""
-    journal = SqliteJournal(tmp_path / "run.db")
-    with pytest.raises(JournalError, match="closed"):
-        await asyncio.wait_for(journal.facts(), 5.0)
-    await journal.open()
-    await journal.close()
-    with pytest.raises(JournalError, match="closed"):
-        await asyncio.wait_for(journal.facts(), 5.0)
+    state = SqliteState(tmp_path / "run.db")
+    with pytest.raises(StateError, match="closed"):
+        await asyncio.wait_for(state.facts(), 5.0)
+    await state.open()
+    await state.close()
+    with pytest.raises(StateError, match="closed"):
+        await asyncio.wait_for(state.facts(), 5.0)
 
 
 async def test_a_journal_that_is_used_again(
     rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """The same object serves one run after the other, but not two at a time; closing it twice is no harm."""
-    journal = SqliteJournal(tmp_path / "run.db")
+    state = SqliteState(tmp_path / "run.db")
     for _ in range(2):
-        async with apply(client, rows(3), journal=journal, settle=1.0) as run:
-            with pytest.raises(JournalError, match="open already"):
-                await journal.open()
+        async with apply(client, rows(3), state=state, settle=1.0) as run:
+            with pytest.raises(StateError, match="open already"):
+                await state.open()
             async for _ in run:
                 pass
         assert run.report.counts["created"] == 3
-        await journal.close()
+        await state.close()
     assert len(sandbox.endpoints) == 3

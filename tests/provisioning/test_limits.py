@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from plivo_endpoints import AsyncClient, RateLimit
-from plivo_endpoints.provisioning import Row, apply
+from plivo_endpoints.provisioning import Row
 from plivo_endpoints.sandbox import Sandbox
+from tests.provisioning.fleets import apply
 from tests.provisioning.measured_run import measure
 from tests.provisioning.quota import most_in_a_window, share_used
 
@@ -37,12 +38,12 @@ async def test_the_quota_is_used_and_not_exceeded(rows: Callable[[int], list[Row
     assert used >= 0.9
 
 
-async def _share_used(source: list[Row], journal: Path) -> float:
+async def _share_used(source: list[Row], state: Path) -> float:
     with Sandbox() as sandbox:
         for outcomes in (60, 60, 60):
-            await _live(sandbox, source, journal, outcomes=outcomes)
+            await _live(sandbox, source, state, outcomes=outcomes)
         before = len(sandbox.requests)
-        await _live(sandbox, source, journal, outcomes=800)
+        await _live(sandbox, source, state, outcomes=800)
         times = [request.at.timestamp() for request in sandbox.requests]
         creates = [r.at.timestamp() for r in sandbox.requests[before:] if r.method == "POST"]
         assert len(sandbox.endpoints) == 800
@@ -51,12 +52,12 @@ async def _share_used(source: list[Row], journal: Path) -> float:
     return share_used([creates], QUOTA / WINDOW)
 
 
-async def _live(sandbox: Sandbox, source: list[Row], journal: Path, *, outcomes: int) -> None:
+async def _live(sandbox: Sandbox, source: list[Row], state: Path, *, outcomes: int) -> None:
     async with (
         AsyncClient(
             sandbox.auth_id, sandbox.auth_token, base_url=sandbox.base_url, rate_limit=LIMIT
         ) as client,
-        apply(client, source, journal=journal, settle=0.5) as run,
+        apply(client, source, state=state, settle=0.5) as run,
     ):
         async for _ in run:
             outcomes -= 1

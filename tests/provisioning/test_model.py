@@ -21,8 +21,8 @@ WHOLE: dict[str, AnyModel] = {
     "two workers": Model(rows=1, workers=2),
     "two rows": Model(rows=2, workers=1, troubles=0, ticks=6),
     "strange services": CanaryModel(),
-    "one surprise": AuditModel(surprises=1, ticks=8),
-    "two surprises": AuditModel(),
+    "one mismatch": AuditModel(mismatches=1, ticks=8),
+    "two mismatches": AuditModel(),
     "rate": RateModel(),
 }
 
@@ -45,7 +45,7 @@ LACKING: dict[str, tuple[AnyModel, str]] = {
     "audit: lost": (AuditModel(without="lost"), "somebody else's deleted"),
     "audit: idle": (AuditModel(without="idle"), "one in use deleted"),
     "restart": (Model(rows=1, workers=1, without="restart"), "doubled"),
-    "restart: journal": (Model(rows=1, workers=1, without="journal"), "doubled"),
+    "restart: state": (Model(rows=1, workers=1, without="state"), "doubled"),
     "restart: spent": (RateModel(without="spent"), "more than the quota"),
     "rate": (RateModel(without="window"), "more than the quota"),
     "rate: hold": (RateModel(without="hold"), "more than the quota"),
@@ -68,7 +68,7 @@ def test_each_rule_is_needed(model: AnyModel, wrong: str) -> None:
     assert model.explore().wrong == wrong
 
 
-@pytest.mark.parametrize("surprise", ["late", "by hand", "refused", "gone", "alias", "name"])
-def test_each_surprise_needs_the_audit(surprise: Surprise) -> None:
+@pytest.mark.parametrize("mismatch", ["late", "by hand", "refused", "gone", "alias", "name"])
+def test_each_surprise_needs_the_audit(mismatch: Surprise) -> None:
     """Without it, each alone can leave a run that calls itself done and is not."""
-    assert AuditModel(without="audit", kinds=(surprise,), surprises=1).explore().wrong == "silently wrong"
+    assert AuditModel(without="audit", kinds=(mismatch,), mismatches=1).explore().wrong == "silently wrong"

@@ -13,19 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from plivo_endpoints import Client, InvalidArgumentError
-from plivo_endpoints.provisioning import (
-    CsvSource,
-    Problem,
-    Row,
-    SourceError,
-    apply,
-    audit,
-    plan,
-    prune,
-    read_credentials,
-)
+from plivo_endpoints.provisioning import CsvSource, Problem, Row, SourceError
 from plivo_endpoints.provisioning._rows import NO_PASSWORD
 from plivo_endpoints.provisioning._source import source_of
+from tests.provisioning.fleets import apply, audit, plan, prune, read_credentials
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -214,7 +205,7 @@ async def test_what_is_no_source(
     raised: list[InvalidArgumentError] = []
     for call in (
         plan(client, given),
-        apply(client, given, journal=tmp_path / "run.db").__aenter__(),
+        apply(client, given, state=tmp_path / "run.db").__aenter__(),
         anext(read_credentials(tmp_path / "run.db", given)),
     ):
         with pytest.raises(InvalidArgumentError) as error:
@@ -236,13 +227,13 @@ async def test_an_open_file_is_no_source(client: AsyncClient, tmp_path: Path) ->
 async def test_a_blocking_client(tmp_path: Path) -> None:
     """It is refused by name, before it fails somewhere on the way."""
     given: Any = Client("MA000000000000000000", "token")
-    journal = tmp_path / "run.db"
+    state = tmp_path / "run.db"
     for call in (
         plan(given, [ALICE]),
-        apply(given, [ALICE], journal=journal).__aenter__(),
-        audit(given, journal),
-        prune(given, journal),
+        apply(given, [ALICE], state=state).__aenter__(),
+        audit(given, state),
+        prune(given, state),
     ):
         with pytest.raises(InvalidArgumentError, match="client: must be an AsyncClient"):
             await call
-    assert not journal.exists()
+    assert not state.exists()

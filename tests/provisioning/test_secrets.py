@@ -10,10 +10,11 @@ import pytest
 from attrs import evolve
 
 from plivo_endpoints import InvalidArgumentError
-from plivo_endpoints.provisioning import Row, apply, plan, save_plan
+from plivo_endpoints.provisioning import Row, save_plan
 from plivo_endpoints.provisioning._load import Contents
 from plivo_endpoints.provisioning._passwords import Deriver
 from plivo_endpoints.sandbox import Fault
+from tests.provisioning.fleets import apply, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ async def test_files_and_logs(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """While runs are open, so that the log beside the journal is seen too, and with refusals that echo."""
+    """While runs are open, so that the log beside the state is seen too, and with refusals that echo."""
     caplog.set_level(logging.DEBUG)
     given = [evolve(row, password="canary-password") for row in rows(30)]
     derived = [Row(key=f"d{row.key}", username=f"d{row.username}", alias=f"d{row.alias}") for row in rows(10)]
@@ -46,7 +47,7 @@ async def test_files_and_logs(
     sandbox.inject(Fault(applied=True, status=500, body=echo), rate=0.2, method="POST")
     left = b""
     for name, wanted in {"given": given, "derived": derived}.items():
-        async with apply(client, wanted, journal=tmp_path / name, settle=0.1, master_key=KEY) as run:
+        async with apply(client, wanted, state=tmp_path / name, settle=0.1, master_key=KEY) as run:
             shown = [repr(outcome) async for outcome in run]
             left += contents(tmp_path) + repr((wanted, shown, run.report)).encode()
         assert len(shown) == len(wanted)
@@ -77,6 +78,6 @@ async def test_a_master_key_that_can_be_guessed(
         await plan(client, derived, master_key="short")
     monkeypatch.setenv("PLIVO_PROVISION_KEY", "short")
     with pytest.raises(InvalidArgumentError, match="at least 16 characters"):
-        async with apply(client, derived, journal=tmp_path / "run.db"):
+        async with apply(client, derived, state=tmp_path / "run.db"):
             pass
     assert sandbox.requests == ()

@@ -16,7 +16,7 @@ from plivo_endpoints.provisioning import CsvSource, JsonlSource, Problem, Row, S
 from plivo_endpoints.provisioning._load import load
 from plivo_endpoints.provisioning._rows import NO_PASSWORD
 from plivo_endpoints.provisioning._source import source_of
-from plivo_endpoints.provisioning._sqlite import SqliteJournal
+from plivo_endpoints.provisioning._state._sqlite import SqliteState
 from plivo_endpoints.provisioning._text_file import PrivateCopy
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ PACKED_ALICE = gzip.compress(ALICE, mtime=0)  # the same in each run, as its nam
 
 async def found(source: RowSource, *, derives: bool = False) -> tuple[Problem, ...]:
     """Return what is wrong with a source."""
-    journal = SqliteJournal(None)
-    await journal.open()
+    state = SqliteState(None)
+    await state.open()
     try:
-        await load(journal, source, derives=derives)
+        await load(state, source, derives=derives)
     except SourceError as error:
         return error.problems
     finally:
-        await journal.close()
+        await state.close()
     return ()
 
 

@@ -58,8 +58,8 @@ def test_options_of_a_source(account: Sandbox, run: Run, tmp_path: Path) -> None
     (tmp_path / "users.csv").write_bytes(b"username\talias\tpassword\tx\ty\nbea\tcaf\xe9\ts3cret\t1\t2\n")
     options = ("--delimiter", r"\t", "--encoding", "cp1252", "--ignore-column", "x", "--ignore-column", "y")
     assert created(run("plan", "users.csv", *options)) == "1"
-    assert run("apply", "users.csv", "--journal", "run.db", *options).exit_code == 0
-    out = ("results", "--journal", "run.db", "--out", "made.jsonl", "--passwords", "users.csv")
+    assert run("apply", "users.csv", "--state", "run.db", *options).exit_code == 0
+    out = ("results", "--state", "run.db", "--out", "made.jsonl", "--passwords", "users.csv")
     assert run(*out, *options).exit_code == 0
     assert json.loads((tmp_path / "made.jsonl").read_text())["password"] == "s3cret"
     assert [each.alias for each in account.endpoints.values()] == ["caf\xe9"]
@@ -75,7 +75,7 @@ def test_options_of_a_source(account: Sandbox, run: Run, tmp_path: Path) -> None
         (("plan", "users.jsonl", "--delimiter", ";"), "are about CSV, and the source is JSON lines"),
         (("plan", "users.jsonl", "--ignore-column", "x"), "are about CSV, and the source is JSON lines"),
         (("plan", "missing.csv"), "'missing.csv' does not exist"),
-        (("results", "--journal", "users.csv", "--encoding", "utf-8"), "need --passwords: add that"),
+        (("results", "--state", "users.csv", "--encoding", "utf-8"), "need --passwords: add that"),
     ],
 )
 def test_options_that_are_refused(
@@ -131,13 +131,13 @@ def test_a_run_from_standard_input(account: Sandbox, run: Run, tmp_path: Path) -
     """It reads it for each pass, and can be gone on with: the same rows are given again."""
     rows = "username,alias,password\n" + "".join(f"user{n}x,row-{n},secret-{n}\n" for n in range(20))
     account.inject(Fault(applied=False, status=403), rate=1.0, method="POST")
-    stopped = run("apply", "-", "--journal", "run.db", "--encoding", "ascii", stdin=rows)
+    stopped = run("apply", "-", "--state", "run.db", "--encoding", "ascii", stdin=rows)
     assert stopped.exit_code == 1
-    assert stopped.stderr.endswith(" provision apply - --encoding ascii --journal run.db\n")
+    assert stopped.stderr.endswith(" provision apply - --encoding ascii --state run.db\n")
     account.clear_faults()
-    assert run("apply", "-", "--journal", "run.db", "--encoding", "ascii", stdin=rows).exit_code == 0
+    assert run("apply", "-", "--state", "run.db", "--encoding", "ascii", stdin=rows).exit_code == 0
     assert len(account.endpoints) == 20
-    out = run("results", "--journal", "run.db", "--passwords", "-", "--out", "made.jsonl", stdin=rows)
+    out = run("results", "--state", "run.db", "--passwords", "-", "--out", "made.jsonl", stdin=rows)
     assert (out.exit_code, len((tmp_path / "made.jsonl").read_text().splitlines())) == (0, 20)
     assert list((tmp_path / "temporary").iterdir()) == []
 
@@ -160,8 +160,8 @@ def test_columns_to_read_past_are_kept_in_the_line_that_goes_on(
     (tmp_path / "users.csv").write_text("username\talias\tpassword\tx\ty z\nalice\ta\ts3cret\t1\t2\n")
     account.inject(Fault(applied=False, status=403), rate=1.0, method="POST")
     options = ("--delimiter", r"\t", "--ignore-column", "x", "--ignore-column", "y z")
-    stopped = run("apply", "users.csv", "--journal", "run.db", *options)
-    wanted = r" apply users.csv --delimiter $'\x09' --ignore-column x --ignore-column 'y z' --journal run.db"
+    stopped = run("apply", "users.csv", "--state", "run.db", *options)
+    wanted = r" apply users.csv --delimiter $'\x09' --ignore-column x --ignore-column 'y z' --state run.db"
     assert sorted(stopped.stderr.splitlines()[-1].partition(" apply ")[2].split(" --")) == sorted(
         wanted.partition(" apply ")[2].split(" --")
     )
@@ -171,8 +171,8 @@ def test_a_file_called_dash(account: Sandbox, run: Run, tmp_path: Path) -> None:
     """It is not standard input, nor does the line that goes on take it for that."""
     (tmp_path / "-").write_text(CSV)
     account.inject(Fault(applied=False, status=403), rate=1.0, method="POST")
-    stopped = run("apply", "./-", "--journal", "run.db", stdin="")
-    assert stopped.stderr.endswith(" provision apply ./- --journal run.db\n")
+    stopped = run("apply", "./-", "--state", "run.db", stdin="")
+    assert stopped.stderr.endswith(" provision apply ./- --state run.db\n")
 
 
 @pytest.mark.usefixtures("account")

@@ -12,16 +12,17 @@ import pytest
 from attrs import evolve
 
 from plivo_endpoints import ConnectError, InvalidArgumentError
-from plivo_endpoints.provisioning import Outcome, Row, SqliteJournal, _states, apply, load_plan
-from plivo_endpoints.provisioning import _patience as patience_module
+from plivo_endpoints.provisioning import Outcome, Row, SqliteState, _states, load_plan
+from plivo_endpoints.provisioning import _retry as patience_module
 from plivo_endpoints.provisioning import _run as run_module
+from plivo_endpoints.provisioning._create import Outage
+from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import ProvisioningError
+from plivo_endpoints.provisioning._listing import CHANGED, Walk
 from plivo_endpoints.provisioning._report import ExitStatus
 from plivo_endpoints.provisioning._results import SipCredentials, private_file, writer
-from plivo_endpoints.provisioning._sending import Outage
-from plivo_endpoints.provisioning._states import State
-from plivo_endpoints.provisioning._walk import CHANGED, Walk
 from plivo_endpoints.sandbox import Fault
+from tests.provisioning.fleets import apply
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from plivo_endpoints import AsyncClient
     from plivo_endpoints.provisioning import Progress, Run
-    from plivo_endpoints.provisioning._journal import Change
+    from plivo_endpoints.provisioning._state._protocol import Change
     from plivo_endpoints.sandbox import Sandbox
     from tests.provisioning.conftest import Ended
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     Rows = Callable[[int], list[Row]]
 
 
-class SlowJournal(SqliteJournal):
+class SlowJournal(SqliteState):
     """Takes its time with the first two intents."""
 
     def __init__(self, path: Path) -> None:
@@ -48,7 +49,7 @@ class SlowJournal(SqliteJournal):
         """Write, and dawdle."""
         await super().save(changes)
         for _, after in changes:
-            if after.state is State.INTENT:
+            if after.state is RowState.INTENT:
                 self.intents.append(after.epoch)
                 if after.epoch <= 2:
                     await asyncio.sleep(0.15)
@@ -59,9 +60,9 @@ async def test_an_intent_that_got_old_is_written_again(
 ) -> None:
     """Nothing is sent on the strength of one that somebody may have decided on by now."""
     monkeypatch.setattr(_states, "SEND_GUARD", 0.1)
-    journal = SlowJournal(tmp_path / "slow.db")
-    ended = await applied(rows(1), journal=journal)
-    assert (journal.intents, len(sandbox.endpoints)) == ([1, 2, 3], 1)
+    state = SlowJournal(tmp_path / "slow.db")
+    ended = await applied(rows(1), state=state)
+    assert (state.intents, len(sandbox.endpoints)) == ([1, 2, 3], 1)
     assert ended.report.exit_status == ExitStatus.DONE
 
 
@@ -127,7 +128,7 @@ async def test_updates_between_those_that_cannot_be_sent(
 @pytest.mark.slow
 async def test_outcomes_that_nobody_reads(rows: Rows, client: AsyncClient, tmp_path: Path) -> None:
     """A run whose outcomes are not read waits, and is left without delay all the same."""
-    async with apply(client, rows(1500), journal=tmp_path / "run.db", concurrency=4) as run:
+    async with apply(client, rows(1500), state=tmp_path / "run.db", concurrency=4) as run:
         while run.progress.counts["created"] < 1000:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.2)
@@ -142,12 +143,12 @@ async def test_leaving_while_nothing_can_be_sent(
     monkeypatch.setattr(run_module, "Outage", partial(Outage, pause=0.05))
     sandbox.inject(Fault(applied=False, status=429, headers={"Retry-After": "0.6"}), rate=1.0, method="POST")
     hasty = client.with_options(timeout=1.0)  # a create could not leave within half of that
-    async with apply(hasty, rows(3), journal=tmp_path / "run.db") as run:
+    async with apply(hasty, rows(3), state=tmp_path / "run.db") as run:
         while len(sandbox.requests) < 5:
             await asyncio.sleep(0.01)
         begun = time.monotonic()
     assert time.monotonic() - begun < 2.0
-    assert run._job.ledger.number_of(State.NEW) == 3
+    assert run._job.state.number_of(RowState.NEW) == 3
 
 
 async def test_an_outage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -162,7 +163,7 @@ async def test_an_outage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     assert told == [record.getMessage() for record in caplog.records]
 
 
-class WatchingJournal(SqliteJournal):
+class WatchingJournal(SqliteState):
     """Looks at the run's progress whenever an intent is written."""
 
     run: Run
@@ -171,7 +172,7 @@ class WatchingJournal(SqliteJournal):
     async def save(self, changes: Sequence[Change]) -> None:
         """Write, and look."""
         await super().save(changes)
-        if any(after.state is State.INTENT for _, after in changes):
+        if any(after.state is RowState.INTENT for _, after in changes):
             self.seen += (self.run.progress,)
 
 
@@ -180,13 +181,13 @@ async def test_only_lost_creates_wait(
 ) -> None:
     """Those under way do not; while lost ones settle, it says for how long."""
     sandbox.inject(Fault(applied=True, reset=True), times=1, method="POST")
-    journal = WatchingJournal(tmp_path / "run.db")
-    async with apply(client, rows(1), journal=journal, settle=60.0) as run:
-        journal.run = run
+    state = WatchingJournal(tmp_path / "run.db")
+    async with apply(client, rows(1), state=state, settle=60.0) as run:
+        state.run = run
         while run.progress.phase != "settling":
             await asyncio.sleep(0.01)
         told = run.progress
-    assert [(each.waiting, each.settles_in) for each in journal.seen] == [(0, None)]
+    assert [(each.waiting, each.settles_in) for each in state.seen] == [(0, None)]
     assert (told.waiting, 0.0 < (told.settles_in or 0.0) <= 60.0) == (1, True)
 
 

@@ -141,7 +141,7 @@ async def of_mistakes(client: AsyncClient, blocking: Client) -> None:
 
 async def of_a_run(client: AsyncClient) -> None:
     """Leaving its iteration early can be done in order: it is a generator, which can be closed."""
-    async with apply(client, CsvSource("users.csv"), journal="run.db") as run:
+    async with apply(client, CsvSource("users.csv"), state="run.db") as run:
         assert_type(aiter(run), AsyncGenerator[Outcome])
         async for outcome in run:
             assert_type(outcome, Outcome)

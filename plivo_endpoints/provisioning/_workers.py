@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def share(
+async def run_workers(
     batches: AsyncGenerator[Sequence[T]], work: Callable[[T], Awaitable[bool]], workers: int
 ) -> None:
     """Work on the things in `batches`, `workers` at a time, each until its `work` returns false.

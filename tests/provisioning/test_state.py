@@ -1,4 +1,4 @@
-"""The journal: what it promises about power, disks, processes and secrets."""
+"""The state: what it promises about power, disks, processes and secrets."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from plivo_endpoints.provisioning import JournalError, _committer, _journal_file, _sqlite, plan
-from plivo_endpoints.provisioning._sqlite import SqliteJournal
-from plivo_endpoints.provisioning._states import Entry, State, stamp
+from plivo_endpoints.provisioning import StateError, _committer, _journal_file, _sqlite
+from plivo_endpoints.provisioning._entries import Entry, RowState
+from plivo_endpoints.provisioning._state._sqlite import SqliteState
+from plivo_endpoints.provisioning._transitions import stamp
 from tests.provisioning.file_layer import FULL, IO_ERROR, Event, disk_after, is_possible, remembered
+from tests.provisioning.fleets import plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,14 +28,14 @@ if TYPE_CHECKING:
 
     from plivo_endpoints import AsyncClient
     from plivo_endpoints.provisioning import Row
-    from plivo_endpoints.provisioning._journal import Change
+    from plivo_endpoints.provisioning._state._protocol import Change
 
 needs_layer = pytest.mark.skipif(not is_possible(), reason="this Python hides its SQLite")
 
 ROWS = 60
 
 
-class BusyJournal(SqliteJournal):
+class BusyJournal(SqliteState):
     """Moves the log into the database all the time, so that this is in the middle of things too."""
 
     def _prepare(self, db: sqlite3.Connection) -> None:
@@ -57,19 +59,19 @@ def entries(count: int) -> list[Entry]:
     ]
 
 
-async def intend(journal: SqliteJournal, events: list[Event]) -> None:
+async def intend(state: SqliteState, events: list[Event]) -> None:
     """Write intents, several at the same time, and note among the events when each was acknowledged."""
 
     async def one(entry: Entry) -> None:
-        await journal.save([(entry, stamp(entry, 1.0))])
+        await state.save([(entry, stamp(entry, 1.0))])
         events.append(Event("sync", f"acknowledged {entry.number}"))
 
-    await journal.open()
-    await journal.add(entries(ROWS))
-    await journal.take_up(1, {})
+    await state.open()
+    await state.add(entries(ROWS))
+    await state.take_up(1, {})
     for first in range(0, ROWS, 4):
         await asyncio.gather(*(one(entry) for entry in entries(ROWS)[first : first + 4]))
-    await journal.close()
+    await state.close()
 
 
 def lost(events: list[Event], chance: random.Random | None, folder: Path) -> set[int]:
@@ -87,7 +89,7 @@ def lost(events: list[Event], chance: random.Random | None, folder: Path) -> set
     return told - kept
 
 
-async def trials(kind: type[SqliteJournal], tmp_path: Path, count: int) -> int:
+async def trials(kind: type[SqliteState], tmp_path: Path, count: int) -> int:
     """Cut the power at many moments, and count the acknowledged intents that are lost."""
     with remembered() as layer:
         await intend(kind(tmp_path / "run.db"), layer.events)
@@ -120,26 +122,26 @@ async def test_a_disk_that_fails(tmp_path: Path, kind: str, failure: int) -> Non
     """The orders of the failed group and all later ones raise; what was told is there after a restart."""
     path = tmp_path / "run.db"
     with remembered() as layer:
-        journal = SqliteJournal(path)
-        await journal.open()
-        await journal.add(entries(ROWS))
-        await journal.take_up(1, {})
+        state = SqliteState(path)
+        await state.open()
+        await state.add(entries(ROWS))
+        await state.take_up(1, {})
         layer.failure = failure
         layer.fails_at = {"write": 5} if kind == "write" else {"sync": 5}
         kept: set[int] = set()
         for entry in entries(ROWS):
             try:
-                await journal.save([(entry, stamp(entry, 1.0))])
-            except JournalError:
+                await state.save([(entry, stamp(entry, 1.0))])
+            except StateError:
                 break
             kept.add(entry.number)
-        with pytest.raises(JournalError):
-            await journal.facts()
+        with pytest.raises(StateError):
+            await state.facts()
         layer.fails_at = {}
-        await journal.close()
-    again = SqliteJournal(path)
+        await state.close()
+    again = SqliteState(path)
     await again.open()
-    found = {entry.number for entry in await again.read(after=0, limit=ROWS, states={State.INTENT})}
+    found = {entry.number for entry in await again.read(after=0, limit=ROWS, states={RowState.INTENT})}
     await again.close()
     assert kept
     assert kept <= found
@@ -151,111 +153,111 @@ def file_modes(folder: Path) -> dict[str, int]:
 
 
 async def test_files_are_private(tmp_path: Path) -> None:
-    """Whatever the umask, only the owner may read the journal and what SQLite puts beside it."""
-    journal = SqliteJournal(tmp_path / "run.db")
-    await journal.open()
-    await journal.add(entries(1))
-    await journal.take_up(1, {})
+    """Whatever the umask, only the owner may read the state and what SQLite puts beside it."""
+    state = SqliteState(tmp_path / "run.db")
+    await state.open()
+    await state.add(entries(1))
+    await state.take_up(1, {})
     modes = file_modes(tmp_path)
-    await journal.close()
+    await state.close()
     assert modes == dict.fromkeys(["run.db", "run.db-wal", "run.db-shm", "run.db-lock"], 0o600)
 
 
 async def test_settings(tmp_path: Path) -> None:
     """The promise about power rests on these; the last two are what macOS needs to sync at all."""
     expected = {"journal_mode": "wal", "synchronous": 2, "fullfsync": 1, "checkpoint_fullfsync": 1}
-    journal = SqliteJournal(tmp_path / "run.db")
-    await journal.open()
+    state = SqliteState(tmp_path / "run.db")
+    await state.open()
 
     def read(db: sqlite3.Connection) -> dict[str, object]:
         return {name: db.execute(f"PRAGMA {name}").fetchone()[0] for name in expected}
 
-    assert await journal._run(read) == expected
-    await journal.close()
+    assert await state._run(read) == expected
+    await state.close()
 
 
 async def test_another_looks_on(tmp_path: Path) -> None:
     """A second connection reads while the first writes; a second writer is refused."""
-    journal = SqliteJournal(tmp_path / "run.db")
-    await journal.open()
-    await journal.add(entries(3))
-    await journal.take_up(1, {})
-    onlooker = SqliteJournal(tmp_path / "run.db", read_only=True)
+    state = SqliteState(tmp_path / "run.db")
+    await state.open()
+    await state.add(entries(3))
+    await state.take_up(1, {})
+    onlooker = SqliteState(tmp_path / "run.db", read_only=True)
     await onlooker.open()
-    assert await onlooker.count() == {State.NEW: 3}
-    with pytest.raises(JournalError):
+    assert await onlooker.count() == {RowState.NEW: 3}
+    with pytest.raises(StateError):
         await onlooker.clear()
     await onlooker.close()
-    with pytest.raises(JournalError, match="in use by another run"):
-        await SqliteJournal(tmp_path / "run.db").open()
-    await journal.save([(entries(1)[0], stamp(entries(1)[0], 1.0))])
-    await journal.close()
+    with pytest.raises(StateError, match="in use by another run"):
+        await SqliteState(tmp_path / "run.db").open()
+    await state.save([(entries(1)[0], stamp(entries(1)[0], 1.0))])
+    await state.close()
 
 
 async def test_compare_and_swap(tmp_path: Path) -> None:
     """An entry that is no longer as it was is not replaced."""
-    journal = SqliteJournal(tmp_path / "run.db")
-    await journal.open()
+    state = SqliteState(tmp_path / "run.db")
+    await state.open()
     (new,) = entries(1)
-    await journal.add([new])
-    await journal.take_up(1, {})
-    await journal.save([(new, stamp(new, 1.0))])
-    with pytest.raises(JournalError, match="row 1 was changed by somebody else"):
-        await journal.save([(new, stamp(new, 2.0))])
-    await journal.close()
+    await state.add([new])
+    await state.take_up(1, {})
+    await state.save([(new, stamp(new, 1.0))])
+    with pytest.raises(StateError, match="row 1 was changed by somebody else"):
+        await state.save([(new, stamp(new, 2.0))])
+    await state.close()
 
 
 async def test_a_wait_that_is_cut_short(tmp_path: Path) -> None:
     """An order that was begun is carried out, though nobody waits for it any more."""
-    journal = SqliteJournal(tmp_path / "run.db")
-    await journal.open()
+    state = SqliteState(tmp_path / "run.db")
+    await state.open()
     (new,) = entries(1)
-    await journal.add([new])
-    await journal.take_up(1, {})
-    waiting = asyncio.create_task(journal.save([(new, stamp(new, 1.0))]))
+    await state.add([new])
+    await state.take_up(1, {})
+    waiting = asyncio.create_task(state.save([(new, stamp(new, 1.0))]))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert await journal.count() == {State.INTENT: 1}
-    await journal.close()
+    assert await state.count() == {RowState.INTENT: 1}
+    await state.close()
 
 
 async def test_it_keeps_up_with_any_quota(tmp_path: Path) -> None:
     """Those who wait at the same time share a sync: far fewer of them than intents."""
-    journal = SqliteJournal(tmp_path / "run.db")
-    await journal.open()
-    await journal.add(entries(1000))
-    await journal.take_up(1, {})
+    state = SqliteState(tmp_path / "run.db")
+    await state.open()
+    await state.add(entries(1000))
+    await state.take_up(1, {})
     commits: list[str] = []
-    await journal._run(lambda db: db.set_trace_callback(commits.append))
-    await asyncio.gather(*(journal.save([(entry, stamp(entry, 1.0))]) for entry in entries(1000)))
-    await journal.close()
+    await state._run(lambda db: db.set_trace_callback(commits.append))
+    await asyncio.gather(*(state.save([(entry, stamp(entry, 1.0))]) for entry in entries(1000)))
+    await state.close()
     assert commits.count("COMMIT") <= 50
 
 
 async def test_writes_of_rows_wait_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of several turns of the loop share a commit; they leave with what cannot wait, or at the end."""
     monkeypatch.setattr(_committer, "_COMMIT_DELAY", 3600.0)
-    journal = SqliteJournal(tmp_path / "run.db")
-    await journal.open()
-    await journal.add(entries(4))
-    await journal.take_up(1, {})
+    state = SqliteState(tmp_path / "run.db")
+    await state.open()
+    await state.add(entries(4))
+    await state.take_up(1, {})
     commits: list[str] = []
-    await journal._run(lambda db: db.set_trace_callback(commits.append))
+    await state._run(lambda db: db.set_trace_callback(commits.append))
     commits.clear()
     saves: list[asyncio.Task[None]] = []
     for entry in entries(3):
-        saves.append(asyncio.create_task(journal.save([(entry, stamp(entry, 1.0))])))
+        saves.append(asyncio.create_task(state.save([(entry, stamp(entry, 1.0))])))
         await asyncio.sleep(0.01)  # each would have had a commit of its own by now
     async with asyncio.timeout(30):
-        assert await journal.count() == {State.NEW: 1, State.INTENT: 3}
+        assert await state.count() == {RowState.NEW: 1, RowState.INTENT: 3}
         await asyncio.gather(*saves)
     assert commits.count("COMMIT") == 1
-    last = asyncio.create_task(journal.save([(entries(4)[3], stamp(entries(4)[3], 1.0))]))
+    last = asyncio.create_task(state.save([(entries(4)[3], stamp(entries(4)[3], 1.0))]))
     await asyncio.sleep(0)
     async with asyncio.timeout(30):
-        await journal.close()
+        await state.close()
         await last
 
 
@@ -266,22 +268,22 @@ async def test_a_plan_writes_once_per_page(
     monkeypatch.setattr(_committer, "_COMMIT_DELAY", 3600.0)
     for row in rows(30):
         await client.endpoints.create(username=row.username, password="s3cret", alias=row.alias)
-    save, changed = SqliteJournal.save, list[int]()
+    save, changed = SqliteState.save, list[int]()
 
-    async def counted(self: SqliteJournal, changes: Sequence[Change]) -> None:
+    async def counted(self: SqliteState, changes: Sequence[Change]) -> None:
         changed.append(len(changes))
         await save(self, changes)
 
-    monkeypatch.setattr(SqliteJournal, "save", counted)
+    monkeypatch.setattr(SqliteState, "save", counted)
     async with asyncio.timeout(30):
         assert 30 == len((await plan(client, rows(30))).unchanged)
     assert changed == [19, 11]
 
 
 async def test_a_path_that_no_file_can_have() -> None:
-    """It is refused like every journal that cannot be opened, instead of letting wait for ever."""
-    with pytest.raises(JournalError, match="cannot be opened"):
-        await asyncio.wait_for(SqliteJournal("a\0b").open(), 5.0)
+    """It is refused like every state that cannot be opened, instead of letting wait for ever."""
+    with pytest.raises(StateError, match="cannot be opened"):
+        await asyncio.wait_for(SqliteState("a\0b").open(), 5.0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no file is removed there that is open")
@@ -302,31 +304,31 @@ async def test_a_lock_that_is_removed_by_whoever_had_it(
         return connection
 
     monkeypatch.setattr(_journal_file, "connect", connect_and_remove)
-    with pytest.raises(JournalError, match="just in use by another run"):
-        await SqliteJournal(tmp_path / "run.db").open()
+    with pytest.raises(StateError, match="just in use by another run"):
+        await SqliteState(tmp_path / "run.db").open()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
 async def test_one_journal_by_two_names(tmp_path: Path) -> None:
     """A link does not lead around the lock."""
     (tmp_path / "link.db").symlink_to(tmp_path / "run.db")
-    journal = SqliteJournal(tmp_path / "run.db")
-    await journal.open()
-    with pytest.raises(JournalError, match="in use by another run"):
-        await SqliteJournal(tmp_path / "link.db").open()
-    await journal.close()
+    state = SqliteState(tmp_path / "run.db")
+    await state.open()
+    with pytest.raises(StateError, match="in use by another run"):
+        await SqliteState(tmp_path / "link.db").open()
+    await state.close()
 
 
 KILLED = """
 import asyncio, os, signal, sys
-from plivo_endpoints.provisioning._sqlite import SqliteJournal
-from plivo_endpoints.provisioning._states import Entry
+from plivo_endpoints.provisioning._state._sqlite import SqliteState
+from plivo_endpoints.provisioning._entries import Entry
 
 async def main():
-    journal = SqliteJournal(sys.argv[1])
-    await journal.open()
-    await journal.add([Entry(number=1, line=1, key="a", username="alice", alias="a")])
-    await journal.take_up(1, {})
+    state = SqliteState(sys.argv[1])
+    await state.open()
+    await state.add([Entry(number=1, line=1, key="a", username="alice", alias="a")])
+    await state.take_up(1, {})
     os.kill(os.getpid(), signal.SIGKILL)
 
 asyncio.run(main())
@@ -335,7 +337,7 @@ asyncio.run(main())
 
 @pytest.fixture
 def left(tmp_path: Path) -> Path:
-    """Give a journal with a row, left by a process that was killed."""
+    """Give a state with a row, left by a process that was killed."""
     path = tmp_path / "run.db"
     _kill_a_run(path)
     return path
@@ -345,28 +347,28 @@ def _kill_a_run(path: Path) -> None:
     subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)  # noqa: S603
 
 
-async def keys(journal: SqliteJournal, *states: State) -> set[str]:
-    """Return the keys that a journal holds."""
-    await journal.open()
+async def keys(state: SqliteState, *states: RowState) -> set[str]:
+    """Return the keys that a state holds."""
+    await state.open()
     try:
-        return {entry.key for entry in await journal.read(after=0, limit=99, states=states or tuple(State))}
+        return {entry.key for entry in await state.read(after=0, limit=99, states=states or tuple(RowState))}
     finally:
-        await journal.close()
+        await state.close()
 
 
-def _part(journal: Path, folder: Path, how: str) -> tuple[Path, Path]:
-    """Part a journal from its log, and return where the two are."""
+def _part(state: Path, folder: Path, how: str) -> tuple[Path, Path]:
+    """Part a state from its log, and return where the two are."""
     log, other = folder / "run.db-wal", folder / "other.db"
     match how:
         case "moved":
-            journal.rename(other)
+            state.rename(other)
         case "copied":
-            shutil.copyfile(journal, other)
+            shutil.copyfile(state, other)
         case "link moved":
-            journal.rename(folder / "real.db")
+            state.rename(folder / "real.db")
             other.symlink_to(folder / "real.db")
         case _:
-            return journal, log.rename(folder / "kept")
+            return state, log.rename(folder / "kept")
     return other, log
 
 
@@ -376,14 +378,14 @@ async def test_a_journal_without_its_log(left: Path, tmp_path: Path, how: str) -
     """It has forgotten what was done last, so it is refused, as often as it is tried; not so with its log."""
     other, log = _part(left, tmp_path, how)
     for read_only in (False, True, False):
-        with pytest.raises(JournalError, match="endpoints would be made twice"):
-            await SqliteJournal(other, read_only=read_only).open()
+        with pytest.raises(StateError, match="endpoints would be made twice"):
+            await SqliteState(other, read_only=read_only).open()
     log.rename(other.resolve().with_name(f"{other.resolve().name}-wal"))
-    assert await keys(SqliteJournal(other)) == {"a"}
+    assert await keys(SqliteState(other)) == {"a"}
 
 
 def _alone(events: list[Event], path: Path) -> Path:
-    """Put the journal as it is after these events into a file, without its log."""
+    """Put the state as it is after these events into a file, without its log."""
     for old in path.parent.iterdir():
         old.unlink()
     (name,) = {event.file for event in events if event.file.endswith("/run.db")} or {""}
@@ -405,9 +407,9 @@ async def test_a_journal_without_its_log_at_every_moment(tmp_path: Path) -> None
             told.add(int(event.file.split()[1]))
         if event.kind == "sync":
             continue  # a process that is killed loses nothing that it wrote
-        journal = SqliteJournal(_alone(layer.events[:cut], path), read_only=True)
-        with suppress(JournalError):
-            assert await keys(journal, State.INTENT) >= {f"key-{number}" for number in told}
+        state = SqliteState(_alone(layer.events[:cut], path), read_only=True)
+        with suppress(StateError):
+            assert await keys(state, RowState.INTENT) >= {f"key-{number}" for number in told}
             whole += 1
     assert told == set(range(1, ROWS + 1))
     assert whole > 0
@@ -421,87 +423,87 @@ def _names(folder: Path) -> set[str]:
 async def test_a_look_at_a_journal_leaves_it_its_log(left: Path) -> None:
     """However often one looks, the next run can go on."""
     for _ in range(2):
-        assert await keys(SqliteJournal(left, read_only=True)) == {"a"}
-    assert await keys(SqliteJournal(left)) == {"a"}
+        assert await keys(SqliteState(left, read_only=True)) == {"a"}
+    assert await keys(SqliteState(left)) == {"a"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
 async def test_a_look_during_which_a_run_begins_and_is_killed(tmp_path: Path) -> None:
-    """The look, which is the last to let go of the journal, leaves it whole."""
+    """The look, which is the last to let go of the state, leaves it whole."""
     path = tmp_path / "run.db"
-    assert await keys(SqliteJournal(path)) == set()
-    look = SqliteJournal(path, read_only=True)
+    assert await keys(SqliteState(path)) == set()
+    look = SqliteState(path, read_only=True)
     await look.open()
     await asyncio.to_thread(_kill_a_run, path)
     await look.close()
-    assert await keys(SqliteJournal(path)) == {"a"}
+    assert await keys(SqliteState(path)) == {"a"}
 
 
 async def test_a_look_during_which_a_run_ends(tmp_path: Path) -> None:
     """The file is whole, though SQLite has not yet removed its log."""
-    journal, look = SqliteJournal(tmp_path / "run.db"), SqliteJournal(tmp_path / "run.db", read_only=True)
-    await journal.open()
-    await journal.add(entries(1))
-    await journal.take_up(1, {})
+    state, look = SqliteState(tmp_path / "run.db"), SqliteState(tmp_path / "run.db", read_only=True)
+    await state.open()
+    await state.add(entries(1))
+    await state.take_up(1, {})
     await look.open()
-    await journal.close()
+    await state.close()
     shutil.copyfile(tmp_path / "run.db", tmp_path / "copy.db")
     await look.close()
     for name in ("run.db", "copy.db"):
-        assert await keys(SqliteJournal(tmp_path / name)) == {"key-1"}
+        assert await keys(SqliteState(tmp_path / name)) == {"key-1"}
 
 
 async def test_somebody_who_reads_all_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that keeps the mark out of the file keeps a run from beginning, and does it no harm."""
     path = tmp_path / "run.db"
-    assert await keys(SqliteJournal(path)) == set()
+    assert await keys(SqliteState(path)) == set()
     monkeypatch.setattr(_sqlite, "connect", partial(_journal_file.connect, timeout=0.01))
     with closing(sqlite3.connect(path)) as db:
         db.execute("BEGIN")
         db.execute("SELECT * FROM rows").fetchall()
-        with pytest.raises(JournalError, match="another program is reading the journal"):
-            await SqliteJournal(path).open()
-    assert await keys(SqliteJournal(path)) == set()
+        with pytest.raises(StateError, match="another program is reading the state"):
+            await SqliteState(path).open()
+    assert await keys(SqliteState(path)) == set()
 
 
 async def test_a_closed_journal_is_one_file(tmp_path: Path) -> None:
     """It can be moved or copied, and looked at without leaving anything beside it."""
-    journal = SqliteJournal(tmp_path / "run.db")
-    await journal.open()
-    await journal.add(entries(1))
-    await journal.take_up(1, {})
-    reading = asyncio.create_task(keys(SqliteJournal(tmp_path / "run.db", read_only=True)))
+    state = SqliteState(tmp_path / "run.db")
+    await state.open()
+    await state.add(entries(1))
+    await state.take_up(1, {})
+    reading = asyncio.create_task(keys(SqliteState(tmp_path / "run.db", read_only=True)))
     assert await reading == {"key-1"}
-    await journal.close()
+    await state.close()
     moved = (tmp_path / "run.db").rename(tmp_path / "other.db")
     for read_only in (True, False):
-        assert await keys(SqliteJournal(moved, read_only=read_only)) == {"key-1"}
+        assert await keys(SqliteState(moved, read_only=read_only)) == {"key-1"}
     assert _names(tmp_path) == {"other.db", "other.db-lock", "run.db-lock"}
 
 
 CRAMPED = """
 import asyncio, os, resource, sys
-from plivo_endpoints.provisioning import JournalError
-from plivo_endpoints.provisioning._sqlite import SqliteJournal
-from plivo_endpoints.provisioning._states import Entry
+from plivo_endpoints.provisioning import StateError
+from plivo_endpoints.provisioning._state._sqlite import SqliteState
+from plivo_endpoints.provisioning._entries import Entry
 
 def entry(n):
     return Entry(number=n, line=n, key=f"key-{n}", username=f"user{n}", alias=f"row-{n}")
 
 async def main():
-    journal = SqliteJournal(sys.argv[1])
-    await journal.open()
-    await journal.add([entry(1)])
-    await journal.take_up(1, {})
-    await journal.note({"a": "b" * 50_000})
+    state = SqliteState(sys.argv[1])
+    await state.open()
+    await state.add([entry(1)])
+    await state.take_up(1, {})
+    await state.note({"a": "b" * 50_000})
     size = os.path.getsize(sys.argv[1] + "-wal")
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     try:
-        await journal.add([entry(2)])
-        await journal.take_up(1, {})
-    except JournalError:
+        await state.add([entry(2)])
+        await state.take_up(1, {})
+    except StateError:
         print("full")
-    await journal.close()
+    await state.close()
 
 asyncio.run(main())
 """
@@ -513,24 +515,24 @@ def test_a_journal_whose_log_has_no_room(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     ended = subprocess.run([sys.executable, "-c", CRAMPED, str(path)], capture_output=True, check=True)  # noqa: S603
     assert (ended.stdout, _names(tmp_path)) == (b"full\n", {"run.db", "run.db-lock"})
-    assert asyncio.run(keys(SqliteJournal(path))) == {"key-1"}
+    assert asyncio.run(keys(SqliteState(path))) == {"key-1"}
 
 
 async def test_a_name_that_means_something_to_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is a file's all the same, or the journal would live in memory."""
+    """It is a file's all the same, or the state would live in memory."""
     monkeypatch.chdir(tmp_path)
-    journal = SqliteJournal(":memory:")
-    await journal.open()
-    await journal.add(entries(1))
-    await journal.take_up(1, {})
-    await journal.close()
-    assert await keys(SqliteJournal(tmp_path / ":memory:")) == {"key-1"}
+    state = SqliteState(":memory:")
+    await state.open()
+    await state.add(entries(1))
+    await state.take_up(1, {})
+    await state.close()
+    assert await keys(SqliteState(tmp_path / ":memory:")) == {"key-1"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
 async def test_a_journal_with_a_second_name(tmp_path: Path) -> None:
     """A hard link would lead around the lock."""
-    assert await keys(SqliteJournal(tmp_path / "run.db")) == set()
+    assert await keys(SqliteState(tmp_path / "run.db")) == set()
     (tmp_path / "other.db").hardlink_to(tmp_path / "run.db")
-    with pytest.raises(JournalError, match="second name"):
-        await SqliteJournal(tmp_path / "other.db").open()
+    with pytest.raises(StateError, match="second name"):
+        await SqliteState(tmp_path / "other.db").open()

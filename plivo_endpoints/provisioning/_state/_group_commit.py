@@ -1,6 +1,6 @@
 """A thread that owns an SQLite connection and commits in groups, so that the loop never waits on a disk.
 
-To wake a thread, to wake a loop and to sync a disk are what a journal costs. So orders go over together, at
+To wake a thread, to wake a loop and to sync a disk are what a state costs. So orders go over together, at
 least those of one turn of the loop; those that meet in the thread share a transaction and come back together.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from attrs import frozen
 
-from plivo_endpoints.provisioning._errors import JournalError
+from plivo_endpoints.provisioning._errors import StateError
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ _COMMIT_DELAY: Final = 0.002  # seconds; at Plivo's quota a row takes 17 ms
 
 
 @frozen
-class _Order(Generic[T]):
+class _WriteRequest(Generic[T]):
     work: Work[T]
     answer: asyncio.Future[T]
 
@@ -36,18 +36,18 @@ class Committer:
     """Carries out orders in the order they come, those that wait at the same time in one transaction.
 
     An order is answered after the transaction is durable. After the first failure every order fails: a
-    journal that has lost something must not be believed again.
+    state that has lost something must not be believed again.
     """
 
     def __init__(
         self, connect: Callable[[], AbstractContextManager[sqlite3.Connection]], *, name: str
     ) -> None:
         self._connect = connect
-        self._given: list[_Order[Any]] = []  # not handed over yet
+        self._given: list[_WriteRequest[Any]] = []  # not handed over yet
         self._departure: asyncio.TimerHandle | None = None  # when they will be
-        self._orders: SimpleQueue[list[_Order[Any]] | None] = SimpleQueue()
-        self._thread = Thread(target=self._serve, name=f"journal {name}", daemon=True)
-        self._failure: JournalError | None = None
+        self._orders: SimpleQueue[list[_WriteRequest[Any]] | None] = SimpleQueue()
+        self._thread = Thread(target=self._serve, name=f"state {name}", daemon=True)
+        self._failure: StateError | None = None
         self._is_stopped = False
 
     def start(self) -> None:
@@ -61,9 +61,9 @@ class Committer:
         With `delayed` it waits a moment for others to share the costs: for what many tasks order one by one.
         """
         if self._is_stopped:  # nobody would ever answer
-            raise JournalError("the journal is closed")
+            raise StateError("the state is closed")
         answer: asyncio.Future[T] = self._loop.create_future()
-        self._given.append(_Order(work, answer))
+        self._given.append(_WriteRequest(work, answer))
         self._depart(self._loop.time() + (_COMMIT_DELAY if delayed else 0.0))
         return answer
 
@@ -93,19 +93,19 @@ class Committer:
             connection: sqlite3.Connection | None = None
             try:
                 connection = stack.enter_context(self._connect())
-            except JournalError as error:
+            except StateError as error:
                 self._failure = error
             except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits has to be answered
-                self._failure = JournalError(f"the journal cannot be opened: {error}")
+                self._failure = StateError(f"the state cannot be opened: {error}")
             serving = True
             while serving:
                 group, serving = self._next_group()
                 if group:
                     self._answer(connection, group)
 
-    def _next_group(self) -> tuple[list[_Order[Any]], bool]:
+    def _next_group(self) -> tuple[list[_WriteRequest[Any]], bool]:
         """Return the orders that wait, and whether more may come; waits for some unless it is the end."""
-        group: list[_Order[Any]] = []
+        group: list[_WriteRequest[Any]] = []
         given = self._orders.get()
         with suppress(Empty):
             while given is not None:
@@ -115,24 +115,24 @@ class Committer:
                 given = self._orders.get_nowait()
         return group, given is not None
 
-    def _answer(self, connection: sqlite3.Connection | None, group: list[_Order[Any]]) -> None:
+    def _answer(self, connection: sqlite3.Connection | None, group: list[_WriteRequest[Any]]) -> None:
         results: list[Any] = []
         if connection is not None and self._failure is None:
             try:
                 connection.execute("BEGIN")
                 results = [order.work(connection) for order in group]
                 connection.execute("COMMIT")
-            except JournalError as error:
+            except StateError as error:
                 self._failure = error
             except Exception as error:  # noqa: BLE001 - whatever it is, nothing of this group is durable
-                self._failure = JournalError(f"the journal failed: {error}")
+                self._failure = StateError(f"the state failed: {error}")
         if self._failure is not None:
             _roll_back(connection)
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(_settle, group, results, self._failure)
 
 
-def _settle(group: list[_Order[Any]], results: list[Any], failure: JournalError | None) -> None:
+def _settle(group: list[_WriteRequest[Any]], results: list[Any], failure: StateError | None) -> None:
     waiting = [order.answer for order in group]
     if failure is None:
         for answer, result in zip(waiting, results, strict=True):
@@ -142,7 +142,7 @@ def _settle(group: list[_Order[Any]], results: list[Any], failure: JournalError 
     for answer in waiting:
         if not answer.done():
             # One exception object would gather the tracebacks of all who wait.
-            answer.set_exception(JournalError(*failure.args))
+            answer.set_exception(StateError(*failure.args))
 
 
 def _roll_back(connection: sqlite3.Connection | None) -> None:

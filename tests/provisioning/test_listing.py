@@ -11,13 +11,13 @@ from attrs import evolve
 
 from plivo_endpoints import Endpoint, Page, PageMeta, ServerError
 from plivo_endpoints.provisioning import _patience, _reach
-from plivo_endpoints.provisioning._walk import CHANGED, UNREADABLE, Walk, walk
+from plivo_endpoints.provisioning._listing import CHANGED, UNREADABLE, Walk, walk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from plivo_endpoints import AsyncClient
-    from plivo_endpoints.provisioning._states import Found
+    from plivo_endpoints.provisioning._entries import Found
     from plivo_endpoints.sandbox import Sandbox
 
 Kind = Literal["offset", "cursor", "hybrid"]

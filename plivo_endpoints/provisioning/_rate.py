@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _CATCH_UP: Final = 0.1  # seconds: a sleep that lasts a little too long must not slow the pace for good
 
 
-class Pace:
+class CreateRateLimiter:
     """Holds creates to the rate limit as the server counts them.
 
     The client counts a request from when it left. One that lingers, on the way or in a server that is busy,

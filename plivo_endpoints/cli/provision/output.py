@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from plivo_endpoints.cli.settings import Settings
-    from plivo_endpoints.provisioning import Double, Outcome, Plan, Problem, Report, SourceError
+    from plivo_endpoints.provisioning import Duplicate, Outcome, Problem, Report, SourceError, Step
 
 _SHOWN_ROWS: Final = 20
 _SHOWN_PROBLEMS: Final = 50
@@ -29,13 +29,10 @@ KEY_STEPS: Final = f"""\
 _KEY_HINT: Final = f"""\
 To have passwords derived, make a master key, and keep it: the same key tells them again.
 {KEY_STEPS}"""
-_NO_ROWS: Final = "The source has no rows: there is nothing to do."
-_WITHOUT_JOURNAL: Final = (
-    "If this source was applied before, add --journal FILE, so that its rows are recognised."
-)
+NO_ROWS: Final = "The source has no rows: there is nothing to do."
 _PUT_RIGHT: Final = (
-    "Put right what the rows say, then apply again with this journal: what failed is tried again. A row that "
-    "stays in review needs another key."
+    "Put right or allow what the rows say, then apply again: what failed is tried again. Where several "
+    "endpoints can be a row, `provision import KEY=ENDPOINT_ID` settles it."
 )
 
 
@@ -88,12 +85,12 @@ def _name_lines(numbers: Sequence[int]) -> str:
     return f"lines {names}{' and others' if len(ranges) > _SHOWN_PROBLEMS else ''}"
 
 
-def is_confirmed(doubles: Sequence[Double]) -> bool:
-    """Show doubles and have the person type that they shall go."""
-    for double in doubles:
-        name, key = escape(double.username), escape(double.key)
-        click.echo(f"double: {double.endpoint_id} {name} of {key}, kept: {double.kept}", err=True)
-    wanted = f"delete {len(doubles)}"
+def is_confirmed(duplicates: Sequence[Duplicate]) -> bool:
+    """Show duplicates and have the person type that they shall go."""
+    for duplicate in duplicates:
+        name, key = escape(duplicate.username), escape(duplicate.key)
+        click.echo(f"duplicate: {duplicate.endpoint_id} {name} of {key}, kept: {duplicate.kept}", err=True)
+    wanted = f"delete {len(duplicates)}"
     answer: str = click.prompt(f"Type '{wanted}' to delete them for ever", err=True)
     if answer != wanted:
         click.echo("nothing deleted", err=True)
@@ -106,58 +103,52 @@ def tell(text: str, settings: Settings) -> None:
         click.echo(text, err=True)
 
 
-def show_plan(found: Plan, settings: Settings, *, with_journal: bool) -> None:
-    """Print how many rows would be what, and which conflict."""
+def show_drift(steps: Sequence[Step], settings: Settings) -> None:
+    """Print what the account has changed."""
+    rows = [{"key": step.key, "endpoint_id": step.endpoint_id, "change": step.reason} for step in steps]
     if settings.as_json:
-        settings.output().record(asdict(found))
-        return
-    counts = {name: len(getattr(found, name)) for name in ("create", "update", "unchanged", "conflict")}
-    settings.output().record(counts)
-    if found.gone:
-        tell(_name_gone(found.gone), settings)
-    conflicts = [{"key": key, "reason": reason} for key, reason in found.conflict.items()]
-    _list(("key", "reason"), conflicts, settings)
-    if not any(counts.values()):
-        tell(_NO_ROWS, settings)
-    elif found.create and not with_journal:
-        tell(_WITHOUT_JOURNAL, settings)
+        settings.output().record({"drift": [asdict(step) for step in steps]})
+    elif rows:
+        _list(("key", "endpoint_id", "change"), rows, settings)
+    else:
+        tell("The account is as the state knows it.", settings)
 
 
 def show_report(report: Report, troubled: list[Outcome], settings: Settings) -> None:
-    """Print how many rows are what, the doubles, and the rows that failed or need review."""
+    """Print how many rows are what, the duplicates, and the rows that failed or need review."""
     rows = [asdict(outcome) for outcome in troubled]
     if settings.as_json:
         settings.output().record({**asdict(report), "rows": rows})
         return
     counts: dict[str, object] = {name: count for name, count in report.counts.items() if count}
-    settings.output().record({**counts, "doubles": len(report.doubles), "audited": report.audited})
-    doubles = [
+    settings.output().record({**counts, "duplicates": len(report.duplicates), "audited": report.audited})
+    duplicates = [
         {
-            **asdict(double),
-            "double": double.endpoint_id,
-            "prune": "deletes it" if double.deletable else "keeps it",
+            **asdict(duplicate),
+            "duplicate": duplicate.endpoint_id,
+            "delete": "can be" if duplicate.deletable else "by hand",
         }
-        for double in report.doubles
+        for duplicate in report.duplicates
     ]
-    _list(("double", "username", "key", "kept", "prune"), doubles, settings)
+    _list(("duplicate", "username", "key", "kept", "delete"), duplicates, settings)
     _list(("line", "key", "status", "error"), rows, settings)
     if report.gone:
         tell(_name_gone(report.gone), settings)
     if not report.total:
-        tell(_NO_ROWS, settings)
+        tell(NO_ROWS, settings)
     if rows and not report.counts["unprocessed"]:  # before, a create of the run could still land
         tell(_PUT_RIGHT, settings)
 
 
 def _name_gone(count: int) -> str:
     rows = "1 row is" if count == 1 else f"{count} rows are"
-    return f"{rows} not in the source any more; their endpoints stay as they are."
+    return f"{rows} not in the source any more; with --delete `apply` deletes what they have."
 
 
-def tell_how_to_prune(journal: Path, settings: Settings) -> None:
-    """Print the command that deletes doubles."""
-    words = ("provision", "audit", "--journal", str(journal), "--prune")
-    tell(f"To delete the doubles:\n  {command_line(words, base_url=settings.base_url)}", settings)
+def tell_how_to_delete(state: Path, settings: Settings) -> None:
+    """Print the command that deletes duplicates."""
+    words = ("provision", "duplicates", "--state", str(state), "--delete")
+    tell(f"To delete the duplicates:\n  {command_line(words, base_url=settings.base_url)}", settings)
 
 
 def _list(columns: Sequence[str], rows: Sequence[Mapping[str, object]], settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""What the commands of `provision` share: the journal, and running to the end."""
+"""What the commands of `provision` share: the state, and running to the end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import click
 from plivo_endpoints._events import logger
 from plivo_endpoints.cli.failures import USAGE, Terminated
 from plivo_endpoints.cli.output import escape
-from plivo_endpoints.cli.provision_output import tell_problems
+from plivo_endpoints.cli.provision.output import tell_problems
 from plivo_endpoints.provisioning import SourceError
 
 if TYPE_CHECKING:
@@ -33,27 +33,43 @@ Exit status:
   1    some rows failed or are left, or the command was refused or failed
   2    wrong usage, a source that breaks a rule, or no credentials;
        nothing was sent
-  3    some rows need review, or the audit has found doubles
+  3    some rows need review, or the audit has found duplicates
   130  stopped by Ctrl-C
   143  stopped by SIGTERM, as `kill`, a container's end or a timeout send it
 """
 
+STATE: Final = "plivo-fleet.db"
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-def journal_option(*, exists: bool, required: bool = True) -> Callable[[F], F]:
-    """Give a command the option `--journal`."""
+RATE: Final = 58  # requests a second: a little less than Plivo allows an account
+
+
+def state_option(*, exists: bool) -> Callable[[F], F]:
+    """Give a command the option `--state`."""
     kind = click.Path(exists=exists, dir_okay=False, path_type=Path)
-    made = "" if exists else "; made if new"
-    explanation = f"The file that remembers the runs{made}."
     return click.option(
-        "--journal", type=kind, required=required, metavar="FILE", callback=_check_journal, help=explanation
+        "--state",
+        type=kind,
+        default=STATE,
+        show_default=True,
+        metavar="FILE",
+        callback=_check_state,
+        help="The file that remembers which endpoint each row is.",
     )
 
 
-def _check_journal(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
-    if path is None:
-        return None
+def rate_option(command: F) -> F:
+    """Give a command the option `--rate`."""
+    return click.option(
+        "--rate",
+        type=click.IntRange(1),
+        metavar="N",
+        help=f"Requests a second: this run's share of the account's quota. [default: {RATE}]",
+    )(command)
+
+
+def _check_state(_: click.Context, __: click.Parameter, path: Path) -> Path:
     if not path.name:
         raise click.BadParameter("a file must have a name")
     if not path.parent.is_dir():

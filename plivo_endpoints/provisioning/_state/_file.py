@@ -1,7 +1,7 @@
-"""The journal's file: whose it is, who has it, and whether it is all there.
+"""The state's file: whose it is, who has it, and whether it is all there.
 
 In WAL mode what was committed last is in a log beside the file, `-wal`, until SQLite has moved it over. A run
-that is killed leaves its log; a file that is then moved or copied without it is a journal that has forgotten
+that is killed leaves its log; a file that is then moved or copied without it is a state that has forgotten
 creates. So the file says whether it is in use, and in use without a log it is refused.
 """
 
@@ -12,7 +12,7 @@ import sqlite3
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from plivo_endpoints.provisioning._errors import JournalError
+from plivo_endpoints.provisioning._errors import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -44,13 +44,13 @@ def _has_log(path: Path) -> bool:
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is no whole journal, before anything is made beside it or its permissions are changed."""
+    """Refuse what is no whole state, before anything is made beside it or its permissions are changed."""
     if not path.exists():
-        raise JournalError(f"there is no journal {path}")
+        raise StateError(f"there is no state {path}")
     if not path.is_file():
-        raise JournalError(f"{path} is not a journal of this program")
+        raise StateError(f"{path} is not a state of this program")
     if path.stat().st_nlink > 1:
-        raise JournalError(
+        raise StateError(
             f"{path} has a second name (a hard link), by which another run could use it: copy it"
         )
     logged = _has_log(path)
@@ -58,7 +58,7 @@ def check_file(path: Path) -> None:
         is_new(db, path)
         (version,) = db.execute("PRAGMA user_version").fetchone()
     if version == _IN_USE and not (logged or _has_log(path)):  # a run may just have begun
-        raise JournalError(
+        raise StateError(
             f"{path} was left by a run that was killed, and what that did last is in {path.name}-wal, "
             "which is not beside it: without that, endpoints would be made twice. (If another program has "
             "opened it since, that is in it: see the guide to provisioning.)"
@@ -71,9 +71,7 @@ def in_use(db: sqlite3.Connection) -> Generator[None]:
     try:
         db.execute(f"PRAGMA user_version = {_IN_USE}")
         if not _has_moved_log(db):
-            raise JournalError(
-                "another program is reading the journal, so that it cannot be marked: close it"
-            )
+            raise StateError("another program is reading the state, so that it cannot be marked: close it")
         yield
     finally:
         with suppress(sqlite3.Error):  # then it goes on saying so, and the log stays
@@ -92,16 +90,16 @@ def reading(path: Path) -> Generator[sqlite3.Connection]:
         try:
             yield db
         finally:
-            with suppress(sqlite3.Error, JournalError):  # that run is still under way
+            with suppress(sqlite3.Error, StateError):  # that run is still under way
                 _close_for_another(db, path)
 
 
-def copy_journal(path: Path, to: Path) -> None:
-    """Copy a journal as it is now into a new file, also while a run works on it."""
+def copy_state(path: Path, to: Path) -> None:
+    """Copy a state as it is now into a new file, also while a run works on it."""
     check_file(path)
     with reading(path) as db:
         if is_new(db, path):
-            raise JournalError(f"{path} is not a journal of this program")
+            raise StateError(f"{path} is not a state of this program")
         db.execute("VACUUM INTO ?", (str(to),))
     with closing(connect(to)) as copy:
         copy.execute(f"PRAGMA user_version = {CLOSED}")
@@ -129,7 +127,7 @@ def _has_moved_log(db: sqlite3.Connection) -> bool:
 
 
 def is_new(db: sqlite3.Connection, path: Path | None) -> bool:
-    """Say whether a database is empty yet; raise if it is neither that nor a journal of ours."""
+    """Say whether a database is empty yet; raise if it is neither that nor a state of ours."""
     try:
         (application,) = db.execute("PRAGMA application_id").fetchone()
         (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -137,11 +135,11 @@ def is_new(db: sqlite3.Connection, path: Path | None) -> bool:
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
             raise
-        raise JournalError(f"{path} is not a journal of this program") from None
+        raise StateError(f"{path} is not a state of this program") from None
     if application == APPLICATION and version not in {CLOSED, _IN_USE}:
-        raise JournalError(f"{path} is a journal of another version of this program")
+        raise StateError(f"{path} is a state of another version of this program")
     if application != APPLICATION and (application or tables):
-        raise JournalError(f"{path} is not a journal of this program")
+        raise StateError(f"{path} is not a state of this program")
     return not tables
 
 
@@ -159,18 +157,28 @@ def locked(path: Path) -> Generator[None]:
     beside = path.with_name(f"{path.name}-lock")
     make_private(beside)
     known = beside.stat().st_ino
-    with closing(connect(beside, timeout=0)) as lock:
+    with exclusively(beside) as is_ours:
+        if not is_ours:
+            raise StateError(f"the state {path} is in use by another run")
+        # Who has the lock may remove its file, and with that the lock from whoever had just opened it.
+        if not beside.exists() or beside.stat().st_ino != known:
+            raise StateError(f"the state {path} was just in use by another run: try again")
+        yield
+
+
+@contextmanager
+def exclusively(path: Path) -> Generator[bool]:
+    """Hold a file until the end of the block, or of the process; say whether nobody else does."""
+    with closing(connect(path, timeout=0)) as lock:
         try:
             lock.execute("PRAGMA journal_mode = MEMORY")  # nothing is ever written to it
             lock.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                 raise
-            raise JournalError(f"the journal {path} is in use by another run") from None
-        # Who has the lock may remove its file, and with that the lock from whoever had just opened it.
-        if not beside.exists() or beside.stat().st_ino != known:
-            raise JournalError(f"the journal {path} was just in use by another run: try again")
-        yield
+            yield False
+        else:
+            yield True
 
 
 def make_private(path: Path) -> None:

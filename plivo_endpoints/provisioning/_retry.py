@@ -17,7 +17,7 @@ PASSING: Final = (TransportError, ServerError, RateLimitedError, ResponseDecodeE
 _PAUSES: Final = (0.5, 2.0, 8.0, 30.0)  # seconds
 
 
-async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+async def retry_transient(call: Callable[[], Awaitable[T]]) -> T:
     """Return what `call` does; only for what may be done twice."""
     for pause in _PAUSES:
         try:

@@ -11,21 +11,18 @@ from attrs import asdict
 
 from plivo_endpoints.cli.files import form_of, new_file, new_file_option
 from plivo_endpoints.cli.output import JsonArray
-from plivo_endpoints.cli.provision_parts import (
+from plivo_endpoints.cli.provision.options import (
     EXIT_STATUS,
-    journal_option,
     run_to_end,
+    state_option,
 )
-from plivo_endpoints.cli.provision_source import passwords_option
+from plivo_endpoints.cli.provision.source import passwords_option
 from plivo_endpoints.cli.settings import Settings, json_option
-from plivo_endpoints.provisioning import (
-    Outcome,
-    read_credentials,
-    read_outcomes,
-    read_report,
-)
+from plivo_endpoints.provisioning import Outcome, SqliteState
+from plivo_endpoints.provisioning._maintenance import read_report
+from plivo_endpoints.provisioning._passwords import master_key_of
 from plivo_endpoints.provisioning._report import STATUSES
-from plivo_endpoints.provisioning._results import SipCredentials, writer
+from plivo_endpoints.provisioning._results import SipCredentials, read_credentials, read_outcomes, writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -39,14 +36,14 @@ if TYPE_CHECKING:
 _EXAMPLES: Final = """
 \b
 Examples:
-  plivo-endpoints provision results --journal run.db --out made.csv
-  plivo-endpoints provision results --journal run.db --status failed --status review --json
-  plivo-endpoints provision results --journal run.db --passwords users.csv --out secret.jsonl
+  plivo-endpoints provision results --out made.csv
+  plivo-endpoints provision results --status failed --status review --json
+  plivo-endpoints provision results --passwords users.csv --out secret.jsonl
 """
 
 
 @click.command(epilog=_EXAMPLES + EXIT_STATUS)
-@journal_option(exists=True)
+@state_option(exists=True)
 @new_file_option("--out", explanation="Write to a new file, *.csv or *.jsonl, which only you may read.")
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), help="Whatever --out is called.")
 @click.option("--status", "kept", type=click.Choice(STATUSES), multiple=True, help="Only these rows.")
@@ -57,7 +54,7 @@ def results(
     ctx: click.Context,
     /,
     *,
-    journal: Path,
+    state: Path,
     out: Path | None,
     form: Form | None,
     kept: tuple[str, ...],
@@ -65,7 +62,7 @@ def results(
 ) -> None:
     """Tell what came of each row.
 
-    It asks nobody but the journal, also while the run is under way. Without --out it prints JSON lines; CSV
+    It asks nobody but the state, also while the run is under way. Without --out it prints JSON lines; CSV
     with --format csv; one array with --json. The exit status is that of the run.
     """
     settings = ctx.ensure_object(Settings)
@@ -78,15 +75,15 @@ def results(
         raise click.UsageError("--passwords writes JSON lines only: what is safe in CSV would change some")
     kept = kept or STATUSES
     if out is None:
-        run_to_end(_print(journal, form, kept, as_json=settings.as_json), settings)
+        run_to_end(_print(state, form, kept, as_json=settings.as_json), settings)
     else:
-        count = run_to_end(write_results(journal, out, form, kept=kept, source=source), settings)
+        count = run_to_end(write_results(state, out, form, kept=kept, source=source), settings)
         settings.output().record({"file": str(out), "rows": count})
-    ctx.exit(run_to_end(read_report(journal), settings).exit_status)
+    ctx.exit(run_to_end(read_report(SqliteState(state)), settings).exit_status)
 
 
 async def write_results(
-    journal: Path,
+    state: Path,
     out: Path,
     form: Form | None = None,
     *,
@@ -95,17 +92,21 @@ async def write_results(
 ) -> int:
     """Write what came of each row into a new file, and return how many rows it has."""
     form = form or form_of(out)
-    outcomes = read_outcomes(journal) if source is None else read_credentials(journal, source)
+    outcomes = (
+        read_outcomes(SqliteState(state))
+        if source is None
+        else read_credentials(SqliteState(state), source, master_key_of(None))
+    )
     with new_file(out) as file:
         return await _write(outcomes, writer(file, form, Outcome if source is None else SipCredentials), kept)
 
 
-async def _print(journal: Path, form: Form, kept: tuple[str, ...], *, as_json: bool) -> None:
+async def _print(state: Path, form: Form, kept: tuple[str, ...], *, as_json: bool) -> None:
     if not as_json:
-        await _write(read_outcomes(journal), writer(sys.stdout, form, Outcome), kept)
+        await _write(read_outcomes(SqliteState(state)), writer(sys.stdout, form, Outcome), kept)
         return
     array = JsonArray()
-    await _write(read_outcomes(journal), lambda outcome: array.add(asdict(outcome)), kept)
+    await _write(read_outcomes(SqliteState(state)), lambda outcome: array.add(asdict(outcome)), kept)
     array.end()
 
 

@@ -1,4 +1,4 @@
-"""What a run that stops leaves behind: a journal to go on with, or, where nothing had begun, no file."""
+"""What a run that stops leaves behind: a state to go on with, or, where nothing had begun, no file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from plivo_endpoints._errors import PlivoError
 from plivo_endpoints.cli.settings import NextStep, Settings
 from plivo_endpoints.cli.shell import command_line
-from plivo_endpoints.provisioning import JournalError, SqliteJournal, StaleError
+from plivo_endpoints.provisioning import SqliteState, StaleError, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator
@@ -22,9 +22,9 @@ _ENDINGS: Final = ("-wal", "-shm", "", "-lock")  # the lock goes last
 
 
 @contextmanager
-def stopped_well(ctx: click.Context, journal: Path) -> Generator[None]:
+def cleanup_on_abort(ctx: click.Context, state: Path) -> Generator[None]:
     """Where the block stops, let the error say how to go on, or remove what it made before anything began."""
-    path = journal.resolve()
+    path = state.resolve()
     files = [path.with_name(path.name + ending) for ending in _ENDINGS]
     made = [] if path.exists() else [file for file in files if not file.exists()]
     try:
@@ -38,18 +38,18 @@ def stopped_well(ctx: click.Context, journal: Path) -> Generator[None]:
 
 
 async def _has_begun(path: Path, made: Collection[Path]) -> bool:
-    """Whether a journal holds a run; if it does not, remove those of its files that this command made."""
-    journal = SqliteJournal(path)
+    """Whether a state holds a run; if it does not, remove those of its files that this command made."""
+    state = SqliteState(path)
     try:
-        await journal.open()  # takes the lock: nobody else works on it while it goes
-    except JournalError:
+        await state.open()  # takes the lock: nobody else works on it while it goes
+    except StateError:
         return False
     try:
-        begun = "planned" in await journal.facts()  # before that, every run begins anew
+        begun = "planned" in await state.facts()  # before that, every run begins anew
         if not begun:
             _remove(made)
     finally:
-        await journal.close()
+        await state.close()
     return begun
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
 
 from plivo_endpoints._validation import SURROGATE
+from plivo_endpoints.provisioning._entries import Found
 from plivo_endpoints.provisioning._reach import overlapping_pages
-from plivo_endpoints.provisioning._states import Found
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable

@@ -1,0 +1,45 @@
+"""`provision`: a file of SIP users, and the endpoints of an account kept as it says."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from plivo_endpoints.cli.provision.apply import apply
+from plivo_endpoints.cli.provision.check import audit, drift, duplicates, status
+from plivo_endpoints.cli.provision.options import EXIT_STATUS
+from plivo_endpoints.cli.provision.output import KEY_STEPS
+from plivo_endpoints.cli.provision.plan import plan, validate
+from plivo_endpoints.cli.provision.results import results
+from plivo_endpoints.cli.provision.transfer import export, import_
+from plivo_endpoints.cli.settings import SharingGroup, shared_options
+
+_FIRST_STEPS: Final = f"""
+\b
+First steps:
+{KEY_STEPS}
+  plivo-endpoints provision validate users.csv
+  plivo-endpoints provision plan users.csv
+  plivo-endpoints provision apply users.csv
+  plivo-endpoints provision results --out made.csv
+"""
+
+
+@click.group(cls=SharingGroup, epilog=_FIRST_STEPS + EXIT_STATUS)
+@shared_options
+def provision() -> None:
+    """Keep an account's endpoints as a file describes them.
+
+    Each row is made exactly once: lost answers, crashes and power cuts do not change that. Edit the file and
+    apply it again: a new alias, application or password is an update, and what is gone is deleted if you
+    allow it. The source is a CSV file whose first line names the columns, or JSON lines (*.jsonl), or one of
+    these packed (*.gz); - is standard input. The columns are username and alias, and as wanted password,
+    password_version, app_id and key. Rows without a password get one that is derived from the master key in
+    PLIVO_PROVISION_KEY: keep the key, and `results --passwords` tells them. Which endpoint each row is stands
+    in the state, a file beside the source: keep that too.
+    """
+
+
+for command in (validate, plan, apply, status, results, drift, audit, duplicates, import_, export):
+    provision.add_command(command)

@@ -1,0 +1,115 @@
+"""`provision apply`: do what the plan shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from plivo_endpoints.cli.files import form_of, new_file_option
+from plivo_endpoints.cli.progress import shown
+from plivo_endpoints.cli.provision.abort import cleanup_on_abort
+from plivo_endpoints.cli.provision.check import finish
+from plivo_endpoints.cli.provision.options import EXIT_STATUS, FILE, rate_option, run_to_end, state_option
+from plivo_endpoints.cli.provision.output import tell
+from plivo_endpoints.cli.provision.results import write_results
+from plivo_endpoints.cli.provision.source import source_argument
+from plivo_endpoints.cli.settings import Settings, shared_options
+from plivo_endpoints.provisioning import AsyncFleet, load_plan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from plivo_endpoints.provisioning import Report, RowSource
+
+
+@click.command(epilog=EXIT_STATUS)
+@source_argument
+@state_option(exists=False)
+@click.option(
+    "--plan", "plan_file", type=FILE, help="Begin only if source and account are as this plan found them."
+)
+@click.option("--import", "import_existing", is_flag=True, help="Take over endpoints that can be a row.")
+@click.option(
+    "--replace", is_flag=True, help="Where a username was edited, make a new endpoint and delete the old one."
+)
+@click.option("--recreate", is_flag=True, help="Make endpoints again that somebody has deleted.")
+@click.option("--delete", is_flag=True, help="Delete the endpoints of rows that SOURCE has no more.")
+@click.option(
+    "--delete-limit",
+    type=click.IntRange(0),
+    metavar="N",
+    help="How many at most; by default ten, or a tenth of all if that is more.",
+)
+@click.option("--even-registered", is_flag=True, help="Delete also those that a phone is registered with.")
+@new_file_option("--results", explanation="Write what came of each row to a new file, *.csv or *.jsonl.")
+@rate_option
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1),
+    metavar="N",
+    default=32,
+    show_default=True,
+    help="Requests at once.",
+)
+@click.option(
+    "--settle",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    default=120.0,
+    show_default=True,
+    help="How long until a create with a lost answer counts as never carried out.",
+)
+@click.option(
+    "--max-failures",
+    type=click.IntRange(1),
+    metavar="N",
+    default=20,
+    show_default=True,
+    help="Stop after so many rows, one after the other, that Plivo refused.",
+)
+@shared_options
+@click.pass_context
+def apply(
+    ctx: click.Context,
+    /,
+    *,
+    source: RowSource,
+    state: Path,
+    plan_file: Path | None,
+    results: Path | None,
+    rate: int | None,
+    **options: Any,  # noqa: ANN401 - as `AsyncFleet.apply` takes them
+) -> None:
+    """Make the account's endpoints as SOURCE describes them.
+
+    SOURCE is a file, or - for standard input.
+
+    New rows are created and edited ones updated; what would replace, delete or take over an endpoint is done
+    only with the option that allows it. After a crash, a power cut or Ctrl-C the same command goes on where
+    it stopped. SOURCE may be edited from one run to the next: rows are known again by their keys.
+    """
+    settings = ctx.ensure_object(Settings)
+    if results is not None:
+        form_of(results)  # a name without a form is refused now, not after hours
+    for name in ("delete_limit", "even_registered"):
+        if options[name] not in {None, False} and not options["delete"]:
+            raise click.UsageError(f"--{name.replace('_', '-')} is about --delete: add that")
+
+    async def work() -> Report:
+        expected = None if plan_file is None else load_plan(plan_file)
+        async with (
+            settings.connect_async(rate) as client,
+            AsyncFleet(client, state).apply(source, plan=expected, **options) as run,
+            shown(run, quiet=settings.as_json),
+        ):
+            async for _ in run:
+                pass
+        return run.report
+
+    with cleanup_on_abort(ctx, state):
+        report = run_to_end(work(), settings)
+    if results is not None:
+        run_to_end(write_results(state, results), settings)
+        tell(f"What came of each row is in {results}.", settings)
+    finish(ctx, state, report)

@@ -1,0 +1,127 @@
+"""A state belongs to one account and one master key, and to one source in all its editions."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from plivo_endpoints.provisioning._canary import read_mismatches
+from plivo_endpoints.provisioning._entries import WAITING, RowState
+from plivo_endpoints.provisioning._errors import StaleError, StateError
+from plivo_endpoints.provisioning._load import examine, load
+from plivo_endpoints.provisioning._passwords import Deriver
+from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from plivo_endpoints._client import AsyncClient
+    from plivo_endpoints.provisioning._load import Contents
+    from plivo_endpoints.provisioning._plan import Plan
+    from plivo_endpoints.provisioning._rows import RowSource
+    from plivo_endpoints.provisioning._state._protocol import FleetState
+
+_TO_LOOK_AT: Final = (*WAITING, RowState.FAILED, RowState.REVIEW)
+
+
+async def attach(
+    client: AsyncClient, source: RowSource, state: FleetState, master_key: str | None, plan: Plan | None
+) -> tuple[Contents, Deriver | None]:
+    """Let a state take up a source, or check that it has; and that a plan belongs to both."""
+    facts, account = await state.facts(), account_of(client)
+    if facts:
+        spend_rate_limit(client)
+    if "planned" in facts:
+        check_account(facts, account)
+        contents, deriver = await _go_on(state, facts, source, master_key)
+    else:  # nothing was sent yet, so it begins anew
+        await state.clear()
+        begun = {"account": account, "run_id": secrets.token_hex(16), "mark": ""}
+        contents, deriver = await _take_up(state, begun, source, master_key)
+    if plan is not None:
+        check_source(plan, account, contents)
+    return contents, deriver
+
+
+async def _go_on(
+    state: FleetState, facts: Mapping[str, str], source: RowSource, master_key: str | None
+) -> tuple[Contents, Deriver | None]:
+    contents = await examine(source)
+    is_edited = contents.digest(facts["run_id"]) != facts["digest"]
+    counts = await state.count()
+    # What Plivo refused, or a person had to look at, is looked at anew: it may have been put right.
+    is_interrupted = not facts.get("done") and not any(counts.get(state) for state in _TO_LOOK_AT)
+    if is_interrupted and not is_edited:
+        return contents, _deriver(facts, contents, master_key)
+    if is_edited and read_mismatches(facts):
+        raise StaleError(
+            "the last run stopped at an endpoint that does not match its row: put that right, or delete it, "
+            "and apply the source as it was"
+        )
+    return await _take_up(state, facts, source, master_key)
+
+
+async def _take_up(
+    state: FleetState, facts: Mapping[str, str], source: RowSource, master_key: str | None
+) -> tuple[Contents, Deriver | None]:
+    """Let a state take up a new edition of its source, which is planned next."""
+    await state.discard()
+    deriver = None if master_key is None else Deriver(master_key, facts["run_id"])
+    contents = await load(state, source, deriver)
+    _check_key(facts, contents, deriver)
+    news = {
+        **facts,
+        "digest": contents.digest(facts["run_id"]),
+        "mark": deriver.mark if deriver else facts["mark"],
+        "done": "",
+    }
+    if "planned" in news:
+        news["planned"] = ""
+    await state.take_up(news)
+    return contents, deriver
+
+
+def _deriver(facts: Mapping[str, str], contents: Contents, master_key: str | None) -> Deriver | None:
+    deriver = None if master_key is None else Deriver(master_key, facts["run_id"])
+    _check_key(facts, contents, deriver)
+    return deriver
+
+
+def _check_key(facts: Mapping[str, str], contents: Contents, deriver: Deriver | None) -> None:
+    if deriver is None and contents.derives:
+        raise StaleError("the master key (PLIVO_PROVISION_KEY) of this run is missing")
+    if deriver is not None and facts["mark"] and deriver.mark != facts["mark"]:
+        raise StaleError("the master key (PLIVO_PROVISION_KEY) is not the one of this run")
+
+
+async def verify_source(
+    state: FleetState, source: RowSource, master_key: str | None
+) -> tuple[Contents, Deriver | None]:
+    """Raise `StaleError` unless source and master key are the ones that the state was made with."""
+    facts = await state.facts()
+    check_begun(facts)
+    contents = await examine(source)
+    if contents.digest(facts["run_id"]) != facts["digest"]:
+        raise StaleError("the source is not the one that was applied with this state: apply it first")
+    return contents, _deriver(facts, contents, master_key)
+
+
+def check_source(expected: Plan, account: str, contents: Contents) -> None:
+    """Raise `StaleError` unless a plan was made for this account and these rows."""
+    if account != expected.account:
+        raise StaleError(f"the plan was made for {expected.account}, not for {account}")
+    if contents.digest(expected.salt) != expected.digest:
+        raise StaleError("the source is not the one that was planned: plan again")
+
+
+def check_account(facts: Mapping[str, str], account: str) -> None:
+    """Raise if a state belongs to nothing yet, or to another account."""
+    check_begun(facts)
+    if facts["account"] != account:
+        raise StaleError(f"the state belongs to {facts['account']}, not to {account}")
+
+
+def check_begun(facts: Mapping[str, str]) -> None:
+    """Raise `StateError` if a state belongs to nothing yet."""
+    if not facts:
+        raise StateError("no run has begun with this state")

@@ -1,0 +1,109 @@
+"""Changing what there is: updates, and the deletion of what was replaced or is gone from the source."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import frozen
+
+from plivo_endpoints._errors import NotFoundError
+from plivo_endpoints.provisioning import _transitions as states
+from plivo_endpoints.provisioning._errors import DeletionLimitError
+from plivo_endpoints.provisioning._outage import ABOUT_THE_ROW, UNSENT
+from plivo_endpoints.provisioning._retry import retry_transient
+
+if TYPE_CHECKING:
+    from plivo_endpoints._client import AsyncClient
+    from plivo_endpoints.provisioning._entries import Entry
+    from plivo_endpoints.provisioning._outage import Outage
+    from plivo_endpoints.provisioning._state._protocol import Entries
+
+_MOST_DELETED: Final = 10  # endpoints
+_SHARE_DELETED: Final = 10  # of all, one in so many
+
+
+@frozen(kw_only=True)
+class Allowed:
+    """What a run may do beyond creating and updating.
+
+    Attributes:
+        importing: Take over the one endpoint of the account that can be a row.
+        replacing: Make a new endpoint for a row whose username was edited, and delete the one before.
+        recreating: Make again what has vanished from the account.
+        deleting: Delete the endpoints of rows that the source has no more.
+        delete_limit: How many of these at most; `None` for 10, or a tenth of all if that is more.
+        even_registered: Delete also those that a phone is registered with.
+    """
+
+    importing: bool = False
+    replacing: bool = False
+    recreating: bool = False
+    deleting: bool = False
+    delete_limit: int | None = None
+    even_registered: bool = False
+
+
+async def check_deletions(state: Entries, allowed: Allowed) -> None:
+    """Refuse to delete more than a person can have meant, unless that was allowed."""
+    held, gone = await state.count_held()
+    limit = allowed.delete_limit
+    if limit is None:
+        limit = max(_MOST_DELETED, held // _SHARE_DELETED)
+    if allowed.deleting and gone > limit:
+        raise DeletionLimitError(
+            f"{gone} of {held} endpoints would be deleted, more than {limit}: look whether the source is "
+            f"whole, then allow it with a limit of {gone}"
+        )
+
+
+class Changes:
+    """Carries out the changes of rows that have an endpoint. All of them may be done twice."""
+
+    def __init__(self, client: AsyncClient, state: Entries, outage: Outage) -> None:
+        self._client = client
+        self._state = state
+        self._outage = outage
+
+    async def update(self, entry: Entry, password: str) -> None:
+        """Update an endpoint; the password is sent only where it was edited."""
+        changes: dict[str, Any] = {
+            name: password if name == "password" else getattr(entry.wanted, name)
+            for name in states.changed(entry.known or entry.wanted, entry.wanted)
+        }
+        try:
+            await retry_transient(partial(self._client.endpoints.update, entry.endpoint_id or "", **changes))
+        except (NotFoundError, *ABOUT_THE_ROW) as error:
+            reason = f"Plivo refused the update of endpoint {entry.endpoint_id}: {error.message or error}"
+            await self._state.save([(entry, states.update_refused(entry, reason))])
+            self._outage.refused(error.message or str(error))
+        except UNSENT as error:
+            await self._outage.unsent(error)
+        else:
+            await self._state.save([(entry, states.updated(entry))])
+            self._outage.done()
+
+    async def delete_replaced(self, entry: Entry) -> None:
+        """Delete the endpoint that a row had before."""
+        await self._delete(entry.replaces or "")
+        await self._state.save([(entry, states.replaced(entry))])
+
+    async def delete_gone(self, entry: Entry, *, even_registered: bool) -> None:
+        """Delete the endpoint of a row that the source has no more."""
+        endpoint_id = entry.endpoint_id or ""
+        try:
+            endpoint = await retry_transient(lambda: self._client.endpoints.get(endpoint_id))
+        except NotFoundError:
+            await self._state.save([(entry, states.deleted(entry))])
+            return
+        if endpoint.sip_registered is not False and not even_registered:
+            reason = f"not deleted, as a phone may be registered with endpoint {endpoint_id}"
+            await self._state.save([(entry, states.left_alone(entry, reason))])
+            return
+        await self._delete(endpoint_id)
+        await self._state.save([(entry, states.deleted(entry))])
+
+    async def _delete(self, endpoint_id: str) -> None:
+        with suppress(NotFoundError):
+            await retry_transient(lambda: self._client.endpoints.delete(endpoint_id))

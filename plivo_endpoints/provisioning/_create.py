@@ -1,0 +1,89 @@
+"""Sending one create, with the intent written before the first byte and the result after the last."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from plivo_endpoints._errors import CallError, OutcomeUnknownError
+from plivo_endpoints._resources.endpoints import create_after
+from plivo_endpoints.provisioning import _transitions as states
+from plivo_endpoints.provisioning._canary import check_answer
+from plivo_endpoints.provisioning._entries import RowState
+from plivo_endpoints.provisioning._errors import CanaryError
+from plivo_endpoints.provisioning._outage import ABOUT_THE_ROW, UNSENT
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from plivo_endpoints._client import AsyncClient
+    from plivo_endpoints._requests import NewEndpoint
+    from plivo_endpoints.provisioning._entries import Entry
+    from plivo_endpoints.provisioning._outage import Outage
+    from plivo_endpoints.provisioning._state._protocol import Entries
+
+
+class CreateSender:
+    """One row on its way."""
+
+    def __init__(
+        self, state: Entries, entry: Entry, *, on_mismatch: Callable[[Entry], Awaitable[None]]
+    ) -> None:
+        self._state = state
+        self._entry = entry
+        self._on_mismatch = on_mismatch
+
+    async def send(self, client: AsyncClient, new: NewEndpoint, outage: Outage) -> Entry:
+        """Send the create once; return the entry as it is in the state after that.
+
+        It is still NEW where nothing was sent. Cancelled, it leaves an INTENT, which the next run decides on.
+
+        Raises:
+            StateError: The intent or the result could not be written.
+            CanaryError: It came out otherwise than asked for.
+            OutageError: No row gets through any more.
+        RefusedError: Plivo refuses one row after the other.
+            CallError: Plivo refused for a reason that every row would meet.
+        """
+        try:
+            made = await create_after(client.endpoints, new, self._intend)
+        except OutcomeUnknownError as error:
+            await self._become(states.parked(self._entry, error.reason))
+            outage.lost(error.reason)
+        except ABOUT_THE_ROW as error:
+            await self._become(states.refused(self._entry, f"Plivo refused it: {error.message or error}"))
+            outage.refused(error.message or str(error))
+        except CallError as error:
+            await self._release()
+            if not isinstance(error, UNSENT):
+                raise
+            await outage.unsent(error)
+        else:
+            outage.done()
+            await self._finish(states.created(self._entry, made.endpoint_id, made.username), made.alias)
+        return self._entry
+
+    async def _finish(self, made: Entry, alias: str | None) -> None:
+        try:
+            check_answer(made, alias)
+        except CanaryError:
+            await self._on_mismatch(made)  # first: should this process end now, the next must know
+            await self._become(made)
+            raise
+        await self._become(made)
+
+    async def _intend(self) -> None:
+        """Write the intent; again, if the disk took so long that it no longer entitles to send."""
+        while True:
+            await self._become(states.stamp(self._entry, time.time()))
+            if states.is_fresh(self._entry, time.time()):
+                return
+
+    async def _release(self) -> None:
+        if self._entry.state is RowState.INTENT:
+            await self._become(states.released(self._entry))
+
+    async def _become(self, after: Entry) -> None:
+        # Noted first: the state carries out what it was asked for even if this wait is cut short.
+        before, self._entry = self._entry, after
+        await self._state.save([(before, after)])

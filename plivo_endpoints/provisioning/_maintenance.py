@@ -1,0 +1,112 @@
+"""After a run, or beside it: how it stands, the audit again, and deleting the duplicates that it found."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from plivo_endpoints.provisioning._account_lock import account_locked
+from plivo_endpoints.provisioning._attach import check_account
+from plivo_endpoints.provisioning._audit import (
+    delete_duplicates,
+    examine_account,
+    note_duplicates,
+    read_duplicates,
+)
+from plivo_endpoints.provisioning._entries import Found, RowState
+from plivo_endpoints.provisioning._errors import ProvisioningError
+from plivo_endpoints.provisioning._plan import read_drift
+from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
+from plivo_endpoints.provisioning._report import Report, by_status, outcome_of
+from plivo_endpoints.provisioning._state._protocol import opened
+from plivo_endpoints.provisioning._survey import compare
+from plivo_endpoints.provisioning._transitions import given_away, is_made_from, settled_on
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from plivo_endpoints._client import AsyncClient
+    from plivo_endpoints.provisioning._plan import Step
+    from plivo_endpoints.provisioning._report import Duplicate, Outcome
+    from plivo_endpoints.provisioning._state._protocol import FleetState
+
+
+async def read_report(state: FleetState) -> Report:
+    """Return where a fleet stands: see `AsyncFleet.report`."""
+    async with opened(state.read_only()) as known:
+        return await _report(known)
+
+
+async def audit(client: AsyncClient, state: FleetState) -> Report:
+    """Compare account and state: see `AsyncFleet.audit`."""
+    async with _own(client, state) as known:
+        await examine_account(client, known)
+        return await _report(known)
+
+
+async def prune(client: AsyncClient, state: FleetState) -> tuple[Duplicate, ...]:
+    """Delete the duplicates that the last audit found: see `AsyncFleet.delete_duplicates`."""
+    async with _own(client, state) as known:
+        duplicates = read_duplicates(await known.facts())
+        deleted: list[Duplicate] = []
+        try:
+            async for duplicate in delete_duplicates(client, known, duplicates):
+                deleted.append(duplicate)  # noqa: PERF401 - known even where the next raises
+        finally:
+            await note_duplicates(known, [duplicate for duplicate in duplicates if duplicate not in deleted])
+        return tuple(deleted)
+
+
+async def find_drift(client: AsyncClient, state: FleetState) -> tuple[Step, ...]:
+    """Return what the account has changed: see `AsyncFleet.drift`."""
+    async with state.scratch_copy() as scratch:
+        check_account(await scratch.facts(), account_of(client))
+        await compare(client, scratch)
+        return await read_drift(scratch)
+
+
+async def import_endpoint(client: AsyncClient, state: FleetState, key: str, endpoint_id: str) -> Outcome:
+    """Settle which endpoint a row is: see `AsyncFleet.import_endpoint`."""
+    async with _own(client, state) as known:
+        entry = await known.find_key(key)
+        if entry is None or entry.is_gone:
+            raise ProvisioningError(f"the state has no key {key!r}: apply the source first")
+        if entry.state in {RowState.INTENT, RowState.PARKED}:
+            raise ProvisioningError(f"a create of {key!r} may be on its way: apply the source first")
+        endpoint = await client.endpoints.get(endpoint_id)
+        found = Found(endpoint_id, endpoint.username or "", endpoint.alias or "", endpoint.application_id)
+        if not is_made_from(entry.wanted.username, found.username):
+            raise ProvisioningError(
+                f"endpoint {endpoint_id} is named {found.username}, and {key!r} wants "
+                f"{entry.wanted.username!r}"
+            )
+        changes = [(entry, settled_on(entry, found))]
+        for holder in await known.holders([endpoint_id]):
+            if holder.key != key and not holder.is_gone:
+                raise ProvisioningError(f"endpoint {endpoint_id} is that of {holder.key!r}")
+            if holder.key != key:
+                changes.append((holder, given_away(holder)))
+        await known.save(changes)
+        return outcome_of(changes[0][1])
+
+
+@asynccontextmanager
+async def _own(client: AsyncClient, state: FleetState) -> AsyncGenerator[FleetState]:
+    await read_report(state)  # not to make a state where there is none
+    account = account_of(client)
+    with account_locked(account):
+        async with opened(state):
+            check_account(await state.facts(), account)
+            spend_rate_limit(client)
+            yield state
+
+
+async def _report(state: FleetState) -> Report:
+    facts = await state.facts()
+    _, gone = await state.count_held()
+    return Report(
+        counts=by_status(await state.count()),
+        duplicates=read_duplicates(facts),
+        audited=bool(facts.get("audited")),
+        gone=gone,
+    )

@@ -1,0 +1,1 @@
+"""What a fleet remembers: the protocol, and SQLite behind it."""

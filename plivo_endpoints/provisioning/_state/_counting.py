@@ -1,0 +1,177 @@
+"""The state as a run uses it: every change counted, every finished row told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final
+
+from plivo_endpoints.provisioning._entries import RowState
+from plivo_endpoints.provisioning._report import by_status, outcome_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+
+    from plivo_endpoints.provisioning._entries import Entry
+    from plivo_endpoints.provisioning._report import Outcome, Status
+    from plivo_endpoints.provisioning._state._protocol import Change, Entries
+
+_BATCH: Final = 500
+_LOWEST: Final = -(2**62)
+_MOST_UNREAD: Final = 1_000
+
+
+class Channel:
+    """Outcomes on their way to whoever iterates; a slow reader slows the run down, not the memory up."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Outcome] = deque()
+        self._news, self._room = asyncio.Event(), asyncio.Event()
+        self._closed = False
+
+    async def put(self, outcome: Outcome) -> None:
+        """Add an outcome, when there is room; none is taken any more once it is closed."""
+        while len(self._waiting) >= _MOST_UNREAD and not self._closed:
+            self._room.clear()
+            await self._room.wait()
+        if not self._closed:
+            self._waiting.append(outcome)
+            self._news.set()
+
+    async def get(self) -> Outcome | None:
+        """Take the next outcome; `None` after the last."""
+        while not self._waiting and not self._closed:
+            self._news.clear()
+            await self._news.wait()
+        self._room.set()
+        return self._waiting.popleft() if self._waiting else None
+
+    def close(self) -> None:
+        """No outcome will follow."""
+        self._closed = True
+        self._news.set()
+        self._room.set()
+
+
+class CountingState:
+    """A state that keeps count in memory and passes outcomes on.
+
+    It is used like the state itself, so that whoever changes an entry cannot forget to count it.
+    """
+
+    def __init__(self, state: Entries, outcomes: Channel) -> None:
+        self.state = state
+        self._outcomes = outcomes
+        self._counts: Counter[RowState] = Counter()
+        self.gone = 0  # rows that the source has no more, and whose endpoints are still there
+
+    @property
+    def counts(self) -> Mapping[Status, int]:
+        """Rows by status."""
+        return by_status(self._counts)
+
+    def has(self, *states: RowState) -> bool:
+        """Whether a row is in one of these states."""
+        return any(self._counts[state] for state in states)
+
+    def number_of(self, state: RowState) -> int:
+        """How many rows are in a state."""
+        return self._counts[state]
+
+    async def facts(self) -> Mapping[str, str]:
+        """See `FleetState`."""
+        return await self.state.facts()
+
+    async def note(self, facts: Mapping[str, str]) -> None:
+        """See `FleetState`."""
+        await self.state.note(facts)
+
+    async def save(self, changes: Sequence[Change]) -> None:
+        """See `FleetState`; a row that is finished by it becomes an outcome."""
+        # Counted first: the state carries out what it was asked for even if this wait is cut short.
+        self._tally(changes)
+        try:
+            await self.state.save(changes)
+        except Exception:
+            self._tally([(after, before) for before, after in changes])
+            raise
+        for before, after in changes:
+            if _is_news(before, after):
+                await self._outcomes.put(outcome_of(after))
+
+    def _tally(self, changes: Sequence[Change]) -> None:
+        for before, after in changes:
+            self._counts[before.state] -= before.is_counted
+            self._counts[after.state] += after.is_counted
+            if after.is_gone:
+                self.gone += after.has_endpoint - before.has_endpoint
+
+    async def read(
+        self, *, after: int, limit: int, states: Collection[RowState], up_to: int | None = None
+    ) -> Sequence[Entry]:
+        """See `FleetState`."""
+        return await self.state.read(after=after, limit=limit, states=states, up_to=up_to)
+
+    async def read_replaced(self, limit: int) -> Sequence[Entry]:
+        """See `FleetState`."""
+        return await self.state.read_replaced(limit)
+
+    async def find_key(self, key: str) -> Entry | None:
+        """See `FleetState`."""
+        return await self.state.find_key(key)
+
+    async def find(self, usernames: Collection[str]) -> Sequence[Entry]:
+        """See `FleetState`."""
+        return await self.state.find(usernames)
+
+    async def holders(self, endpoint_ids: Collection[str]) -> Sequence[Entry]:
+        """See `FleetState`."""
+        return await self.state.holders(endpoint_ids)
+
+    async def count_held(self) -> tuple[int, int]:
+        """See `FleetState`."""
+        return await self.state.count_held()
+
+    async def suffix_lengths(self) -> Collection[int]:
+        """See `FleetState`."""
+        return await self.state.suffix_lengths()
+
+    async def count(self) -> Mapping[RowState, int]:
+        """See `FleetState`; from then on it is known here."""
+        counts = await self.state.count()
+        self._counts = Counter(counts)
+        _, self.gone = await self.state.count_held()
+        return counts
+
+
+def _is_news(before: Entry, after: Entry) -> bool:
+    """Whether a change finishes a row, of the source or gone from it."""
+    if before.is_gone:
+        return after.is_counted and after.state is not before.state and not after.is_open
+    return not after.is_open and (before.is_open or before.state is RowState.FOUND)
+
+
+async def batches(state: Entries, *states: RowState) -> AsyncGenerator[Sequence[Entry]]:
+    """Return all entries in these states, in order, some at a time; they may be changed on the way.
+
+    Those of rows that the source has no more are left out, but for creates that may be on their way.
+    """
+    in_doubt = [state for state in states if state in {RowState.INTENT, RowState.PARKED}]
+    for reading in (batches_of_gone(state, *in_doubt), _batches(state, 0, None, states)):
+        async with aclosing(reading) as some:
+            async for batch in some:
+                yield batch
+
+
+def batches_of_gone(state: Entries, *states: RowState) -> AsyncGenerator[Sequence[Entry]]:
+    """Return those of rows that the source has no more."""
+    return _batches(state, _LOWEST, -1, states)
+
+
+async def _batches(
+    state: Entries, after: int, up_to: int | None, states: Collection[RowState]
+) -> AsyncGenerator[Sequence[Entry]]:
+    while states and (batch := await state.read(after=after, limit=_BATCH, states=states, up_to=up_to)):
+        yield batch
+        after = batch[-1].number

@@ -1,0 +1,129 @@
+"""The tables of the SQLite state, and how a new edition of the source takes the place of the one before.
+
+It is filled in beside the rows, and taken up as a whole. Rows keep their keys from one edition to the next,
+and with them their endpoints; all else may change.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import fields
+
+from plivo_endpoints.provisioning._entries import Entry, RowState, Spec
+from plivo_endpoints.provisioning._errors import StateError
+from plivo_endpoints.provisioning._state._file import APPLICATION, CLOSED
+from plivo_endpoints.provisioning._state._protocol import Clash
+from plivo_endpoints.provisioning._transitions import taken_up
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SPEC: Final = tuple(field.name for field in fields(Spec))
+_SPECS: Final = ("wanted", "known", "sent")
+_PLACE: Final = ("number", "line", "key")
+_OTHERS: Final = tuple(field.name for field in fields(Entry) if field.name not in {*_PLACE, *_SPECS})
+_FLAT: Final = tuple(f"{spec}_{name}" for spec in _SPECS for name in _SPEC)
+COLUMNS: Final = (*_PLACE, *_FLAT, *_OTHERS)
+_ASKED: Final = COLUMNS[: len(_PLACE) + len(_SPEC)]  # what a source tells of a row
+SCHEMA: Final = (
+    "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE rows (
+        number INTEGER NOT NULL, line INTEGER NOT NULL, key TEXT NOT NULL UNIQUE,
+        wanted_username TEXT NOT NULL, wanted_alias TEXT NOT NULL, wanted_app_id TEXT,
+        wanted_password TEXT NOT NULL,
+        known_username TEXT, known_alias TEXT, known_app_id TEXT, known_password TEXT,
+        sent_username TEXT, sent_alias TEXT, sent_app_id TEXT, sent_password TEXT,
+        state TEXT NOT NULL, epoch INTEGER NOT NULL, lost INTEGER NOT NULL, intent_at REAL,
+        endpoint_id TEXT, made_as TEXT, replaces TEXT, reason TEXT)""",
+    "CREATE INDEX rows_by_number ON rows (number)",
+    "CREATE INDEX rows_by_username ON rows (wanted_username)",
+    "CREATE INDEX rows_by_sent ON rows (sent_username) WHERE sent_username IS NOT NULL",
+    "CREATE INDEX rows_by_endpoint ON rows (endpoint_id) WHERE endpoint_id IS NOT NULL",
+    "CREATE INDEX rows_by_replaced ON rows (replaces) WHERE replaces IS NOT NULL",
+    """CREATE TABLE incoming (
+        number INTEGER PRIMARY KEY, line INTEGER NOT NULL, key TEXT NOT NULL UNIQUE,
+        wanted_username TEXT NOT NULL UNIQUE, wanted_alias TEXT NOT NULL, wanted_app_id TEXT,
+        wanted_password TEXT NOT NULL)""",
+    f"PRAGMA application_id = {APPLICATION}",
+    f"PRAGMA user_version = {CLOSED}",
+)
+_UNIQUE: Final = {"username": "wanted_username", "key": "key"}
+_ROWS: Final = f"SELECT rowid, {', '.join(COLUMNS)} FROM rows WHERE rowid > ? ORDER BY rowid LIMIT ?"  # noqa: S608 - our own names
+_NEW: Final = f"SELECT {', '.join(_ASKED)} FROM incoming"  # noqa: S608 - likewise
+_BATCH: Final = 500
+
+
+def values_of(entry: Entry) -> tuple[str | int | float | None, ...]:
+    """Return an entry as a row of the table."""
+    values: list[Any] = [entry.number, entry.line, entry.key]
+    for spec in (entry.wanted, entry.known, entry.sent):
+        values += (
+            (None,) * len(_SPEC) if spec is None else (spec.username, spec.alias, spec.app_id, spec.password)
+        )
+    # Not attrs' astuple: the state is stored by its value.
+    values += (entry.state.value, entry.epoch, entry.lost, entry.intent_at)
+    return (*values, entry.endpoint_id, entry.made_as, entry.replaces, entry.reason)
+
+
+def entry_of(row: Sequence[Any]) -> Entry:
+    """Return a row of the table, or the columns of it that there are, as an entry."""
+    known: dict[str, Any] = dict(zip(_PLACE, row, strict=False))
+    for place, name in enumerate(_SPECS):
+        begin = len(_PLACE) + place * len(_SPEC)
+        if begin < len(row) and row[begin] is not None:
+            known[name] = Spec(**dict(zip(_SPEC, row[begin : begin + len(_SPEC)], strict=True)))
+    known.update(zip(_OTHERS, row[len(_PLACE) + len(_FLAT) :], strict=False))
+    known["state"] = RowState(known.get("state", RowState.NEW))
+    return Entry(**known)
+
+
+def insert(db: sqlite3.Connection, entry: Entry) -> list[Clash]:
+    """Add a row to the new edition, or return those that it clashes with."""
+    marks = ", ".join("?" * len(_ASKED))
+    with suppress(sqlite3.IntegrityError):
+        db.execute(f"INSERT INTO incoming VALUES ({marks})", values_of(entry)[: len(_ASKED)])  # noqa: S608 - marks
+        return []
+    clashes: list[Clash] = []
+    for field, column in _UNIQUE.items():
+        value = entry.key if field == "key" else entry.wanted.username
+        row = db.execute(f"{_NEW} WHERE {column} = ?", (value,)).fetchone()
+        if row is not None:
+            clashes.append(Clash(entry, field, entry_of(row)))
+    if not clashes:
+        raise StateError(f"entry {entry.number} was added twice")
+    if clashes[0].field == "username" and entry.key == entry.wanted.username:
+        return [clash for clash in clashes if clash.field != "key"]  # without a key of its own, that says it
+    return clashes
+
+
+def take_up(db: sqlite3.Connection) -> None:
+    """Let the new edition replace the one before, and look at each row anew."""
+    # A place below 0 is that of a row which the source has no more.
+    db.execute("UPDATE rows SET number = -rowid")
+    last = 0
+    while batch := db.execute(_ROWS, (last, _BATCH)).fetchall():
+        for rowid, *row in batch:
+            _take_up(db, rowid, entry_of(row))
+            last = rowid
+    db.execute(
+        f"INSERT INTO rows ({', '.join(_ASKED)}, state, epoch, lost) SELECT *, 'new', 0, 0 FROM incoming"  # noqa: S608 - our own names
+    )
+    db.execute("DELETE FROM incoming")
+
+
+def _take_up(db: sqlite3.Connection, rowid: int, entry: Entry) -> None:
+    found = db.execute(f"{_NEW} WHERE key = ?", (entry.key,)).fetchone()
+    if found is None:
+        after = taken_up(entry, (entry.number, 0), None)
+    else:
+        new = entry_of(found)
+        after = taken_up(entry, (new.number, new.line), new.wanted)
+        db.execute("DELETE FROM incoming WHERE number = ?", (new.number,))
+    if after is None:
+        db.execute("DELETE FROM rows WHERE rowid = ?", (rowid,))
+    elif after != entry:
+        changes = ", ".join(f"{name} = ?" for name in COLUMNS)
+        db.execute(f"UPDATE rows SET {changes} WHERE rowid = ?", (*values_of(after), rowid))  # noqa: S608 - our own names

@@ -1,0 +1,104 @@
+"""The walk before a run: what the account has of the rows already, and what has changed there."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final
+
+from plivo_endpoints._errors import NotFoundError
+from plivo_endpoints.provisioning import _transitions as states
+from plivo_endpoints.provisioning._entries import KEPT, Found, RowState
+from plivo_endpoints.provisioning._errors import ProvisioningError
+from plivo_endpoints.provisioning._listing import walk
+from plivo_endpoints.provisioning._reconcile import known_suffixes, matches
+from plivo_endpoints.provisioning._retry import retry_transient
+from plivo_endpoints.provisioning._state._counting import batches
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from plivo_endpoints._client import AsyncClient
+    from plivo_endpoints.provisioning._entries import Entry
+    from plivo_endpoints.provisioning._state._protocol import Entries
+
+_AT_ONCE: Final = 16
+_LOOKED_FOR: Final = (RowState.NEW, RowState.FOUND, RowState.CONFLICT, RowState.RENAMED)
+
+
+async def compare(client: AsyncClient, state: Entries) -> None:
+    """Compare the rows with the account's endpoints, in one walk of its list.
+
+    Those that a row has are known by their ids, and may have changed; for rows that have none, those of their
+    name are looked at. What the list does not show (it may lag) is asked for by id.
+    """
+    survey = _Survey(state, await known_suffixes(state), sum((await state.count()).values()))
+    await survey.forget()  # what a plan that came to no end has left
+    counts = await state.count()
+    if not any(counts.get(state) for state in {*KEPT, *_LOOKED_FOR}):
+        return
+    if doubt := await walk(client, survey.visit, forget=survey.forget):
+        raise ProvisioningError(f"what the account has cannot be told: {doubt}")
+    await survey.ask_for_unseen(client)
+
+
+class _Survey:
+    def __init__(self, state: Entries, suffixes: Collection[int], rows: int) -> None:
+        self._state = state
+        self._suffixes = suffixes
+        self._rows = rows
+        self._seen = bytearray(rows + 1)  # by number: a set would not stay small
+        self._several: dict[str, set[str]] = {}  # by key, the endpoints of a name that has more than one
+
+    async def visit(self, page: list[Found]) -> None:
+        """Take in a page of the list."""
+        changed: dict[str, tuple[Entry, Entry]] = {}  # by key: two endpoints of a page may have one name
+        by_id = {found.endpoint_id: found for found in page}
+        for entry in await self._state.holders(by_id):
+            found = by_id.get(entry.endpoint_id or "")
+            if found is not None and entry.state in KEPT and not entry.is_gone:
+                self._seen[entry.number] = 1
+                changed[entry.key] = (entry, states.shown(entry, found))
+        for entry, found, holder in await matches(self._state, page, self._suffixes):
+            if entry.state not in _LOOKED_FOR or (holder is not None and not holder.is_gone):
+                continue  # it has its endpoint, or its create was lost; or this one is another row's
+            if found.endpoint_id == entry.endpoint_id and entry.state is not RowState.FOUND:
+                continue
+            _, known = changed.get(entry.key, (entry, entry))
+            changed[entry.key] = (entry, self._match(known, found, holder))
+        if changes := [(before, after) for before, after in changed.values() if after != before]:
+            await self._state.save(changes)
+
+    def _match(self, entry: Entry, found: Found, holder: Entry | None) -> Entry:
+        if holder is not None:
+            return states.claimed(entry, found, holder)
+        met = self._several.setdefault(entry.key, set())
+        met.add(found.endpoint_id)
+        return states.matched(entry, found, met)
+
+    async def forget(self) -> None:
+        """Begin anew."""
+        self._several.clear()
+        self._seen = bytearray(self._rows + 1)
+        async with aclosing(batches(self._state, RowState.FOUND, RowState.CONFLICT)) as matched:
+            async for batch in matched:
+                await self._state.save([(entry, states.unmatched(entry)) for entry in batch])
+
+    async def ask_for_unseen(self, client: AsyncClient) -> None:
+        """Ask for the endpoints of rows that no walk showed."""
+        async with aclosing(batches(self._state, *KEPT)) as kept:
+            async for batch in kept:
+                unseen = [entry for entry in batch if not self._seen[entry.number]]
+                for first in range(0, len(unseen), _AT_ONCE):
+                    some = unseen[first : first + _AT_ONCE]
+                    changes = await asyncio.gather(*(_ask(client, entry) for entry in some))
+                    await self._state.save(list(zip(some, changes, strict=True)))
+
+
+async def _ask(client: AsyncClient, entry: Entry) -> Entry:
+    try:
+        endpoint = await retry_transient(lambda: client.endpoints.get(entry.endpoint_id or ""))
+    except NotFoundError:
+        return states.vanished(entry)
+    name, alias = endpoint.username or "", endpoint.alias or ""
+    return states.shown(entry, Found(endpoint.endpoint_id, name, alias, endpoint.application_id))

@@ -1,0 +1,385 @@
+"""The state machine of a row: pure functions from one entry of the state to the next.
+
+```
+NEW ──stamp──▶ INTENT ──created──▶ CREATED
+ ▲               │ │ └──refused──▶ FAILED
+ │◀───released───┘ park / restart
+ │                 ▼
+ └──none found── PARKED ──one found──▶ ADOPTED,  several ──▶ REVIEW
+NEW ──matched by the plan──▶ FOUND ──imported──▶ IMPORTED | OUTDATED,  or CONFLICT
+OUTDATED ──updated──▶ UPDATED        RENAMED ──replacing──▶ NEW      VANISHED ──recreating──▶ NEW
+CREATED | ADOPTED ──the old endpoint deleted──▶ REPLACED             gone from the source ──▶ DELETED
+FAILED ──found by the audit──▶ CONFLICT        what has its endpoint ──doubted by the audit──▶ REVIEW
+```
+
+INTENT says: a create of this row may be on its way. It is durable before the first byte leaves, so a row in
+any other state has none. With every run that begins, each row is looked at anew (`taken_up`): only what may
+be on its way, and the endpoint that a row has, carry over. No clock, file or network in here: what is true is
+decided elsewhere, what follows from it here, and the tests walk through every interleaving of these very
+functions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from attrs import evolve
+
+from plivo_endpoints.provisioning._entries import HELD, KEPT, WANTING, RowState, Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from plivo_endpoints.provisioning._entries import Entry, Found
+
+SEND_GUARD: Final = 5.0  # seconds for which an intent entitles to send
+MAX_LOST: Final = 5  # creates of one row that may be lost, and proven to have made nothing, before it fails
+
+
+def suffix_length(username: str, made_as: str) -> int | None:
+    """Return how many digits Plivo appended to a username; `None` if it did something else."""
+    digits = made_as.removeprefix(username)
+    return len(digits) if made_as.startswith(username) and digits.isascii() and digits.isdigit() else None
+
+
+def is_made_from(username: str, made_as: str) -> bool:
+    """Whether Plivo can have made `made_as` out of the username asked for: it appends digits."""
+    return suffix_length(username, made_as) is not None
+
+
+def may_be(entry: Entry, found: Found, suffixes: Collection[int]) -> bool:
+    """Whether an endpoint can be the work of a create of this row.
+
+    Args:
+        entry: The row.
+        found: The endpoint.
+        suffixes: How many digits Plivo is known to append. `ext12` and its digits is `ext1` and digits too,
+            but one too many.
+    """
+    sought = entry.sought
+    return found.alias == sought.alias and suffix_length(sought.username, found.username) in suffixes
+
+
+def stamp(entry: Entry, now: float) -> Entry:
+    """Intend to send a create; durable before the first byte leaves, and again if it gets too old."""
+    _expect(entry, RowState.NEW, RowState.INTENT)
+    return evolve(entry, state=RowState.INTENT, epoch=entry.epoch + 1, intent_at=now, sent=entry.wanted)
+
+
+def is_fresh(entry: Entry, now: float) -> bool:
+    """Whether the intent still entitles to send: later, somebody may have decided that nothing was sent."""
+    return entry.intent_at is not None and 0 <= now - entry.intent_at < SEND_GUARD
+
+
+def created(entry: Entry, endpoint_id: str, made_as: str) -> Entry:
+    """Plivo answered."""
+    _expect(entry, RowState.INTENT)
+    return evolve(_made(entry, endpoint_id, made_as), state=RowState.CREATED)
+
+
+def _made(entry: Entry, endpoint_id: str, made_as: str) -> Entry:
+    return evolve(entry, endpoint_id=endpoint_id, made_as=made_as, known=entry.sought, sent=None, reason=None)
+
+
+def refused(entry: Entry, reason: str) -> Entry:
+    """Plivo refused this row for what it is."""
+    _expect(entry, RowState.NEW, RowState.INTENT)
+    return evolve(entry, state=RowState.FAILED, reason=reason)
+
+
+def released(entry: Entry) -> Entry:
+    """Nothing left, or what left was refused for no fault of the row: it can be sent like a new one."""
+    _expect(entry, RowState.INTENT)
+    return evolve(entry, state=RowState.NEW, sent=None)
+
+
+def parked(entry: Entry, reason: str) -> Entry:
+    """The answer is lost: the endpoint may exist, now or shortly."""
+    _expect(entry, RowState.INTENT)
+    return evolve(entry, state=RowState.PARKED, lost=entry.lost + 1, reason=reason)
+
+
+def recovered(entry: Entry) -> Entry:
+    """The process that intended is gone, for no fault of Plivo's; else as `parked`."""
+    _expect(entry, RowState.INTENT)
+    return evolve(entry, state=RowState.PARKED, reason="the program ended while the create was under way")
+
+
+def decided(entry: Entry, candidates: Sequence[Found], unlikely: Sequence[Found] = ()) -> Entry:
+    """Decide on a parked row, after it settled, by what a whole walk found.
+
+    Args:
+        entry: The row.
+        candidates: What can be the work of its create.
+        unlikely: What has its alias and its name, but another number of digits than is expected, while
+            nothing has shown yet how many Plivo appends. Neither adopted nor passed over: a person decides.
+    """
+    _expect(entry, RowState.PARKED)
+    if len(candidates) > 1:
+        ids = ", ".join(sorted(found.endpoint_id for found in candidates))
+        return evolve(entry, state=RowState.REVIEW, reason=f"several endpoints can be it: {ids}")
+    if candidates:
+        (found,) = candidates
+        return _next_of(_made(entry, found.endpoint_id, found.username), RowState.ADOPTED)
+    if unlikely:
+        names = ", ".join(sorted(f"{found.endpoint_id} ({found.username})" for found in unlikely))
+        reason = (
+            f"its lost create may have made endpoint {names}, whose name has another number of digits than "
+            "expected"
+        )
+        return evolve(entry, state=RowState.REVIEW, reason=reason)
+    return _not_made(entry)
+
+
+def _not_made(entry: Entry) -> Entry:
+    """A lost create made nothing."""
+    if entry.is_gone and entry.replaces is None:
+        return evolve(entry, state=RowState.FORGOTTEN, sent=None)
+    if entry.is_gone:
+        return evolve(entry, state=RowState.UNCHANGED, endpoint_id=entry.replaces, replaces=None, sent=None)
+    if entry.lost >= MAX_LOST:
+        reason = f"tried {entry.lost} times and not made; last: {entry.reason}"
+        return evolve(entry, state=RowState.FAILED, reason=reason)
+    return evolve(entry, state=RowState.NEW, sent=None)
+
+
+def undecidable(entry: Entry, doubt: str) -> Entry:
+    """No walk could prove that a parked row was not made."""
+    _expect(entry, RowState.PARKED)
+    return evolve(entry, state=RowState.REVIEW, reason=f"whether it was made cannot be told: {doubt}")
+
+
+def taken_up(entry: Entry, place: tuple[int, int], wanted: Spec | None) -> Entry | None:
+    """Look at a row anew as a run begins; `None` forgets it.
+
+    Args:
+        entry: The row.
+        place: Its number and line from now on.
+        wanted: What the source asks for; `None` if it has the row no more.
+    """
+    number, line = place
+    entry = evolve(entry, number=number, line=line, wanted=wanted or entry.wanted)
+    if entry.state in {RowState.INTENT, RowState.PARKED}:
+        return entry
+    if (
+        entry.state is RowState.REVIEW and entry.endpoint_id is None
+    ):  # what a lost create made could not be told
+        return evolve(entry, state=RowState.PARKED)
+    entry = evolve(entry, sent=None, reason=None)
+    if entry.replaces is not None and entry.endpoint_id is None:  # a new one was to be made, and was not
+        entry = evolve(entry, endpoint_id=entry.replaces, replaces=None)
+    if entry.has_endpoint:
+        return _next_of(entry, RowState.UNCHANGED)
+    if entry.is_gone:
+        return None
+    return evolve(_bare(entry), state=RowState.NEW, lost=min(entry.lost, 1))
+
+
+def _next_of(entry: Entry, done: RowState) -> Entry:
+    """Return what is to be done with a row that has its endpoint; `done` if it is nothing."""
+    known, wanted = entry.known or entry.wanted, entry.wanted
+    if entry.is_gone or known == wanted:
+        return evolve(entry, state=done)
+    if known.username != wanted.username:
+        reason = (
+            f"its username was edited, {known.username!r} -> {wanted.username!r}, which takes a new endpoint"
+        )
+        return evolve(entry, state=RowState.RENAMED, reason=reason)
+    if changed(known, wanted):
+        return evolve(entry, state=RowState.OUTDATED)
+    # What is not compared counts as what the source says.
+    return evolve(entry, state=done, known=evolve(wanted, app_id=wanted.app_id or known.app_id))
+
+
+def changed(known: Spec, wanted: Spec) -> tuple[str, ...]:
+    """Return which fields of an endpoint are to be updated.
+
+    An application that the source does not name is left as it is, and so is a password that nobody can
+    compare: one of the two marks is of another kind.
+    """
+    fields = {
+        "alias": known.alias != wanted.alias,
+        "app_id": wanted.app_id not in {None, known.app_id},
+        "password": known.password[:1] == wanted.password[:1] and known.password != wanted.password,
+    }
+    return tuple(name for name, differs in fields.items() if differs)
+
+
+def matched(entry: Entry, found: Found, met: Collection[str]) -> Entry:
+    """The plan met an endpoint with this row's name; `met` are the ids of all it has met so far."""
+    _expect(entry, RowState.NEW, RowState.FOUND, RowState.CONFLICT, RowState.RENAMED)
+    if len(met) > 1:
+        reason = f"several endpoints can be it: {', '.join(sorted(met))}"
+    elif entry.state is RowState.RENAMED:
+        reason = f"endpoint {found.endpoint_id} ({found.username}) has its new username already"
+    elif found.alias != entry.wanted.alias:
+        reason = f"endpoint {found.endpoint_id} ({found.username}) has its username, and another alias"
+    else:
+        return evolve(
+            entry,
+            state=RowState.FOUND,
+            endpoint_id=found.endpoint_id,
+            made_as=found.username,
+            known=_known_of(entry, found),
+            reason=f"endpoint {found.endpoint_id} ({found.username}) can be it",
+        )
+    return _in_conflict(entry, reason)
+
+
+def claimed(entry: Entry, found: Found, holder: Entry) -> Entry:
+    """The plan met what can be this row's endpoint, but is that of a row which the source has no more."""
+    _expect(entry, *WANTING)
+    reason = (
+        f"it can be endpoint {found.endpoint_id}, which was made for key {holder.key!r}, and the source has "
+        "that key no more: give it to the row, or import the endpoint for the row"
+    )
+    return _in_conflict(entry, reason)
+
+
+def _in_conflict(entry: Entry, reason: str) -> Entry:
+    """Leave a row to a person; it keeps the endpoint that it has."""
+    return evolve(entry if entry.has_endpoint else _bare(entry), state=RowState.CONFLICT, reason=reason)
+
+
+def unmatched(entry: Entry) -> Entry:
+    """The plan begins anew: what it met may be gone."""
+    _expect(entry, RowState.FOUND, RowState.CONFLICT)
+    if entry.has_endpoint:
+        return _next_of(entry, RowState.UNCHANGED)
+    return evolve(_bare(entry), state=RowState.NEW, reason=None)
+
+
+def _bare(entry: Entry) -> Entry:
+    return evolve(entry, endpoint_id=None, made_as=None, known=None)
+
+
+def imported(entry: Entry) -> Entry:
+    """The endpoint that can be the row is the row."""
+    _expect(entry, RowState.FOUND)
+    return _next_of(evolve(entry, reason=None), RowState.IMPORTED)
+
+
+def settled_on(entry: Entry, found: Found) -> Entry:
+    """A person said which endpoint the row is."""
+    chosen = evolve(
+        entry,
+        endpoint_id=found.endpoint_id,
+        made_as=found.username,
+        known=_known_of(entry, found),
+        sent=None,
+        replaces=None,
+        reason=None,
+    )
+    return _next_of(chosen, RowState.IMPORTED)
+
+
+def _known_of(entry: Entry, found: Found) -> Spec:
+    # Its password is nobody's to compare, and counts as the one that the source has now.
+    return evolve(entry.wanted, alias=found.alias, app_id=found.app_id)
+
+
+def shown(entry: Entry, found: Found) -> Entry:
+    """The account has shown what the row's endpoint is now."""
+    _expect(entry, *KEPT)
+    before = entry.known or entry.wanted
+    known = evolve(before, alias=found.alias, app_id=found.app_id)
+    seen = evolve(entry, known=known, made_as=found.username)
+    if not is_made_from(before.username, found.username):
+        reason = f"its endpoint {found.endpoint_id} is named {found.username} now"
+        return evolve(entry, state=RowState.VANISHED, reason=reason)
+    if entry.state is RowState.RENAMED:
+        return seen
+    after = _next_of(seen, RowState.UNCHANGED if entry.state is RowState.OUTDATED else entry.state)
+    if after.state is RowState.OUTDATED and entry.state is not RowState.OUTDATED:
+        names = [name for name in changed(known, before) if name != "password"]
+        changes = ", ".join(f"{name} {getattr(before, name)!r} -> {getattr(known, name)!r}" for name in names)
+        return evolve(after, reason=f"the account has changed it: {changes}")
+    return after
+
+
+def vanished(entry: Entry) -> Entry:
+    """The account has no such endpoint any more."""
+    _expect(entry, *KEPT)
+    return evolve(entry, state=RowState.VANISHED, reason=f"its endpoint {entry.endpoint_id} is gone")
+
+
+def recreating(entry: Entry) -> Entry:
+    """Make what has vanished again."""
+    _expect(entry, RowState.VANISHED)
+    return evolve(_bare(entry), state=RowState.NEW, lost=0, reason=None)
+
+
+def replacing(entry: Entry) -> Entry:
+    """Make the endpoint of a new name; the one before stays until that is there."""
+    _expect(entry, RowState.RENAMED)
+    return evolve(
+        entry,
+        state=RowState.NEW,
+        replaces=entry.endpoint_id,
+        endpoint_id=None,
+        made_as=None,
+        lost=0,
+        reason=None,
+    )
+
+
+def replaced(entry: Entry) -> Entry:
+    """The endpoint before is deleted."""
+    done = RowState.REPLACED if entry.state in {RowState.CREATED, RowState.ADOPTED} else entry.state
+    return evolve(entry, state=done, replaces=None)
+
+
+def deleted(entry: Entry) -> Entry:
+    """The endpoint of a row that the source has no more is deleted."""
+    return evolve(entry, state=RowState.DELETED, reason=None)
+
+
+def given_away(entry: Entry) -> Entry:
+    """A person said that the endpoint of this row, which the source has no more, is another row's."""
+    return evolve(entry, state=RowState.FORGOTTEN, endpoint_id=None, made_as=None, replaces=None)
+
+
+def left_alone(entry: Entry, reason: str) -> Entry:
+    """The endpoint of a row that the source has no more is not deleted after all."""
+    return evolve(entry, state=RowState.FAILED, reason=reason)
+
+
+def updated(entry: Entry) -> Entry:
+    """Plivo took the update."""
+    _expect(entry, RowState.OUTDATED)
+    before = entry.known or entry.wanted
+    known = evolve(entry.wanted, app_id=entry.wanted.app_id or before.app_id)
+    return evolve(entry, state=RowState.UPDATED, known=known, reason=None)
+
+
+def update_refused(entry: Entry, reason: str) -> Entry:
+    """Plivo refused the update."""
+    _expect(entry, RowState.OUTDATED)
+    return evolve(entry, state=RowState.FAILED, reason=reason)
+
+
+def doubted(entry: Entry, reason: str) -> Entry:
+    """The audit found that a finished row is not so."""
+    _expect(entry, *HELD)
+    return evolve(entry, state=RowState.REVIEW, reason=reason)
+
+
+def restored(entry: Entry) -> Entry:
+    """The audit found that a row it doubted has its endpoint again."""
+    _expect(entry, RowState.REVIEW)
+    state = RowState.ADOPTED if entry.epoch else RowState.UNCHANGED
+    return evolve(entry, state=state, reason=None)
+
+
+def found_after_all(entry: Entry, endpoint_ids: Iterable[str]) -> Entry:
+    """The audit found what can be the work of a row that failed: perhaps the only endpoint it has."""
+    _expect(entry, RowState.FAILED)
+    ids = ", ".join(sorted(endpoint_ids))
+    return evolve(
+        entry, state=RowState.CONFLICT, reason=f"it failed ({entry.reason}), yet it can be endpoint {ids}"
+    )
+
+
+def _expect(entry: Entry, *states: RowState) -> None:
+    if entry.state not in states:
+        raise AssertionError(f"row {entry.number} is {entry.state.value}")
