@@ -27,12 +27,12 @@ CONCURRENCY: Final = 32
 
 async def _provision(url: str, path: Path) -> int:
     from plivo_endpoints import AsyncClient, RateLimit
-    from plivo_endpoints.provisioning import CsvSource, apply
+    from plivo_endpoints.provisioning import AsyncFleet
 
     limit = RateLimit(*UNHURRIED)
     async with AsyncClient(AUTH_ID, AUTH_TOKEN, base_url=url, rate_limit=limit) as client:
         state = path.with_suffix(f".{time.monotonic_ns()}.db")
-        async with apply(client, CsvSource(path), state=state, concurrency=CONCURRENCY) as run:
+        async with AsyncFleet(client, state).apply(path, concurrency=CONCURRENCY) as run:
             return len([outcome async for outcome in run if outcome.status == "created"])
 
 

@@ -59,6 +59,7 @@ def _live(sandbox: Sandbox, folder: Path, kills: int, seconds: int) -> Iterator[
         "step": None,
         "count": 0,
         "broken": None,
+        "options": {},
     }
     before = 0
     for number in range(kills):

@@ -16,7 +16,7 @@ from plivo_endpoints import AsyncClient
 from plivo_endpoints._resources.endpoints import LIST
 from plivo_endpoints._sansio.codec import parse_response
 from plivo_endpoints._sansio.messages import Response
-from plivo_endpoints.provisioning import Row, apply
+from plivo_endpoints.provisioning import AsyncFleet, Row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -133,10 +133,9 @@ async def test_function_calls_of_a_row(
         ]
         async with (
             AsyncClient(box.auth_id, box.auth_token, base_url=box.base_url, rate_limit=None) as client,
-            apply(client, rows, state=tmp_path / f"{count}.db") as run,
+            AsyncFleet(client, tmp_path / f"{count}.db").apply(rows),
         ):
-            async for _ in run:
-                pass
+            pass
 
     # The first imports what the others need.
     _, few, many = [await calls_once(partial(provision, count)) for count in (1, 40, 240)]

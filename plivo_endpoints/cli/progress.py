@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a line now and then elsewhere, always on stderr."""
+"""How far a command is: a bar on a terminal, a line now and then elsewhere, always on stderr."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections import deque
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import click
 from attrs import frozen
@@ -16,28 +16,52 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from plivo_endpoints.provisioning._listing import watched_walks
+from plivo_endpoints.provisioning._report import STATUSES
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
 
     from rich.console import RenderableType
 
-    from plivo_endpoints.provisioning import Progress as Standing
+    from plivo_endpoints.provisioning import Progress as RunProgress
     from plivo_endpoints.provisioning import Run
+    from plivo_endpoints.provisioning._listing import WalkProgress
 
 _BAR_SECONDS: Final = 0.2
 _LINE_SECONDS: Final = 10.0
 _STRETCH_SECONDS: Final = 10.0  # that a rate is taken over
+_CHANGING: Final = frozenset({"creating", "updating"})
+_WALKING: Final = frozenset({"planning", "reconciling", "auditing"})
 
 
 @frozen(kw_only=True)
-class Figures:
-    """What is worth telling about a run at one moment; `left` is in seconds, if it is known."""
+class Snapshot:
+    """Where a command is at one moment.
+
+    Attributes:
+        phase: What it is at.
+        done: How many of `total` are done; both are 0 as long as that is not known.
+        total: How many there are.
+        unit: Of what: rows of the source, or endpoints of the account's list.
+        text: The counts and the rate.
+        left: Seconds that the phase will still take, if that is known.
+    """
 
     phase: str
-    done: int
-    total: int
-    text: str
-    left: float | None
+    done: int = 0
+    total: int = 0
+    unit: str = "rows"
+    text: str = ""
+    left: float | None = None
+
+
+class Meter(Protocol):
+    """Takes snapshots."""
+
+    def read(self) -> Snapshot | None:
+        """Return where the command is now; `None` if there is nothing to show yet."""
+        ...
 
 
 @frozen
@@ -51,53 +75,96 @@ class _Sample:
         return (self.done - before.done) / seconds if seconds > 0 else None
 
 
-class Meter:
-    """Takes a run's figures; its rates leave out what was done before, by an earlier process say."""
+class _Rate:
+    """Things a second, within a phase, over its last seconds."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._begun: _Sample | None = None
-        self._stretch: deque[_Sample] = deque()  # the last seconds of this phase
+    def __init__(self) -> None:
+        self._stretch: deque[_Sample] = deque()
 
-    def read(self) -> Figures:
-        """Return the figures of this moment."""
-        progress = self._run.progress
-        total = sum(progress.counts.values())
-        done = total - progress.counts["unprocessed"]
-        if not total:
-            return Figures(phase=progress.phase, done=0, total=0, text="", left=None)
-        rate = self._rate(_Sample(progress.phase, time.monotonic(), done))
-        told = [*_counts(progress), *_pace(progress, rate)]
-        return Figures(
-            phase=progress.phase, done=done, total=total, text=", ".join(told), left=_left(progress, rate)
-        )
-
-    def _rate(self, now: _Sample) -> float | None:
-        """Return rows a second: of late, and in the end of the whole run; `None` if that says nothing."""
-        self._begun = self._begun or now
+    def add(self, now: _Sample) -> float | None:
         if self._stretch and self._stretch[0].phase != now.phase:
             self._stretch.clear()
         self._stretch.append(now)
         while now.at - self._stretch[0].at > _STRETCH_SECONDS:
             self._stretch.popleft()
+        return now.rate_since(self._stretch[0])
+
+
+class WalkMeter:
+    """Measures a walk of the account's list."""
+
+    def __init__(self, walk: WalkProgress, phase: str = "reading") -> None:
+        self._walk = walk
+        self._phase = phase
+        self._rate = _Rate()
+        self._is_long = False
+
+    def read(self) -> Snapshot | None:
+        """Return how far the walk is; `None` for one that is over before anybody could look."""
+        snapshot = self.read_in(self._phase, [])
+        self._is_long = self._is_long or (snapshot is not None and snapshot.done < snapshot.total)
+        return snapshot if self._is_long else None
+
+    def read_in(self, phase: str, counts: list[str]) -> Snapshot | None:
+        """Return the same as a phase of a run, which has counts beside it."""
+        done, total = self._walk.read, self._walk.total
+        if not total:
+            return None
+        rate = self._rate.add(_Sample(phase, time.monotonic(), done))
+        return Snapshot(
+            phase=phase,
+            done=done,
+            total=total,
+            unit="endpoints",
+            text=", ".join([*counts, *([f"{rate:.0f}/s"] if rate else [])]),
+            left=max(0, total - done) / rate if rate else None,
+        )
+
+
+class RateMeter:
+    """Measures a run; its rates leave out what an earlier process did."""
+
+    def __init__(self, run: Run, walk: WalkProgress) -> None:
+        self._run = run
+        self._walk = WalkMeter(walk)
+        self._begun: _Sample | None = None
+        self._rate = _Rate()
+
+    def read(self) -> Snapshot:
+        """Return where the run is."""
+        progress = self._run.progress
+        counts = _counts(progress)
+        if progress.phase in _WALKING and (walk := self._walk.read_in(progress.phase, counts)):
+            return walk
+        total = sum(progress.counts.values())
+        done = total - progress.counts["unprocessed"]
+        if not total:
+            return Snapshot(phase=progress.phase)
+        rate = self._measure(_Sample(progress.phase, time.monotonic(), done))
+        text = ", ".join([*counts, *_pace(progress, rate)])
+        return Snapshot(phase=progress.phase, done=done, total=total, text=text, left=_left(progress, rate))
+
+    def _measure(self, now: _Sample) -> float | None:
+        """Return rows a second: lately, and at the end those of the whole run."""
+        self._begun = self._begun or now
+        lately = self._rate.add(now)
         if now.phase == "done":
             return now.rate_since(self._begun) or None
-        return now.rate_since(self._stretch[0]) if now.phase in {"creating", "updating"} else None
+        return lately if now.phase in _CHANGING else None
 
 
-def _counts(progress: Standing) -> list[str]:
-    """Name what is worth telling, by the words of the report."""
-    counts = progress.counts
-    more = {
-        "adopted": counts["adopted"],
-        "waiting": progress.waiting,
-        "failed": counts["failed"],
-        "review": counts["review"],
+def _counts(progress: RunProgress) -> list[str]:
+    """Return the counts that are not zero, by the words of the report."""
+    named = {
+        "waiting" if status == "unprocessed" else status: (
+            progress.waiting if status == "unprocessed" else progress.counts[status]
+        )
+        for status in STATUSES
     }
-    return [f"created {counts['created']}", *(f"{name} {count}" for name, count in more.items() if count)]
+    return [f"{name} {count}" for name, count in named.items() if count]
 
 
-def _pace(progress: Standing, rate: float | None) -> list[str]:
+def _pace(progress: RunProgress, rate: float | None) -> list[str]:
     if progress.settles_in is not None:
         return [f"settled in {_clock(progress.settles_in)}"]
     if rate is None:
@@ -105,8 +172,8 @@ def _pace(progress: Standing, rate: float | None) -> list[str]:
     return [f"{rate:.0f}/s on average" if progress.phase == "done" else f"{rate:.0f}/s"]
 
 
-def _left(progress: Standing, rate: float | None) -> float | None:
-    """Return the seconds that what it is at will take."""
+def _left(progress: RunProgress, rate: float | None) -> float | None:
+    """Return the seconds that the phase will still take."""
     if progress.phase == "done":
         return 0.0
     return progress.counts["unprocessed"] / rate if rate else progress.settles_in
@@ -136,29 +203,32 @@ class Bar:
             TextColumn("{task.description:<11}"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
             TextColumn("{task.fields[left]}"),
         )
         self._progress = _TwoLines(*columns, console=console, expand=True)
         self._task: TaskID | None = None
         self.seconds: float = _BAR_SECONDS
 
-    def show(self, figures: Figures) -> None:
+    def show(self, now: Snapshot) -> None:
         """Move the bar."""
         if self._task is None:
             self._progress.start()
-            self._task = self._progress.add_task(figures.phase, total=None, left="")
-        self._progress.words = figures.text
+            self._task = self._progress.add_task(now.phase, total=None, unit=now.unit, left="")
+        self._progress.words = now.text
         self._progress.update(
             self._task,
-            description=figures.phase,
-            completed=figures.done,
-            total=figures.total or None,
-            left="-:--:--" if figures.left is None else _clock(figures.left),
+            description=now.phase,
+            completed=now.done,
+            total=now.total or None,
+            unit=now.unit,
+            left="-:--:--" if now.left is None else _clock(now.left),
         )
 
-    def end(self, figures: Figures) -> None:
-        """Leave the last state standing."""
-        self.show(figures)
+    def end(self, last: Snapshot | None) -> None:
+        """Leave the last snapshot standing."""
+        if last is not None:
+            self.show(last)
         self._progress.stop()
 
 
@@ -168,39 +238,48 @@ class Lines:
     def __init__(self) -> None:
         self.seconds = _LINE_SECONDS
 
-    def show(self, figures: Figures) -> None:
+    def show(self, now: Snapshot) -> None:
         """Print a line."""
-        far = f": {figures.done} of {figures.total}, {figures.text}" if figures.total else ""
-        click.echo(f"{figures.phase}{far}", err=True)
+        parts = [f"{now.done} of {now.total} {now.unit}", now.text] if now.total else []
+        if now.left and "settled in" not in now.text:
+            parts.append(f"{_clock(now.left)} left")
+        far = ", ".join(part for part in parts if part)
+        click.echo(f"{now.phase}: {far}" if far else now.phase, err=True)
 
-    def end(self, figures: Figures) -> None:
-        """Print the last state, if there is something to tell."""
-        if figures.total:
-            self.show(figures)
+    def end(self, last: Snapshot | None) -> None:
+        """Print the last snapshot, if it has figures."""
+        if last is not None and last.total:
+            self.show(last)
 
 
 @asynccontextmanager
-async def shown(run: Run, *, quiet: bool) -> AsyncGenerator[None]:
-    """Show how far a run is, within the block."""
+async def shown(meter: Meter, *, quiet: bool) -> AsyncGenerator[None]:
+    """Show what a meter reads, within the block."""
     if quiet:
         yield
         return
     display = Bar(Console(stderr=True, highlight=False)) if sys.stderr.isatty() else Lines()
-    meter = Meter(run)
-    told = asyncio.create_task(_tell(meter, display))
+    updates = asyncio.create_task(_update(meter, display))
     try:
         yield
     finally:
-        told.cancel()
+        updates.cancel()
         display.end(meter.read())
 
 
-async def _tell(meter: Meter, display: Bar | Lines) -> None:
+@asynccontextmanager
+async def walk_shown(*, quiet: bool) -> AsyncGenerator[None]:
+    """Show how far the walks of the account's list are that are begun within the block."""
+    with watched_walks() as walk:
+        async with shown(WalkMeter(walk), quiet=quiet):
+            yield
+
+
+async def _update(meter: Meter, display: Bar | Lines) -> None:
     phase, shown_at = None, 0.0
     while True:
-        figures = meter.read()
-        now = time.monotonic()
-        if figures.phase != phase or now - shown_at >= display.seconds:
-            display.show(figures)
-            phase, shown_at = figures.phase, now
+        snapshot, now = meter.read(), time.monotonic()
+        if snapshot is not None and (snapshot.phase != phase or now - shown_at >= display.seconds):
+            display.show(snapshot)
+            phase, shown_at = snapshot.phase, now
         await asyncio.sleep(_BAR_SECONDS)

@@ -111,16 +111,20 @@ def json_option(command: F) -> F:
     )(command)
 
 
-def shared_options(command: F) -> F:
-    """Give a command that asks a server `--base-url` as well."""
-    with_base_url = click.option(
+def base_url_option(command: F) -> F:
+    """Give a command that asks a server `--base-url`."""
+    return click.option(
         "--base-url",
         metavar="URL",
         expose_value=False,
         callback=_set_base_url,
         help="Another server: https, or http on this machine; PLIVO_ALLOW_HTTP=1 allows http elsewhere.",
     )(command)
-    return json_option(with_base_url)
+
+
+def shared_options(command: F) -> F:
+    """Give a command that asks a server `--json` and `--base-url`."""
+    return json_option(base_url_option(command))
 
 
 class SharingGroup(click.Group):

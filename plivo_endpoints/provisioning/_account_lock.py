@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,11 +33,11 @@ def account_locked(account: str) -> Generator[None]:
     Raises:
         StateError: Another run works on the account.
     """
-    path = _folder() / f"{hashlib.sha256(account.encode()).hexdigest()[:32]}.lock"
     try:
+        path = _folder() / f"{hashlib.sha256(account.encode()).hexdigest()[:32]}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         make_private(path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the latter: nobody knows the user's home
         logger.warning("no lock against a second run on this account: %s", error)
         yield
         return
@@ -45,7 +45,8 @@ def account_locked(account: str) -> Generator[None]:
     with exclusively(path) as is_ours:
         if not is_ours:
             raise StateError(f"another run works on this account: {_read(holder)}")
-        holder.write_text(_who(), encoding="utf-8")
+        with suppress(OSError):  # a disk that is full, say: the lock holds all the same
+            holder.write_text(_who(), encoding="utf-8")
         yield
 
 
@@ -62,7 +63,11 @@ def _folder() -> Path:
 
 def _who() -> str:
     since = time.strftime("%Y-%m-%d %H:%M:%S")
-    return f"process {os.getpid()} on {socket.gethostname()}, since {since}, in {Path.cwd()}"
+    try:
+        folder = str(Path.cwd())
+    except OSError:
+        folder = "a folder that is gone"
+    return f"process {os.getpid()} on {socket.gethostname()}, since {since}, in {folder}"
 
 
 def _read(holder: Path) -> str:

@@ -51,7 +51,7 @@ class Progress:
 class Run:
     """A run under way: iterate over it for the outcomes of the rows that it finishes, as it does.
 
-    Rows that an earlier process finished are in the report, but do not come again. Leave the block without
+    What an interrupted run had finished is in the report, but does not come again. Leave the block without
     iterating, and it runs to its end; leave it in the middle, and it begins no further row, gives those under
     way 5 s, and leaves the state right. An error that stops the
     run is raised by the iteration, after the outcomes that came before it.

@@ -7,6 +7,7 @@ from typing import Final
 
 from attrs import frozen
 
+UNSENT: Final = "unsent:"  # begins the mark of a password
 DOCUMENTED_SUFFIX: Final = 12  # digits that Plivo appends to a username
 
 
@@ -60,7 +61,8 @@ class Spec:
         username: The username asked for, without the digits that Plivo appends.
         alias: The alias.
         app_id: The application; `None` if it is not named.
-        password: A mark of the password, from which nobody can tell it; "" if there is none.
+        password: A mark of the password, from which nobody can tell it; with `UNSENT` before it where the
+            fleet has not sent that password, because the endpoint was imported.
     """
 
     username: str
@@ -119,6 +121,11 @@ class Entry:
     def has_endpoint(self) -> bool:
         """Whether it is known which endpoint of the account is this row's."""
         return self.endpoint_id is not None and self.state not in {RowState.FOUND, RowState.DELETED}
+
+    @property
+    def has_known_password(self) -> bool:
+        """Whether its endpoint has the password that the source, or the master key, gives."""
+        return self.state in HELD and self.known is not None and not self.known.password.startswith(UNSENT)
 
     @property
     def is_open(self) -> bool:

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._apply import Run
-    from plivo_endpoints.provisioning._plan import Plan, Step
+    from plivo_endpoints.provisioning._plan import Plan
     from plivo_endpoints.provisioning._report import Duplicate, Outcome, Report
     from plivo_endpoints.provisioning._results import SipCredentials
     from plivo_endpoints.provisioning._rows import Source
     from plivo_endpoints.provisioning._state._protocol import FleetState
+    from plivo_endpoints.provisioning._steps import Step
 
 
 class AsyncFleet:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
+
+from attrs import define
 
 from plivo_endpoints._validation import SURROGATE
 from plivo_endpoints.provisioning._entries import Found
 from plivo_endpoints.provisioning._reach import overlapping_pages
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints._models import Endpoint, Page
@@ -35,6 +38,28 @@ UNREADABLE: Final = (
 )
 
 
+@define
+class WalkProgress:
+    """How far the latest walk has come; `total` is 0 until it is known."""
+
+    read: int = 0
+    total: int = 0
+
+
+_watched: Final[ContextVar[WalkProgress | None]] = ContextVar("watched", default=None)
+
+
+@contextmanager
+def watched_walks() -> Generator[WalkProgress]:
+    """Lend a progress that the walks begun within the block, and in its tasks, keep up to date."""
+    progress = WalkProgress()
+    token = _watched.set(progress)
+    try:
+        yield progress
+    finally:
+        _watched.reset(token)
+
+
 class Walk:
     """One walk; `doubt` says afterwards why it may have missed an endpoint, and is `None` if it cannot have.
 
@@ -51,6 +76,8 @@ class Walk:
         self._before: Page[Endpoint] | None = None
         self._met = 0
         self._total = 0  # the least that there was: what is made meanwhile need not be met
+        self._progress = _watched.get() or WalkProgress()
+        self._progress.read = self._progress.total = 0
         self.doubt: str | None = None
 
     async def pages(self) -> AsyncGenerator[list[Found]]:
@@ -58,10 +85,16 @@ class Walk:
         async with aclosing(overlapping_pages(self._client)) as pages:
             async for page in pages:
                 self.doubt = self.doubt or self._doubt(page)
+                self._count(page)
                 self._before = page
                 yield [found for endpoint in page.objects if (found := _found(endpoint))]
         if self.doubt is None and self._met < self._total:
             self.doubt = SHORT
+
+    def _count(self, page: Page[Endpoint]) -> None:
+        overlap = 0 if self._before is None or _has_cursor(self._before) else 1
+        self._progress.read += len(page.objects) - overlap
+        self._progress.total = page.meta.total_count or 0
 
     def _doubt(self, page: Page[Endpoint]) -> str | None:
         """Return why something can have been missed between the page before and this one."""
@@ -74,11 +107,15 @@ class Walk:
         self._met += len(page.objects)
         if before is None:
             return None
-        if "cursor" in parse_qs(urlsplit(before.meta.next or "").query):
+        if _has_cursor(before):
             return None if total >= (before.meta.total_count or 0) else CHANGED
         self._met -= 1  # it overlaps
         last = before.objects[-1].endpoint_id if before.objects else None
         return None if any(endpoint.endpoint_id == last for endpoint in page.objects) else CHANGED
+
+
+def _has_cursor(page: Page[Endpoint]) -> bool:
+    return "cursor" in parse_qs(urlsplit(page.meta.next or "").query)
 
 
 async def walk(

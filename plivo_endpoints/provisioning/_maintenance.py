@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from plivo_endpoints._client import AsyncClient
-    from plivo_endpoints.provisioning._plan import Step
     from plivo_endpoints.provisioning._report import Duplicate, Outcome
     from plivo_endpoints.provisioning._state._protocol import FleetState
+    from plivo_endpoints.provisioning._steps import Step
 
 
 async def read_report(state: FleetState) -> Report:
@@ -84,6 +84,10 @@ async def import_endpoint(client: AsyncClient, state: FleetState, key: str, endp
         for holder in await known.holders([endpoint_id]):
             if holder.key != key and not holder.is_gone:
                 raise ProvisioningError(f"endpoint {endpoint_id} is that of {holder.key!r}")
+            if holder.key != key and holder.state in {RowState.INTENT, RowState.PARKED}:
+                raise ProvisioningError(
+                    f"a create of {holder.key!r} may be on its way: apply the source first"
+                )
             if holder.key != key:
                 changes.append((holder, given_away(holder)))
         await known.save(changes)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections import Counter
 from collections.abc import Mapping  # noqa: TC003 - type hints resolve the annotations
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
 
@@ -16,6 +15,7 @@ from plivo_endpoints.provisioning._entries import KEPT, RowState
 from plivo_endpoints.provisioning._errors import StaleError
 from plivo_endpoints.provisioning._reach import account_of
 from plivo_endpoints.provisioning._state._counting import batches, batches_of_gone
+from plivo_endpoints.provisioning._steps import KINDS, Permission, Step, StepKind, Steps
 from plivo_endpoints.provisioning._survey import compare
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._load import Contents
     from plivo_endpoints.provisioning._rows import RowSource
     from plivo_endpoints.provisioning._state._protocol import Entries, FleetState
-
-StepKind = Literal["create", "import", "update", "replace", "delete", "drift", "conflict", "unchanged"]
-Permission = Literal["import", "replace", "delete", "recreate"]
-KINDS: Final[tuple[StepKind, ...]] = get_args(StepKind)
 
 _KIND: Final[Mapping[RowState, StepKind]] = {
     RowState.NEW: "create",
@@ -48,33 +44,6 @@ _NEEDS: Final[Mapping[RowState, Permission]] = {
 
 
 @frozen(kw_only=True)
-class Step:
-    """What a run would do about a row.
-
-    Attributes:
-        key: The row's.
-        kind: "create"; "import": exactly one endpoint of the account can be it; "update"; "replace": its
-            username was edited; "delete": the source has it no more; "drift": the account has changed what
-            was made, or has it no more; "conflict": a person has to decide.
-        endpoint_id: The endpoint it is about, if there is one.
-        changes: What changes, by field: from and to. A password is `None` and `None`.
-        needs: What has to be allowed for it; without it the row is left as it is.
-        reason: Why a person has to decide, or what has changed.
-        line: The row's line in the source.
-    """
-
-    key: str
-    kind: StepKind
-    endpoint_id: str | None = None
-    changes: Mapping[str, tuple[str | None, str | None]] = field(
-        factory=dict[str, tuple[str | None, str | None]]
-    )
-    needs: Permission | None = None
-    reason: str | None = None
-    line: int = 0
-
-
-@frozen(kw_only=True)
 class Plan:
     """What a run would do.
 
@@ -91,14 +60,15 @@ class Plan:
     account: str
     salt: str
     digest: str = field(repr=False)
-    steps: tuple[Step, ...] = ()
+    steps: Steps = field(factory=Steps)
     unchanged: int = 0
 
     @property
     def counts(self) -> dict[StepKind, int]:
         """How many steps there are of each kind."""
-        found = Counter(step.kind for step in self.steps)
-        return {kind: found[kind] for kind in KINDS if kind != "unchanged"} | {"unchanged": self.unchanged}
+        counts: dict[StepKind, int] = {kind: self.steps.kinds.get(kind, 0) for kind in KINDS}
+        counts["unchanged"] = self.unchanged
+        return counts
 
     @property
     def summary(self) -> str:
@@ -136,20 +106,20 @@ def check_steps(expected: Plan, now: Plan) -> None:
 
 async def read_plan(state: Entries, account: str, contents: Contents) -> Plan:
     """Return the plan that a state holds after `compare`."""
-    steps: list[Step] = []
-    unchanged = 0
+    steps, unchanged = Steps(), 0
     async with aclosing(batches(state, *RowState)) as entries:
         async for batch in entries:
-            found = [step for entry in batch if (step := _step(entry)).kind != "unchanged"]
-            unchanged += len(batch) - len(found)
-            steps += found
+            for step in map(_step, batch):
+                if step.kind == "unchanged":
+                    unchanged += 1
+                else:
+                    steps.add(step)
     async with aclosing(batches_of_gone(state, *KEPT)) as entries:
         async for batch in entries:
-            steps += [_deletion(entry) for entry in batch]
+            for entry in batch:
+                steps.add(_deletion(entry))
     salt = secrets.token_hex(16)
-    return Plan(
-        account=account, salt=salt, digest=contents.digest(salt), steps=tuple(steps), unchanged=unchanged
-    )
+    return Plan(account=account, salt=salt, digest=contents.digest(salt), steps=steps, unchanged=unchanged)
 
 
 async def read_drift(state: Entries) -> tuple[Step, ...]:
@@ -162,7 +132,7 @@ async def read_drift(state: Entries) -> tuple[Step, ...]:
 
 
 def _step(entry: Entry) -> Step:
-    kind = _KIND.get(entry.state, "unchanged")
+    kind: StepKind = _KIND.get(entry.state, "unchanged")
     if entry.state is RowState.OUTDATED and entry.reason is not None:
         kind = "drift"
     if entry.state is RowState.NEW and entry.replaces is not None:
@@ -176,6 +146,7 @@ def _step(entry: Entry) -> Step:
         else {},
         needs=_NEEDS.get(entry.state),
         reason=entry.reason if kind in {"conflict", "drift"} else None,
+        alias=entry.wanted.alias if kind == "create" else None,
         line=entry.line,
     )
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import asdict
 
 from plivo_endpoints.provisioning._errors import ProvisioningError
-from plivo_endpoints.provisioning._plan import Plan, Step
+from plivo_endpoints.provisioning._plan import Plan
+from plivo_endpoints.provisioning._steps import Step, Steps
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 
 def save_plan(plan: Plan, path: str | PathLike[str]) -> None:
     """Write a plan as JSON, in place of an older one. It holds keys and reasons, but no password."""
-    Path(path).write_text(json.dumps(asdict(plan), indent=1) + "\n", encoding="utf-8")
+    known = {name: value for name, value in asdict(plan).items() if name != "steps"}
+    with Path(path).open("w", encoding="utf-8") as file:
+        lines = (json.dumps(asdict(step)) for step in plan.steps)
+        file.write(f'{json.dumps(known)[:-1]}, "steps": [\n{next(lines, "")}')
+        file.writelines(f",\n{line}" for line in lines)
+        file.write("\n]}\n")
 
 
 def load_plan(path: str | PathLike[str]) -> Plan:
@@ -28,12 +34,7 @@ def load_plan(path: str | PathLike[str]) -> Plan:
     """
     try:
         known: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-        steps = tuple(_step(each) for each in known.pop("steps"))
+        steps = Steps(Step(**each) for each in known.pop("steps"))
         return Plan(**known, steps=steps)
     except (ValueError, TypeError, LookupError, AttributeError):
         raise ProvisioningError(f"{path} holds no plan") from None
-
-
-def _step(known: dict[str, Any]) -> Step:
-    changes = {name: (before, after) for name, (before, after) in known.pop("changes").items()}
-    return Step(**known, changes=changes)

@@ -7,15 +7,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from plivo_endpoints._client import Client
+from plivo_endpoints._client import AsyncClient, Client
 from plivo_endpoints._errors import InvalidArgumentError
 from plivo_endpoints.provisioning._retry import retry_transient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-    from plivo_endpoints._client import AsyncClient
     from plivo_endpoints._models import Endpoint, Page
+    from plivo_endpoints._runner import Runner
     from plivo_endpoints._sansio.rate_limit import SlidingWindow
 
 _PAGES_AHEAD: Final = 4
@@ -25,7 +25,25 @@ _PAGE: Final = 20  # the most that Plivo gives
 def check_client(client: object) -> None:
     """Refuse a blocking client, which would fail somewhere on the way."""
     if isinstance(client, Client):
-        raise InvalidArgumentError("client", "must be an AsyncClient: provisioning has no blocking twin")
+        raise InvalidArgumentError("client", "must be an AsyncClient: a Client goes with Fleet")
+
+
+def check_blocking_client(client: object) -> None:
+    """Refuse an async client."""
+    if not isinstance(client, Client):
+        raise InvalidArgumentError("client", "must be a Client: an AsyncClient goes with AsyncFleet")
+
+
+def async_view(client: Client) -> AsyncClient:
+    """Return an async view of a blocking client, for its own loop: connections and rate limit are shared."""
+    view = AsyncClient.__new__(AsyncClient)
+    view._set_up(client._connections, client._options, root=view)
+    return view
+
+
+def runner_of(client: Client) -> Runner:
+    """Return what runs a blocking client's coroutines."""
+    return client._runner
 
 
 def account_of(client: AsyncClient) -> str:

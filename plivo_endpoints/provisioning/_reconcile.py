@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._entries import Entry, Found
-    from plivo_endpoints.provisioning._state._protocol import Entries
+    from plivo_endpoints.provisioning._state._protocol import Change, Entries
 
 
 async def reconcile(client: AsyncClient, state: Entries) -> None:
@@ -27,19 +27,23 @@ async def reconcile(client: AsyncClient, state: Entries) -> None:
 
     async def visit(page: list[Found]) -> None:
         for entry, found, holder in await matches(state, page, None):
-            if holder is None and entry.state is RowState.PARKED and found.alias == entry.sought.alias:
+            if holder is not None or entry.state is not RowState.PARKED or found.endpoint_id == entry.replaces:
+                continue
+            if found.alias == entry.sought.alias:
                 namesakes.setdefault(entry.key, {})[found.endpoint_id] = found
 
     doubt = await walk(client, visit)
     proven = await state.suffix_lengths()
+    taken: set[str] = set()  # by rows decided on just now: two of them may have asked for the same
     async with aclosing(batches(state, RowState.PARKED)) as parked:
         async for batch in parked:
-            await state.save(
-                [
-                    (entry, _decide(entry, namesakes.get(entry.key, {}).values(), proven, doubt))
-                    for entry in batch
-                ]
-            )
+            changes: list[Change] = []
+            for entry in batch:
+                found = [each for id_, each in namesakes.get(entry.key, {}).items() if id_ not in taken]
+                after = _decide(entry, found, proven, doubt)
+                changes.append((entry, after))
+                taken |= {after.endpoint_id} if after.endpoint_id else set()
+            await state.save(changes)
 
 
 def _decide(entry: Entry, namesakes: Collection[Found], proven: Collection[int], doubt: str | None) -> Entry:

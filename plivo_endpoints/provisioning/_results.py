@@ -17,7 +17,7 @@ from plivo_endpoints.provisioning._errors import StaleError
 from plivo_endpoints.provisioning._load import chunks
 from plivo_endpoints.provisioning._passwords import password_of
 from plivo_endpoints.provisioning._report import Outcome, outcome_of
-from plivo_endpoints.provisioning._state._counting import batches
+from plivo_endpoints.provisioning._state._counting import batches, batches_of_gone
 from plivo_endpoints.provisioning._state._protocol import opened
 
 if TYPE_CHECKING:
@@ -29,26 +29,27 @@ if TYPE_CHECKING:
 
 Form = Literal["jsonl", "csv"]
 
-# Only these have the password that the source, or the master key, gives.
-_MADE: Final = {"created", "adopted"}
+_AFTER_DELETION: Final = (RowState.DELETED, RowState.FAILED)
 
 
 @frozen(kw_only=True)
 class SipCredentials(Outcome):
-    """An outcome with the SIP password; `None` where the endpoint was not made by the run."""
+    """An outcome with the SIP password; `None` where it was never sent, as for what was imported."""
 
     password: str | None = field(default=None, repr=False)
 
 
 async def read_outcomes(state: FleetState) -> AsyncGenerator[Outcome]:
-    """Give what came of each row so far, in the order of the source, also while the run is under way."""
-    async with (
-        opened(state.read_only()) as known,
-        aclosing(batches(known, *RowState)) as entries,
-    ):
-        async for batch in entries:
-            for entry in batch:
-                yield outcome_of(entry)
+    """Give what came of each row so far, also while a run is under way.
+
+    In the order of the source; then come rows that it has no more, and that this run was to delete.
+    """
+    async with opened(state.read_only()) as known:
+        for reading in (batches(known, *RowState), batches_of_gone(known, *_AFTER_DELETION)):
+            async with aclosing(reading) as entries:
+                async for batch in entries:
+                    for entry in batch:
+                        yield outcome_of(entry)
 
 
 async def read_credentials(
@@ -64,9 +65,9 @@ async def read_credentials(
                 for last, row in enumerate(chunk, first):
                     if not contents.has(row, last):
                         raise StaleError(f"row {last} of the source has changed")
-                    outcome = outcome_of(entries[last - first])
-                    password = password_of(row, deriver) if outcome.status in _MADE else None
-                    yield SipCredentials(**asdict(outcome), password=password)
+                    entry = entries[last - first]
+                    password = password_of(row, deriver) if entry.has_known_password else None
+                    yield SipCredentials(**asdict(outcome_of(entry)), password=password)
         if last < len(contents.marks):
             raise StaleError("the source became shorter")
 

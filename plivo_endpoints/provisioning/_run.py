@@ -137,7 +137,9 @@ class Phases:
             if self._job.plan is not None:
                 now = await read_plan(self._state.state, self._job.account, self._job.contents)
                 check_steps(self._job.plan, now)
-            await check_deletions(self._state.state, self._job.allowed)
+        # Also of a run that goes on: the one before may have had no permission to delete.
+        await check_deletions(self._state.state, self._job.allowed)
+        if planned:
             await self._state.note({"planned": "yes"})
         self._suffixes = await known_suffixes(self._state)
         self._canary.restore(facts)
@@ -151,6 +153,8 @@ class Phases:
     async def _permit(self) -> None:
         """Let those rows go on that wait for a permission which was given."""
         allowed = self._job.allowed
+        if allowed.replacing and self._state.has(RowState.RENAMED):
+            await self._finish_replacements()  # of a run before: a row replaces one endpoint at a time
         permitted = (
             (allowed.importing, RowState.FOUND, states.imported),
             (allowed.replacing, RowState.RENAMED, states.replacing),
@@ -185,6 +189,7 @@ class Phases:
         if self._state.has(RowState.PARKED) and await self._settle():
             self.phase = "reconciling"
             await reconcile(self._job.client, self._state)
+            await self._permit()  # a row that was edited meanwhile may wait for it only now
 
     async def _prove(self) -> None:
         if self._canary.is_there:
@@ -274,12 +279,15 @@ class Phases:
 
     async def _delete(self) -> None:
         """Delete what was replaced, and if that is allowed what the source has no more."""
-        while not self._stopping.is_set() and (batch := await self._state.read_replaced(_LOOK_AHEAD)):
-            self.phase = "deleting"
-            await run_workers(_once(batch), self._delete_replaced, self._job.concurrency)
+        await self._finish_replacements()
         if self._job.allowed.deleting and not self._stopping.is_set():
             self.phase = "deleting"
             await run_workers(batches_of_gone(self._state, *HELD), self._delete_gone, self._job.concurrency)
+
+    async def _finish_replacements(self) -> None:
+        while not self._stopping.is_set() and (batch := await self._state.read_replaced(_LOOK_AHEAD)):
+            self.phase = "deleting"
+            await run_workers(_once(batch), self._delete_replaced, self._job.concurrency)
 
     async def _delete_replaced(self, entry: Entry) -> bool:
         await self._changes.delete_replaced(entry)

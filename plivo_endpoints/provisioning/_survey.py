@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints._errors import NotFoundError
 from plivo_endpoints.provisioning import _transitions as states
-from plivo_endpoints.provisioning._entries import KEPT, Found, RowState
+from plivo_endpoints.provisioning._entries import DOCUMENTED_SUFFIX, KEPT, Found, RowState
 from plivo_endpoints.provisioning._errors import ProvisioningError
 from plivo_endpoints.provisioning._listing import walk
 from plivo_endpoints.provisioning._reconcile import known_suffixes, matches
@@ -32,7 +32,9 @@ async def compare(client: AsyncClient, state: Entries) -> None:
     Those that a row has are known by their ids, and may have changed; for rows that have none, those of their
     name are looked at. What the list does not show (it may lag) is asked for by id.
     """
-    survey = _Survey(state, await known_suffixes(state), sum((await state.count()).values()))
+    # Should Plivo append another number of digits one day, what was made before is still there.
+    suffixes = {DOCUMENTED_SUFFIX, *await known_suffixes(state)}
+    survey = _Survey(state, suffixes, sum((await state.count()).values()))
     await survey.forget()  # what a plan that came to no end has left
     counts = await state.count()
     if not any(counts.get(state) for state in {*KEPT, *_LOOKED_FOR}):
@@ -62,7 +64,7 @@ class _Survey:
         for entry, found, holder in await matches(self._state, page, self._suffixes):
             if entry.state not in _LOOKED_FOR or (holder is not None and not holder.is_gone):
                 continue  # it has its endpoint, or its create was lost; or this one is another row's
-            if found.endpoint_id == entry.endpoint_id and entry.state is not RowState.FOUND:
+            if found.endpoint_id in {entry.endpoint_id, entry.replaces} and entry.state is not RowState.FOUND:
                 continue
             _, known = changed.get(entry.key, (entry, entry))
             changed[entry.key] = (entry, self._match(known, found, holder))

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
 
-from plivo_endpoints.provisioning._entries import HELD, KEPT, WANTING, RowState, Spec
+from plivo_endpoints.provisioning._entries import HELD, KEPT, UNSENT, WANTING, RowState, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -135,8 +135,10 @@ def _not_made(entry: Entry) -> Entry:
     """A lost create made nothing."""
     if entry.is_gone and entry.replaces is None:
         return evolve(entry, state=RowState.FORGOTTEN, sent=None)
-    if entry.is_gone:
-        return evolve(entry, state=RowState.UNCHANGED, endpoint_id=entry.replaces, replaces=None, sent=None)
+    if entry.replaces is not None and (entry.is_gone or entry.sought.username != entry.wanted.username):
+        # Nobody wants what was to replace it any more: it has the one before again.
+        before = evolve(entry, endpoint_id=entry.replaces, replaces=None, sent=None, reason=None)
+        return _next_of(before, RowState.UNCHANGED)
     if entry.lost >= MAX_LOST:
         reason = f"tried {entry.lost} times and not made; last: {entry.reason}"
         return evolve(entry, state=RowState.FAILED, reason=reason)
@@ -178,7 +180,7 @@ def taken_up(entry: Entry, place: tuple[int, int], wanted: Spec | None) -> Entry
 def _next_of(entry: Entry, done: RowState) -> Entry:
     """Return what is to be done with a row that has its endpoint; `done` if it is nothing."""
     known, wanted = entry.known or entry.wanted, entry.wanted
-    if entry.is_gone or known == wanted:
+    if entry.is_gone:
         return evolve(entry, state=done)
     if known.username != wanted.username:
         reason = (
@@ -187,8 +189,13 @@ def _next_of(entry: Entry, done: RowState) -> Entry:
         return evolve(entry, state=RowState.RENAMED, reason=reason)
     if changed(known, wanted):
         return evolve(entry, state=RowState.OUTDATED)
-    # What is not compared counts as what the source says.
-    return evolve(entry, state=done, known=evolve(wanted, app_id=wanted.app_id or known.app_id))
+    return evolve(entry, state=done, known=_agreeing(known, wanted))
+
+
+def _agreeing(known: Spec, wanted: Spec) -> Spec:
+    """Return what is known of an endpoint that is as wanted, as far as that can be compared."""
+    unsent = UNSENT if known.password.startswith(UNSENT) else ""
+    return evolve(wanted, app_id=wanted.app_id or known.app_id, password=unsent + wanted.password)
 
 
 def changed(known: Spec, wanted: Spec) -> tuple[str, ...]:
@@ -197,10 +204,11 @@ def changed(known: Spec, wanted: Spec) -> tuple[str, ...]:
     An application that the source does not name is left as it is, and so is a password that nobody can
     compare: one of the two marks is of another kind.
     """
+    password = known.password.removeprefix(UNSENT)
     fields = {
         "alias": known.alias != wanted.alias,
         "app_id": wanted.app_id not in {None, known.app_id},
-        "password": known.password[:1] == wanted.password[:1] and known.password != wanted.password,
+        "password": password[:1] == wanted.password[:1] and password != wanted.password,
     }
     return tuple(name for name, differs in fields.items() if differs)
 
@@ -274,8 +282,10 @@ def settled_on(entry: Entry, found: Found) -> Entry:
 
 
 def _known_of(entry: Entry, found: Found) -> Spec:
-    # Its password is nobody's to compare, and counts as the one that the source has now.
-    return evolve(entry.wanted, alias=found.alias, app_id=found.app_id)
+    # Nobody can read its password. It counts as the one that the source has now, until that is edited.
+    return evolve(
+        entry.wanted, alias=found.alias, app_id=found.app_id, password=UNSENT + entry.wanted.password
+    )
 
 
 def shown(entry: Entry, found: Found) -> Entry:
@@ -310,8 +320,13 @@ def recreating(entry: Entry) -> Entry:
 
 
 def replacing(entry: Entry) -> Entry:
-    """Make the endpoint of a new name; the one before stays until that is there."""
+    """Make the endpoint of a new name; the one before stays until that is there.
+
+    One at a time: where one before that is still to be deleted, it waits for that.
+    """
     _expect(entry, RowState.RENAMED)
+    if entry.replaces is not None:
+        return entry
     return evolve(
         entry,
         state=RowState.NEW,
@@ -348,7 +363,9 @@ def updated(entry: Entry) -> Entry:
     """Plivo took the update."""
     _expect(entry, RowState.OUTDATED)
     before = entry.known or entry.wanted
-    known = evolve(entry.wanted, app_id=entry.wanted.app_id or before.app_id)
+    known = _agreeing(before, entry.wanted)
+    if "password" in changed(before, entry.wanted):
+        known = evolve(known, password=entry.wanted.password)
     return evolve(entry, state=RowState.UPDATED, known=known, reason=None)
 
 

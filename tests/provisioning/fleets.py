@@ -15,9 +15,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from plivo_endpoints import AsyncClient
-    from plivo_endpoints.provisioning import Duplicate, Plan, Report, Run, Source
+    from plivo_endpoints.provisioning import (
+        Duplicate,
+        FleetState,
+        Outcome,
+        Plan,
+        Report,
+        Run,
+        SipCredentials,
+        Source,
+    )
 
-__all__ = ["apply", "audit", "plan", "prune", "read_outcomes", "read_report"]
+    State = str | Path | FleetState
 
 
 def apply(

@@ -1,6 +1,7 @@
 """A program that applies a file and kills itself on the way: what the kill loop runs again and again.
 
-Its one argument is JSON: where the account is, the files, and at which step to die or which rule to break.
+Its one argument is JSON: where the account is, the files, the options of `apply`, and at which step to die or
+which rule to break.
 """
 
 from __future__ import annotations
@@ -16,25 +17,46 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from plivo_endpoints import AsyncClient, RateLimit
-from plivo_endpoints.provisioning import CsvSource, _states
-from plivo_endpoints.provisioning._entries import Entry, RowState
+from plivo_endpoints.provisioning import CsvSource, Entry, RowState, SqliteState, _transitions
 from plivo_endpoints.provisioning._run import Phases
-from plivo_endpoints.provisioning._state._sqlite import SqliteState
 from tests.provisioning.fleets import apply
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Generator, Mapping, Sequence
 
-    from plivo_endpoints.provisioning._state._protocol import Change, Clash, Refusal
+    from plivo_endpoints.provisioning import Change, Clash, Spec
 
 # The steps of the state, in the order in which a row goes through them.
 EARLY = ("add", "added", "take up", "taken up", "note", "noted")
 SENDING = ("intend", "commit", "intended", "finish", "finished")
+CHANGING = ("update", "updated", "replace", "replaced", "drop", "dropped", "delete", "deleted")
 LATE = ("decide", "decide", "decided", "note", "noted", "note")
+_DONE = {
+    "intend": "intended",
+    "finish": "finished",
+    "decide": "decided",
+    "update": "updated",
+    "replace": "replaced",
+    "drop": "dropped",
+    "delete": "deleted",
+}
 
 
-class MortalJournal(SqliteState):
+def step_of(before: Entry, after: Entry) -> str:
+    """Return what a row goes through as its entry is replaced."""
+    steps = {
+        "decide": before.state is RowState.PARKED,
+        "intend": after.state is RowState.INTENT,
+        "update": before.state is RowState.OUTDATED,
+        "replace": before.replaces is None and after.replaces is not None,  # by one that is to be made
+        "drop": before.replaces is not None and after.replaces is None,  # once that is there
+        "delete": after.state is RowState.DELETED,
+    }
+    return next((step for step, applies in steps.items() if applies), "finish")
+
+
+class MortalState(SqliteState):
     """A state during whose n-th step of one kind the process ends, as if the power had failed."""
 
     def __init__(self, path: str, step: str | None, count: int) -> None:
@@ -61,12 +83,11 @@ class MortalJournal(SqliteState):
         self._reach("added")
         return clashes
 
-    async def take_up(self, edition: int, facts: Mapping[str, str]) -> Sequence[Refusal]:
+    async def take_up(self, facts: Mapping[str, str]) -> None:
         """Die before or after a new edition of the source is taken up."""
         self._reach("take up")
-        refusals = await super().take_up(edition, facts)
+        await super().take_up(facts)
         self._reach("taken up")
-        return refusals
 
     async def note(self, facts: Mapping[str, str]) -> None:
         """Die before or after a fact is noted."""
@@ -75,22 +96,16 @@ class MortalJournal(SqliteState):
         self._reach("noted")
 
     async def save(self, changes: Sequence[Change]) -> None:
-        """Die before or after an intent, a result or a decision."""
+        """Die before or after an intent, a result, a decision or a change."""
         if not changes:
             return
-        before, after = changes[0]
-        if before.state is RowState.PARKED:
-            names = ("decide", "decided")
-        elif after.state is RowState.INTENT:
-            names = ("intend", "intended")
-        else:
-            names = ("finish", "finished")
-        self._reach(names[0], len(changes))
+        step = step_of(*changes[0])
+        self._reach(step, len(changes))
         await super().save(changes)
-        self._reach(names[1], len(changes))
+        self._reach(_DONE[step], len(changes))
 
 
-class ForgetfulJournal(MortalJournal):
+class ForgetfulState(MortalState):
     """Breaks the rule that the intent comes first: it never writes one."""
 
     def __init__(self, path: str, step: str | None, count: int) -> None:
@@ -117,6 +132,12 @@ def retry_blindly(entry: Entry, reason: str) -> Entry:
     return evolve(entry, state=RowState.NEW, reason=reason)
 
 
+def see_nothing(known: Spec, wanted: Spec) -> tuple[str, ...]:
+    """Break the rule that what was edited is updated."""
+    del known, wanted
+    return ()
+
+
 async def settle_not(_phases: Phases) -> bool:
     """Break the rule that a lost create is given time to land and be listed."""
     return True
@@ -125,7 +146,9 @@ async def settle_not(_phases: Phases) -> bool:
 def break_rule(name: str | None) -> None:
     """Break a rule of the protocol."""
     if name == "blind retry":
-        _states.parked = retry_blindly
+        _transitions.parked = retry_blindly
+    if name == "no update":
+        _transitions.changed = see_nothing
     if name == "no settle":
         Phases._settle = settle_not  # type: ignore[method-assign, assignment]  # pyright: ignore[reportPrivateUsage]
 
@@ -133,13 +156,13 @@ def break_rule(name: str | None) -> None:
 async def main(order: dict[str, Any]) -> None:
     """Apply, and print the report if it comes to that."""
     break_rule(order["broken"])
-    kind = ForgetfulJournal if order["broken"] == "no intent" else MortalJournal
+    kind = ForgetfulState if order["broken"] == "no intent" else MortalState
     state = kind(order["state"], order["step"], order["count"])
     source = CsvSource(order["csv"])
     limit = RateLimit() if order["limited"] else None
     async with (
         AsyncClient(order["auth_id"], order["auth_token"], base_url=order["url"], rate_limit=limit) as client,
-        apply(client, source, state=state, settle=order["settle"]) as run,
+        apply(client, source, state=state, settle=order["settle"], **order["options"]) as run,
     ):
         print("begun", flush=True)  # noqa: T201
         async for _ in run:

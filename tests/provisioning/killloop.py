@@ -65,7 +65,7 @@ class Result:
     seconds: float
     status: int
     counts: dict[str, int] = field(factory=dict[str, int])
-    doubled: list[str] = field(factory=list[str])
+    duplicated: list[str] = field(factory=list[str])
     lost: list[str] = field(factory=list[str])
     mismatched: list[str] = field(factory=list[str])
     strangers_touched: list[str] = field(factory=list[str])
@@ -77,8 +77,8 @@ def run(loop: Loop) -> Result:
     csv, state = write_rows(loop.folder, loop.rows), loop.folder / "run.db"
     with run_sandbox(loop) as account:
         before = state_of(account)
-        order = {**account, "csv": str(csv), "state": str(state), "settle": loop.settle, "limited": False}
-        kills, lives, last = _live(loop, {**order, "broken": loop.broken})
+        order = {**account, **order_of(loop, csv)}
+        kills, lives, last = _live(loop, order)
         time.sleep(loop.lag)
         after = state_of(account)
     return Result(
@@ -138,6 +138,18 @@ def life(order: dict[str, Any], delay: float | None) -> dict[str, Any] | None:
     return last
 
 
+def order_of(loop: Loop, csv: Path, **options: Any) -> dict[str, Any]:
+    """Return what a life is told beside where the account is and when to die."""
+    return {
+        "csv": str(csv),
+        "state": str(loop.folder / "run.db"),
+        "settle": loop.settle,
+        "limited": False,
+        "broken": loop.broken,
+        "options": options,
+    }
+
+
 def write_rows(folder: Path, count: int) -> Path:
     """Write a source of so many rows."""
     path = folder / "users.csv"
@@ -186,8 +198,8 @@ def _compare(
     times = Counter(endpoint["alias"] for endpoint in made)
     wanted = {f"row-{number}" for number in range(loop.rows)}
     with closing(sqlite3.connect(state)) as db:
-        noted = dict(db.execute("SELECT alias, endpoint_id FROM rows").fetchall())
-        names = dict(db.execute("SELECT alias, username FROM rows").fetchall())
+        noted = dict(db.execute("SELECT wanted_alias, endpoint_id FROM rows").fetchall())
+        names = dict(db.execute("SELECT wanted_alias, wanted_username FROM rows").fetchall())
     ids = {endpoint["alias"]: endpoint["endpoint_id"] for endpoint in made}
     misnamed = [
         endpoint["alias"]
@@ -195,7 +207,7 @@ def _compare(
         if not is_made_from(names.get(endpoint["alias"], ""), endpoint["username"])
     ]
     return {
-        "doubled": sorted(alias for alias, count in times.items() if count > 1),
+        "duplicated": sorted(alias for alias, count in times.items() if count > 1),
         "lost": sorted(wanted - set(times)),
         "mismatched": sorted(alias for alias in wanted if noted.get(alias) != ids.get(alias)) + misnamed,
         "strangers_touched": sorted(

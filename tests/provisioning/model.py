@@ -2,7 +2,7 @@
 
 Workers share a state without any lock, may be halted at any point for any time, and may crash. A create
 that was sent lands at once, late, or never, and is listed later still. What a row becomes is decided by the
-very functions that the real thing uses (`_states`); what is modelled is when they are called, and with
+very functions that the real thing uses (`_transitions`); what is modelled is when they are called, and with
 what.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from attrs import evolve, frozen
 
 from plivo_endpoints.provisioning import _transitions as states
-from plivo_endpoints.provisioning._entries import Entry, Found, RowState
+from plivo_endpoints.provisioning._entries import HELD, Entry, Found, RowState, Spec
 from tests.provisioning.exploring import Explored, explore
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class World:
             made = {str(create.number) for create, _ in self.made if create.row == row}
             if len(made) > 1:
                 return "doubled"
-            if entry.state in states.HELD and entry.endpoint_id not in made:
+            if entry.state in HELD and entry.endpoint_id not in made:
                 return "lost"
             if entry.state is RowState.REVIEW:
                 return "in need of review"
@@ -88,7 +88,7 @@ class World:
     def found(self, create: Create) -> Found:
         """Return what a create has made."""
         entry = self.entries[create.row]
-        return Found(str(create.number), f"{entry.username}1", entry.alias)
+        return Found(str(create.number), f"{entry.wanted.username}1", entry.wanted.alias)
 
 
 class Model:
@@ -104,16 +104,15 @@ class Model:
         self.begin = [new, self._with_one_made_before(new)]
 
     def _new(self, number: int) -> Entry:
-        alias = "alias" if self._without == "unique" else f"alias-{number}"
         name = "name" if self._without == "unique" else f"name{number}x"
-        return Entry(number=number, line=number, key=str(number), username=name, alias=alias)
+        return Entry(number=number, line=number, key=str(number), wanted=Spec(username=name, alias="alias"))
 
     def _with_one_made_before(self, world: World) -> World:
         create = Create(1, 0, 0)
         first, *others = world.entries
         if self._without != "plan":
             found = world.found(create)
-            first = states.matched(first, found, {found.endpoint_id}, SUFFIXES)
+            first = states.imported(states.matched(first, found, {found.endpoint_id}))
         return evolve(world, entries=(first, *others), number=create.number, made=((create, 0),))
 
     def explore(self) -> Explored:
@@ -181,7 +180,7 @@ class Model:
         entry = _of(worker)
         before = world.entries[row] if self._without in {"intent first", "state"} else entry
         if any(create.number == worker.create for create, _ in world.made):
-            after = states.created(entry, str(worker.create), f"{entry.username}1")
+            after = states.created(entry, str(worker.create), f"{entry.wanted.username}1")
             yield self._save(world, place, row, before, after)
         lost = states.released(entry) if self._without == "park" else states.parked(entry, "lost")
         yield self._save(world, place, row, before, lost)

@@ -2,8 +2,8 @@
 
 To the model of a run (`model`) come mismatches at any moment: a create lands long after it was given up, an
 endpoint vanishes or becomes somebody else's. When all rows are finished, the audit looks once; then the
-duplicates that it found are deleted one by one, while mismatches go on. What the audit concludes and what may be
-deleted is decided by the very functions that the real thing uses (`_findings`).
+duplicates that it found are deleted one by one, while mismatches go on. What the audit concludes and what
+may be deleted is decided by the very functions that the real thing uses (`_findings`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 
 from plivo_endpoints._models import Endpoint
 from plivo_endpoints.provisioning import _transitions as states
-from plivo_endpoints.provisioning._entries import Entry, Found, RowState
+from plivo_endpoints.provisioning._entries import HELD, OPEN, Entry, Found, RowState
 from plivo_endpoints.provisioning._findings import Findings, doubt, is_idle_duplicate, is_kept
 from tests.provisioning.model import LAG, MADE, SUFFIXES, Create, Model, World
 
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 Rule = Literal["audit", "asking", "own", "lost", "idle"]
 Change = Literal["alias", "name", "phone", "unknown phone"]  # of an endpoint that is there
-Surprise = Literal["late", "by hand", "refused", "gone"] | Change
+Mismatch = Literal["late", "by hand", "refused", "gone"] | Change
 
+TOLD: Final = {RowState.REVIEW, RowState.CONFLICT}  # a person is asked to look
 CHANGES: Final[tuple[Change, ...]] = get_args(Change)
-SURPRISES: Final[tuple[Surprise, ...]] = ("late", "by hand", "refused", "gone", *CHANGES)
+MISMATCHES: Final[tuple[Mismatch, ...]] = ("late", "by hand", "refused", "gone", *CHANGES)
 
 
 @frozen
@@ -92,7 +93,7 @@ class AuditModel(Model):
         self,
         *,
         without: Rule | None = None,
-        kinds: tuple[Surprise, ...] = SURPRISES,
+        kinds: tuple[Mismatch, ...] = MISMATCHES,
         mismatches: int = 2,
         ticks: int = 5,
     ) -> None:
@@ -117,7 +118,7 @@ class AuditModel(Model):
         elif world.duplicates is None:
             yield from super()._next(world)
             yield from self._refused(world, has_made=False)
-            if not any(entry.state in states.OPEN for entry in world.entries):
+            if not any(entry.state in OPEN for entry in world.entries):
                 yield self._audited(world)
 
     def _on_mismatch(self, world: AuditedWorld) -> Iterator[World]:
@@ -163,11 +164,11 @@ class AuditModel(Model):
         findings = Findings(len(world.entries), SUFFIXES)
         for found in world.listed:
             for entry in world.entries:
-                if entry.alias == found.alias:
+                if states.suffix_length(entry.sought.username, found.username) in SUFFIXES:
                     findings.add(entry, found)
         become = {before.number: after for before, after in findings.made_after_all()}
         for entry in world.entries:
-            if entry.state in states.HELD and findings.lack(entry) and self._lacks != "asking":
+            if entry.state in HELD and findings.lack(entry) and self._lacks != "asking":
                 reason = doubt(entry, world.get(entry.endpoint_id))
                 become |= {entry.number: states.doubted(entry, reason)} if reason else {}
         doubted = {entry.key for entry in world.entries if entry.number in become}
@@ -203,12 +204,12 @@ def _fault(world: AuditedWorld, row: int, become: RowState, duplicates: tuple[Du
     It cannot tell of what is not listed yet, but for the endpoint that the state holds.
     """
     entry, nothing = world.entries[row], set[str | None]()
-    held = {entry.endpoint_id} if entry.state in states.HELD else nothing
+    held = {entry.endpoint_id} if entry.state in HELD else nothing
     owned = world.owned(row, listed=True) | (held & world.owned(row, listed=False))
     is_right = held <= owned if held else not owned
     many = owned - held if held and is_right else nothing
     told = {duplicate.endpoint_id for duplicate in duplicates if duplicate.key == entry.key}
-    if many - told or not (is_right or become is RowState.REVIEW):
+    if many - told or not (is_right or become in TOLD):
         return "silently wrong"
     if told - many or (is_right and become is not entry.state):
         return "false alarm"

@@ -1,8 +1,9 @@
 """A model of the canary: a run against a service that makes endpoints otherwise than asked for.
 
 It may do so from the beginning, or take to it at any moment. Runs crash, answers get lost, and whoever
-started a run that stopped starts it again. What the canary and each answer after it must look like is decided
-by the very functions that the real thing uses (`_canary`, `_states`); what is modelled is who is sent when.
+started a run that stopped starts it again. What the canary and each answer after it must look like is
+decided by the very functions that the real thing uses (`_canary`, `_transitions`); what is modelled is who is
+sent when.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from attrs import evolve, frozen
 
 from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._canary import check_answer, check_listed
-from plivo_endpoints.provisioning._entries import Entry, Found, RowState
+from plivo_endpoints.provisioning._entries import HELD, Entry, Found, RowState, Spec
 from plivo_endpoints.provisioning._errors import CanaryError
 from tests.provisioning.exploring import Explored, explore
 from tests.provisioning.model import SUFFIXES
@@ -49,7 +50,8 @@ class World:
     habit: Habit | None = None
     to_come: Habit | None = None
     entries: tuple[Entry, ...] = tuple(
-        Entry(number=n, line=n, key=str(n), username=f"name{n}x", alias=f"alias-{n}") for n in range(ROWS)
+        Entry(number=n, line=n, key=str(n), wanted=Spec(username=f"name{n}x", alias="alias"))
+        for n in range(ROWS)
     )
     made: tuple[Made, ...] = ()
     under_way: tuple[Made, ...] = ()  # whose answers are still to come
@@ -69,7 +71,7 @@ class World:
             return "many that nobody can find again"
         for row, entry in enumerate(self.entries):
             own = [made.endpoint_id for made in self.made if made.row == row]
-            if entry.state in states.HELD and entry.endpoint_id not in own:
+            if entry.state in HELD and entry.endpoint_id not in own:
                 return "lost"
             if len(own) > 1 and not self._strays:
                 return "doubled"
@@ -80,7 +82,7 @@ class World:
     @property
     def is_done(self) -> bool:
         """Whether every row has its endpoint, one that can be found again."""
-        return not self._strays and all(entry.state in states.HELD for entry in self.entries)
+        return not self._strays and all(entry.state in HELD for entry in self.entries)
 
     @property
     def _strays(self) -> list[Made]:
@@ -200,7 +202,7 @@ def _crashed(world: World) -> World:
 
 def _made(entry: Entry, endpoint_id: str, habit: Habit | None) -> Made:
     """Make the endpoint of a create, in the service's own way."""
-    name, alias = f"{entry.username}1", entry.alias
+    name, alias = f"{entry.wanted.username}1", entry.wanted.alias
     told = ("somebody1" if habit == "name" else name, "changed" if habit == "alias" else alias)
     shown = Found(
         endpoint_id,

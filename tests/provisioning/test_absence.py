@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import evolve
 
-from plivo_endpoints.provisioning import ProvisioningError, Row, _reach, _walk
+from plivo_endpoints.provisioning import ProvisioningError, Row, _listing, _reach
 from plivo_endpoints.provisioning._listing import CHANGED, NO_TOTAL, SHORT, Walk
 from plivo_endpoints.sandbox import Fault
 from tests.provisioning.fleets import apply, audit, plan, read_report
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def break_lists(client: AsyncClient, monkeypatch: pytest.MonkeyPatch) -> Break:
     """Let every page say something else than it should: in its `meta`, or by what is deleted behind it."""
     fetch = client.endpoints._fetch_page
-    monkeypatch.setattr(_walk, "_PAUSES", (0.0, 0.0, 0.0))  # they will not come to rest
+    monkeypatch.setattr(_listing, "_PAUSES", (0.0, 0.0, 0.0))  # they will not come to rest
 
     def begin(*, shrinks: bool = False, **meta: Any) -> None:
         async def fetch_broken(query: Mapping[str, int | str]) -> Page[Endpoint]:
@@ -183,7 +183,7 @@ async def test_an_endpoint_that_vanishes_during_the_audit(
     assert (report.counts["review"], report.audited) == (1, True)
 
 
-@pytest.mark.parametrize(("there", "status"), [(1, "created"), (2, "unchanged")], ids=["own", "duplicate"])
+@pytest.mark.parametrize(("there", "status"), [(1, "created"), (2, "imported")], ids=["own", "duplicate"])
 async def test_an_endpoint_that_vanishes_during_the_plan(
     *,
     client: AsyncClient,
@@ -199,9 +199,9 @@ async def test_an_endpoint_that_vanishes_during_the_plan(
         await client.endpoints.create(username=f"user{number}x", password="secret", alias=f"row-{number}")
     sandbox.seed(60)
     vanish("row-1")
-    ended = await applied(rows(2))
+    ended = await applied(rows(2), import_existing=True)
     told = {each.key: (each.status, each.error) for each in ended.outcomes}
-    assert told == {"key-1": (status, None), "key-2": ("unchanged", None)}
+    assert told == {"key-1": (status, None), "key-2": ("imported", None)}
 
 
 async def test_a_text_that_no_file_can_hold(

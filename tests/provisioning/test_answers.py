@@ -15,7 +15,7 @@ from plivo_endpoints.provisioning import (
     SourceError,
     SqliteState,
     StateError,
-    _sending,
+    _create,
 )
 from plivo_endpoints.sandbox import Fault
 from tests.provisioning.fleets import apply
@@ -70,7 +70,7 @@ def bend(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         ) -> CreatedEndpoint:
             return await create_after(endpoints, evolve(new, alias=new.alias + addition), before_send)
 
-        monkeypatch.setattr(_sending, "create_after", create)
+        monkeypatch.setattr(_create, "create_after", create)
 
     return begin
 
@@ -182,7 +182,7 @@ async def test_each_that_came_out_otherwise_has_to_be_put_right(
     assert (len(sandbox.endpoints), ended.report.exit_status) == (50, 0)
 
 
-class FailingJournal(SqliteState):
+class FailingState(SqliteState):
     """Writes no result, as if the process had ended before it could."""
 
     async def save(self, changes: Sequence[Change]) -> None:
@@ -204,7 +204,7 @@ async def test_a_process_that_ends_with_an_answer_in_its_hands(
     """The next one knows that it was otherwise: by its alias it would not find it, and make it again."""
     with pytest.raises(StateError):
         async with apply(
-            client, rows(5), state=FailingJournal(tmp_path / "run.db"), settle=0.2, concurrency=1
+            client, rows(5), state=FailingState(tmp_path / "run.db"), settle=0.2, concurrency=1
         ) as run:
             async for _ in run:
                 bend(" (2)")

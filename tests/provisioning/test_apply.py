@@ -17,10 +17,9 @@ from plivo_endpoints.provisioning import (
     Row,
     StaleError,
     StateError,
-    read_credentials,
 )
 from plivo_endpoints.provisioning import _run as run_module
-from plivo_endpoints.provisioning._create import Outage
+from plivo_endpoints.provisioning._outage import Outage
 from plivo_endpoints.provisioning._passwords import Deriver
 from plivo_endpoints.provisioning._report import ExitStatus
 from plivo_endpoints.sandbox import Account, Fault, Sandbox
@@ -52,6 +51,11 @@ def statuses(ended: Ended) -> dict[str, str]:
     return {outcome.key: outcome.status for outcome in ended.outcomes}
 
 
+def endpoints_of(ended: Ended) -> dict[str, str | None]:
+    """Return each row's endpoint."""
+    return {outcome.key: outcome.endpoint_id for outcome in ended.outcomes}
+
+
 async def test_every_row_becomes_an_endpoint(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
     """Each outcome names the endpoint and what Plivo made of the username."""
     ended = await applied(rows(40))
@@ -67,12 +71,16 @@ async def test_every_row_becomes_an_endpoint(applied: Apply, rows: Rows, sandbox
 async def test_a_second_run_changes_nothing(
     applied: Apply, rows: Rows, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """With the same state there is nothing left to do, and with a new one everything is unchanged."""
-    await applied(rows(10))
+    """With the same state all is unchanged; with a new one nobody's endpoints are taken over unasked."""
+    first = await applied(rows(10))
     again = await applied(rows(10))
-    assert (again.outcomes, again.report.counts["created"]) == ([], 10)
+    assert set(statuses(again).values()) == {"unchanged"}
+    assert (again.report.counts["unchanged"], again.report.counts["created"]) == (10, 0)
     anew = await applied(rows(10), state=tmp_path / "other.db")
-    assert set(statuses(anew).values()) == {"unchanged"}
+    assert set(statuses(anew).values()) == {"review"}
+    imported = await applied(rows(10), state=tmp_path / "other.db", import_existing=True)
+    assert set(statuses(imported).values()) == {"imported"}
+    assert endpoints_of(imported) == endpoints_of(again) == endpoints_of(first)
     assert len(sandbox.endpoints) == creates(sandbox) == 10
 
 
@@ -85,8 +93,8 @@ async def test_no_rows(applied: Apply, sandbox: Sandbox) -> None:
 async def test_what_is_there_already(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
 ) -> None:
-    """By alias: the same is left alone, another application updated, another name or two of them reviewed."""
-    for name, alias in [("user1x", "row-1"), ("user2x", "row-2"), ("mallory", "row-3"), ("user4x", "row-4")]:
+    """By username: the one of its alias is imported, another application updated; else a person decides."""
+    for name, alias in [("user1x", "row-1"), ("user2x", "row-2"), ("user3x", "mallory"), ("user4x", "row-4")]:
         await client.endpoints.create(username=name, password="old-one", alias=alias, app_id="111")
     for _ in range(2):
         await client.endpoints.create(username="user4x", password="old-one", alias="row-4")
@@ -94,9 +102,9 @@ async def test_what_is_there_already(
         evolve(row, app_id=app) for row, app in zip(rows(5), (None, "222", None, None, "333"), strict=True)
     ]
     before = {endpoint_id: endpoint.password for endpoint_id, endpoint in sandbox.endpoints.items()}
-    ended = await applied(wanted)
+    ended = await applied(wanted, import_existing=True)
     assert statuses(ended) == {
-        "key-1": "unchanged",
+        "key-1": "imported",
         "key-2": "updated",
         "key-3": "review",
         "key-4": "review",
@@ -106,8 +114,9 @@ async def test_what_is_there_already(
     assert (apps["row-1"], apps["row-2"], apps["row-5"]) == ("111", "222", "333")
     assert before == {endpoint_id: sandbox.endpoints[endpoint_id].password for endpoint_id in before}
     reasons = {outcome.key: outcome.error or "" for outcome in ended.outcomes}
-    assert "whose username is mallory" in reasons["key-3"]
-    assert "its alias is that of 3 endpoints, among them" in reasons["key-4"]
+    assert reasons["key-3"].endswith("has its username, and another alias")
+    three = [endpoint_id for endpoint_id, each in sandbox.endpoints.items() if each.alias == "row-4"]
+    assert reasons["key-4"] == f"several endpoints can be it: {', '.join(sorted(three))}"
     reviewed = [outcome for outcome in ended.outcomes if outcome.status == "review"]
     assert [(each.endpoint_id, each.username, each.alias) for each in reviewed] == [
         (None, None, "row-3"),
@@ -246,13 +255,16 @@ async def test_the_callers_error_comes_through(rows: Rows, client: AsyncClient, 
 async def test_an_error_that_nobody_iterated_to(
     rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """It is raised where the block is left."""
-    sandbox.inject(Fault(applied=False, status=401), times=1, method="POST")
+    """It is raised where the block is left, whether the run goes to its end there or was stopped."""
+    sandbox.inject(Fault(applied=False, status=401), times=2, method="POST")
+    with pytest.raises(AuthenticationError):
+        async with apply(client, rows(5), state=tmp_path / "run.db"):
+            pass
     with pytest.raises(AuthenticationError):
         async with apply(client, rows(5), state=tmp_path / "run.db") as run:
-            while run.progress.phase != "canary" or creates(sandbox) == 0:
+            while creates(sandbox) < 2:
                 await asyncio.sleep(0.01)
-            await asyncio.sleep(0.1)
+            run.stop()
 
 
 async def test_answers_that_are_all_lost(
@@ -302,7 +314,7 @@ async def test_nothing_can_be_sent(  # noqa: PLR0917 - fixtures
 
 @pytest.mark.skipif(not is_possible(), reason="this Python hides its SQLite")
 @pytest.mark.parametrize("failure", [FULL, IO_ERROR], ids=["disk full", "I/O error"])
-async def test_a_journal_that_fails(applied: Apply, rows: Rows, sandbox: Sandbox, failure: int) -> None:
+async def test_a_state_that_fails(applied: Apply, rows: Rows, sandbox: Sandbox, failure: int) -> None:
     """All sending stops at once, and the run goes on when the disk is well again."""
     with remembered() as layer:
         layer.failure, layer.fails_at["sync"] = failure, 25
@@ -345,7 +357,7 @@ def test_a_derived_password() -> None:
     assert (len(derive("alice")), derive("alice").isalnum()) == (26, True)
 
 
-async def test_a_journal_of_something_else(
+async def test_a_state_of_something_else(
     applied: Apply, rows: Rows, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """Another account, a file that is no state: refused before anything is sent."""
@@ -408,13 +420,50 @@ async def test_results_are_not_told_from_another_source(applied: Apply, rows: Ro
                 pass
 
 
-async def test_one_run_at_a_time(rows: Rows, client: AsyncClient, applied: Apply, tmp_path: Path) -> None:
-    """A state that is in use refuses a second run, and is free after the first."""
-    async with apply(client, rows(1), state=tmp_path / "run.db"):
-        with pytest.raises(StateError, match=r"in use by another run$"):
-            await applied(rows(1))
+async def test_one_run_at_a_time(
+    rows: Rows, client: AsyncClient, applied: Apply, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """A state that is in use refuses a second run, whatever account that is for, and is free after it."""
+    with sandbox.fresh_account() as other:
+        async with apply(client, rows(1), state=tmp_path / "run.db"), sandbox_client(other) as second:
+            with pytest.raises(StateError, match=r"in use by another run$"):
+                await applied(rows(1), client=second)
     ended = await applied(rows(1))
-    assert ended.report.exit_status == ExitStatus.DONE
+    assert (statuses(ended), ended.report.exit_status) == ({"key-1": "unchanged"}, ExitStatus.DONE)
+
+
+@pytest.mark.parametrize("count", [30, pytest.param(1200, marks=pytest.mark.slow)])
+async def test_a_block_without_a_loop(
+    rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, count: int
+) -> None:
+    """The run goes to its end: a lost create, more rows than outcomes may wait to be read, and the audit."""
+    sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
+    async with apply(client, rows(count), state=tmp_path / "run.db", settle=0.5) as run:
+        pass
+    assert (len(sandbox.endpoints), run.progress.phase) == (count, "done")
+    assert (run.report.counts["adopted"], run.report.counts["created"]) == (1, count - 1)
+    assert run.report.exit_status == ExitStatus.DONE
+
+
+@pytest.mark.parametrize("is_iterated", [True, False])
+async def test_stopping(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, *, is_iterated: bool
+) -> None:
+    """No further row is begun, the iteration ends by itself, and the next run makes what is left."""
+    told: list[str] = []
+    async with apply(client, rows(200), state=tmp_path / "run.db", concurrency=4) as run:
+        while len(sandbox.endpoints) < 20:
+            await asyncio.sleep(0.01)
+        run.stop()
+        if is_iterated:
+            told = [outcome.key async for outcome in run]
+    made = len(sandbox.endpoints)
+    assert 20 <= made <= 20 + 40
+    assert (run.report.counts["created"], run.report.counts["unprocessed"]) == (made, 200 - made)
+    assert len(told) == (made if is_iterated else 0)
+    assert (run.report.audited, run.report.exit_status) == (False, ExitStatus.FAILED)
+    ended = await applied(rows(200))
+    assert (len(ended.outcomes), creates(sandbox), len(sandbox.endpoints)) == (200 - made, 200, 200)
 
 
 async def test_a_resumed_run_takes_the_rate_limit_as_spent(

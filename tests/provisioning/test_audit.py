@@ -17,8 +17,8 @@ from plivo_endpoints.provisioning import (
     Row,
     RowState,
     SourceError,
+    Spec,
     StateError,
-    read_credentials,
 )
 from plivo_endpoints.provisioning import _run as run_module
 from plivo_endpoints.provisioning._findings import is_kept
@@ -43,8 +43,8 @@ def ids_of(sandbox: Sandbox, alias: str) -> set[str]:
 
 
 @pytest.fixture
-async def doubled(applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox) -> tuple[str, str]:
-    """Make two rows, the first lost once, and a duplicate of that; return its own endpoint and the duplicate."""
+async def duplicated(applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox) -> tuple[str, str]:
+    """Make two rows, the first lost once, and a duplicate of that; return its own endpoint and that one."""
     sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
     ended = await applied(rows(2))
     (own,) = [each.endpoint_id for each in ended.outcomes if each.key == "key-1"]
@@ -53,11 +53,16 @@ async def doubled(applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sand
 
 
 @pytest.mark.parametrize("is_audited_again", [False, True])
-async def test_a_double_that_became_the_only_one(
-    doubled: tuple[str, str], client: AsyncClient, sandbox: Sandbox, tmp_path: Path, *, is_audited_again: bool
+async def test_a_duplicate_that_became_the_only_one(
+    duplicated: tuple[str, str],
+    client: AsyncClient,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    *,
+    is_audited_again: bool,
 ) -> None:
-    """Where the row's own endpoint was deleted by hand, the duplicate is no duplicate any more: a person looks."""
-    own, duplicate = doubled
+    """Where the row's own endpoint was deleted by hand, it is no duplicate any more: a person looks."""
+    own, duplicate = duplicated
     state = tmp_path / "run.db"
     assert [each.endpoint_id for each in (await audit(client, state)).duplicates] == [duplicate]
     await client.endpoints.delete(own)
@@ -68,22 +73,22 @@ async def test_a_double_that_became_the_only_one(
     assert ids_of(sandbox, "row-1") == {duplicate}
 
 
-async def test_a_double_of_an_endpoint_with_another_alias_now(
-    doubled: tuple[str, str], client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+async def test_a_duplicate_of_an_endpoint_with_another_alias_now(
+    duplicated: tuple[str, str], client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """The row's own endpoint serves somebody else since the audit, so the duplicate stays."""
-    own, duplicate = doubled
+    own, duplicate = duplicated
     await audit(client, tmp_path / "run.db")
     await client.endpoints.update(own, alias="somebody-else")
     assert await prune(client, tmp_path / "run.db") == ()
     assert ids_of(sandbox, "row-1") == {duplicate}
 
 
-async def test_a_double_beside_its_row(
-    doubled: tuple[str, str], client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+async def test_a_duplicate_beside_its_row(
+    duplicated: tuple[str, str], client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """It goes, and the row's own endpoint stays."""
-    own, duplicate = doubled
+    own, duplicate = duplicated
     await audit(client, tmp_path / "run.db")
     assert [each.endpoint_id for each in await prune(client, tmp_path / "run.db")] == [duplicate]
     assert ids_of(sandbox, "row-1") == {own}
@@ -120,15 +125,16 @@ async def test_an_endpoint_of_another_name_beside_a_lost_create(
 async def test_an_endpoint_of_another_name_before_the_run(
     applied: Apply, client: AsyncClient, sandbox: Sandbox
 ) -> None:
-    """The plan does not take `ext34` for `ext3`."""
-    await client.endpoints.create(username="ext34", password="secret", alias="Sales")
-    ended = await applied([Row(key="three", username="ext3", alias="Sales", password="secret")])
-    assert [outcome.status for outcome in ended.outcomes] == ["review"]
-    assert len(sandbox.endpoints) == 1
+    """The plan does not take `ext34` for `ext3`, not even where it may import."""
+    theirs = await client.endpoints.create(username="ext34", password="secret", alias="Sales")
+    three = [Row(key="three", username="ext3", alias="Sales", password="secret")]
+    (outcome,) = (await applied(three, import_existing=True)).outcomes
+    assert (outcome.status, outcome.endpoint_id) == ("created", max(sandbox.endpoints))
+    assert outcome.endpoint_id != theirs.endpoint_id
 
 
 @given(st.sets(st.text("0123456789ab", min_size=1), min_size=2, max_size=2))
-def test_two_runs_of_which_each_holds_the_others_double(ids: set[str]) -> None:
+def test_two_runs_of_which_each_holds_the_others_duplicate(ids: set[str]) -> None:
     """One of the two endpoints stays, whichever they are: both runs together cannot delete both."""
     kept = [
         is_kept(
@@ -136,8 +142,7 @@ def test_two_runs_of_which_each_holds_the_others_double(ids: set[str]) -> None:
                 number=1,
                 line=1,
                 key="k",
-                username="u",
-                alias="a",
+                wanted=Spec(username="u", alias="a"),
                 state=RowState.ADOPTED,
                 lost=1,
                 endpoint_id=own,
@@ -149,11 +154,11 @@ def test_two_runs_of_which_each_holds_the_others_double(ids: set[str]) -> None:
     assert sorted(kept) == [False, True]
 
 
-async def test_a_double_that_cannot_be_deleted(
-    doubled: tuple[str, str], client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+async def test_a_duplicate_that_cannot_be_deleted(
+    duplicated: tuple[str, str], client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """It stays in the report, and those deleted before it do not."""
-    _, first = doubled
+    _, first = duplicated
     second = await client.endpoints.create(username="user1x", password="secret", alias="row-1")
     duplicates = (await audit(client, tmp_path / "run.db")).duplicates
     deleted, kept = [each.endpoint_id for each in duplicates]
@@ -165,7 +170,7 @@ async def test_a_double_that_cannot_be_deleted(
     assert deleted not in sandbox.endpoints
 
 
-async def test_a_journal_of_a_run_that_never_began(
+async def test_a_state_of_a_run_that_never_began(
     applied: Apply, rows: Rows, client: AsyncClient, tmp_path: Path
 ) -> None:
     """There is nothing to compare it with, and no password to tell."""

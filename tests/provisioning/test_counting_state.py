@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from plivo_endpoints.provisioning import Entry, RowState, SqliteState, StateError
+from plivo_endpoints.provisioning import Entry, RowState, Spec, SqliteState, StateError
+from plivo_endpoints.provisioning._entries import Found
 from plivo_endpoints.provisioning._state._counting import Channel, CountingState
-from plivo_endpoints.provisioning._transitions import released, stamp
+from plivo_endpoints.provisioning._state._protocol import opened
+from plivo_endpoints.provisioning._transitions import created, decided, deleted, parked, released, stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Sequence
     from pathlib import Path
 
     from plivo_endpoints.provisioning._state._protocol import Change
 
-NEW = Entry(number=1, line=1, key="key-1", username="user1x", alias="row-1")
+NEW = Entry(number=1, line=1, key="key-1", wanted=Spec(username="user1x", alias="row-1"))
 INTENDED = stamp(NEW, 1.0)
 
 
-class LateJournal(SqliteState):
+class LateState(SqliteState):
     """Writes an intent at once, and says so only when it is let."""
 
     def __init__(self, path: Path) -> None:
@@ -36,34 +39,64 @@ class LateJournal(SqliteState):
             await asyncio.Event().wait()
 
 
+@asynccontextmanager
+async def filled(state: SqliteState) -> AsyncGenerator[CountingState]:
+    """Open a state with one new row, and count it."""
+    async with opened(state):
+        await state.add([NEW])
+        await state.take_up({})
+        counting = CountingState(state, Channel())
+        await counting.count()
+        yield counting
+
+
 async def test_a_save_whose_wait_is_cut_short_is_counted(tmp_path: Path) -> None:
     """The state has it, so the count does: else the next change of the row would leave it wrong."""
-    state = LateJournal(tmp_path / "run.db")
-    state = CountingState(state, Channel())
-    await state.open()
-    await state.add([NEW])
-    await state.take_up(1, {})
-    await state.count()
-    saving = asyncio.create_task(state.save([(NEW, INTENDED)]))
-    await state.written.wait()
-    saving.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await saving
-    assert (state.number_of(RowState.NEW), state.number_of(RowState.INTENT)) == (0, 1)
-    await state.save([(INTENDED, released(INTENDED))])
-    assert (state.number_of(RowState.NEW), state.number_of(RowState.INTENT)) == (1, 0)
-    await state.close()
+    state = LateState(tmp_path / "run.db")
+    async with filled(state) as counting:
+        saving = asyncio.create_task(counting.save([(NEW, INTENDED)]))
+        await state.written.wait()
+        saving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await saving
+        assert (counting.number_of(RowState.NEW), counting.number_of(RowState.INTENT)) == (0, 1)
+        await counting.save([(INTENDED, released(INTENDED))])
+        assert (counting.number_of(RowState.NEW), counting.number_of(RowState.INTENT)) == (1, 0)
 
 
 async def test_a_save_that_failed_is_not_counted(tmp_path: Path) -> None:
     """The report after a state's failure claims nothing that was not written."""
+    async with filled(SqliteState(tmp_path / "run.db")) as counting:
+        with pytest.raises(StateError):
+            await counting.save([(INTENDED, released(INTENDED))])
+        assert (counting.number_of(RowState.NEW), counting.number_of(RowState.INTENT)) == (1, 0)
+
+
+async def test_a_row_that_the_source_has_no_more(tmp_path: Path) -> None:
+    """It is counted as gone while its endpoint is there, and as deleted after that, as the state does."""
     state = SqliteState(tmp_path / "run.db")
-    state = CountingState(state, Channel())
-    await state.open()
-    await state.add([NEW])
-    await state.take_up(1, {})
-    await state.count()
-    with pytest.raises(StateError):
-        await state.save([(INTENDED, released(INTENDED))])
-    assert (state.number_of(RowState.NEW), state.number_of(RowState.INTENT)) == (1, 0)
-    await state.close()
+    async with filled(state) as counting:
+        await counting.save([(NEW, INTENDED)])
+        await counting.save([(INTENDED, created(INTENDED, "1", "user1x123456789012"))])
+        await state.take_up({})
+        await counting.count()
+        assert (counting.gone, counting.has(*RowState)) == (1, False)
+        (gone,) = await counting.holders(["1"])
+        await counting.save([(gone, deleted(gone))])
+        assert (counting.gone, counting.number_of(RowState.DELETED)) == (0, 1)
+        assert (await state.count(), await counting.count_held()) == ({RowState.DELETED: 1}, (0, 0))
+
+
+async def test_a_create_in_doubt_of_a_row_that_is_gone(tmp_path: Path) -> None:
+    """It is counted, so that the run sees to it, and what it made is gone once it is found."""
+    state = SqliteState(tmp_path / "run.db")
+    async with filled(state) as counting:
+        await counting.save([(NEW, INTENDED)])
+        await counting.save([(INTENDED, parked(INTENDED, "no answer"))])
+        await state.take_up({})
+        await counting.count()
+        assert (counting.gone, counting.number_of(RowState.PARKED)) == (0, 1)
+        entry = await counting.find_key("key-1")
+        assert entry is not None
+        await counting.save([(entry, decided(entry, [Found("1", "user1x123456789012", "row-1")]))])
+        assert (counting.gone, counting.has(*RowState)) == (1, False)

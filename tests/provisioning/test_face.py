@@ -13,21 +13,23 @@ from plivo_endpoints import provisioning
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WORK = {"apply", "audit", "plan", "prune", "load_plan", "save_plan"}
-READING = {"read_credentials", "read_outcomes", "read_report"}
+WORK = {"AsyncFleet", "Fleet", "load_plan", "save_plan"}
 INPUT = {"CsvSource", "JsonlSource", "Problem", "Row", "RowSource", "Source"}
 RESULTS = {
-    *{"Duplicate", "Outcome", "Phase", "Plan", "Progress", "Report", "Run"},
-    *{"SipCredentials", "Status"},
+    *{"BlockingRun", "Duplicate", "Outcome", "Phase", "Plan", "Permission", "Progress", "Report", "Run"},
+    *{"SipCredentials", "Status", "Step", "StepKind", "Steps"},
 }
-JOURNALS = {"Change", "Clash", "Entry", "FleetState", "Refusal", "SqliteState", "RowState"}
-ERRORS = {"CanaryError", "StateError", "OutageError", "ProvisioningError", "SourceError", "StaleError"}
+STATES = {"Change", "Clash", "Entries", "Entry", "FleetState", "RowState", "Spec", "SqliteState"}
+ERRORS = {
+    *{"CanaryError", "DeletionLimitError", "OutageError", "ProvisioningError", "RefusedError"},
+    *{"SourceError", "StaleError", "StateError"},
+}
 
 
 def own_names() -> set[str]:
     """Return what the modules of provisioning define that can be a type: classes and aliases."""
     found: set[str] = set()
-    for path in Path(provisioning.__path__[0]).glob("*.py"):
+    for path in Path(provisioning.__path__[0]).rglob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef):
                 found.add(node.name)
@@ -52,7 +54,7 @@ def annotations_of(thing: object) -> Iterator[str]:
 
 def test_what_is_exported() -> None:
     """Each name is meant."""
-    assert set(provisioning.__all__) == WORK | READING | INPUT | RESULTS | JOURNALS | ERRORS
+    assert set(provisioning.__all__) == WORK | INPUT | RESULTS | STATES | ERRORS
     assert [name for name in provisioning.__all__ if not hasattr(provisioning, name)] == []
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 def test_each_row_exactly_once(tmp_path: Path) -> None:
     """2,000 rows, 4% faults, lagging lists, 36 kills at random and at every step of the state."""
     result = run(Loop(rows=2000, kills=36, folder=tmp_path))
-    assert (result.doubled, result.lost, result.mismatched, result.strangers_touched) == ([], [], [], [])
+    assert (result.duplicated, result.lost, result.mismatched, result.strangers_touched) == ([], [], [], [])
     assert result.counts["created"] + result.counts["adopted"] == 2000
     assert result.status == 0
     assert result.kills >= 30
@@ -32,7 +32,7 @@ def test_each_row_exactly_once(tmp_path: Path) -> None:
     ],
     ids=lambda broken: broken["broken"],
 )
-def test_without_a_rule_rows_are_doubled(tmp_path: Path, broken: dict[str, Any]) -> None:
+def test_without_a_rule_rows_are_duplicated(tmp_path: Path, broken: dict[str, Any]) -> None:
     """The loop can see what it is there to see."""
     result = run(Loop(rows=400, folder=tmp_path, faults=0.1, **broken))
-    assert result.doubled != []
+    assert result.duplicated != []

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from plivo_endpoints import AsyncClient
-from plivo_endpoints.provisioning import Row
 from tests.provisioning.fleets import apply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
+    from plivo_endpoints.provisioning import Row
     from plivo_endpoints.sandbox import Sandbox
 
 DELAY = 2.0  # seconds

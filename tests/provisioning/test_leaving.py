@@ -53,13 +53,14 @@ async def test_rows_that_wait_for_their_turn(rows: Rows, sandbox: Sandbox, tmp_p
     account = AsyncClient(
         sandbox.auth_id, sandbox.auth_token, base_url=sandbox.base_url, rate_limit=RateLimit(200, 10.0)
     )
-    async with account as client, apply(client, rows(100), state=tmp_path / "run.db", settle=1.0):
+    async with account as client, apply(client, rows(100), state=tmp_path / "run.db", settle=1.0) as run:
         while len(sandbox.endpoints) < 10:
             await asyncio.sleep(0.01)
+        run.stop()
     assert len(sandbox.endpoints) <= 12
 
 
-async def test_a_journal_that_is_closed(tmp_path: Path) -> None:
+async def test_a_state_that_is_closed(tmp_path: Path) -> None:
     """It refuses, before it is opened and after, instead of letting wait for a thread that is not there."""
     state = SqliteState(tmp_path / "run.db")
     with pytest.raises(StateError, match="closed"):
@@ -70,17 +71,17 @@ async def test_a_journal_that_is_closed(tmp_path: Path) -> None:
         await asyncio.wait_for(state.facts(), 5.0)
 
 
-async def test_a_journal_that_is_used_again(
+async def test_a_state_that_is_used_again(
     rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """The same object serves one run after the other, but not two at a time; closing it twice is no harm."""
     state = SqliteState(tmp_path / "run.db")
-    for _ in range(2):
+    for status in ("created", "unchanged"):
         async with apply(client, rows(3), state=state, settle=1.0) as run:
             with pytest.raises(StateError, match="open already"):
                 await state.open()
             async for _ in run:
                 pass
-        assert run.report.counts["created"] == 3
+        assert run.report.counts[status] == 3
         await state.close()
     assert len(sandbox.endpoints) == 3

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from plivo_endpoints import AsyncClient, RateLimit
-from plivo_endpoints.provisioning import Row
 from plivo_endpoints.sandbox import Sandbox
 from tests.provisioning.fleets import apply
 from tests.provisioning.measured_run import measure
@@ -16,6 +15,8 @@ from tests.provisioning.quota import most_in_a_window, share_used
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from plivo_endpoints.provisioning import Row
 
 pytestmark = pytest.mark.slow
 

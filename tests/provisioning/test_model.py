@@ -9,12 +9,13 @@ import pytest
 from tests.provisioning.model import Model
 from tests.provisioning.model_audit import AuditModel
 from tests.provisioning.model_canary import CanaryModel
+from tests.provisioning.model_fleet import FIRST, NAMES, ONE, OTHER_ALIAS, TWO, DuplicatesModel, FleetModel
 from tests.provisioning.model_rate import RateModel
 
 if TYPE_CHECKING:
-    from tests.provisioning.model_audit import Surprise
+    from tests.provisioning.model_audit import Mismatch
 
-    AnyModel = Model | CanaryModel | RateModel
+    AnyModel = Model | CanaryModel | RateModel | FleetModel | DuplicatesModel
 
 WHOLE: dict[str, AnyModel] = {
     "one worker": Model(rows=1, workers=1),
@@ -24,6 +25,15 @@ WHOLE: dict[str, AnyModel] = {
     "one mismatch": AuditModel(mismatches=1, ticks=8),
     "two mismatches": AuditModel(),
     "rate": RateModel(),
+    "an edited source": FleetModel(sources=NAMES, visits=0),
+    "a colleague": FleetModel(sources=ONE, edits=1),
+    "rows that change places": FleetModel(sources=TWO, edits=1, kills=0, visits=0),
+}
+# Of fewer worlds, as they have to be.
+SMALL: dict[str, AnyModel] = {
+    "two states": FleetModel(sources=ONE, runs=2, own_states=True, edits=0, kills=0, visits=0),
+    "two runs": FleetModel(sources=ONE, runs=2, edits=1, kills=0, visits=0),
+    "duplicates": DuplicatesModel(),
 }
 
 # What goes wrong without each rule, or each part of one, in the order of docs/provisioning.md.
@@ -49,6 +59,55 @@ LACKING: dict[str, tuple[AnyModel, str]] = {
     "restart: spent": (RateModel(without="spent"), "more than the quota"),
     "rate": (RateModel(without="window"), "more than the quota"),
     "rate: hold": (RateModel(without="hold"), "more than the quota"),
+    "edit: keys": (
+        FleetModel(sources=ONE, kills=0, visits=0, without="keys"),
+        "one that nobody knows of",
+    ),
+    "edit: found by what was sent": (
+        FleetModel(
+            sources=((FIRST,), (OTHER_ALIAS,)), edits=1, visits=0, without="edit: found by what was sent"
+        ),
+        "one that nobody knows of",
+    ),
+    "edit: holders": (
+        FleetModel(sources=TWO, edits=1, kills=0, visits=0, without="holders"),
+        "one endpoint for two keys",
+    ),
+    "edit: suffix length": (
+        FleetModel(sources=ONE, edits=0, without="suffix length"),
+        "a stranger's taken",
+    ),
+    "drift": (FleetModel(sources=ONE, edits=0, kills=0, without="drift"), "one that is not there"),
+    "replace: record first": (
+        FleetModel(sources=ONE, edits=1, kills=0, visits=0, without="replace: record first"),
+        "the old one deleted before there is a new one",
+    ),
+    "replace: one at a time": (
+        FleetModel(sources=NAMES, visits=0, without="replace: one at a time"),
+        "one that nobody knows of",
+    ),
+    "replace: while it is there": (
+        FleetModel(sources=NAMES, losses=0, without="replace: while it is there"),
+        "the old one deleted before there is a new one",
+    ),
+    "delete: only what the state holds": (
+        FleetModel(sources=ONE, edits=1, kills=0, without="delete: only what the state holds"),
+        "a stranger's deleted",
+    ),
+    "gone: settle first": (
+        FleetModel(sources=ONE, edits=1, visits=0, without="gone: settle first"),
+        "one that nobody knows of",
+    ),
+    "state lock": (
+        FleetModel(sources=ONE, runs=2, edits=1, kills=0, visits=0, without="state lock"),
+        "one that nobody knows of",
+    ),
+    "account lock": (
+        FleetModel(sources=ONE, runs=2, own_states=True, edits=0, kills=0, visits=0, without="account lock"),
+        "two endpoints of one key",
+    ),
+    "duplicates: one order": (DuplicatesModel(without="one order"), "the last one deleted"),
+    "duplicates: read again": (DuplicatesModel(without="read again"), "the last one deleted"),
 }
 
 
@@ -62,6 +121,14 @@ def test_the_whole_protocol_is_right(model: AnyModel) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("model", SMALL.values(), ids=SMALL)
+def test_two_at_once_are_right(model: AnyModel) -> None:
+    """Two runs, or two that delete duplicates, do each other no harm; and what is wanted comes about."""
+    _, wrong, is_done = model.explore()
+    assert (wrong, is_done) == (None, True)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "wrong"), LACKING.values(), ids=LACKING)
 def test_each_rule_is_needed(model: AnyModel, wrong: str) -> None:
     """Without it there is an order of events that goes wrong."""
@@ -69,6 +136,6 @@ def test_each_rule_is_needed(model: AnyModel, wrong: str) -> None:
 
 
 @pytest.mark.parametrize("mismatch", ["late", "by hand", "refused", "gone", "alias", "name"])
-def test_each_surprise_needs_the_audit(mismatch: Surprise) -> None:
+def test_each_mismatch_needs_the_audit(mismatch: Mismatch) -> None:
     """Without it, each alone can leave a run that calls itself done and is not."""
     assert AuditModel(without="audit", kinds=(mismatch,), mismatches=1).explore().wrong == "silently wrong"

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from plivo_endpoints import Client, InvalidArgumentError
-from plivo_endpoints.provisioning import CsvSource, Problem, Row, SourceError
+from plivo_endpoints.provisioning import AsyncFleet, CsvSource, Problem, Row, SourceError
 from plivo_endpoints.provisioning._rows import NO_PASSWORD
 from plivo_endpoints.provisioning._source import source_of
-from tests.provisioning.fleets import apply, audit, plan, prune, read_credentials
+from tests.provisioning.fleets import apply, plan, read_credentials
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
     from pathlib import Path
 
     from plivo_endpoints import AsyncClient
-    from plivo_endpoints.provisioning import Source
+    from plivo_endpoints.provisioning import Plan, Source
     from plivo_endpoints.sandbox import Sandbox
     from tests.provisioning.conftest import Ended
 
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 ALICE = Row(username="alice", alias="a", password="s3cret")
 MAPPING = {"username": "alice", "alias": "a", "password": "s3cret"}
+
+
+def steps(planned: Plan) -> list[tuple[str, str]]:
+    """Return the key and kind of each step."""
+    return [(step.key, step.kind) for step in planned.steps]
 
 
 def test_a_row_without_a_key() -> None:
@@ -56,7 +61,7 @@ async def test_a_path(client: AsyncClient, tmp_path: Path, applied: Apply, name:
     """By its name, as text or as a path, wherever a source is taken."""
     path = tmp_path / name
     path.write_bytes(content)
-    assert (await plan(client, str(path))).create == ("alice",)
+    assert steps(await plan(client, str(path))) == [("alice", "create")]
     assert [outcome.key for outcome in (await applied(path)).outcomes] == ["alice"]
     assert [told.password async for told in read_credentials(tmp_path / "run.db", path)] == ["s3cret"]
 
@@ -82,7 +87,7 @@ def test_a_file_stays_what_it_is() -> None:
 
 
 async def test_a_line_that_was_added(applied: Apply, tmp_path: Path) -> None:
-    """A source with one bad line more is another edition, and as bad as a first one: nothing is sent."""
+    """It makes the source as bad after a run as before one: nothing is sent."""
     path = tmp_path / "users.csv"
     path.write_text("username,alias,password\nalice,a,s3cret\n")
     await applied(path)
@@ -109,7 +114,7 @@ async def test_reading_does_not_hold_up_the_loop(client: AsyncClient) -> None:
             threads.add(threading.get_ident())
             yield ALICE
 
-    assert (await plan(client, Noting())).create == ("alice",)
+    assert steps(await plan(client, Noting())) == [("alice", "create")]
     assert threads.isdisjoint({threading.get_ident()})
     assert len(threads) == 1
 
@@ -131,7 +136,7 @@ async def test_rows_of_a_database(client: AsyncClient) -> None:
         names = [column[0] for column in cursor.description]
         rows = [dict(zip(names, values, strict=True)) for values in cursor]
     assert list(source_of(rows)) == [ALICE]
-    assert (await plan(client, rows)).create == ("alice",)
+    assert steps(await plan(client, rows)) == [("alice", "create")]
 
 
 async def test_bad_rows_in_memory(client: AsyncClient, sandbox: Sandbox) -> None:
@@ -148,7 +153,7 @@ async def test_bad_rows_in_memory(client: AsyncClient, sandbox: Sandbox) -> None
     ]
     with pytest.raises(SourceError) as raised:
         await plan(client, bad)
-    known = "known are username, alias, password, app_id, key"
+    known = "known are username, alias, password, password_version, app_id, key"
     assert str(raised.value).splitlines()[1:] == [
         f"row 2, key 'alice': there is no field 'pasword', 5; {known}",
         f"row 3, key 'bob': alias: must be a string; app_id: must be a string; password: {NO_PASSWORD}",
@@ -163,10 +168,14 @@ async def test_bad_rows_in_memory(client: AsyncClient, sandbox: Sandbox) -> None
 
 async def test_rows_that_share_something(client: AsyncClient) -> None:
     """The other is named by its number."""
-    rows: list[Row | dict[str, str]] = [ALICE, {**MAPPING, "username": "bob"}]
+    other = {**MAPPING, "username": "bob", "key": "alice"}
+    rows: list[Row | dict[str, str]] = [ALICE, {**MAPPING, "key": "bob"}, other]
     with pytest.raises(SourceError) as raised:
         await plan(client, rows)
-    assert list(raised.value.problems) == [Problem(2, "alias: is already that of row 1", "bob")]
+    assert list(raised.value.problems) == [
+        Problem(2, "username: is already that of row 1", "bob"),
+        Problem(3, "key: is already that of row 1", "alice"),
+    ]
 
 
 async def _rows_later() -> AsyncGenerator[Row]:
@@ -204,12 +213,12 @@ async def test_what_is_no_source(
     """One sentence says so, wherever a source is taken, before anything is sent or made."""
     raised: list[InvalidArgumentError] = []
     for call in (
-        plan(client, given),
-        apply(client, given, state=tmp_path / "run.db").__aenter__(),
-        anext(read_credentials(tmp_path / "run.db", given)),
+        lambda: plan(client, given, state=tmp_path / "run.db"),
+        lambda: apply(client, given, state=tmp_path / "run.db").__aenter__(),
+        lambda: anext(read_credentials(tmp_path / "run.db", given)),
     ):
         with pytest.raises(InvalidArgumentError) as error:
-            await call
+            await call()
         raised.append(error.value)
     assert [(error.field, error.rule[: len(reason)]) for error in raised] == [("source", reason)] * 3
     assert (sandbox.requests, os.listdir(tmp_path)) == ((), [])  # noqa: PTH208
@@ -224,16 +233,10 @@ async def test_an_open_file_is_no_source(client: AsyncClient, tmp_path: Path) ->
             await plan(client, given)
 
 
-async def test_a_blocking_client(tmp_path: Path) -> None:
+def test_a_blocking_client(tmp_path: Path) -> None:
     """It is refused by name, before it fails somewhere on the way."""
     given: Any = Client("MA000000000000000000", "token")
     state = tmp_path / "run.db"
-    for call in (
-        plan(given, [ALICE]),
-        apply(given, [ALICE], state=state).__aenter__(),
-        audit(given, state),
-        prune(given, state),
-    ):
-        with pytest.raises(InvalidArgumentError, match="client: must be an AsyncClient"):
-            await call
+    with pytest.raises(InvalidArgumentError, match="client: must be an AsyncClient"):
+        AsyncFleet(given, state)
     assert not state.exists()

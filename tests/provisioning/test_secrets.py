@@ -52,15 +52,18 @@ async def test_files_and_logs(
             left += contents(tmp_path) + repr((wanted, shown, run.report)).encode()
         assert len(shown) == len(wanted)
         sandbox.clear_faults()
-        save_plan(await plan(client, wanted, master_key=KEY), tmp_path / "plan.json")
-        left += contents(tmp_path)
+        edited = [evolve(row, password="canary-another", password_version="2") for row in wanted]
+        planned = await plan(client, edited, state=tmp_path / name, master_key=KEY)
+        save_plan(planned, tmp_path / "plan.json")
+        left += contents(tmp_path) + repr(planned).encode()
+        assert {step.changes["password"] for step in planned.steps if step.kind == "update"} == {(None, None)}
     left += caplog.text.encode()
     assert b"will not do" in left
     assert left.count(b"canary") == 0
     assert sandbox.auth_token.encode() not in left
 
 
-def test_what_may_be_guessed_from_a_journal() -> None:
+def test_what_may_be_guessed_from_a_state() -> None:
     """Neither the mark of the master key nor a source's digest is a quick hash."""
     deriver = Deriver(KEY, "run")
     assert KEY not in repr(deriver)

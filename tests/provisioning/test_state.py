@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from plivo_endpoints.provisioning import StateError, _committer, _journal_file, _sqlite
-from plivo_endpoints.provisioning._entries import Entry, RowState
-from plivo_endpoints.provisioning._state._sqlite import SqliteState
+from plivo_endpoints.provisioning import Entry, RowState, Spec, SqliteState, StateError
+from plivo_endpoints.provisioning._state import _file, _group_commit, _sqlite
 from plivo_endpoints.provisioning._transitions import stamp
 from tests.provisioning.file_layer import FULL, IO_ERROR, Event, disk_after, is_possible, remembered
 from tests.provisioning.fleets import plan
@@ -35,7 +34,7 @@ needs_layer = pytest.mark.skipif(not is_possible(), reason="this Python hides it
 ROWS = 60
 
 
-class BusyJournal(SqliteState):
+class BusyState(SqliteState):
     """Moves the log into the database all the time, so that this is in the middle of things too."""
 
     def _prepare(self, db: sqlite3.Connection) -> None:
@@ -43,7 +42,7 @@ class BusyJournal(SqliteState):
         db.execute("PRAGMA wal_autocheckpoint = 7")
 
 
-class CarelessJournal(BusyJournal):
+class CarelessState(BusyState):
     """What it would be with SQLite's other setting for a write-ahead log."""
 
     def _prepare(self, db: sqlite3.Connection) -> None:
@@ -54,7 +53,7 @@ class CarelessJournal(BusyJournal):
 def entries(count: int) -> list[Entry]:
     """Make so many new entries."""
     return [
-        Entry(number=n, line=n, key=f"key-{n}", username=f"user{n}x", alias=f"row-{n}")
+        Entry(number=n, line=n, key=f"key-{n}", wanted=Spec(username=f"user{n}x", alias=f"row-{n}"))
         for n in range(1, count + 1)
     ]
 
@@ -68,7 +67,7 @@ async def intend(state: SqliteState, events: list[Event]) -> None:
 
     await state.open()
     await state.add(entries(ROWS))
-    await state.take_up(1, {})
+    await state.take_up({})
     for first in range(0, ROWS, 4):
         await asyncio.gather(*(one(entry) for entry in entries(ROWS)[first : first + 4]))
     await state.close()
@@ -106,13 +105,13 @@ async def trials(kind: type[SqliteState], tmp_path: Path, count: int) -> int:
 @needs_layer
 async def test_a_power_cut_takes_no_acknowledged_intent_along(tmp_path: Path) -> None:
     """300 cuts at any moment: what was not synced is gone, in part or whole, in any order."""
-    assert await trials(BusyJournal, tmp_path, 300) == 0
+    assert await trials(BusyState, tmp_path, 300) == 0
 
 
 @needs_layer
 async def test_with_less_care_it_would(tmp_path: Path) -> None:
     """With `synchronous=NORMAL` the same cuts lose intents: the layer sees what it is there to see."""
-    assert await trials(CarelessJournal, tmp_path, 100) > 0
+    assert await trials(CarelessState, tmp_path, 100) > 0
 
 
 @needs_layer
@@ -125,7 +124,7 @@ async def test_a_disk_that_fails(tmp_path: Path, kind: str, failure: int) -> Non
         state = SqliteState(path)
         await state.open()
         await state.add(entries(ROWS))
-        await state.take_up(1, {})
+        await state.take_up({})
         layer.failure = failure
         layer.fails_at = {"write": 5} if kind == "write" else {"sync": 5}
         kept: set[int] = set()
@@ -157,7 +156,7 @@ async def test_files_are_private(tmp_path: Path) -> None:
     state = SqliteState(tmp_path / "run.db")
     await state.open()
     await state.add(entries(1))
-    await state.take_up(1, {})
+    await state.take_up({})
     modes = file_modes(tmp_path)
     await state.close()
     assert modes == dict.fromkeys(["run.db", "run.db-wal", "run.db-shm", "run.db-lock"], 0o600)
@@ -181,7 +180,7 @@ async def test_another_looks_on(tmp_path: Path) -> None:
     state = SqliteState(tmp_path / "run.db")
     await state.open()
     await state.add(entries(3))
-    await state.take_up(1, {})
+    await state.take_up({})
     onlooker = SqliteState(tmp_path / "run.db", read_only=True)
     await onlooker.open()
     assert await onlooker.count() == {RowState.NEW: 3}
@@ -200,7 +199,7 @@ async def test_compare_and_swap(tmp_path: Path) -> None:
     await state.open()
     (new,) = entries(1)
     await state.add([new])
-    await state.take_up(1, {})
+    await state.take_up({})
     await state.save([(new, stamp(new, 1.0))])
     with pytest.raises(StateError, match="row 1 was changed by somebody else"):
         await state.save([(new, stamp(new, 2.0))])
@@ -213,7 +212,7 @@ async def test_a_wait_that_is_cut_short(tmp_path: Path) -> None:
     await state.open()
     (new,) = entries(1)
     await state.add([new])
-    await state.take_up(1, {})
+    await state.take_up({})
     waiting = asyncio.create_task(state.save([(new, stamp(new, 1.0))]))
     await asyncio.sleep(0)
     waiting.cancel()
@@ -228,7 +227,7 @@ async def test_it_keeps_up_with_any_quota(tmp_path: Path) -> None:
     state = SqliteState(tmp_path / "run.db")
     await state.open()
     await state.add(entries(1000))
-    await state.take_up(1, {})
+    await state.take_up({})
     commits: list[str] = []
     await state._run(lambda db: db.set_trace_callback(commits.append))
     await asyncio.gather(*(state.save([(entry, stamp(entry, 1.0))]) for entry in entries(1000)))
@@ -238,11 +237,11 @@ async def test_it_keeps_up_with_any_quota(tmp_path: Path) -> None:
 
 async def test_writes_of_rows_wait_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of several turns of the loop share a commit; they leave with what cannot wait, or at the end."""
-    monkeypatch.setattr(_committer, "_COMMIT_DELAY", 3600.0)
+    monkeypatch.setattr(_group_commit, "_COMMIT_DELAY", 3600.0)
     state = SqliteState(tmp_path / "run.db")
     await state.open()
     await state.add(entries(4))
-    await state.take_up(1, {})
+    await state.take_up({})
     commits: list[str] = []
     await state._run(lambda db: db.set_trace_callback(commits.append))
     commits.clear()
@@ -265,7 +264,7 @@ async def test_a_plan_writes_once_per_page(
     client: AsyncClient, rows: Callable[[int], list[Row]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And waits for nobody before it does: it is alone."""
-    monkeypatch.setattr(_committer, "_COMMIT_DELAY", 3600.0)
+    monkeypatch.setattr(_group_commit, "_COMMIT_DELAY", 3600.0)
     for row in rows(30):
         await client.endpoints.create(username=row.username, password="s3cret", alias=row.alias)
     save, changed = SqliteState.save, list[int]()
@@ -276,7 +275,7 @@ async def test_a_plan_writes_once_per_page(
 
     monkeypatch.setattr(SqliteState, "save", counted)
     async with asyncio.timeout(30):
-        assert 30 == len((await plan(client, rows(30))).unchanged)
+        assert (await plan(client, rows(30))).counts["import"] == 30
     assert changed == [19, 11]
 
 
@@ -292,7 +291,7 @@ async def test_a_lock_that_is_removed_by_whoever_had_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, replaced: bool
 ) -> None:
     """A file that is gone, or another by now, locks nobody out."""
-    connect = _journal_file.connect
+    connect = _file.connect
 
     def connect_and_remove(path: Path | None, timeout: float = 5.0, *, query: str = "") -> sqlite3.Connection:
         connection = connect(path, timeout, query=query)
@@ -303,13 +302,13 @@ async def test_a_lock_that_is_removed_by_whoever_had_it(
                 path.touch()
         return connection
 
-    monkeypatch.setattr(_journal_file, "connect", connect_and_remove)
+    monkeypatch.setattr(_file, "connect", connect_and_remove)
     with pytest.raises(StateError, match="just in use by another run"):
         await SqliteState(tmp_path / "run.db").open()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
-async def test_one_journal_by_two_names(tmp_path: Path) -> None:
+async def test_one_state_by_two_names(tmp_path: Path) -> None:
     """A link does not lead around the lock."""
     (tmp_path / "link.db").symlink_to(tmp_path / "run.db")
     state = SqliteState(tmp_path / "run.db")
@@ -321,14 +320,13 @@ async def test_one_journal_by_two_names(tmp_path: Path) -> None:
 
 KILLED = """
 import asyncio, os, signal, sys
-from plivo_endpoints.provisioning._state._sqlite import SqliteState
-from plivo_endpoints.provisioning._entries import Entry
+from plivo_endpoints.provisioning import Entry, Spec, SqliteState
 
 async def main():
     state = SqliteState(sys.argv[1])
     await state.open()
-    await state.add([Entry(number=1, line=1, key="a", username="alice", alias="a")])
-    await state.take_up(1, {})
+    await state.add([Entry(number=1, line=1, key="a", wanted=Spec(username="alice", alias="a"))])
+    await state.take_up({})
     os.kill(os.getpid(), signal.SIGKILL)
 
 asyncio.run(main())
@@ -374,7 +372,7 @@ def _part(state: Path, folder: Path, how: str) -> tuple[Path, Path]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
 @pytest.mark.parametrize("how", ["moved", "copied", "log deleted", "link moved"])
-async def test_a_journal_without_its_log(left: Path, tmp_path: Path, how: str) -> None:
+async def test_a_state_without_its_log(left: Path, tmp_path: Path, how: str) -> None:
     """It has forgotten what was done last, so it is refused, as often as it is tried; not so with its log."""
     other, log = _part(left, tmp_path, how)
     for read_only in (False, True, False):
@@ -394,10 +392,10 @@ def _alone(events: list[Event], path: Path) -> Path:
 
 
 @needs_layer
-async def test_a_journal_without_its_log_at_every_moment(tmp_path: Path) -> None:
+async def test_a_state_without_its_log_at_every_moment(tmp_path: Path) -> None:
     """Whenever the process is killed, its closing included, the file alone is refused or has it all."""
     with remembered() as layer:
-        await intend(BusyJournal(tmp_path / "run.db"), layer.events)
+        await intend(BusyState(tmp_path / "run.db"), layer.events)
     path = tmp_path / "alone" / "run.db"
     path.parent.mkdir()
     told: set[int] = set()
@@ -420,7 +418,7 @@ def _names(folder: Path) -> set[str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
-async def test_a_look_at_a_journal_leaves_it_its_log(left: Path) -> None:
+async def test_a_look_at_a_state_leaves_it_its_log(left: Path) -> None:
     """However often one looks, the next run can go on."""
     for _ in range(2):
         assert await keys(SqliteState(left, read_only=True)) == {"a"}
@@ -444,7 +442,7 @@ async def test_a_look_during_which_a_run_ends(tmp_path: Path) -> None:
     state, look = SqliteState(tmp_path / "run.db"), SqliteState(tmp_path / "run.db", read_only=True)
     await state.open()
     await state.add(entries(1))
-    await state.take_up(1, {})
+    await state.take_up({})
     await look.open()
     await state.close()
     shutil.copyfile(tmp_path / "run.db", tmp_path / "copy.db")
@@ -457,7 +455,7 @@ async def test_somebody_who_reads_all_the_time(tmp_path: Path, monkeypatch: pyte
     """A reader that keeps the mark out of the file keeps a run from beginning, and does it no harm."""
     path = tmp_path / "run.db"
     assert await keys(SqliteState(path)) == set()
-    monkeypatch.setattr(_sqlite, "connect", partial(_journal_file.connect, timeout=0.01))
+    monkeypatch.setattr(_sqlite, "connect", partial(_file.connect, timeout=0.01))
     with closing(sqlite3.connect(path)) as db:
         db.execute("BEGIN")
         db.execute("SELECT * FROM rows").fetchall()
@@ -466,12 +464,12 @@ async def test_somebody_who_reads_all_the_time(tmp_path: Path, monkeypatch: pyte
     assert await keys(SqliteState(path)) == set()
 
 
-async def test_a_closed_journal_is_one_file(tmp_path: Path) -> None:
+async def test_a_closed_state_is_one_file(tmp_path: Path) -> None:
     """It can be moved or copied, and looked at without leaving anything beside it."""
     state = SqliteState(tmp_path / "run.db")
     await state.open()
     await state.add(entries(1))
-    await state.take_up(1, {})
+    await state.take_up({})
     reading = asyncio.create_task(keys(SqliteState(tmp_path / "run.db", read_only=True)))
     assert await reading == {"key-1"}
     await state.close()
@@ -483,24 +481,23 @@ async def test_a_closed_journal_is_one_file(tmp_path: Path) -> None:
 
 CRAMPED = """
 import asyncio, os, resource, sys
-from plivo_endpoints.provisioning import StateError
-from plivo_endpoints.provisioning._state._sqlite import SqliteState
-from plivo_endpoints.provisioning._entries import Entry
+from plivo_endpoints.provisioning import Entry, Spec, SqliteState, StateError
 
 def entry(n):
-    return Entry(number=n, line=n, key=f"key-{n}", username=f"user{n}", alias=f"row-{n}")
+    wanted = Spec(username=f"user{n}", alias=f"row-{n}")
+    return Entry(number=n, line=n, key=f"key-{n}", wanted=wanted)
 
 async def main():
     state = SqliteState(sys.argv[1])
     await state.open()
     await state.add([entry(1)])
-    await state.take_up(1, {})
+    await state.take_up({})
     await state.note({"a": "b" * 50_000})
     size = os.path.getsize(sys.argv[1] + "-wal")
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     try:
         await state.add([entry(2)])
-        await state.take_up(1, {})
+        await state.take_up({})
     except StateError:
         print("full")
     await state.close()
@@ -510,7 +507,7 @@ asyncio.run(main())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing limits a file's size there")
-def test_a_journal_whose_log_has_no_room(tmp_path: Path) -> None:
+def test_a_state_whose_log_has_no_room(tmp_path: Path) -> None:
     """Once closed it is whole all the same, and can be gone on with."""
     path = tmp_path / "run.db"
     ended = subprocess.run([sys.executable, "-c", CRAMPED, str(path)], capture_output=True, check=True)  # noqa: S603
@@ -524,13 +521,13 @@ async def test_a_name_that_means_something_to_sqlite(tmp_path: Path, monkeypatch
     state = SqliteState(":memory:")
     await state.open()
     await state.add(entries(1))
-    await state.take_up(1, {})
+    await state.take_up({})
     await state.close()
     assert await keys(SqliteState(tmp_path / ":memory:")) == {"key-1"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
-async def test_a_journal_with_a_second_name(tmp_path: Path) -> None:
+async def test_a_state_with_a_second_name(tmp_path: Path) -> None:
     """A hard link would lead around the lock."""
     assert await keys(SqliteState(tmp_path / "run.db")) == set()
     (tmp_path / "other.db").hardlink_to(tmp_path / "run.db")

@@ -12,13 +12,13 @@ import pytest
 from attrs import evolve
 
 from plivo_endpoints import ConnectError, InvalidArgumentError
-from plivo_endpoints.provisioning import Outcome, Row, SqliteState, _states, load_plan
-from plivo_endpoints.provisioning import _retry as patience_module
+from plivo_endpoints.provisioning import Outcome, Row, SqliteState, _transitions, load_plan
+from plivo_endpoints.provisioning import _retry as retry_module
 from plivo_endpoints.provisioning import _run as run_module
-from plivo_endpoints.provisioning._create import Outage
 from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import ProvisioningError
 from plivo_endpoints.provisioning._listing import CHANGED, Walk
+from plivo_endpoints.provisioning._outage import Outage
 from plivo_endpoints.provisioning._report import ExitStatus
 from plivo_endpoints.provisioning._results import SipCredentials, private_file, writer
 from plivo_endpoints.sandbox import Fault
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Rows = Callable[[int], list[Row]]
 
 
-class SlowJournal(SqliteState):
+class SlowState(SqliteState):
     """Takes its time with the first two intents."""
 
     def __init__(self, path: Path) -> None:
@@ -59,8 +59,8 @@ async def test_an_intent_that_got_old_is_written_again(
     applied: Apply, rows: Rows, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is sent on the strength of one that somebody may have decided on by now."""
-    monkeypatch.setattr(_states, "SEND_GUARD", 0.1)
-    state = SlowJournal(tmp_path / "slow.db")
+    monkeypatch.setattr(_transitions, "SEND_GUARD", 0.1)
+    state = SlowState(tmp_path / "slow.db")
     ended = await applied(rows(1), state=state)
     assert (state.intents, len(sandbox.endpoints)) == ([1, 2, 3], 1)
     assert ended.report.exit_status == ExitStatus.DONE
@@ -88,7 +88,7 @@ async def test_an_update_that_fails(
     wanted = [evolve(row, app_id="77") for row in rows(2)]
     sandbox.inject(Fault(applied=False, status=400, body='{"error": "no"}'), times=1, path="Endpoint/*/")
     sandbox.inject(Fault(applied=False, reset=True), times=4, path="Endpoint/*/")
-    ended = await applied(wanted, concurrency=1)
+    ended = await applied(wanted, concurrency=1, import_existing=True)
     first, second = sandbox.endpoints
     assert [(outcome.status, outcome.error, outcome.endpoint_id) for outcome in ended.outcomes] == [
         ("failed", f"Plivo refused the update of endpoint {first}: no", None),
@@ -100,10 +100,10 @@ async def test_an_update_in_bad_weather(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Answers of a server that is not well do not end the run: the update is tried again."""
-    monkeypatch.setattr(patience_module, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(retry_module, "_PAUSES", (0.0, 0.0))
     await client.endpoints.create(username="user1x", password="secret", alias="row-1")
     sandbox.inject(Fault(applied=False, status=503), times=4, method="POST", path="Endpoint/*/")
-    ended = await applied([evolve(row, app_id="77") for row in rows(2)])
+    ended = await applied([evolve(row, app_id="77") for row in rows(2)], import_existing=True)
     assert {outcome.key: outcome.status for outcome in ended.outcomes} == {
         "key-1": "updated",
         "key-2": "created",
@@ -115,13 +115,14 @@ async def test_updates_between_those_that_cannot_be_sent(
 ) -> None:
     """It is no outage if others get through: only what lasts without an answer is one."""
     monkeypatch.setattr(run_module, "Outage", partial(Outage, patience=0.3, pause=0.0))
-    monkeypatch.setattr(patience_module, "_PAUSES", ())
+    monkeypatch.setattr(retry_module, "_PAUSES", ())
     for number in (1, 2, 3):
         await client.endpoints.create(username=f"user{number}x", password="secret", alias=f"row-{number}")
     lost = Fault(applied=False, reset=True)
     for fault, times in ((lost, 3), (Fault(applied=True, latency=0.4), 1), (lost, 3)):
         sandbox.inject(fault, times=times, method="POST", path="Endpoint/*/")
-    ended = await applied([evolve(row, app_id="77") for row in rows(3)], concurrency=1)
+    edited = [evolve(row, app_id="77") for row in rows(3)]
+    ended = await applied(edited, concurrency=1, import_existing=True)
     assert ended.report.counts["updated"] == 3
 
 
@@ -133,6 +134,8 @@ async def test_outcomes_that_nobody_reads(rows: Rows, client: AsyncClient, tmp_p
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.2)
         assert run.progress.counts["created"] <= 1000 + 2 * 4
+        run.stop()
+    assert run.report.counts["created"] <= 1000 + 2 * 4
 
 
 @pytest.mark.slow
@@ -147,23 +150,24 @@ async def test_leaving_while_nothing_can_be_sent(
         while len(sandbox.requests) < 5:
             await asyncio.sleep(0.01)
         begun = time.monotonic()
+        run.stop()
     assert time.monotonic() - begun < 2.0
     assert run._job.state.number_of(RowState.NEW) == 3
 
 
 async def test_an_outage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     """When it begins, not by every worker that meets it; and again when it comes again."""
-    outage = Outage(most_lost=3, pause=0.0)
+    outage = Outage(most_lost=3, most_refused=3, pause=0.0)
     error = ConnectError("no network", method="POST", path="Endpoint/")
     await outage.unsent(error)
     await outage.unsent(error)
-    outage.answered()
+    outage.done()
     await outage.unsent(error)
     told = ["nothing can be sent: no network; tried again for 60 s"] * 2
     assert told == [record.getMessage() for record in caplog.records]
 
 
-class WatchingJournal(SqliteState):
+class WatchingState(SqliteState):
     """Looks at the run's progress whenever an intent is written."""
 
     run: Run
@@ -181,12 +185,13 @@ async def test_only_lost_creates_wait(
 ) -> None:
     """Those under way do not; while lost ones settle, it says for how long."""
     sandbox.inject(Fault(applied=True, reset=True), times=1, method="POST")
-    state = WatchingJournal(tmp_path / "run.db")
+    state = WatchingState(tmp_path / "run.db")
     async with apply(client, rows(1), state=state, settle=60.0) as run:
         state.run = run
         while run.progress.phase != "settling":
             await asyncio.sleep(0.01)
         told = run.progress
+        run.stop()
     assert [(each.waiting, each.settles_in) for each in state.seen] == [(0, None)]
     assert (told.waiting, 0.0 < (told.settles_in or 0.0) <= 60.0) == (1, True)
 
@@ -210,7 +215,7 @@ def test_passwords_for_a_spreadsheet(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", "{}", '{"create": 1, "update": [], "unchanged": []}', "nonsense"]
+    "content", ["", "[]", "{}", '{"steps": [], "unchanged": 0}', '{"steps": [{"kind": 1}]}', "nonsense"]
 )
 def test_a_file_that_is_no_plan(tmp_path: Path, content: str) -> None:
     """It says so, in one line."""

@@ -31,7 +31,7 @@ from plivo_endpoints import (
     Tokens,
     TransportError,
 )
-from plivo_endpoints.provisioning import CsvSource, Outcome, apply
+from plivo_endpoints.provisioning import AsyncFleet, CsvSource, Fleet, Outcome, Plan, Step
 from plivo_endpoints.sandbox import Sandbox, SandboxEndpoint
 
 
@@ -141,10 +141,24 @@ async def of_mistakes(client: AsyncClient, blocking: Client) -> None:
 
 async def of_a_run(client: AsyncClient) -> None:
     """Leaving its iteration early can be done in order: it is a generator, which can be closed."""
-    async with apply(client, CsvSource("users.csv"), state="run.db") as run:
+    fleet = AsyncFleet(client, "fleet.db")
+    planned = await fleet.plan(CsvSource("users.csv"))
+    assert_type(planned, Plan)
+    assert_type(planned.steps[0], Step)
+    async with fleet.apply([{"username": "alice", "alias": "a"}], plan=planned) as run:
         assert_type(aiter(run), AsyncGenerator[Outcome])
         async for outcome in run:
             assert_type(outcome, Outcome)
+
+
+def of_a_blocking_run(client: Client) -> None:
+    """The same, without a loop."""
+    fleet = Fleet(client)
+    assert_type(fleet.plan("users.csv"), Plan)
+    with fleet.apply("users.csv", delete=True) as run:
+        for outcome in run:
+            assert_type(outcome, Outcome)
+    assert_type(fleet.outcomes(), Generator[Outcome])
 
 
 async def of_the_sandbox(anything: Any) -> None:

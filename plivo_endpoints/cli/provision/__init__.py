@@ -31,13 +31,15 @@ First steps:
 def provision() -> None:
     """Keep an account's endpoints as a file describes them.
 
-    Each row is made exactly once: lost answers, crashes and power cuts do not change that. Edit the file and
-    apply it again: a new alias, application or password is an update, and what is gone is deleted if you
-    allow it. The source is a CSV file whose first line names the columns, or JSON lines (*.jsonl), or one of
-    these packed (*.gz); - is standard input. The columns are username and alias, and as wanted password,
+    Each row gets exactly one endpoint: lost answers, crashes and power cuts do not change that. Edit the file
+    and apply it again: a new alias, application or password is an update, and the endpoint of a removed row
+    is deleted if you allow it.
+
+    The source is a CSV file whose first line names the columns, or JSON lines (*.jsonl), or one of these
+    compressed (*.gz); - is standard input. The columns are username and alias, and optionally password,
     password_version, app_id and key. Rows without a password get one that is derived from the master key in
-    PLIVO_PROVISION_KEY: keep the key, and `results --passwords` tells them. Which endpoint each row is stands
-    in the state, a file beside the source: keep that too.
+    PLIVO_PROVISION_KEY: keep that key, and `results --passwords` shows them. The state, a file in the current
+    folder, remembers which endpoint belongs to which row: keep that too.
     """
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NOTHING_LOST: Final = "Nothing is lost. To go on:"
+_NO_ROOM: Final = "Make room on the disk of that file. Nothing is lost. To go on then:"
+_FULL: Final = "disk is full"  # as SQLite puts it
 _ENDINGS: Final = ("-wal", "-shm", "", "-lock")  # the lock goes last
 
 
@@ -31,9 +33,13 @@ def cleanup_on_abort(ctx: click.Context, state: Path) -> Generator[None]:
         yield
     except BaseException as error:
         may_go_on = isinstance(error, (PlivoError, KeyboardInterrupt)) and not isinstance(error, StaleError)
-        if path.exists() and asyncio.run(_has_begun(path, made)) and may_go_on:
+        is_full = isinstance(error, StateError) and _FULL in str(error)
+        # On a full disk the state cannot be opened, and nothing of it is to be removed.
+        has_begun = path.exists() and not is_full and asyncio.run(_has_begun(path, made))
+        if is_full or (has_begun and may_go_on):
             settings = ctx.ensure_object(Settings)
-            settings.next_step = NextStep("go_on_with", _NOTHING_LOST, _same_again(ctx, settings))
+            advice = _NO_ROOM if is_full else _NOTHING_LOST
+            settings.next_step = NextStep("go_on_with", advice, _same_again(ctx, settings))
         raise
 
 

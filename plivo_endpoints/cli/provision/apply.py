@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from plivo_endpoints.cli.files import form_of, new_file_option
-from plivo_endpoints.cli.progress import shown
+from plivo_endpoints.cli.progress import RateMeter, shown
 from plivo_endpoints.cli.provision.abort import cleanup_on_abort
 from plivo_endpoints.cli.provision.check import finish
 from plivo_endpoints.cli.provision.options import EXIT_STATUS, FILE, rate_option, run_to_end, state_option
@@ -16,6 +16,7 @@ from plivo_endpoints.cli.provision.results import write_results
 from plivo_endpoints.cli.provision.source import source_argument
 from plivo_endpoints.cli.settings import Settings, shared_options
 from plivo_endpoints.provisioning import AsyncFleet, load_plan
+from plivo_endpoints.provisioning._listing import watched_walks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,22 +28,29 @@ if TYPE_CHECKING:
 @source_argument
 @state_option(exists=False)
 @click.option(
-    "--plan", "plan_file", type=FILE, help="Begin only if source and account are as this plan found them."
+    "--plan",
+    "plan_file",
+    type=FILE,
+    help="Refuse to begin unless source and account are as this plan found them.",
 )
-@click.option("--import", "import_existing", is_flag=True, help="Take over endpoints that can be a row.")
 @click.option(
-    "--replace", is_flag=True, help="Where a username was edited, make a new endpoint and delete the old one."
+    "--import", "import_existing", is_flag=True, help="Take over the one endpoint that matches a row."
 )
-@click.option("--recreate", is_flag=True, help="Make endpoints again that somebody has deleted.")
-@click.option("--delete", is_flag=True, help="Delete the endpoints of rows that SOURCE has no more.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Where a username was edited, create a new endpoint and delete the old one.",
+)
+@click.option("--recreate", is_flag=True, help="Create endpoints again that somebody has deleted.")
+@click.option("--delete", is_flag=True, help="Delete the endpoints of rows that are no longer in SOURCE.")
 @click.option(
     "--delete-limit",
     type=click.IntRange(0),
     metavar="N",
-    help="How many at most; by default ten, or a tenth of all if that is more.",
+    help="Delete at most so many; by default 10, or a tenth of all if that is more.",
 )
-@click.option("--even-registered", is_flag=True, help="Delete also those that a phone is registered with.")
-@new_file_option("--results", explanation="Write what came of each row to a new file, *.csv or *.jsonl.")
+@click.option("--even-registered", is_flag=True, help="Delete even those that a phone is registered with.")
+@new_file_option("--results", explanation="Write the result of each row to a new file, *.csv or *.jsonl.")
 @rate_option
 @click.option(
     "--concurrency",
@@ -66,7 +74,7 @@ if TYPE_CHECKING:
     metavar="N",
     default=20,
     show_default=True,
-    help="Stop after so many rows, one after the other, that Plivo refused.",
+    help="Stop once Plivo has refused so many rows in a row.",
 )
 @shared_options
 @click.pass_context
@@ -85,31 +93,32 @@ def apply(
 
     SOURCE is a file, or - for standard input.
 
-    New rows are created and edited ones updated; what would replace, delete or take over an endpoint is done
-    only with the option that allows it. After a crash, a power cut or Ctrl-C the same command goes on where
-    it stopped. SOURCE may be edited from one run to the next: rows are known again by their keys.
+    New rows are created and edited ones updated. An endpoint is taken over, replaced, created again or
+    deleted only with the option that allows it. After a crash, a power cut or Ctrl-C the same command goes on
+    where it stopped. SOURCE may be edited between runs: rows are recognised by their keys.
     """
     settings = ctx.ensure_object(Settings)
     if results is not None:
         form_of(results)  # a name without a form is refused now, not after hours
     for name in ("delete_limit", "even_registered"):
         if options[name] not in {None, False} and not options["delete"]:
-            raise click.UsageError(f"--{name.replace('_', '-')} is about --delete: add that")
+            raise click.UsageError(f"--{name.replace('_', '-')} needs --delete")
 
     async def work() -> Report:
         expected = None if plan_file is None else load_plan(plan_file)
-        async with (
-            settings.connect_async(rate) as client,
-            AsyncFleet(client, state).apply(source, plan=expected, **options) as run,
-            shown(run, quiet=settings.as_json),
-        ):
-            async for _ in run:
-                pass
+        with watched_walks() as walk:
+            async with (
+                settings.connect_async(rate) as client,
+                AsyncFleet(client, state).apply(source, plan=expected, **options) as run,
+                shown(RateMeter(run, walk), quiet=settings.as_json),
+            ):
+                async for _ in run:
+                    pass
         return run.report
 
     with cleanup_on_abort(ctx, state):
         report = run_to_end(work(), settings)
     if results is not None:
-        run_to_end(write_results(state, results), settings)
-        tell(f"What came of each row is in {results}.", settings)
+        run_to_end(write_results(state, results, settings=settings), settings)
+        tell(f"The result of each row is in {results}.", settings)
     finish(ctx, state, report)

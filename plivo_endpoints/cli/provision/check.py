@@ -1,18 +1,19 @@
-"""`provision status`, `drift`, `audit` and `duplicates`: how things stand, here and in the account."""
+"""`provision status`, `drift`, `audit` and `duplicates`: how the state and the account stand."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import aclosing
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
-from attrs import asdict
 
+from plivo_endpoints.cli.progress import walk_shown
 from plivo_endpoints.cli.provision.options import EXIT_STATUS, run_to_end, state_option
 from plivo_endpoints.cli.provision.output import (
     is_confirmed,
     show_drift,
+    show_duplicates,
     show_report,
     tell,
     tell_how_to_delete,
@@ -29,32 +30,52 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning import Duplicate, Outcome, Report, Step
 
 
+_DRIFT_STATUS: Final = """
+\b
+Exit status:
+  0  nothing has changed
+  1  refused or failed
+  2  wrong usage, or no credentials
+  3  endpoints have changed or are gone
+"""
+_DUPLICATES_STATUS: Final = """
+\b
+Exit status:
+  0  there are no duplicates, or none any more
+  1  refused or failed
+  2  wrong usage, or no credentials
+  3  there are duplicates
+"""
+
+
 @click.command(epilog=EXIT_STATUS)
 @state_option(exists=True)
 @json_option
 @click.pass_context
 def status(ctx: click.Context, /, state: Path) -> None:
-    """Show where the last run stands.
+    """Show how the last run stands.
 
-    It asks nobody but the state, also while the run is under way. Rows that failed or need review are listed.
+    It reads the state alone, and can be used while a run is under way. Rows that failed or need review are
+    listed.
     """
     finish(ctx, state, run_to_end(read_report(SqliteState(state)), ctx.ensure_object(Settings)))
 
 
-@click.command()
+@click.command(epilog=_DRIFT_STATUS)
 @state_option(exists=True)
 @shared_options
 @click.pass_context
 def drift(ctx: click.Context, /, state: Path) -> None:
-    """Show what the account has changed since.
+    """Show what has changed on the account since the last run.
 
-    It compares the state with the account, both only read: endpoints that got another alias or application,
-    or are gone. The exit status is 3 if there are any. `apply` puts them back.
+    It compares the state with the account and changes neither. Listed are endpoints whose alias or
+    application was changed, which `apply` puts back, and those that are gone, which `apply --recreate`
+    creates again.
     """
     settings = ctx.ensure_object(Settings)
 
     async def compare() -> tuple[Step, ...]:
-        async with settings.connect_async() as client:
+        async with settings.connect_async() as client, walk_shown(quiet=settings.as_json):
             return await AsyncFleet(client, state).drift()
 
     steps = run_to_end(compare(), settings)
@@ -67,44 +88,42 @@ def drift(ctx: click.Context, /, state: Path) -> None:
 @shared_options
 @click.pass_context
 def audit(ctx: click.Context, /, state: Path) -> None:
-    """Look whether each row's endpoint is there, and there once.
+    """Check that each row has its endpoint, and only one.
 
-    It compares the account with the state, and notes the duplicates that it finds. A run ends with it; this
-    looks again, as a lost create may have landed since.
+    Every run ends with an audit. This repeats it, as a create whose answer was lost may have been carried out
+    since.
     """
     finish(ctx, state, run_to_end(_audit(ctx.ensure_object(Settings), state), ctx.ensure_object(Settings)))
 
 
-@click.command(epilog=EXIT_STATUS)
+@click.command(epilog=_DUPLICATES_STATUS)
 @state_option(exists=True)
-@click.option(
-    "--delete", "deletes", is_flag=True, help="Delete those that lost creates of the fleet made; asks."
-)
-@click.option("--yes", is_flag=True, help="Delete them without asking.")
+@click.option("--delete", "deletes", is_flag=True, help="Delete the deletable ones, after a confirmation.")
+@click.option("--yes", is_flag=True, help="Delete without a confirmation.")
 @shared_options
 @click.pass_context
 def duplicates(ctx: click.Context, /, state: Path, *, deletes: bool, yes: bool) -> None:
-    """Look for second endpoints of a row.
+    """Find second endpoints of a row, and delete them if asked to.
 
-    Only those are ever deleted that a lost create of this fleet can have made, and that no phone is
-    registered with.
+    Deletable are only those that a create of this fleet whose answer was lost can have made. One that a phone
+    is registered with is left alone.
     """
     settings = ctx.ensure_object(Settings)
     if yes and not deletes:
-        raise click.UsageError("--yes is about --delete: add that, or leave --yes out")
+        raise click.UsageError("--yes needs --delete")
     if deletes and not yes and not sys.stdin.isatty():
         raise click.UsageError("no terminal to confirm --delete on: add --yes")
     report = run_to_end(_audit(settings, state), settings)
     if deletes:
         report = _delete(settings, state, report, yes=yes)
-    if settings.as_json:
-        settings.output().record({"duplicates": [asdict(each) for each in report.duplicates]})
-        ctx.exit(ExitStatus.REVIEW if report.duplicates else ExitStatus.DONE)
-    finish(ctx, state, report)
+    show_duplicates(report.duplicates, settings)
+    if not deletes and any(duplicate.deletable for duplicate in report.duplicates):
+        tell_how_to_delete(state, settings)
+    ctx.exit(ExitStatus.REVIEW if report.duplicates else ExitStatus.DONE)
 
 
 async def _audit(settings: Settings, state: Path) -> Report:
-    async with settings.connect_async() as client:
+    async with settings.connect_async() as client, walk_shown(quiet=settings.as_json):
         return await AsyncFleet(client, state).audit()
 
 
@@ -117,7 +136,8 @@ def _delete(settings: Settings, state: Path, report: Report, *, yes: bool) -> Re
         async with settings.connect_async() as client:
             deleted = await AsyncFleet(client, state).delete_duplicates()
         left = len(deletable) - len(deleted)
-        tell(f"{len(deleted)} deleted, {left} left alone: registered, changed or gone", settings)
+        more = f", {left} left alone: registered, changed or gone" if left else ""
+        tell(f"{len(deleted)} deleted{more}.", settings)
         return await read_report(SqliteState(state))
 
     return run_to_end(delete(), settings)
@@ -127,7 +147,7 @@ def finish(ctx: click.Context, state: Path, report: Report) -> NoReturn:
     """Show a report with the rows that are not done, and end with its status."""
     settings = ctx.ensure_object(Settings)
     show_report(report, run_to_end(_troubled(state), settings), settings)
-    if any(duplicate.deletable for duplicate in report.duplicates) and not ctx.params.get("deletes"):
+    if any(duplicate.deletable for duplicate in report.duplicates):
         tell_how_to_delete(state, settings)
     ctx.exit(report.exit_status)
 

@@ -35,26 +35,24 @@ Exit status:
        nothing was sent
   3    some rows need review, or the audit has found duplicates
   130  stopped by Ctrl-C
-  143  stopped by SIGTERM, as `kill`, a container's end or a timeout send it
+  143  stopped by SIGTERM or SIGHUP, as `kill`, the end of a container, a
+       timeout or a closed terminal sends it
 """
 
 STATE: Final = "plivo-fleet.db"
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
 RATE: Final = 58  # requests a second: a little less than Plivo allows an account
 
 
 def state_option(*, exists: bool) -> Callable[[F], F]:
     """Give a command the option `--state`."""
-    kind = click.Path(exists=exists, dir_okay=False, path_type=Path)
     return click.option(
         "--state",
-        type=kind,
+        type=click.Path(dir_okay=False, path_type=Path),
         default=STATE,
         show_default=True,
         metavar="FILE",
-        callback=_check_state,
+        callback=_check_state if exists else _check_name,
         help="The file that remembers which endpoint each row is.",
     )
 
@@ -69,7 +67,13 @@ def rate_option(command: F) -> F:
     )(command)
 
 
-def _check_state(_: click.Context, __: click.Parameter, path: Path) -> Path:
+def _check_state(ctx: click.Context, parameter: click.Parameter, path: Path) -> Path:
+    if not _check_name(ctx, parameter, path).exists():
+        raise click.BadParameter(f"there is no state {path}: the first `apply` makes it")
+    return path
+
+
+def _check_name(_: click.Context, __: click.Parameter, path: Path) -> Path:
     if not path.name:
         raise click.BadParameter("a file must have a name")
     if not path.parent.is_dir():
@@ -78,10 +82,10 @@ def _check_state(_: click.Context, __: click.Parameter, path: Path) -> Path:
 
 
 def run_to_end(work: Coroutine[Any, Any, T], settings: Settings) -> T:
-    """Run to the end, or to SIGTERM; what is wrong with a source is told line by line, and is wrong usage."""
+    """Run to the end or to a signal; what is wrong with a source is told line by line, and is wrong usage."""
     try:
         with _warnings_told(settings):
-            return asyncio.run(_ended_by_sigterm(work))
+            return asyncio.run(_ended_by_signals(work))
     except SourceError as error:
         tell_problems(error, settings)
         raise click.exceptions.Exit(USAGE) from None
@@ -114,15 +118,20 @@ class _Teller(logging.Handler):
         self._last = text
 
 
-async def _ended_by_sigterm(work: Coroutine[Any, Any, T]) -> T:
-    """Cancel the work on the first SIGTERM, as `asyncio.run` does on Ctrl-C."""
+async def _ended_by_signals(work: Coroutine[Any, Any, T]) -> T:
+    """Cancel the work on the first SIGTERM or SIGHUP, as `asyncio.run` does on Ctrl-C."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # `nohup` has SIGHUP ignored, and means it.
+    numbers = [number for name in names if signal.getsignal(number := signal.Signals[name]) != signal.SIG_IGN]
 
     def end() -> None:
-        loop.add_signal_handler(signal.SIGTERM, lambda: None)  # another would cut short what is under way
+        for number in numbers:
+            loop.add_signal_handler(number, lambda: None)  # another would cut short what is under way
         if task is not None:
             task.cancel()
 
-    with suppress(RuntimeError):  # on Windows, where `kill` is not this gentle, and in a thread
-        loop.add_signal_handler(signal.SIGTERM, end)
+    with suppress(RuntimeError, NotImplementedError):  # in a thread; and Windows has no such handlers
+        for number in numbers:
+            loop.add_signal_handler(number, end)
     return await work

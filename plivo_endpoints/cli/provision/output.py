@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning import Duplicate, Outcome, Problem, Report, SourceError, Step
 
 _SHOWN_ROWS: Final = 20
+_DUPLICATE: Final = ("duplicate", "username", "key", "kept", "delete")
 _SHOWN_PROBLEMS: Final = 50
 _NO_KEY: Final = f"password: {NO_PASSWORD}"
 _KEY: Final = "PLIVO_PROVISION_KEY"
@@ -31,8 +32,8 @@ To have passwords derived, make a master key, and keep it: the same key tells th
 {KEY_STEPS}"""
 NO_ROWS: Final = "The source has no rows: there is nothing to do."
 _PUT_RIGHT: Final = (
-    "Put right or allow what the rows say, then apply again: what failed is tried again. Where several "
-    "endpoints can be a row, `provision import KEY=ENDPOINT_ID` settles it."
+    "Correct these rows, or allow the change (--import, --replace, --recreate), and apply again: what failed "
+    "is tried again. To choose a row's endpoint yourself: `provision import KEY=ENDPOINT_ID`."
 )
 
 
@@ -98,7 +99,7 @@ def is_confirmed(duplicates: Sequence[Duplicate]) -> bool:
 
 
 def tell(text: str, settings: Settings) -> None:
-    """Say something on stderr that is for people."""
+    """Print a sentence for people, on stderr."""
     if not settings.as_json:
         click.echo(text, err=True)
 
@@ -111,7 +112,25 @@ def show_drift(steps: Sequence[Step], settings: Settings) -> None:
     elif rows:
         _list(("key", "endpoint_id", "change"), rows, settings)
     else:
-        tell("The account is as the state knows it.", settings)
+        tell("Nothing has changed on the account.", settings)
+
+
+def show_duplicates(duplicates: Sequence[Duplicate], settings: Settings) -> None:
+    """Print the duplicates."""
+    if settings.as_json:
+        settings.output().record({"duplicates": [asdict(duplicate) for duplicate in duplicates]})
+    elif duplicates:
+        _list(_DUPLICATE, [_row_of(duplicate) for duplicate in duplicates], settings)
+    else:
+        tell("There are no duplicates.", settings)
+
+
+def _row_of(duplicate: Duplicate) -> dict[str, object]:
+    return {
+        **asdict(duplicate),
+        "duplicate": duplicate.endpoint_id,
+        "delete": "can be" if duplicate.deletable else "by hand",
+    }
 
 
 def show_report(report: Report, troubled: list[Outcome], settings: Settings) -> None:
@@ -122,16 +141,13 @@ def show_report(report: Report, troubled: list[Outcome], settings: Settings) -> 
         return
     counts: dict[str, object] = {name: count for name, count in report.counts.items() if count}
     settings.output().record({**counts, "duplicates": len(report.duplicates), "audited": report.audited})
-    duplicates = [
-        {
-            **asdict(duplicate),
-            "duplicate": duplicate.endpoint_id,
-            "delete": "can be" if duplicate.deletable else "by hand",
-        }
-        for duplicate in report.duplicates
-    ]
-    _list(("duplicate", "username", "key", "kept", "delete"), duplicates, settings)
-    _list(("line", "key", "status", "error"), rows, settings)
+    for columns, table in (
+        (_DUPLICATE, [_row_of(duplicate) for duplicate in report.duplicates]),
+        (("line", "key", "status", "error"), rows),
+    ):
+        if table:
+            click.echo()
+            _list(columns, table, settings)
     if report.gone:
         tell(_name_gone(report.gone), settings)
     if not report.total:
@@ -141,8 +157,9 @@ def show_report(report: Report, troubled: list[Outcome], settings: Settings) -> 
 
 
 def _name_gone(count: int) -> str:
-    rows = "1 row is" if count == 1 else f"{count} rows are"
-    return f"{rows} not in the source any more; with --delete `apply` deletes what they have."
+    if count == 1:
+        return "1 row is no longer in the source; `apply --delete` deletes its endpoint."
+    return f"{count} rows are no longer in the source; `apply --delete` deletes their endpoints."
 
 
 def tell_how_to_delete(state: Path, settings: Settings) -> None:
@@ -152,9 +169,7 @@ def tell_how_to_delete(state: Path, settings: Settings) -> None:
 
 
 def _list(columns: Sequence[str], rows: Sequence[Mapping[str, object]], settings: Settings) -> None:
-    """Print a table, if it has rows, a blank line away from what comes before."""
-    if rows:
-        click.echo()
-        settings.output().listing(columns, [rows[:_SHOWN_ROWS]])
+    """Print the first rows of a table."""
+    settings.output().listing(columns, [rows[:_SHOWN_ROWS]])
     if len(rows) > _SHOWN_ROWS:
         click.echo(f"and {len(rows) - _SHOWN_ROWS} more; --json shows all", err=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from plivo_endpoints.cli.files import made_whole, new_file_option
+from plivo_endpoints.cli.progress import walk_shown
 from plivo_endpoints.cli.provision.options import RATE, rate_option, run_to_end, state_option
 from plivo_endpoints.cli.provision.output import tell
 from plivo_endpoints.cli.provision.plan_output import show_markdown, show_plan
@@ -28,9 +30,24 @@ Exit status:
   0  nothing stands in the way
   1  refused or failed
   2  wrong usage, a source that breaks a rule, or no credentials
-  3  a person has to decide or to allow something
+  3  a row needs a decision or a permission, other than --delete
   4  with --detailed-exitcode: there is something to do
 """
+
+
+_VALIDATE_STATUS: Final = """
+\b
+Exit status:
+  0  every row can be used
+  1  failed: a file that cannot be read, for example
+  2  wrong usage, or a source that breaks a rule
+"""
+
+
+_NOT_COMPARED: Final = (
+    "Passwords are not compared: that needs PLIVO_PROVISION_KEY. Without it, only an edited password_version "
+    "has a password sent again."
+)
 
 
 class _Detailed(IntEnum):
@@ -41,9 +58,11 @@ class _Detailed(IntEnum):
 @source_argument
 @state_option(exists=False)
 @rate_option
-@new_file_option("--out", explanation="Save the plan in a new file, for apply --plan.")
+@new_file_option("--out", explanation="Save the plan to a new file, for apply --plan.")
 @click.option("--markdown", is_flag=True, help="Print a table for a pull request.")
-@click.option("--detailed-exitcode", "detailed", is_flag=True, help="End with 4 if there is something to do.")
+@click.option(
+    "--detailed-exitcode", "detailed", is_flag=True, help="Exit with 4 if there is something to do."
+)
 @shared_options
 @click.pass_context
 def plan(
@@ -59,15 +78,16 @@ def plan(
 ) -> None:
     """Show what apply would do.
 
-    It compares SOURCE, a file or - for standard input, with the state of earlier runs and with the account,
-    which are only read. Nothing is written but the plan, with --out.
+    It compares SOURCE (a file, or - for standard input) with the state of earlier runs and with the account,
+    and changes neither. Without a master key in PLIVO_PROVISION_KEY, passwords cannot be compared: only an
+    edited password_version has a password sent again.
     """
     settings = ctx.ensure_object(Settings)
     if markdown and settings.as_json:
         raise click.UsageError("--json is a form of its own: leave out --markdown")
 
     async def compare() -> Plan:
-        async with settings.connect_async(rate) as client:
+        async with settings.connect_async(rate) as client, walk_shown(quiet=settings.as_json):
             return await AsyncFleet(client, state).plan(source)
 
     found = run_to_end(compare(), settings)
@@ -78,6 +98,8 @@ def plan(
         show_markdown(found)
     else:
         show_plan(found, settings, rate or RATE)
+    if state.exists() and not os.environ.get("PLIVO_PROVISION_KEY"):
+        tell(_NOT_COMPARED, settings)
     if out is not None:
         tell(f"The plan is in {out}.", settings)
     if any(step.kind == "conflict" or step.needs for step in found.steps if step.needs != "delete"):
@@ -85,14 +107,14 @@ def plan(
     ctx.exit(_Detailed.CHANGES if detailed and found.steps else ExitStatus.DONE)
 
 
-@click.command()
+@click.command(epilog=_VALIDATE_STATUS)
 @source_argument
 @json_option
 @click.pass_context
 def validate(ctx: click.Context, /, source: RowSource) -> None:
-    """Look whether every row of SOURCE can be used.
+    """Check that every row of SOURCE can be used.
 
-    Nobody is asked, and no credentials are needed; rows without a password need PLIVO_PROVISION_KEY.
+    It works offline and needs no credentials. Rows without a password need PLIVO_PROVISION_KEY.
     """
     settings = ctx.ensure_object(Settings)
     rows = run_to_end(count_rows(source), settings)

@@ -65,6 +65,8 @@ def show_markdown(found: Plan) -> None:
 def _describe(step: Step) -> str:
     """Return what is to be done about a row, from what to what, and what it needs."""
     parts = [_change(name, *values) for name, values in step.changes.items()]
+    if step.kind == "create":
+        parts.insert(0, f"alias {_quote(step.alias)}")
     if step.kind in {"import", "delete"} or (step.kind == "drift" and not parts):
         parts.insert(0, f"endpoint {step.endpoint_id}")
     if step.kind == "drift":
@@ -78,17 +80,19 @@ def _describe(step: Step) -> str:
 def _change(name: str, before: str | None, after: str | None) -> str:
     if name == "password":
         return "password"
-    return f"{name} {_quote(before)} -> {_quote(after)}"
+    if name == "alias":
+        return f"alias {_quote(before)} -> {_quote(after)}"
+    return f"{name} {escape(before or 'none')} -> {escape(after or 'none')}"
 
 
 def _quote(text: str | None) -> str:
-    return "none" if text is None else f'"{escape(text)}"'
+    return f'"{escape(text or "")}"'
 
 
 def _duration(steps: Sequence[Step], rate: int) -> str:
     requests = sum(_REQUESTS.get(step.kind, 0) for step in steps)
     if not requests:
         return ""
-    seconds = requests / rate
+    seconds = max(1, requests / rate)
     about = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"  # noqa: PLR2004 - two minutes
     return f" About {about} at {rate} requests a second."

@@ -17,7 +17,8 @@ from plivo_endpoints.cli.provision.options import (
     state_option,
 )
 from plivo_endpoints.cli.provision.source import passwords_option
-from plivo_endpoints.cli.settings import Settings, json_option
+from plivo_endpoints.cli.settings import NextStep, Settings, json_option
+from plivo_endpoints.cli.shell import command_line
 from plivo_endpoints.provisioning import Outcome, SqliteState
 from plivo_endpoints.provisioning._maintenance import read_report
 from plivo_endpoints.provisioning._passwords import master_key_of
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     Write = Callable[[Outcome], None]
 
+_STATE_WHOLE: Final = "The state is whole. To write the results again, once there is room, or elsewhere:"
 _EXAMPLES: Final = """
 \b
 Examples:
@@ -45,7 +47,12 @@ Examples:
 @click.command(epilog=_EXAMPLES + EXIT_STATUS)
 @state_option(exists=True)
 @new_file_option("--out", explanation="Write to a new file, *.csv or *.jsonl, which only you may read.")
-@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), help="Whatever --out is called.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "csv"]),
+    help="The form, if the name of --out does not tell it.",
+)
 @click.option("--status", "kept", type=click.Choice(STATUSES), multiple=True, help="Only these rows.")
 @passwords_option
 @json_option
@@ -60,10 +67,10 @@ def results(
     kept: tuple[str, ...],
     source: RowSource | None,
 ) -> None:
-    """Tell what came of each row.
+    """Show the result of each row.
 
-    It asks nobody but the state, also while the run is under way. Without --out it prints JSON lines; CSV
-    with --format csv; one array with --json. The exit status is that of the run.
+    It reads the state alone, and can be used while a run is under way. Without --out it prints JSON lines,
+    with --format csv CSV, and with --json one array. The exit status is that of the run.
     """
     settings = ctx.ensure_object(Settings)
     if source is not None and out is None:
@@ -77,7 +84,9 @@ def results(
     if out is None:
         run_to_end(_print(state, form, kept, as_json=settings.as_json), settings)
     else:
-        count = run_to_end(write_results(state, out, form, kept=kept, source=source), settings)
+        count = run_to_end(
+            write_results(state, out, form, kept=kept, source=source, settings=settings), settings
+        )
         settings.output().record({"file": str(out), "rows": count})
     ctx.exit(run_to_end(read_report(SqliteState(state)), settings).exit_status)
 
@@ -89,16 +98,24 @@ async def write_results(
     *,
     kept: tuple[str, ...] = STATUSES,
     source: RowSource | None = None,
+    settings: Settings,
 ) -> int:
-    """Write what came of each row into a new file, and return how many rows it has."""
+    """Write the result of each row to a new file, and return how many rows it has."""
     form = form or form_of(out)
     outcomes = (
         read_outcomes(SqliteState(state))
         if source is None
         else read_credentials(SqliteState(state), source, master_key_of(None))
     )
-    with new_file(out) as file:
-        return await _write(outcomes, writer(file, form, Outcome if source is None else SipCredentials), kept)
+    try:
+        with new_file(out) as file:
+            write = writer(file, form, Outcome if source is None else SipCredentials)
+            return await _write(outcomes, write, kept)
+    except OSError as error:
+        error.filename = error.filename or str(out)  # a full disk does not say of which file
+        words = ("provision", "results", "--state", str(state), "--out", str(out))
+        settings.next_step = NextStep("write_again_with", _STATE_WHOLE, command_line(words))
+        raise
 
 
 async def _print(state: Path, form: Form, kept: tuple[str, ...], *, as_json: bool) -> None:

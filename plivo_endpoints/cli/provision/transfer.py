@@ -8,52 +8,73 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
 import click
-from attrs import asdict
 
 from plivo_endpoints.cli.files import new_file, new_file_option
 from plivo_endpoints.cli.provision.options import run_to_end, state_option
 from plivo_endpoints.cli.provision.output import tell
-from plivo_endpoints.cli.settings import Settings, shared_options
+from plivo_endpoints.cli.settings import Settings, base_url_option, shared_options
 from plivo_endpoints.provisioning import AsyncFleet
 from plivo_endpoints.provisioning._entries import DOCUMENTED_SUFFIX
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from typing import TextIO
 
     from plivo_endpoints import Endpoint
-    from plivo_endpoints.provisioning import Outcome
+    from plivo_endpoints.provisioning import Status
 
+# What `apply` does about a row after its import.
+_NEXT: Final[Mapping[Status, str]] = {"imported": "nothing to do", "unprocessed": "apply updates it"}
 _COLUMNS: Final = ("username", "alias", "app_id", "endpoint_id")
 
 
-@click.command("import")
+_IMPORT_STATUS: Final = """
+\b
+Exit status:
+  0  done
+  1  refused or failed; pairs before the refused one are done
+  2  wrong usage, or no credentials
+"""
+_EXPORT_HELP: Final = """
+\b
+To have `provision` manage these endpoints from now on:
+  plivo-endpoints provision export --out users.csv
+  plivo-endpoints provision apply users.csv --import --ignore-column endpoint_id
+
+\b
+Exit status:
+  0  done
+  1  refused or failed; no file is left
+  2  wrong usage, or no credentials
+"""
+
+
+@click.command("import", epilog=_IMPORT_STATUS)
 @click.argument("pairs", metavar="KEY=ENDPOINT_ID...", nargs=-1, required=True)
 @state_option(exists=True)
 @shared_options
 @click.pass_context
 def import_(ctx: click.Context, /, pairs: tuple[str, ...], state: Path) -> None:
-    """Settle which endpoint a row is.
+    """Choose the endpoint of a row.
 
-    For conflicts that only a person can decide. An endpoint that belonged to a key which the source has no
-    more is taken over from that; one of another row is refused.
+    This decides conflicts that only a person can decide. The endpoint of a row that is no longer in the
+    source is taken over from it; that of another row is refused.
     """
     settings = ctx.ensure_object(Settings)
     wanted = [_read(pair) for pair in pairs]
 
-    async def work() -> list[Outcome]:
+    async def work() -> list[dict[str, object]]:
+        imported: list[dict[str, object]] = []
         async with settings.connect_async() as client:
             fleet = AsyncFleet(client, state)
-            return [await fleet.import_endpoint(key, endpoint_id) for key, endpoint_id in wanted]
+            for key, endpoint_id in wanted:
+                settings.endpoint_id = endpoint_id  # for an error to name
+                outcome = await fleet.import_endpoint(key, endpoint_id)
+                imported.append({"key": key, "endpoint_id": endpoint_id, "next": _NEXT[outcome.status]})
+        return imported
 
-    for outcome in run_to_end(work(), settings):
-        settings.output().record(
-            {
-                name: value
-                for name, value in asdict(outcome).items()
-                if name in {"key", "status", "endpoint_id"}
-            }
-        )
+    settings.output().listing(("key", "endpoint_id", "next"), [run_to_end(work(), settings)])
 
 
 def _read(pair: str) -> tuple[str, str]:
@@ -63,23 +84,17 @@ def _read(pair: str) -> tuple[str, str]:
     return key, endpoint_id
 
 
-@click.command()
-@new_file_option(
-    "--out", explanation="Write to a new file, which only you may read; else to standard output."
-)
-@shared_options
+@click.command(epilog=_EXPORT_HELP)
+@new_file_option("--out", explanation="Write to a new file, which only you may read.")
+@base_url_option
 @click.pass_context
 def export(ctx: click.Context, /, out: Path | None) -> None:
     """Write the account's endpoints as a CSV source, with their ids.
 
-    The usernames are without the digits that Plivo appended. Passwords cannot be read: add that column, or
-    set PLIVO_PROVISION_KEY. To take the endpoints over:
-
-    plivo-endpoints provision apply users.csv --ignore-column endpoint_id --import
+    The usernames come without the digits that Plivo appended. Passwords cannot be read: add a column for
+    them, or set PLIVO_PROVISION_KEY.
     """
     settings = ctx.ensure_object(Settings)
-    if settings.as_json:
-        raise click.UsageError("export writes CSV; `endpoints list --json` lists the account as JSON")
 
     async def work(file: TextIO) -> int:
         rows = csv.writer(file, lineterminator="\n")
@@ -92,7 +107,8 @@ def export(ctx: click.Context, /, out: Path | None) -> None:
                     count += 1
                 else:
                     tell(
-                        f"Left out: endpoint {endpoint.endpoint_id}, whose name or alias is no row's",
+                        f"Left out: endpoint {endpoint.endpoint_id}, whose name lacks Plivo's "
+                        f"{DOCUMENTED_SUFFIX} digits, or which has no alias",
                         settings,
                     )
         return count

@@ -43,6 +43,7 @@ class Committer:
         self, connect: Callable[[], AbstractContextManager[sqlite3.Connection]], *, name: str
     ) -> None:
         self._connect = connect
+        self._name = name
         self._given: list[_WriteRequest[Any]] = []  # not handed over yet
         self._departure: asyncio.TimerHandle | None = None  # when they will be
         self._orders: SimpleQueue[list[_WriteRequest[Any]] | None] = SimpleQueue()
@@ -96,7 +97,7 @@ class Committer:
             except StateError as error:
                 self._failure = error
             except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits has to be answered
-                self._failure = StateError(f"the state cannot be opened: {error}")
+                self._failure = StateError(f"the state {self._name} cannot be opened: {error}")
             serving = True
             while serving:
                 group, serving = self._next_group()
@@ -125,7 +126,7 @@ class Committer:
             except StateError as error:
                 self._failure = error
             except Exception as error:  # noqa: BLE001 - whatever it is, nothing of this group is durable
-                self._failure = StateError(f"the state failed: {error}")
+                self._failure = StateError(f"the state {self._name} failed: {error}")
         if self._failure is not None:
             _roll_back(connection)
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more

@@ -50,7 +50,10 @@ class Entries(Protocol):
         ...
 
     async def read_replaced(self, limit: int) -> Sequence[Entry]:
-        """Return entries that have an endpoint, and before had another one that is still to be deleted."""
+        """Return entries that have an endpoint, and before had another one that is still to be deleted.
+
+        Where it is in doubt whether they still have it (VANISHED, REVIEW), the one before stays.
+        """
         ...
 
     async def find_key(self, key: str) -> Entry | None:

@@ -62,6 +62,7 @@ _REPLACE: Final = (
 _SUFFIX_LENGTHS: Final = (
     "SELECT DISTINCT length(made_as) - length(known_username) FROM rows"
     " WHERE epoch > 0 AND endpoint_id IS NOT NULL AND made_as GLOB known_username || '[0-9]*'"
+    " AND substr(made_as, length(known_username) + 1) NOT GLOB '*[^0-9]*'"
 )
 _COUNT: Final = (
     "SELECT state, count(*) FROM rows"
@@ -169,7 +170,10 @@ class SqliteState:
 
     async def read_replaced(self, limit: int) -> Sequence[Entry]:
         """See `FleetState`."""
-        query = f"{_SELECT} WHERE replaces IS NOT NULL AND endpoint_id IS NOT NULL ORDER BY number LIMIT ?"
+        query = (
+            f"{_SELECT} WHERE replaces IS NOT NULL AND endpoint_id IS NOT NULL"
+            " AND state NOT IN ('vanished', 'review') ORDER BY number LIMIT ?"
+        )
         return await self._select(query, limit)
 
     async def find_key(self, key: str) -> Entry | None:

@@ -1,0 +1,175 @@
+"""The blocking twin of a fleet: the same coroutines, run on the loop of a blocking client."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from plivo_endpoints.provisioning._fleet import AsyncFleet
+from plivo_endpoints.provisioning._reach import async_view, check_blocking_client, runner_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+    from contextlib import AbstractAsyncContextManager
+    from os import PathLike
+    from typing import Any, TypeVar
+
+    from plivo_endpoints._client import Client
+    from plivo_endpoints.provisioning._apply import Progress, Run
+    from plivo_endpoints.provisioning._plan import Plan
+    from plivo_endpoints.provisioning._report import Duplicate, Outcome, Report
+    from plivo_endpoints.provisioning._results import SipCredentials
+    from plivo_endpoints.provisioning._rows import Source
+    from plivo_endpoints.provisioning._state._protocol import FleetState
+    from plivo_endpoints.provisioning._steps import Step
+
+    T = TypeVar("T")
+    RunOnLoop = Callable[[Callable[[], Coroutine[Any, Any, T]]], T]
+
+
+class _LeftError(Exception):
+    """Stands for whatever the caller's block was left by: an interrupt must not be raised on the loop."""
+
+
+class BlockingRun:
+    """A run under way: iterate over it for the outcomes of the rows that it finishes; see `Run`."""
+
+    def __init__(self, run: Run, run_on_loop: RunOnLoop[Any]) -> None:
+        self._async = run
+        self._run_on_loop = run_on_loop
+
+    def __iter__(self) -> Generator[Outcome]:
+        yield from _iterate(aiter(self._async), self._run_on_loop)
+
+    @property
+    def progress(self) -> Progress:
+        """Where it is now."""
+        return self._async.progress
+
+    @property
+    def report(self) -> Report:
+        """Where all rows stand, those of earlier processes included."""
+        return self._async.report
+
+    def stop(self) -> None:
+        """Begin no further row; the iteration ends once those under way are finished."""
+
+        async def stop() -> None:
+            self._async.stop()
+
+        self._run_on_loop(stop)
+
+
+class Fleet:
+    """The blocking twin of `AsyncFleet`: the same names, arguments and errors, on a `Client`.
+
+    ```python
+    fleet = Fleet(client, "plivo-fleet.db")
+    print(fleet.plan("users.csv").summary)
+    with fleet.apply("users.csv") as run:
+        for outcome in run:
+            print(outcome.key, outcome.status)
+    ```
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        state: str | PathLike[str] | FleetState = "plivo-fleet.db",
+        *,
+        master_key: str | None = None,
+    ) -> None:
+        check_blocking_client(client)
+        self._async = AsyncFleet(async_view(client), state, master_key=master_key)
+        self._run_on_loop = runner_of(client).run
+
+    def plan(self, source: Source) -> Plan:
+        """Compare a source with the state and the account; see `AsyncFleet.plan`."""
+        return self._run_on_loop(lambda: self._async.plan(source))
+
+    @contextmanager
+    def apply(
+        self,
+        source: Source,
+        *,
+        plan: Plan | None = None,
+        import_existing: bool = False,
+        replace: bool = False,
+        recreate: bool = False,
+        delete: bool = False,
+        delete_limit: int | None = None,
+        even_registered: bool = False,
+        concurrency: int = 32,
+        settle: float = 120.0,
+        max_failures: int = 20,
+    ) -> Generator[BlockingRun]:
+        """Make the account's endpoints as a source describes them; see `AsyncFleet.apply`."""
+        following = self._async.apply(
+            source,
+            plan=plan,
+            import_existing=import_existing,
+            replace=replace,
+            recreate=recreate,
+            delete=delete,
+            delete_limit=delete_limit,
+            even_registered=even_registered,
+            concurrency=concurrency,
+            settle=settle,
+            max_failures=max_failures,
+        )
+        run = self._run_on_loop(lambda: _enter(following))
+        try:
+            yield BlockingRun(run, self._run_on_loop)
+        except BaseException:
+            left = _LeftError()
+            self._run_on_loop(lambda: _leave(following, left))
+            raise
+        self._run_on_loop(lambda: _leave(following, None))
+
+    def report(self) -> Report:
+        """Return where the fleet stands, by its state alone; see `AsyncFleet.report`."""
+        return self._run_on_loop(self._async.report)
+
+    def outcomes(self) -> Generator[Outcome]:
+        """Return what came of each row in the last run; see `AsyncFleet.outcomes`."""
+        return _iterate(self._async.outcomes(), self._run_on_loop)
+
+    def credentials(self, source: Source) -> Generator[SipCredentials]:
+        """Return the same with each row's password; see `AsyncFleet.credentials`."""
+        return _iterate(self._async.credentials(source), self._run_on_loop)
+
+    def drift(self) -> tuple[Step, ...]:
+        """Compare the state with the account, without a source; see `AsyncFleet.drift`."""
+        return self._run_on_loop(self._async.drift)
+
+    def audit(self) -> Report:
+        """Compare account and state; see `AsyncFleet.audit`."""
+        return self._run_on_loop(self._async.audit)
+
+    def delete_duplicates(self) -> tuple[Duplicate, ...]:
+        """Delete the duplicates that the last audit found deletable; see `AsyncFleet.delete_duplicates`."""
+        return self._run_on_loop(self._async.delete_duplicates)
+
+    def import_endpoint(self, key: str, endpoint_id: str) -> Outcome:
+        """Settle which endpoint a row is; see `AsyncFleet.import_endpoint`."""
+        return self._run_on_loop(lambda: self._async.import_endpoint(key, endpoint_id))
+
+
+async def _enter(following: AbstractAsyncContextManager[Run]) -> Run:
+    return await following.__aenter__()
+
+
+async def _leave(following: AbstractAsyncContextManager[Run], error: _LeftError | None) -> None:
+    await following.__aexit__(None if error is None else _LeftError, error, None)
+
+
+def _iterate(items: AsyncGenerator[T], run_on_loop: RunOnLoop[Any]) -> Generator[T]:
+    try:
+        while (found := run_on_loop(lambda: _next(items))) is not None:
+            yield found
+    finally:
+        run_on_loop(items.aclose)
+
+
+async def _next(items: AsyncGenerator[T]) -> T | None:
+    return await anext(items, None)

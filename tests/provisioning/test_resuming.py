@@ -1,0 +1,127 @@
+"""A run that ended in the middle of replacements and deletions is gone on with by the next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from attrs import evolve
+
+from plivo_endpoints import AuthenticationError
+from plivo_endpoints.provisioning import DeletionLimitError, Entry, Row, RowState, SqliteState, StateError
+from plivo_endpoints.sandbox import Fault
+from tests.provisioning.fleets import apply, read_report
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
+
+    from plivo_endpoints import AsyncClient
+    from plivo_endpoints.provisioning import Change
+    from plivo_endpoints.sandbox import Sandbox
+    from tests.provisioning.conftest import Ended
+
+    Apply = Callable[..., Awaitable[Ended]]
+    Ends = Callable[[Entry, Entry], bool]
+    Rows = Callable[[int], list[Row]]
+
+
+class EndingState(SqliteState):
+    """Does not write one change, nor anything after it, as if the process had been killed just before."""
+
+    def __init__(self, path: Path, ends: Ends) -> None:
+        super().__init__(path)
+        self._ends = ends
+        self._is_over = False
+
+    async def save(self, changes: Sequence[Change]) -> None:
+        """Write what comes before."""
+        self._is_over = self._is_over or any(self._ends(*change) for change in changes)
+        if self._is_over:
+            raise StateError("the end")
+        await super().save(changes)
+
+
+def is_renamed(before: Entry, after: Entry) -> bool:
+    """Whether a replacement is about to be made."""
+    return before.state is RowState.RENAMED and after.replaces is not None
+
+
+def is_intended(_: Entry, after: Entry) -> bool:
+    """Whether the create of a replacement is about to leave."""
+    return after.state is RowState.INTENT and after.replaces is not None
+
+
+def is_made(before: Entry, after: Entry) -> bool:
+    """Whether a replacement was made."""
+    return before.replaces is not None and after.state is RowState.CREATED
+
+
+def is_dropped(before: Entry, after: Entry) -> bool:
+    """Whether the endpoint before a replacement was deleted."""
+    return before.replaces is not None and after.state is RowState.REPLACED
+
+
+def is_second_deletion(before: Entry, after: Entry) -> bool:
+    """Whether the second of the rows that are gone was deleted."""
+    return after.state is RowState.DELETED and before.key == "key-5"
+
+
+def edited(rows: list[Row]) -> list[Row]:
+    """Rename the first two of six rows, and leave the last three out."""
+    return [*(evolve(row, username=f"{row.username}new") for row in rows[:2]), rows[2]]
+
+
+@pytest.mark.parametrize("ends", [is_renamed, is_intended, is_made, is_dropped, is_second_deletion])
+async def test_a_kill(  # noqa: PLR0917 - fixtures
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, ends: Ends
+) -> None:
+    """Whatever was written last, each row has one endpoint in the end, and one that is gone has none."""
+    await applied(rows(6))
+    (third,) = [endpoint_id for endpoint_id, each in sandbox.endpoints.items() if each.alias == "row-3"]
+    wanted = edited(rows(6))
+    allowed: dict[str, Any] = {"replace": True, "delete": True}
+    state = EndingState(tmp_path / "run.db", ends)
+    with pytest.raises(StateError, match="the end"):
+        async with apply(client, wanted, state=state, settle=0.2, concurrency=1, **allowed):
+            pass
+    assert len(sandbox.endpoints) > 3
+    ended = await applied(wanted, **allowed)
+    made = {each.alias: each.username[:-12] for each in sandbox.endpoints.values()}
+    assert made == {row.alias: row.username for row in wanted}
+    assert (len(sandbox.endpoints), third in sandbox.endpoints) == (3, True)
+    assert (ended.report.exit_status, ended.report.gone, ended.report.duplicates) == (0, 0, ())
+    assert ended.report.counts["deleted"] == 3
+    again = await applied(wanted, **allowed)
+    assert {outcome.status for outcome in again.outcomes} == {"unchanged"}
+
+
+async def test_deletions_that_are_not_allowed_any_more(
+    applied: Apply, rows: Rows, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Those left stay, and are counted."""
+    await applied(rows(6))
+    sandbox.inject(Fault(applied=False, status=401), times=1, method="DELETE")
+    with pytest.raises(AuthenticationError):
+        await applied(rows(3), delete=True, concurrency=1)
+    left = len(sandbox.endpoints)
+    ended = await applied(rows(3))
+    assert (len(sandbox.endpoints), ended.report.gone, ended.report.exit_status) == (left, left - 3, 0)
+    assert (await read_report(tmp_path / "run.db")).gone == left - 3
+
+
+async def test_a_limit_of_deletions_that_come_to_be_allowed(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """It holds for a run that is gone on with as well: what was interrupted was to delete nothing."""
+    await applied(rows(30))
+    cut_short = [*rows(10), *rows(50)[30:]]
+    async with apply(client, cut_short, state=tmp_path / "run.db", concurrency=1) as run:
+        async for outcome in run:
+            if outcome.status == "created":
+                break
+    with pytest.raises(DeletionLimitError, match=r"20 of \d+ endpoints would be deleted"):
+        await applied(cut_short, delete=True)
+    assert {row.alias for row in rows(30)} <= {each.alias for each in sandbox.endpoints.values()}
+    ended = await applied(cut_short, delete=True, delete_limit=20)
+    assert (ended.report.counts["deleted"], len(sandbox.endpoints)) == (20, 30)
