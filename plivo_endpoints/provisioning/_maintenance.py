@@ -13,19 +13,21 @@ from plivo_endpoints.provisioning._audit import (
     note_duplicates,
     read_duplicates,
 )
-from plivo_endpoints.provisioning._entries import Found, RowState
+from plivo_endpoints.provisioning._entries import DOCUMENTED_SUFFIX, Found, RowState
 from plivo_endpoints.provisioning._errors import ProvisioningError
 from plivo_endpoints.provisioning._plan import read_drift
 from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
+from plivo_endpoints.provisioning._reconcile import known_suffixes
 from plivo_endpoints.provisioning._report import Report, by_status, outcome_of
 from plivo_endpoints.provisioning._state._protocol import opened
 from plivo_endpoints.provisioning._survey import compare
-from plivo_endpoints.provisioning._transitions import given_away, is_made_from, settled_on
+from plivo_endpoints.provisioning._transitions import given_away, settled_on, suffix_length
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from plivo_endpoints._client import AsyncClient
+    from plivo_endpoints.provisioning._entries import Entry
     from plivo_endpoints.provisioning._report import Duplicate, Outcome
     from plivo_endpoints.provisioning._state._protocol import FleetState
     from plivo_endpoints.provisioning._steps import Step
@@ -71,27 +73,28 @@ async def import_endpoint(client: AsyncClient, state: FleetState, key: str, endp
         entry = await known.find_key(key)
         if entry is None or entry.is_gone:
             raise ProvisioningError(f"the state has no key {key!r}: apply the source first")
-        if entry.state in {RowState.INTENT, RowState.PARKED}:
-            raise ProvisioningError(f"a create of {key!r} may be on its way: apply the source first")
-        endpoint = await client.endpoints.get(endpoint_id)
-        found = Found(endpoint_id, endpoint.username or "", endpoint.alias or "", endpoint.application_id)
-        if not is_made_from(entry.wanted.username, found.username):
-            raise ProvisioningError(
-                f"endpoint {endpoint_id} is named {found.username}, and {key!r} wants "
-                f"{entry.wanted.username!r}"
-            )
-        changes = [(entry, settled_on(entry, found))]
-        for holder in await known.holders([endpoint_id]):
-            if holder.key != key and not holder.is_gone:
+        holders = [each for each in await known.holders([endpoint_id]) if each.key != key]
+        for holder in holders:
+            if not holder.is_gone:
                 raise ProvisioningError(f"endpoint {endpoint_id} is that of {holder.key!r}")
-            if holder.key != key and holder.state in {RowState.INTENT, RowState.PARKED}:
-                raise ProvisioningError(
-                    f"a create of {holder.key!r} may be on its way: apply the source first"
-                )
-            if holder.key != key:
-                changes.append((holder, given_away(holder)))
-        await known.save(changes)
-        return outcome_of(changes[0][1])
+        for each in (entry, *holders):
+            if each.state in {RowState.INTENT, RowState.PARKED}:
+                raise ProvisioningError(f"a create of {each.key!r} may be on its way: apply the source first")
+        chosen = settled_on(entry, await _look_at(client, known, entry, endpoint_id))
+        await known.save([(entry, chosen), *((holder, given_away(holder)) for holder in holders)])
+        return outcome_of(chosen)
+
+
+async def _look_at(client: AsyncClient, known: FleetState, entry: Entry, endpoint_id: str) -> Found:
+    """Return an endpoint of the account, if its name is one that Plivo makes from the row's."""
+    endpoint = await client.endpoints.get(endpoint_id)
+    found = Found(endpoint_id, endpoint.username or "", endpoint.alias or "", endpoint.application_id)
+    username = entry.wanted.username
+    if suffix_length(username, found.username) not in {DOCUMENTED_SUFFIX, *await known_suffixes(known)}:
+        raise ProvisioningError(
+            f"endpoint {endpoint_id} is named {found.username}, and {entry.key!r} wants {username!r}"
+        )
+    return found
 
 
 @asynccontextmanager

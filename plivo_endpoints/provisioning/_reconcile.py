@@ -27,7 +27,11 @@ async def reconcile(client: AsyncClient, state: Entries) -> None:
 
     async def visit(page: list[Found]) -> None:
         for entry, found, holder in await matches(state, page, None):
-            if holder is not None or entry.state is not RowState.PARKED or found.endpoint_id == entry.replaces:
+            if (
+                holder is not None
+                or entry.state is not RowState.PARKED
+                or found.endpoint_id == entry.replaces
+            ):
                 continue
             if found.alias == entry.sought.alias:
                 namesakes.setdefault(entry.key, {})[found.endpoint_id] = found

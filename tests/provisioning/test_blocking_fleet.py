@@ -66,7 +66,7 @@ def test_the_life_of_a_fleet(fleet: Fleet, rows: Rows, account: Sandbox) -> None
         pass
     assert [outcome.status for outcome in fleet.outcomes()] == ["unchanged", "unchanged", "deleted"]
     assert len(account.endpoints) == 2
-    assert fleet.drift() == fleet.delete_duplicates() == ()
+    assert (fleet.drift(), fleet.delete_duplicates()) == ((), ())
     assert fleet.audit().exit_status == fleet.report().exit_status == 0
     passwords = [credentials.password for credentials in fleet.credentials(rows(2))]
     assert passwords == ["secret-1", "secret-2"]
