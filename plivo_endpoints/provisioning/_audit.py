@@ -15,7 +15,7 @@ from plivo_endpoints.provisioning._entries import HELD, RowState
 from plivo_endpoints.provisioning._errors import ProvisioningError
 from plivo_endpoints.provisioning._findings import Findings, doubt, is_idle_duplicate, is_kept
 from plivo_endpoints.provisioning._listing import walk
-from plivo_endpoints.provisioning._reconcile import known_suffixes, matches
+from plivo_endpoints.provisioning._matching import known_suffixes, matches
 from plivo_endpoints.provisioning._report import Duplicate
 from plivo_endpoints.provisioning._retry import retry_transient
 from plivo_endpoints.provisioning._state._counting import batches

@@ -14,8 +14,8 @@ from plivo_endpoints._errors import NotFoundError
 from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import CanaryError
 from plivo_endpoints.provisioning._listing import Walk
+from plivo_endpoints.provisioning._matching import is_made_from
 from plivo_endpoints.provisioning._retry import retry_transient
-from plivo_endpoints.provisioning._transitions import is_made_from
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,7 +83,7 @@ class Canary:
         with suppress(NotFoundError):
             endpoint = await retry_transient(lambda: self._client.endpoints.get(endpoint_id))
             # The state may know nothing of it but this: it was noted before the row was.
-            known = evolve(entry, endpoint_id=endpoint_id, made_as=endpoint.username)
+            known = evolve(entry, endpoint_id=endpoint_id, made_as=endpoint.username, sent=entry.wanted)
             await examine_canary(self._client, known, settle=self._settle)
 
     async def _examine(self, entry: Entry) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from plivo_endpoints.provisioning._entries import HELD, RowState
+from plivo_endpoints.provisioning._matching import is_made_from, may_be
 from plivo_endpoints.provisioning._report import Duplicate
-from plivo_endpoints.provisioning._transitions import found_after_all, is_made_from, may_be
+from plivo_endpoints.provisioning._transitions import found_after_all
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -15,13 +15,13 @@ from plivo_endpoints.provisioning._audit import (
 )
 from plivo_endpoints.provisioning._entries import DOCUMENTED_SUFFIX, Found, RowState
 from plivo_endpoints.provisioning._errors import ProvisioningError
+from plivo_endpoints.provisioning._matching import known_suffixes, suffix_length
 from plivo_endpoints.provisioning._plan import read_drift
 from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
-from plivo_endpoints.provisioning._reconcile import known_suffixes
 from plivo_endpoints.provisioning._report import Report, by_status, outcome_of
 from plivo_endpoints.provisioning._state._protocol import opened
 from plivo_endpoints.provisioning._survey import compare
-from plivo_endpoints.provisioning._transitions import given_away, settled_on, suffix_length
+from plivo_endpoints.provisioning._transitions import given_away, settled_on
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -78,8 +78,8 @@ async def import_endpoint(client: AsyncClient, state: FleetState, key: str, endp
             if not holder.is_gone:
                 raise ProvisioningError(f"endpoint {endpoint_id} is that of {holder.key!r}")
         for each in (entry, *holders):
-            if each.state in {RowState.INTENT, RowState.PARKED}:
-                raise ProvisioningError(f"a create of {each.key!r} may be on its way: apply the source first")
+            if each.state in {RowState.INTENT, RowState.PARKED} or each.replaces is not None:
+                raise ProvisioningError(f"a run has not finished with {each.key!r}: apply the source first")
         chosen = settled_on(entry, await _look_at(client, known, entry, endpoint_id))
         await known.save([(entry, chosen), *((holder, given_away(holder)) for holder in holders)])
         return outcome_of(chosen)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._entries import DOCUMENTED_SUFFIX, RowState
 from plivo_endpoints.provisioning._listing import walk
+from plivo_endpoints.provisioning._matching import has_name, matches, may_be
 from plivo_endpoints.provisioning._state._counting import batches
 
 if TYPE_CHECKING:
@@ -27,13 +28,8 @@ async def reconcile(client: AsyncClient, state: Entries) -> None:
 
     async def visit(page: list[Found]) -> None:
         for entry, found, holder in await matches(state, page, None):
-            if (
-                holder is not None
-                or entry.state is not RowState.PARKED
-                or found.endpoint_id == entry.replaces
-            ):
-                continue
-            if found.alias == entry.sought.alias:
+            is_its_own = found.endpoint_id == entry.replaces
+            if holder is None and entry.state is RowState.PARKED and not is_its_own:
                 namesakes.setdefault(entry.key, {})[found.endpoint_id] = found
 
     doubt = await walk(client, visit)
@@ -52,48 +48,13 @@ async def reconcile(client: AsyncClient, state: Entries) -> None:
 
 def _decide(entry: Entry, namesakes: Collection[Found], proven: Collection[int], doubt: str | None) -> Entry:
     suffixes = proven or {DOCUMENTED_SUFFIX}
-    candidates = [found for found in namesakes if states.may_be(entry, found, suffixes)]
-    # Once it is known how many digits Plivo appends, another number is that of another name.
-    unlikely = [] if proven else [found for found in namesakes if found not in candidates]
-    if doubt and not candidates and not unlikely:
-        return states.undecidable(entry, doubt)
-    return states.decided(entry, candidates, unlikely)
-
-
-async def known_suffixes(state: Entries) -> Collection[int]:
-    """Return how many digits Plivo appends to usernames: as it did for this run, or else as documented."""
-    return await state.suffix_lengths() or {DOCUMENTED_SUFFIX}
-
-
-async def matches(
-    state: Entries, page: list[Found], suffixes: Collection[int] | None
-) -> list[tuple[Entry, Found, Entry | None]]:
-    """Return what can have been made for a row on a page, by its name.
-
-    Args:
-        state: Has the rows.
-        page: Endpoints of the account.
-        suffixes: How many digits Plivo appends; `None` for any number.
-
-    Returns:
-        The row, the endpoint, and the row whose it is if that is another.
-    """
-    named: dict[str, list[Found]] = {}
-    for found in page:
-        for name in _names(found.username, suffixes):
-            named.setdefault(name, []).append(found)
-    entries = await state.find(named) if named else ()
-    alike = [(entry, found) for entry in entries for found in named.get(entry.sought.username, ())]
-    holders = await state.holders([found.endpoint_id for _, found in alike]) if alike else ()
-    held = {id_: holder for holder in holders for id_ in (holder.endpoint_id, holder.replaces)}
-    pairs = [(entry, found, held.get(found.endpoint_id)) for entry, found in alike]
-    return [
-        (row, found, holder if holder and holder.key != row.key else None) for row, found, holder in pairs
+    candidates = [found for found in namesakes if may_be(entry, found, suffixes)]
+    alike = [
+        found
+        for found in namesakes
+        if found not in candidates
+        and (has_name(entry, found, suffixes) or (found.alias == entry.sought.alias and not proven))
     ]
-
-
-def _names(made_as: str, suffixes: Collection[int] | None) -> list[str]:
-    """Return the usernames that Plivo can have made a name from."""
-    digits = len(made_as) - len(made_as.rstrip("0123456789"))
-    lengths = range(1, digits + 1) if suffixes is None else (each for each in suffixes if each <= digits)
-    return [made_as[:-length] for length in lengths if length < len(made_as)]
+    if doubt and not candidates and not alike:
+        return states.undecidable(entry, doubt)
+    return states.decided(entry, candidates, alike)

@@ -19,12 +19,13 @@ from plivo_endpoints.provisioning._create import CreateSender
 from plivo_endpoints.provisioning._entries import HELD, OPEN, WAITING, RowState
 from plivo_endpoints.provisioning._errors import CanaryError, StaleError
 from plivo_endpoints.provisioning._load import chunks
+from plivo_endpoints.provisioning._matching import known_suffixes
 from plivo_endpoints.provisioning._outage import Outage
 from plivo_endpoints.provisioning._passwords import password_of
 from plivo_endpoints.provisioning._plan import check_steps, read_plan
 from plivo_endpoints.provisioning._rate import CreateRateLimiter
 from plivo_endpoints.provisioning._reach import another_window
-from plivo_endpoints.provisioning._reconcile import known_suffixes, reconcile
+from plivo_endpoints.provisioning._reconcile import reconcile
 from plivo_endpoints.provisioning._report import outcome_of
 from plivo_endpoints.provisioning._state._counting import batches, batches_of_gone
 from plivo_endpoints.provisioning._survey import compare
@@ -120,6 +121,7 @@ class Phases:
                 await self._pass()
             await self._delete()
             if not self._stopping.is_set():
+                await self._tell(*WAITING)
                 await self._prove()
                 self.phase = "auditing"
                 self.duplicates = await examine_account(self._job.client, self._state)
@@ -131,12 +133,12 @@ class Phases:
     async def _plan(self) -> None:
         facts = await self._state.facts()
         planned = facts.get("planned") != "yes"
-        if planned:
-            # Counted and told only when it is complete: until then it starts anew.
-            await compare(self._job.client, self._state.state)
-            if self._job.plan is not None:
-                now = await read_plan(self._state.state, self._job.account, self._job.contents)
-                check_steps(self._job.plan, now)
+        # Counted and told only when it is complete: until then it starts anew. A run that goes on compares
+        # too: what has come to the account since must not be taken for a lost create's work later.
+        await compare(self._job.client, self._state.state)
+        if planned and self._job.plan is not None:
+            now = await read_plan(self._state.state, self._job.account, self._job.contents)
+            check_steps(self._job.plan, now)
         # Also of a run that goes on: the one before may have had no permission to delete.
         await check_deletions(self._state.state, self._job.allowed)
         if planned:
@@ -148,7 +150,7 @@ class Phases:
         await self._state.count()
         await self._permit()
         if planned:
-            await self._tell_planned()
+            await self._tell(RowState.UNCHANGED)
 
     async def _permit(self) -> None:
         """Let those rows go on that wait for a permission which was given."""
@@ -166,9 +168,9 @@ class Phases:
                     async for batch in waiting:
                         await self._state.save([(entry, go_on(entry)) for entry in batch])
 
-    async def _tell_planned(self) -> None:
-        """Pass on the rows for which there is nothing to do, or nothing that is allowed."""
-        async with aclosing(batches(self._state, RowState.UNCHANGED, *WAITING)) as finished:
+    async def _tell(self, *row_states: RowState) -> None:
+        """Pass on rows for which there is nothing to do, or nothing that is allowed."""
+        async with aclosing(batches(self._state, *row_states)) as finished:
             async for batch in finished:
                 for entry in batch:
                     await self._job.outcomes.put(outcome_of(entry))

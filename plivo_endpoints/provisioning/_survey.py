@@ -11,7 +11,7 @@ from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._entries import DOCUMENTED_SUFFIX, KEPT, Found, RowState
 from plivo_endpoints.provisioning._errors import ProvisioningError
 from plivo_endpoints.provisioning._listing import walk
-from plivo_endpoints.provisioning._reconcile import known_suffixes, matches
+from plivo_endpoints.provisioning._matching import known_suffixes, matches
 from plivo_endpoints.provisioning._retry import retry_transient
 from plivo_endpoints.provisioning._state._counting import batches
 

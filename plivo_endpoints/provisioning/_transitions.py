@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve
 
 from plivo_endpoints.provisioning._entries import HELD, KEPT, UNSENT, WANTING, RowState, Spec
+from plivo_endpoints.provisioning._matching import is_made_from
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -34,30 +35,6 @@ if TYPE_CHECKING:
 
 SEND_GUARD: Final = 5.0  # seconds for which an intent entitles to send
 MAX_LOST: Final = 5  # creates of one row that may be lost, and proven to have made nothing, before it fails
-
-
-def suffix_length(username: str, made_as: str) -> int | None:
-    """Return how many digits Plivo appended to a username; `None` if it did something else."""
-    digits = made_as.removeprefix(username)
-    return len(digits) if made_as.startswith(username) and digits.isascii() and digits.isdigit() else None
-
-
-def is_made_from(username: str, made_as: str) -> bool:
-    """Whether Plivo can have made `made_as` out of the username asked for: it appends digits."""
-    return suffix_length(username, made_as) is not None
-
-
-def may_be(entry: Entry, found: Found, suffixes: Collection[int]) -> bool:
-    """Whether an endpoint can be the work of a create of this row.
-
-    Args:
-        entry: The row.
-        found: The endpoint.
-        suffixes: How many digits Plivo is known to append. `ext12` and its digits is `ext1` and digits too,
-            but one too many.
-    """
-    sought = entry.sought
-    return found.alias == sought.alias and suffix_length(sought.username, found.username) in suffixes
 
 
 def stamp(entry: Entry, now: float) -> Entry:
@@ -105,14 +82,14 @@ def recovered(entry: Entry) -> Entry:
     return evolve(entry, state=RowState.PARKED, reason="the program ended while the create was under way")
 
 
-def decided(entry: Entry, candidates: Sequence[Found], unlikely: Sequence[Found] = ()) -> Entry:
+def decided(entry: Entry, candidates: Sequence[Found], alike: Sequence[Found] = ()) -> Entry:
     """Decide on a parked row, after it settled, by what a whole walk found.
 
     Args:
         entry: The row.
         candidates: What can be the work of its create.
-        unlikely: What has its alias and its name, but another number of digits than is expected, while
-            nothing has shown yet how many Plivo appends. Neither adopted nor passed over: a person decides.
+        alike: What is so but for its alias, or for the number of digits while nothing has shown yet how many
+            Plivo appends. Neither adopted nor passed over: a person decides.
     """
     _expect(entry, RowState.PARKED)
     if len(candidates) > 1:
@@ -121,12 +98,9 @@ def decided(entry: Entry, candidates: Sequence[Found], unlikely: Sequence[Found]
     if candidates:
         (found,) = candidates
         return _next_of(_made(entry, found.endpoint_id, found.username), RowState.ADOPTED)
-    if unlikely:
-        names = ", ".join(sorted(f"{found.endpoint_id} ({found.username})" for found in unlikely))
-        reason = (
-            f"its lost create may have made endpoint {names}, whose name has another number of digits than "
-            "expected"
-        )
+    if alike:
+        names = ", ".join(sorted(f"{each.endpoint_id} ({each.username}, {each.alias!r})" for each in alike))
+        reason = f"its lost create may have made endpoint {names}, which is not quite what was asked for"
         return evolve(entry, state=RowState.REVIEW, reason=reason)
     return _not_made(entry)
 

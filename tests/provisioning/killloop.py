@@ -25,7 +25,7 @@ from urllib.request import (
 
 from attrs import field, frozen
 
-from plivo_endpoints.provisioning._transitions import is_made_from
+from plivo_endpoints.provisioning._matching import is_made_from
 from tests.provisioning.killed_run import EARLY, LATE, SENDING
 
 if TYPE_CHECKING:

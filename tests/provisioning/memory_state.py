@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from plivo_endpoints.provisioning import Clash, RowState, StateError
+from plivo_endpoints.provisioning._matching import suffix_length
 from plivo_endpoints.provisioning._state._protocol import opened
-from plivo_endpoints.provisioning._transitions import suffix_length, taken_up
+from plivo_endpoints.provisioning._transitions import taken_up
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Mapping, Sequence

@@ -14,6 +14,7 @@ from attrs import evolve, frozen
 
 from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._entries import HELD, Entry, Found, RowState, Spec
+from plivo_endpoints.provisioning._matching import may_be
 from tests.provisioning.exploring import Explored, explore
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class Model:
     def _walking(self, world: World, place: int, row: int) -> Iterator[World]:
         worker = world.workers[place]
         entry = _of(worker)
-        found = tuple(each for each in worker.seen if states.may_be(entry, each, SUFFIXES))
+        found = tuple(each for each in worker.seen if may_be(entry, each, SUFFIXES))
         yield self._save(world, place, row, entry, states.decided(entry, found))
 
     def _save(self, world: World, place: int, row: int, before: Entry, after: Entry) -> World:

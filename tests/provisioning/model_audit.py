@@ -16,6 +16,7 @@ from plivo_endpoints._models import Endpoint
 from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._entries import HELD, OPEN, Entry, Found, RowState
 from plivo_endpoints.provisioning._findings import Findings, doubt, is_idle_duplicate, is_kept
+from plivo_endpoints.provisioning._matching import suffix_length
 from tests.provisioning.model import LAG, MADE, SUFFIXES, Create, Model, World
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ class AuditModel(Model):
         findings = Findings(len(world.entries), SUFFIXES)
         for found in world.listed:
             for entry in world.entries:
-                if states.suffix_length(entry.sought.username, found.username) in SUFFIXES:
+                if suffix_length(entry.sought.username, found.username) in SUFFIXES:
                     findings.add(entry, found)
         become = {before.number: after for before, after in findings.made_after_all()}
         for entry in world.entries:

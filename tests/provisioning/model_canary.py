@@ -16,6 +16,7 @@ from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._canary import check_answer, check_listed
 from plivo_endpoints.provisioning._entries import HELD, Entry, Found, RowState, Spec
 from plivo_endpoints.provisioning._errors import CanaryError
+from plivo_endpoints.provisioning._matching import may_be
 from tests.provisioning.exploring import Explored, explore
 from tests.provisioning.model import SUFFIXES
 
@@ -183,7 +184,7 @@ def _reconciled(world: World) -> Iterator[World]:
         for entry in world.entries:
             if entry.state is RowState.PARKED:
                 listed = [made.found for made in world.made if made.found]
-                candidates = [found for found in listed if states.may_be(entry, found, SUFFIXES)]
+                candidates = [found for found in listed if may_be(entry, found, SUFFIXES)]
                 world = world.with_entry(states.decided(entry, candidates))
         yield world
 

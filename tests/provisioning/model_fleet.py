@@ -27,6 +27,7 @@ from plivo_endpoints.provisioning._entries import (
     Spec,
 )
 from plivo_endpoints.provisioning._findings import Findings, doubt, is_idle_duplicate, is_kept
+from plivo_endpoints.provisioning._matching import is_made_from, may_be, suffix_length
 from tests.provisioning.exploring import Explored, explore
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ THIRD_NAME: Final = Spec(username="c", alias="x")
 
 @frozen
 class Endpoint:
-    """An endpoint of the account; `key` is that of the row which it was made for, `None` if by a colleague."""
+    """An endpoint of the account; `key` is that of the row it was made for, `None` if a colleague made it."""
 
     number: int
     key: str | None
@@ -171,7 +172,9 @@ class World:
         made = [each for each in self.endpoints if self._owner(each) == key]
         if len([each for each in made if str(each.number) not in replaced]) > 1:
             return "two endpoints of one key"
-        ids = {str(each.number) for each in (*made, *(each for each in self.sent if each.key == key))}
+        ids = {str(each.number) for each in made} | {
+            str(each.number) for each in self.sent if each.key == key
+        }
         if not ids.issubset(set().union(*map(_ids, own))) and not any(map(_is_in_doubt, own)):
             return "two endpoints of one key" if len(own) > 1 else "one that nobody knows of"
         return None
@@ -334,8 +337,8 @@ class FleetModel:
         for place, wanted in enumerate(source, 1):
             before = known.of(str(place - 1))
             if before is None:
-                new = wanted and Entry(number=place, line=0, key=str(place - 1), wanted=wanted)
-                entries.append(new)
+                if wanted is not None:
+                    entries.append(Entry(number=place, line=0, key=str(place - 1), wanted=wanted))
             elif wanted is None and before.state in IN_DOUBT and self._without == "gone: settle first":
                 entries.append(None)
             else:
@@ -369,14 +372,10 @@ class FleetModel:
         for entry in known.entries:
             if entry.state in {RowState.FOUND, RowState.CONFLICT} and not entry.is_gone:
                 known = known.with_entry(states.unmatched(entry))
+        if self._without != "drift":
+            known = _shown(world, known)
         met: dict[str, set[str]] = {}
-        seen: set[str] = set()
         for found in (each.found for each in world.endpoints if each.is_listed):
-            for entry in known.entries:
-                if found.endpoint_id == entry.endpoint_id and entry.state in KEPT and not entry.is_gone:
-                    seen.add(entry.key)
-                    if self._without != "drift":
-                        known = known.with_entry(states.shown(entry, found))
             for entry, holder in self._matches(known, found):
                 if entry.state not in LOOKED_FOR or (holder and not holder.is_gone):
                     continue
@@ -388,21 +387,15 @@ class FleetModel:
                     if holder
                     else states.matched(entry, found, met[entry.key])
                 )
-        for entry in known.entries if self._without != "drift" else ():
-            if entry.state in KEPT and not entry.is_gone and entry.key not in seen:
-                endpoint = world.get(entry.endpoint_id)
-                known = known.with_entry(
-                    states.shown(entry, endpoint.found) if endpoint else states.vanished(entry)
-                )
         return known
 
     def _matches(self, known: Known, found: Found) -> list[tuple[Entry, Entry | None]]:
-        """Return the rows that an endpoint can have been made for, by its name; and whose it is if another's."""
+        """Return the rows that an endpoint can be by its name, each with the row whose it is if another's."""
         rows = [
             entry
             for entry in known.entries
             if (not entry.is_gone or entry.sent is not None)
-            and states.suffix_length(entry.sought.username, found.username) in self._suffixes
+            and suffix_length(entry.sought.username, found.username) in self._suffixes
         ]
         holders = known.holds(found.endpoint_id) if self._without != "holders" else []
         return [(row, next((each for each in holders if each.key != row.key), None)) for row in rows]
@@ -418,7 +411,11 @@ class FleetModel:
         permitted = self._permitted(known, allowed=process.allowed)
         if permitted != known:
             yield world.with_known(place, permitted)
-            return
+        else:
+            yield from self._working(world, place, process)
+
+    def _working(self, world: World, place: int, process: Process) -> Iterator[World]:
+        known = world.known[place % len(world.known)]
         todo = [entry for entry in known.entries if entry.state in OPEN]
         for entry in todo:
             if entry.state is RowState.NEW:
@@ -492,12 +489,10 @@ class FleetModel:
                 if each.is_listed and str(each.number) not in taken
                 for matched, holder in self._matches(before.with_entry(row), each.found)
                 if matched.key == row.key and not holder and str(each.number) != row.replaces
-                if states.may_be(row, each.found, self._suffixes)
+                if may_be(row, each.found, self._suffixes)
             ]
             after = states.decided(row, found)
-            taken |= (
-                {after.endpoint_id} if after.endpoint_id and after.state is not RowState.REVIEW else set()
-            )
+            taken |= {after.endpoint_id} if after.endpoint_id else set()
             known = known.with_entry(after)
         return known
 
@@ -513,6 +508,8 @@ class FleetModel:
                     then = evolve(process, phase="deleted", before=entry)
                     yield self._delete_gone(world, entry).with_process(place, then)
                     return
+        if self._without != "drift":
+            known = _audited(world, known)
         ended = world.with_known(place, evolve(known, done=True)).with_process(place, None)
         yield evolve(ended, is_steady=process.allowed, fault=_left_wrong(world, known))
 
@@ -529,7 +526,7 @@ class FleetModel:
         after = _gone_from(world, entry.endpoint_id)
         if self._without == "delete: only what the state holds":  # but what has its name
             for each in world.endpoints:
-                if states.is_made_from(entry.wanted.username, each.username):
+                if is_made_from(entry.wanted.username, each.username):
                     after = _gone_from(after, str(each.number))
         return after
 
@@ -560,6 +557,26 @@ def _gone_from(world: World, endpoint_id: str | None) -> World:
     return world.deleted(endpoint) if endpoint else world
 
 
+def _shown(world: World, known: Known) -> Known:
+    """Look at the endpoints that rows have; what the list does not show is asked for by id."""
+    for entry in known.entries:
+        if entry.state in KEPT and not entry.is_gone:
+            endpoint = world.get(entry.endpoint_id)
+            after = states.shown(entry, endpoint.found) if endpoint else states.vanished(entry)
+            known = known.with_entry(after)
+    return known
+
+
+def _audited(world: World, known: Known) -> Known:
+    """Look at them once more: what a row took back only now was not looked at before."""
+    for entry in known.entries:
+        if entry.state in HELD and not entry.is_gone:
+            endpoint = world.get(entry.endpoint_id)
+            if endpoint is None or endpoint.alias != entry.sought.alias:
+                known = known.with_entry(states.doubted(entry, "not as it was"))
+    return known
+
+
 def _left_wrong(world: World, known: Known) -> str | None:
     """Return what a run that came to its end has left otherwise than it says."""
     for entry in known.entries:
@@ -568,7 +585,7 @@ def _left_wrong(world: World, known: Known) -> str | None:
         endpoint = world.get(entry.endpoint_id)
         if endpoint is None:
             return "one that is not there"
-        is_right = states.is_made_from(entry.wanted.username, endpoint.username)
+        is_right = is_made_from(entry.wanted.username, endpoint.username)
         if not is_right or endpoint.alias != entry.wanted.alias:
             return "one that is otherwise than wanted"
     return None

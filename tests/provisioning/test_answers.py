@@ -131,12 +131,13 @@ async def test_it_is_deleted(
 async def test_nothing_is_left_to_create(
     rows: Rows, applied: Apply, sandbox: Sandbox, bend: Callable[[str], None]
 ) -> None:
-    """Then nothing need be proven, and the audit says what is wrong with the row."""
+    """Then nothing need be proven: the alias is put right, as if somebody had changed it."""
     bend(" (2)")
     with pytest.raises(CanaryError):
         await applied(rows(1))
     ended = await applied(rows(1))
-    assert (len(sandbox.endpoints), ended.report.counts["review"]) == (1, 1)
+    assert (len(sandbox.endpoints), ended.report.counts["updated"]) == (1, 1)
+    assert [endpoint.alias for endpoint in sandbox.endpoints.values()] == ["row-1"]
 
 
 async def test_what_is_under_way_when_one_comes_out_otherwise(

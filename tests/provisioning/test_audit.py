@@ -118,7 +118,7 @@ async def test_an_endpoint_of_another_name_beside_a_lost_create(
         await client.endpoints.create(username="ext12", password="secret", alias="Sales")
         (outcome,) = [outcome async for outcome in run]
     assert outcome.status == "review"
-    assert "whose name has another number of digits" in (outcome.error or "")
+    assert "which is not quite what was asked for" in (outcome.error or "")
     assert len(sandbox.endpoints) == 1
 
 

@@ -27,7 +27,8 @@ WHOLE: dict[str, AnyModel] = {
     "rate": RateModel(),
     "an edited source": FleetModel(sources=NAMES, visits=0),
     "a colleague": FleetModel(sources=ONE, edits=1),
-    "rows that change places": FleetModel(sources=TWO, edits=1, kills=0, visits=0),
+    "rows that change places": FleetModel(sources=TWO, edits=1, visits=0),
+    "a colleague between two edits": FleetModel(sources=NAMES, losses=0),
 }
 # Of fewer worlds, as they have to be.
 SMALL: dict[str, AnyModel] = {

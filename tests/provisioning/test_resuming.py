@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -40,6 +41,16 @@ class EndingState(SqliteState):
         if self._is_over:
             raise StateError("the end")
         await super().save(changes)
+
+
+class NeverDropping(SqliteState):
+    """Ends when the endpoints before replacements are to be deleted."""
+
+    async def read_replaced(self, limit: int) -> Sequence[Entry]:
+        """End, if there is one."""
+        if await super().read_replaced(limit):
+            raise StateError("the end")
+        return ()
 
 
 def is_renamed(before: Entry, after: Entry) -> bool:
@@ -125,3 +136,89 @@ async def test_a_limit_of_deletions_that_come_to_be_allowed(
     assert {row.alias for row in rows(30)} <= {each.alias for each in sandbox.endpoints.values()}
     ended = await applied(cut_short, delete=True, delete_limit=20)
     assert (ended.report.counts["deleted"], len(sandbox.endpoints)) == (20, 30)
+
+
+def statuses(ended: Ended) -> dict[str, str]:
+    """Return what came of the rows, by key."""
+    return {outcome.key: outcome.status for outcome in ended.outcomes}
+
+
+async def settle_later(client: AsyncClient, rows: list[Row], state: Path, **allowed: Any) -> None:
+    """Apply rows until there is nothing left but creates whose answer was lost, and leave them so."""
+    async with apply(client, rows, state=state, settle=60.0, **allowed) as run:
+        while run.progress.phase != "settling":
+            await asyncio.sleep(0.01)
+        run.stop()
+
+
+async def test_a_name_that_is_edited_back_while_its_replacement_is_in_doubt(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Nothing was made, so the row has the endpoint that was to be replaced, and that is not deleted."""
+    await applied(rows(1))
+    (first,) = sandbox.endpoints
+    sandbox.inject(Fault(applied=False, status=503), times=2, method="POST")
+    renamed = [evolve(rows(1)[0], username="another")]
+    await settle_later(client, renamed, tmp_path / "run.db", replace=True)
+    ended = await applied(rows(1), replace=True)
+    assert (ended.report.exit_status, list(sandbox.endpoints)) == (0, [first])
+
+
+@pytest.mark.parametrize("name", ["third", "user1x"])
+async def test_a_name_that_is_edited_again_before_the_old_endpoint_is_deleted(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, *, name: str
+) -> None:
+    """None of the three is left over."""
+    await applied(rows(1))
+    state = EndingState(tmp_path / "run.db", is_dropped)
+    with pytest.raises(StateError, match="the end"):
+        async with apply(
+            client, [evolve(rows(1)[0], username="second")], state=state, settle=0.2, replace=True
+        ):
+            pass
+    ended = await applied([evolve(rows(1)[0], username=name)], replace=True)
+    assert ended.report.exit_status == 0
+    assert [endpoint.username[:-12] for endpoint in sandbox.endpoints.values()] == [name]
+
+
+async def test_a_replacement_that_vanished_before_the_old_endpoint_is_deleted(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The old one stays: it is all that the row has."""
+    await applied(rows(1))
+    (first,) = sandbox.endpoints
+
+    renamed = [evolve(rows(1)[0], username="second")]
+    with pytest.raises(StateError, match="the end"):
+        async with apply(client, renamed, state=NeverDropping(tmp_path / "run.db"), settle=0.2, replace=True):
+            pass
+    await client.endpoints.delete(max(sandbox.endpoints, key=lambda each: each != first))
+    ended = await applied(renamed, replace=True)
+    assert (statuses(ended), list(sandbox.endpoints)) == ({"key-1": "review"}, [first])
+
+
+async def test_a_colleagues_endpoint_that_came_between_two_lives(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """It is not taken for the work of a create that is sent and lost only afterwards."""
+    async with apply(client, rows(3), state=tmp_path / "run.db", concurrency=1) as run:
+        await anext(aiter(run))
+        run.stop()
+    third = rows(3)[2]
+    theirs = await client.endpoints.create(username=third.username, password="secret", alias=third.alias)
+    sandbox.inject(Fault(applied=False, status=503), times=1, method="POST")
+    ended = await applied(rows(3))
+    assert (statuses(ended)["key-3"], theirs.endpoint_id in sandbox.endpoints) == ("review", True)
+    assert [outcome.endpoint_id for outcome in ended.outcomes if outcome.key == "key-3"] == [None]
+
+
+async def test_a_lost_create_whose_endpoint_got_another_alias(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """It is not made a second time: a person decides whether it is that."""
+    sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
+    await settle_later(client, rows(2), tmp_path / "run.db")
+    (lost,) = [each for each in sandbox.endpoints.values() if each.alias == "row-1"]
+    await client.endpoints.update(lost.endpoint_id, alias="front desk")
+    ended = await applied(rows(2))
+    assert (statuses(ended), len(sandbox.endpoints)) == ({"key-1": "review", "key-2": "created"}, 2)

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
-from plivo_endpoints.provisioning._entries import RowState
+from plivo_endpoints.provisioning._entries import WAITING, RowState
 from plivo_endpoints.provisioning._report import by_status, outcome_of
 
 if TYPE_CHECKING:
@@ -149,7 +149,9 @@ def _is_news(before: Entry, after: Entry) -> bool:
     """Whether a change finishes a row, of the source or gone from it."""
     if before.is_gone:
         return after.is_counted and after.state is not before.state and not after.is_open
-    return not after.is_open and (before.is_open or before.state is RowState.FOUND)
+    if after.is_open or after.state in WAITING:  # those come at the end: they may be allowed to go on yet
+        return False
+    return before.is_open or before.state in WAITING
 
 
 async def batches(state: Entries, *states: RowState) -> AsyncGenerator[Sequence[Entry]]:

@@ -1,0 +1,80 @@
+"""Which endpoint of the account can be which row: by its username without the digits, and its alias."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plivo_endpoints.provisioning._entries import DOCUMENTED_SUFFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from plivo_endpoints.provisioning._entries import Entry, Found
+    from plivo_endpoints.provisioning._state._protocol import Entries
+
+
+def suffix_length(username: str, made_as: str) -> int | None:
+    """Return how many digits Plivo appended to a username; `None` if it did something else."""
+    digits = made_as.removeprefix(username)
+    return len(digits) if made_as.startswith(username) and digits.isascii() and digits.isdigit() else None
+
+
+def is_made_from(username: str, made_as: str) -> bool:
+    """Whether Plivo can have made `made_as` out of the username asked for: it appends digits."""
+    return suffix_length(username, made_as) is not None
+
+
+def may_be(entry: Entry, found: Found, suffixes: Collection[int]) -> bool:
+    """Whether an endpoint can be the work of a create of this row.
+
+    Args:
+        entry: The row.
+        found: The endpoint.
+        suffixes: How many digits Plivo is known to append. `ext12` and its digits is `ext1` and digits too,
+            but one too many.
+    """
+    return found.alias == entry.sought.alias and has_name(entry, found, suffixes)
+
+
+def has_name(entry: Entry, found: Found, suffixes: Collection[int]) -> bool:
+    """Whether an endpoint's name is the row's with as many digits as Plivo is known to append."""
+    return suffix_length(entry.sought.username, found.username) in suffixes
+
+
+async def known_suffixes(state: Entries) -> Collection[int]:
+    """Return how many digits Plivo appends to usernames: as it did for this run, or else as documented."""
+    return await state.suffix_lengths() or {DOCUMENTED_SUFFIX}
+
+
+async def matches(
+    state: Entries, page: list[Found], suffixes: Collection[int] | None
+) -> list[tuple[Entry, Found, Entry | None]]:
+    """Return what can have been made for a row on a page, by its name.
+
+    Args:
+        state: Has the rows.
+        page: Endpoints of the account.
+        suffixes: How many digits Plivo appends; `None` for any number.
+
+    Returns:
+        The row, the endpoint, and the row whose it is if that is another.
+    """
+    named: dict[str, list[Found]] = {}
+    for found in page:
+        for name in _names(found.username, suffixes):
+            named.setdefault(name, []).append(found)
+    entries = await state.find(named) if named else ()
+    alike = [(entry, found) for entry in entries for found in named.get(entry.sought.username, ())]
+    holders = await state.holders([found.endpoint_id for _, found in alike]) if alike else ()
+    held = {id_: holder for holder in holders for id_ in (holder.endpoint_id, holder.replaces)}
+    pairs = [(entry, found, held.get(found.endpoint_id)) for entry, found in alike]
+    return [
+        (row, found, holder if holder and holder.key != row.key else None) for row, found, holder in pairs
+    ]
+
+
+def _names(made_as: str, suffixes: Collection[int] | None) -> list[str]:
+    """Return the usernames that Plivo can have made a name from."""
+    digits = len(made_as) - len(made_as.rstrip("0123456789"))
+    lengths = range(1, digits + 1) if suffixes is None else (each for each in suffixes if each <= digits)
+    return [made_as[:-length] for length in lengths if length < len(made_as)]
