@@ -74,6 +74,7 @@ def _step_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("across", [False, True], ids=["during the search", "before it too"])
 async def test_a_thousand_clock_steps(
     across: bool, faults: FaultServer, monkeypatch: pytest.MonkeyPatch

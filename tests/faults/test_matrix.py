@@ -39,6 +39,7 @@ def test_there_are_enough_kinds() -> None:
     assert len({fault.name for fault in KINDS}) == len(KINDS) >= 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("injected", [False, True])
 async def test_every_kind_under_every_operation(
     injected: bool, faults: FaultServer, capsys: pytest.CaptureFixture[str]
@@ -86,6 +87,7 @@ async def test_an_answer_cut_at_every_byte(faults: FaultServer, capsys: pytest.C
     assert len(cases) >= 2_000
 
 
+@pytest.mark.slow
 async def test_the_blocking_client_in_threads(faults: FaultServer) -> None:
     """A slice of the matrix through the portal ends the same way."""
     cases = [

@@ -44,6 +44,7 @@ async def _time_one(fault: Fault, operation: str, server: FaultServer) -> tuple[
     raise AssertionError("it should not have succeeded")
 
 
+@pytest.mark.slow
 async def test_two_seconds_are_two_seconds(faults: FaultServer, capsys: pytest.CaptureFixture[str]) -> None:
     """However slow, dead or busy the server: retries, pauses and backoff included."""
     ends = await asyncio.gather(

@@ -157,6 +157,7 @@ async def test_what_is_under_way_when_one_comes_out_otherwise(
     await state.close()
 
 
+@pytest.mark.slow
 async def test_each_that_came_out_otherwise_has_to_be_put_right(
     *,
     rows: Rows,
@@ -218,6 +219,7 @@ async def test_a_process_that_ends_with_an_answer_in_its_hands(
     assert (len(sandbox.endpoints), ended.report.exit_status) == (5, 0)
 
 
+@pytest.mark.slow
 async def test_a_list_that_lags_too_long(rows: Rows, applied: Apply, sandbox: Sandbox) -> None:
     """That it is listed by the time somebody goes on does not prove that the next will be in time."""
     sandbox.list_lag = 60.0

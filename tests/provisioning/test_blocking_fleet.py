@@ -112,6 +112,7 @@ def test_a_run_that_is_stopped(fleet: Fleet, rows: Rows, account: Sandbox) -> No
     assert 0 < len(account.endpoints) == fleet.report().counts["created"] < 500
 
 
+@pytest.mark.slow
 def test_ctrl_c(fleet: Fleet, rows: Rows, account: Sandbox) -> None:
     """It leaves the run as an error does: nothing is lost, nothing made twice."""
 

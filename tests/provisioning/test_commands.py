@@ -465,6 +465,7 @@ def test_nohup(account: Sandbox, users: Callable[[int], None], tmp_path: Path) -
     assert (process.returncode, len(account.endpoints)) == (0, 40)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("account")
 def test_a_full_disk(run: Run, users: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the file and the command to go on with."""

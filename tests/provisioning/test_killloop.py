@@ -28,8 +28,13 @@ def test_each_row_exactly_once(tmp_path: Path) -> None:
     [
         {"broken": "blind retry", "kills": 0},
         {
-            **{"broken": "no intent", "kills": 4, "first": (), "then": ("finish",), "last": ()},
-            **{"lag": 5.0, "settle": 8.0},  # so that the next life does not just find what is there
+            "broken": "no intent",
+            "kills": 4,
+            "first": (),
+            "then": ("finish",),
+            "last": (),
+            "lag": 5.0,
+            "settle": 8.0,  # so that the next life does not just find what is there
         },
         {"broken": "no settle", "kills": 0, "lag": 1.0, "settle": 3.0},
     ],

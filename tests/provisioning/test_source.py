@@ -311,6 +311,7 @@ async def test_an_empty_file(tmp_path: Path, kind: Callable[[Path], RowSource]) 
     assert len(await found(kind(path))) == (kind is CsvSource)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["users.csv", "users.csv.gz", "users.jsonl"])
 def test_memory_does_not_grow(tmp_path: Path, name: str) -> None:
     """One line is held at a time, and the buffers of gzip, however many lines there are."""
