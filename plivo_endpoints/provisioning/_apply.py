@@ -53,8 +53,8 @@ class Run:
 
     What an interrupted run had finished is in the report, but does not come again. Leave the block without
     iterating, and it runs to its end; leave it in the middle, and it begins no further row, gives those under
-    way 5 s, and leaves the state right. An error that stops the
-    run is raised by the iteration, after the outcomes that came before it.
+    way 5 s, and leaves the state right. An error that stops the run is raised by the iteration, after the
+    outcomes that came before it.
     """
 
     def __init__(self, job: Job) -> None:

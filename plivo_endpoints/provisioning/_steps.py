@@ -99,7 +99,8 @@ class Steps(Sequence[Step]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Steps) and self._lines == other._lines
 
-    __hash__ = None  # type: ignore[assignment]
+    def __hash__(self) -> int:
+        return hash(bytes(self._lines))
 
     def __repr__(self) -> str:
         return f"<{len(self)} steps>"

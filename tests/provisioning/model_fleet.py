@@ -175,7 +175,8 @@ class World:
         ids = {str(each.number) for each in made} | {
             str(each.number) for each in self.sent if each.key == key
         }
-        if not ids.issubset(set().union(*map(_ids, own))) and not any(map(_is_in_doubt, own)):
+        held = {id_ for entry in own for id_ in _ids(entry)}
+        if not ids <= held and not any(map(_is_in_doubt, own)):
             return "two endpoints of one key" if len(own) > 1 else "one that nobody knows of"
         return None
 
@@ -623,7 +624,7 @@ class DuplicatesWorld:
     @property
     def is_done(self) -> bool:
         """Whether one endpoint is left, the smallest id, and nobody else has deleted any."""
-        return self.visits == 1 and self.endpoints == {1}
+        return self.visits == 1 and set(self.endpoints) == {1}
 
     def get(self, number: str | None) -> Shown | None:
         """Return what Plivo returns for an id."""

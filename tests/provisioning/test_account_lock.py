@@ -9,6 +9,7 @@ import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 
@@ -131,7 +132,7 @@ async def test_no_folder_for_locks(  # noqa: PLR0917 - fixtures
     if is_homeless:
         monkeypatch.delenv("XDG_STATE_HOME")
         monkeypatch.delenv("HOME", raising=False)
-        monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+        monkeypatch.setattr("pwd.getpwuid", Mock(side_effect=KeyError))
     else:
         locks.write_text("in the way")  # noqa: ASYNC240
     async with apply(client, rows(1), state=tmp_path / "first.db", settle=1.0):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -330,7 +331,7 @@ async def test_read_replaced(state: FleetState) -> None:
 
 @pytest.mark.parametrize(
     "doubt",
-    [states.vanished, lambda entry: states.doubted(entry, "another alias")],
+    [states.vanished, partial(states.doubted, reason="another alias")],
     ids=["vanished", "doubted"],
 )
 async def test_a_replaced_row_whose_new_endpoint_is_in_doubt(

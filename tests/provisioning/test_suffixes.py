@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 
@@ -62,7 +63,7 @@ async def test_what_was_there_with_the_digits_of_old(
 ) -> None:
     """It still can be a row, now that Plivo appends another number."""
     with monkeypatch.context() as before:
-        before.setattr(EndpointStore, "_next_suffix", lambda _: "261127120000")
+        before.setattr(EndpointStore, "_next_suffix", Mock(return_value="261127120000"))
         await client.endpoints.create(username="user2x", password="secret", alias="row-2")
     assert statuses(await applied(rows(3))) == {"key-1": "created", "key-2": "review", "key-3": "created"}
     assert len(sandbox.endpoints) == 3

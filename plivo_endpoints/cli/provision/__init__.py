@@ -43,5 +43,5 @@ def provision() -> None:
     """
 
 
-for command in (validate, plan, apply, status, results, drift, audit, duplicates, import_, export):
-    provision.add_command(command)
+for _command in (validate, plan, apply, status, results, drift, audit, duplicates, import_, export):
+    provision.add_command(_command)

@@ -64,7 +64,7 @@ class CountingState:
         self.state = state
         self._outcomes = outcomes
         self._counts: Counter[RowState] = Counter()
-        self.gone = 0  # rows that the source has no more, and whose endpoints are still there
+        self.gone: int = 0  # rows that the source has no more, and whose endpoints are still there
 
     @property
     def counts(self) -> Mapping[Status, int]:
