@@ -3,7 +3,7 @@
 To the model of a run (`model`) come mismatches at any moment: a create lands long after it was given up, an
 endpoint vanishes or becomes somebody else's. When all rows are finished, the audit looks once; then the
 duplicates that it found are deleted one by one, while mismatches go on. What the audit concludes and what
-may be deleted is decided by the very functions that the real thing uses (`_findings`).
+may be deleted is decided by the very functions that the real thing uses (`_audit`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from attrs import evolve, frozen
 
 from plivo_endpoints._models import Endpoint
 from plivo_endpoints.provisioning import _transitions as states
+from plivo_endpoints.provisioning._audit import Findings, doubt, is_idle_duplicate, is_kept
 from plivo_endpoints.provisioning._entries import HELD, OPEN, Entry, Found, RowState
-from plivo_endpoints.provisioning._findings import Findings, doubt, is_idle_duplicate, is_kept
 from plivo_endpoints.provisioning._matching import suffix_length
 from tests.provisioning.model import LAG, MADE, SUFFIXES, Create, Model, World
 

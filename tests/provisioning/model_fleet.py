@@ -16,6 +16,7 @@ from attrs import evolve, field, frozen
 
 from plivo_endpoints._models import Endpoint as Shown
 from plivo_endpoints.provisioning import _transitions as states
+from plivo_endpoints.provisioning._audit import Findings, doubt, is_idle_duplicate, is_kept
 from plivo_endpoints.provisioning._entries import (
     HELD,
     KEPT,
@@ -26,7 +27,6 @@ from plivo_endpoints.provisioning._entries import (
     RowState,
     Spec,
 )
-from plivo_endpoints.provisioning._findings import Findings, doubt, is_idle_duplicate, is_kept
 from plivo_endpoints.provisioning._matching import is_made_from, may_be, suffix_length
 from tests.provisioning.exploring import Explored, explore
 

@@ -21,7 +21,7 @@ from plivo_endpoints.provisioning import (
     StateError,
 )
 from plivo_endpoints.provisioning import _run as run_module
-from plivo_endpoints.provisioning._findings import is_kept
+from plivo_endpoints.provisioning._audit import is_kept
 from plivo_endpoints.sandbox import Fault
 from tests.provisioning.fleets import apply, audit, prune, read_credentials, read_report
 
