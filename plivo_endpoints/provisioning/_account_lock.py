@@ -74,4 +74,4 @@ def _read(holder: Path) -> str:
     try:
         return holder.read_text(encoding="utf-8")
     except OSError:
-        return "nobody knows which"
+        return "the holder is unknown"

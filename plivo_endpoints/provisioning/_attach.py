@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from plivo_endpoints.provisioning._canary import read_mismatches
+from plivo_endpoints.provisioning._audit import NOT_AUDITED
 from plivo_endpoints.provisioning._entries import WAITING, RowState
 from plivo_endpoints.provisioning._errors import StaleError, StateError
 from plivo_endpoints.provisioning._load import examine, load
@@ -53,11 +53,6 @@ async def _go_on(
     is_interrupted = not facts.get("done") and not any(counts.get(state) for state in _TO_LOOK_AT)
     if is_interrupted and not is_edited:
         return contents, _deriver(facts, contents, master_key)
-    if is_edited and read_mismatches(facts):
-        raise StaleError(
-            "the last run stopped at an endpoint that does not match its row: put that right, or delete it, "
-            "and apply the source as it was"
-        )
     return await _take_up(state, facts, source, master_key)
 
 
@@ -74,6 +69,7 @@ async def _take_up(
         "digest": contents.digest(facts["run_id"]),
         "mark": deriver.mark if deriver else facts["mark"],
         "done": "",
+        **NOT_AUDITED,
     }
     if "planned" in news:
         news["planned"] = ""

@@ -9,7 +9,7 @@ from plivo_endpoints.provisioning._fleet import AsyncFleet
 from plivo_endpoints.provisioning._reach import async_view, check_blocking_client, runner_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
     from contextlib import AbstractAsyncContextManager
     from os import PathLike
     from typing import Any, TypeVar
@@ -150,9 +150,9 @@ class Fleet:
         """Delete the duplicates that the last audit found deletable; see `AsyncFleet.delete_duplicates`."""
         return self._run_on_loop(self._async.delete_duplicates)
 
-    def import_endpoint(self, key: str, endpoint_id: str) -> Outcome:
-        """Settle which endpoint a row is; see `AsyncFleet.import_endpoint`."""
-        return self._run_on_loop(lambda: self._async.import_endpoint(key, endpoint_id))
+    def import_endpoints(self, pairs: Mapping[str, str]) -> tuple[Outcome, ...]:
+        """Assign an endpoint to each of some rows; see `AsyncFleet.import_endpoints`."""
+        return self._run_on_loop(lambda: self._async.import_endpoints(pairs))
 
 
 async def _enter(following: AbstractAsyncContextManager[Run]) -> Run:

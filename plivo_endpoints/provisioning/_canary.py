@@ -39,9 +39,7 @@ class Canary:
         self._client = client
         self._state = state
         self._settle = settle
-        self._mismatches: dict[
-            str, str
-        ] = {}  # what came out otherwise: number of the row, id of the endpoint
+        self._mismatches: dict[str, str] = {}  # what came out otherwise: key of the row, id of the endpoint
         self.made_alone: Entry | None = None  # the last one, in this process
         self.is_there = False
 
@@ -58,8 +56,8 @@ class Canary:
         """
         creates = self._state.has(RowState.NEW, RowState.PARKED)
         if creates:
-            for number, endpoint_id in self._mismatches.items():
-                await self._look_again(int(number), endpoint_id)
+            for key, endpoint_id in self._mismatches.items():
+                await self._look_again(key, endpoint_id)
         shown = self.made_alone if self._mismatches else await self._first()
         if shown and shown.state is RowState.CREATED:  # an adopted one was found again already
             await self._examine(shown)
@@ -71,15 +69,17 @@ class Canary:
 
     async def mark_failed(self, entry: Entry) -> None:
         """Note that a row's endpoint came out otherwise."""
-        self._mismatches[str(entry.number)] = entry.endpoint_id or ""
+        self._mismatches[entry.key] = entry.endpoint_id or ""
         await self._state.note({"proven": "", "mismatches": json.dumps(self._mismatches)})
 
     async def _first(self) -> Entry | None:
         found = await self._state.read(after=0, limit=1, states={RowState.CREATED, RowState.ADOPTED})
         return found[0] if found else None
 
-    async def _look_again(self, number: int, endpoint_id: str) -> None:
-        (entry,) = await self._state.read(after=number - 1, limit=1, states=tuple(RowState))
+    async def _look_again(self, key: str, endpoint_id: str) -> None:
+        entry = await self._state.find_key(key)
+        if entry is None or entry.is_gone:
+            return
         with suppress(NotFoundError):
             endpoint = await retry_transient(lambda: self._client.endpoints.get(endpoint_id))
             # The state may know nothing of it but this: it was noted before the row was.
@@ -95,7 +95,7 @@ class Canary:
 
 
 def read_mismatches(facts: Mapping[str, str]) -> dict[str, str]:
-    """Return what came out otherwise and is not put right: number of the row, id of the endpoint."""
+    """Return what came out otherwise and is not put right: key of the row, id of the endpoint."""
     return dict(json.loads(facts.get("mismatches", "{}")))
 
 

@@ -11,7 +11,7 @@ from attrs import frozen
 from plivo_endpoints._errors import NotFoundError
 from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._errors import DeletionLimitError
-from plivo_endpoints.provisioning._outage import ABOUT_THE_ROW, UNSENT
+from plivo_endpoints.provisioning._outage import ABOUT_THE_ROW, BROKEN, UNSENT
 from plivo_endpoints.provisioning._retry import retry_transient
 
 if TYPE_CHECKING:
@@ -80,30 +80,44 @@ class Changes:
             self._outage.refused(error.message or str(error))
         except UNSENT as error:
             await self._outage.unsent(error)
+        except BROKEN as error:
+            reason = f"the update of endpoint {entry.endpoint_id} failed: {error}"
+            await self._state.save([(entry, states.update_refused(entry, reason))])
+            self._outage.lost(str(error))
         else:
             await self._state.save([(entry, states.updated(entry))])
             self._outage.done()
 
     async def delete_replaced(self, entry: Entry) -> None:
         """Delete the endpoint that a row had before."""
-        await self._delete(entry.replaces or "")
-        await self._state.save([(entry, states.replaced(entry))])
+        reason = await self._delete(entry.replaces or "")
+        after = states.replaced(entry) if reason is None else states.not_deleted(entry, reason)
+        await self._state.save([(entry, after)])
 
     async def delete_gone(self, entry: Entry, *, even_registered: bool) -> None:
         """Delete the endpoint of a row that the source has no more."""
-        endpoint_id = entry.endpoint_id or ""
-        try:
-            endpoint = await retry_transient(lambda: self._client.endpoints.get(endpoint_id))
-        except NotFoundError:
-            await self._state.save([(entry, states.deleted(entry))])
-            return
-        if endpoint.sip_registered is not False and not even_registered:
-            reason = f"not deleted, as a phone may be registered with endpoint {endpoint_id}"
-            await self._state.save([(entry, states.left_alone(entry, reason))])
-            return
-        await self._delete(endpoint_id)
-        await self._state.save([(entry, states.deleted(entry))])
+        reason = None if even_registered else await self._why_in_use(entry.endpoint_id or "")
+        reason = reason or await self._delete(entry.endpoint_id or "")
+        after = states.deleted(entry) if reason is None else states.not_deleted(entry, reason)
+        await self._state.save([(entry, after)])
 
-    async def _delete(self, endpoint_id: str) -> None:
+    async def _why_in_use(self, endpoint_id: str) -> str | None:
         with suppress(NotFoundError):
-            await retry_transient(lambda: self._client.endpoints.delete(endpoint_id))
+            endpoint = await retry_transient(lambda: self._client.endpoints.get(endpoint_id))
+            if endpoint.sip_registered is not False:
+                return f"not deleted, as a phone may be registered with endpoint {endpoint_id}"
+        return None
+
+    async def _delete(self, endpoint_id: str) -> str | None:
+        """Delete an endpoint; return why not, if it stays."""
+        while True:
+            try:
+                await retry_transient(lambda: self._client.endpoints.delete(endpoint_id))
+            except NotFoundError:
+                return None
+            except (*ABOUT_THE_ROW, *BROKEN) as error:
+                return f"endpoint {endpoint_id} was not deleted: {error}"
+            except UNSENT as error:
+                await self._outage.unsent(error)
+            else:
+                return None

@@ -7,7 +7,9 @@ from typing import Final
 
 from attrs import frozen
 
-UNSENT: Final = "unsent:"  # begins the mark of a password
+UNSENT: Final = "unsent:"  # begins the mark of a password that the fleet has not sent
+FINGERPRINT: Final = "h:"  # begins a mark that was made with the master key
+VERSION: Final = "v:"  # begins one that was made without
 DOCUMENTED_SUFFIX: Final = 12  # digits that Plivo appends to a username
 
 
@@ -49,7 +51,9 @@ HELD: Final = frozenset(
 KEPT: Final = frozenset({*HELD, RowState.OUTDATED, RowState.RENAMED})
 # A person has to allow or decide it.
 WAITING: Final = frozenset({RowState.FOUND, RowState.RENAMED, RowState.VANISHED, RowState.CONFLICT})
-_COUNTED_IF_GONE: Final = frozenset({RowState.INTENT, RowState.PARKED, RowState.DELETED, RowState.FAILED})
+_COUNTED_IF_GONE: Final = frozenset(
+    {RowState.INTENT, RowState.PARKED, RowState.DELETED, RowState.FAILED, RowState.REVIEW}
+)
 WANTING: Final = frozenset({RowState.NEW, RowState.FOUND, RowState.RENAMED, RowState.CONFLICT})
 
 
@@ -125,7 +129,10 @@ class Entry:
     @property
     def has_known_password(self) -> bool:
         """Whether its endpoint has the password that the source, or the master key, gives."""
-        return self.state in HELD and self.known is not None and not self.known.password.startswith(UNSENT)
+        if self.state not in HELD or self.known is None:
+            return False
+        unsent, mark = password_mark(self.known)
+        return not unsent and is_same_kind(mark, self.wanted.password)
 
     @property
     def is_open(self) -> bool:
@@ -148,3 +155,14 @@ class Found:
     username: str
     alias: str
     app_id: str | None = None
+
+
+def password_mark(spec: Spec) -> tuple[str, str]:
+    """Return `UNSENT` or nothing, and the mark of a password without that."""
+    mark = spec.password.removeprefix(UNSENT)
+    return (UNSENT if mark != spec.password else ""), mark
+
+
+def is_same_kind(mark: str, other: str) -> bool:
+    """Whether two marks of passwords can be compared."""
+    return mark.startswith(FINGERPRINT) == other.startswith(FINGERPRINT)

@@ -16,7 +16,7 @@ from plivo_endpoints.provisioning._source import source_of
 from plivo_endpoints.provisioning._state._sqlite import SqliteState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
     from contextlib import AbstractAsyncContextManager
     from os import PathLike
 
@@ -76,11 +76,11 @@ class AsyncFleet:
                 `CsvSource`; or a collection of `Row`s or of mappings with the same fields, a list say.
 
         Raises:
-            InvalidArgumentError: The source is none, or can be read only once.
+            InvalidArgumentError: The source is not a source, or can be read only once.
             SourceError: Rows break rules; all of them are named.
-            StaleError: Account or master key is not the state's.
+            StaleError: The account or the master key does not belong to this state.
             StateError: The state cannot be read.
-            ProvisioningError: What the account has cannot be told; the message says why.
+            ProvisioningError: The account's list could not be read completely.
         """
         return await make_plan(self._client, source_of(source), self._state, self._master_key)
 
@@ -123,17 +123,17 @@ class AsyncFleet:
             max_failures: Stop after so many rows one after the other that Plivo refused.
 
         Raises:
-            InvalidArgumentError: The source is none, or can be read only once; or a number is out of its
-                range.
+            InvalidArgumentError: The source is not a source, or can be read only once; or a number is out of
+                its range.
             SourceError: Rows break rules; nothing was sent.
-            StaleError: Account, master key or plan is not the state's, or the source was edited after a run
-                that stopped at a mismatch.
+            StaleError: The account, the master key or the plan does not belong to this state, or the source
+                has changed since the plan.
             DeletionLimitError: More would be deleted than `delete_limit`; nothing was sent.
             StateError: The state cannot be used, or another run works on it or on the account.
             CanaryError: An endpoint does not match what was asked for.
             RefusedError: Plivo refuses one row after the other.
             OutageError: Plivo cannot be reached, or answers nothing that can be read.
-            ProvisioningError: What the account has cannot be told; the message says why.
+            ProvisioningError: The account's list could not be read completely.
         """
         allowed = Allowed(
             importing=import_existing,
@@ -164,7 +164,7 @@ class AsyncFleet:
         """Return the same with each row's password, from the source or derived again.
 
         Raises:
-            InvalidArgumentError: The source is none, or can be read only once.
+            InvalidArgumentError: The source is not a source, or can be read only once.
             StaleError: Source or master key is not the one of the last run.
         """
         return read_credentials(self._state, source_of(source), self._master_key)
@@ -195,15 +195,18 @@ class AsyncFleet:
         One that a phone is registered with, or that has changed since, is left alone and stays in the report;
         so is one whose row has lost the endpoint that was kept for it. There is no way back, so ask first.
         """
-        return await maintenance.prune(self._client, self._state)
+        return await maintenance.delete_found_duplicates(self._client, self._state)
 
-    async def import_endpoint(self, key: str, endpoint_id: str) -> Outcome:
-        """Settle which endpoint a row is, where only a person can tell.
+    async def import_endpoints(self, pairs: Mapping[str, str]) -> tuple[Outcome, ...]:
+        """Assign an endpoint to each of some rows, where only a person can decide; all of them or none.
 
-        It is taken over from a row that the source has no more, if it was that one's.
+        An endpoint is taken over from a row that the source has no more, if it was that one's.
+
+        Args:
+            pairs: Endpoint ids, by the rows' keys.
 
         Raises:
-            ProvisioningError: The state has no such key, or the endpoint is that of another row.
-            NotFoundError: The account has no such endpoint.
+            ProvisioningError: The state has no such key, a run has not finished with it, the endpoint is that
+                of another row, has another username, or is not there.
         """
-        return await maintenance.import_endpoint(self._client, self._state, key, endpoint_id)
+        return await maintenance.import_endpoints(self._client, self._state, pairs)

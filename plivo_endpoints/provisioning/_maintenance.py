@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from plivo_endpoints._errors import NotFoundError
 from plivo_endpoints.provisioning._account_lock import account_locked
 from plivo_endpoints.provisioning._attach import check_account
 from plivo_endpoints.provisioning._audit import (
@@ -19,17 +20,18 @@ from plivo_endpoints.provisioning._matching import known_suffixes, suffix_length
 from plivo_endpoints.provisioning._plan import read_drift
 from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
 from plivo_endpoints.provisioning._report import Report, by_status, outcome_of
+from plivo_endpoints.provisioning._state._counting import batches
 from plivo_endpoints.provisioning._state._protocol import opened
 from plivo_endpoints.provisioning._survey import compare
-from plivo_endpoints.provisioning._transitions import given_away, settled_on
+from plivo_endpoints.provisioning._transitions import given_away, looked_for_again, settled_on
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
 
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._entries import Entry
     from plivo_endpoints.provisioning._report import Duplicate, Outcome
-    from plivo_endpoints.provisioning._state._protocol import FleetState
+    from plivo_endpoints.provisioning._state._protocol import Change, FleetState
     from plivo_endpoints.provisioning._steps import Step
 
 
@@ -46,7 +48,7 @@ async def audit(client: AsyncClient, state: FleetState) -> Report:
         return await _report(known)
 
 
-async def prune(client: AsyncClient, state: FleetState) -> tuple[Duplicate, ...]:
+async def delete_found_duplicates(client: AsyncClient, state: FleetState) -> tuple[Duplicate, ...]:
     """Delete the duplicates that the last audit found: see `AsyncFleet.delete_duplicates`."""
     async with _own(client, state) as known:
         duplicates = read_duplicates(await known.facts())
@@ -63,31 +65,51 @@ async def find_drift(client: AsyncClient, state: FleetState) -> tuple[Step, ...]
     """Return what the account has changed: see `AsyncFleet.drift`."""
     async with state.scratch_copy() as scratch:
         check_account(await scratch.facts(), account_of(client))
+        async with aclosing(batches(scratch, RowState.VANISHED)) as vanished:
+            async for batch in vanished:  # they may be back
+                await scratch.save([(entry, looked_for_again(entry)) for entry in batch])
         await compare(client, scratch)
         return await read_drift(scratch)
 
 
-async def import_endpoint(client: AsyncClient, state: FleetState, key: str, endpoint_id: str) -> Outcome:
-    """Settle which endpoint a row is: see `AsyncFleet.import_endpoint`."""
+async def import_endpoints(
+    client: AsyncClient, state: FleetState, pairs: Mapping[str, str]
+) -> tuple[Outcome, ...]:
+    """Assign endpoints to rows: see `AsyncFleet.import_endpoints`."""
+    if len(set(pairs.values())) < len(pairs):
+        raise ProvisioningError("an endpoint can be that of one key only")
     async with _own(client, state) as known:
-        entry = await known.find_key(key)
-        if entry is None or entry.is_gone:
-            raise ProvisioningError(f"the state has no key {key!r}: apply the source first")
-        holders = [each for each in await known.holders([endpoint_id]) if each.key != key]
-        for holder in holders:
-            if not holder.is_gone:
-                raise ProvisioningError(f"endpoint {endpoint_id} is that of {holder.key!r}")
-        for each in (entry, *holders):
-            if each.state in {RowState.INTENT, RowState.PARKED} or each.replaces is not None:
-                raise ProvisioningError(f"a run has not finished with {each.key!r}: apply the source first")
-        chosen = settled_on(entry, await _look_at(client, known, entry, endpoint_id))
-        await known.save([(entry, chosen), *((holder, given_away(holder)) for holder in holders)])
-        return outcome_of(chosen)
+        chosen: list[Entry] = []
+        changes: list[Change] = []
+        for key, endpoint_id in pairs.items():
+            entry, holders = await _entries_of(known, key, endpoint_id)
+            chosen.append(settled_on(entry, await _look_at(client, known, entry, endpoint_id)))
+            changes += [(entry, chosen[-1]), *((holder, given_away(holder)) for holder in holders)]
+        await known.save(changes)
+        return tuple(map(outcome_of, chosen))
+
+
+async def _entries_of(known: FleetState, key: str, endpoint_id: str) -> tuple[Entry, list[Entry]]:
+    """Return the entry of a key, and those that hold the endpoint now, if it may be taken from them."""
+    entry = await known.find_key(key)
+    if entry is None or entry.is_gone:
+        raise ProvisioningError(f"the state has no key {key!r}: apply the source first")
+    holders = [each for each in await known.holders([endpoint_id]) if each.key != key]
+    for holder in holders:
+        if not holder.is_gone:
+            raise ProvisioningError(f"endpoint {endpoint_id} is that of {holder.key!r}")
+    for each in (entry, *holders):
+        if each.state in {RowState.INTENT, RowState.PARKED} or each.replaces is not None:
+            raise ProvisioningError(f"a run has not finished with {each.key!r}: apply the source first")
+    return entry, holders
 
 
 async def _look_at(client: AsyncClient, known: FleetState, entry: Entry, endpoint_id: str) -> Found:
     """Return an endpoint of the account, if its name is one that Plivo makes from the row's."""
-    endpoint = await client.endpoints.get(endpoint_id)
+    try:
+        endpoint = await client.endpoints.get(endpoint_id)
+    except NotFoundError:
+        raise ProvisioningError(f"the account has no endpoint {endpoint_id}") from None
     found = Found(endpoint_id, endpoint.username or "", endpoint.alias or "", endpoint.application_id)
     username = entry.wanted.username
     if suffix_length(username, found.username) not in {DOCUMENTED_SUFFIX, *await known_suffixes(known)}:

@@ -6,7 +6,14 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from plivo_endpoints._errors import BadRequestError, ConflictError, RateLimitedError, TransportError
+from plivo_endpoints._errors import (
+    BadRequestError,
+    ConflictError,
+    RateLimitedError,
+    ResponseDecodeError,
+    ServerError,
+    TransportError,
+)
 from plivo_endpoints._events import logger
 from plivo_endpoints.provisioning._errors import OutageError, RefusedError
 
@@ -16,6 +23,10 @@ if TYPE_CHECKING:
 # Plivo refuses the row. Any other refusal (credentials, permission, a proxy's redirect) would meet every row.
 ABOUT_THE_ROW: Final = (BadRequestError, ConflictError)
 UNSENT: Final = (TransportError, RateLimitedError)
+BROKEN: Final = (
+    ServerError,
+    ResponseDecodeError,
+)  # what may be done twice has been tried several times by then
 
 
 class Outage:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from plivo_endpoints._config import Unpicklable
 from plivo_endpoints._errors import InvalidArgumentError
 from plivo_endpoints._validation import SURROGATE
+from plivo_endpoints.provisioning._entries import FINGERPRINT, VERSION
 
 if TYPE_CHECKING:
     from plivo_endpoints.provisioning._rows import Row
@@ -62,8 +63,8 @@ def mark_of(row: Row, deriver: Deriver | None) -> str:
     version of its own tells.
     """
     if deriver is None:
-        return f"v:{row.password_version}"
-    return f"h:{deriver.fingerprint(row.key, row.password_version, password_of(row, deriver))}"
+        return f"{VERSION}{row.password_version}"
+    return f"{FINGERPRINT}{deriver.fingerprint(row.key, row.password_version, password_of(row, deriver))}"
 
 
 def master_key_of(given: str | None) -> str | None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Form = Literal["jsonl", "csv"]
 
-_AFTER_DELETION: Final = (RowState.DELETED, RowState.FAILED)
+_AFTER_DELETION: Final = (RowState.DELETED, RowState.FAILED, RowState.REVIEW)
 
 
 @frozen(kw_only=True)
@@ -65,6 +65,8 @@ async def read_credentials(
                 for last, row in enumerate(chunk, first):
                     if not contents.has(row, last):
                         raise StaleError(f"row {last} of the source has changed")
+                    if last - first >= len(entries) or entries[last - first].key != row.key:
+                        raise StaleError("another run has changed the state meanwhile: try again")
                     entry = entries[last - first]
                     password = password_of(row, deriver) if entry.has_known_password else None
                     yield SipCredentials(**asdict(outcome_of(entry)), password=password)

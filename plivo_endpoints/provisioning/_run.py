@@ -132,28 +132,34 @@ class Phases:
 
     async def _plan(self) -> None:
         facts = await self._state.facts()
-        planned = facts.get("planned") != "yes"
-        # Counted and told only when it is complete: until then it starts anew. A run that goes on compares
+        is_fresh = facts.get("planned") != "yes"
+        if not is_fresh:
+            await self._state.count()  # what a run that goes on finds done, it passes on
+        # A fresh plan is counted when it is complete: until then it starts anew. A run that goes on compares
         # too: what has come to the account since must not be taken for a lost create's work later.
-        await compare(self._job.client, self._state.state)
-        if planned and self._job.plan is not None:
+        await compare(self._job.client, self._state.state if is_fresh else self._state)
+        if is_fresh and self._job.plan is not None:
             now = await read_plan(self._state.state, self._job.account, self._job.contents)
             check_steps(self._job.plan, now)
         # Also of a run that goes on: the one before may have had no permission to delete.
         await check_deletions(self._state.state, self._job.allowed)
-        if planned:
+        if is_fresh:
             await self._state.note({"planned": "yes"})
+            await self._state.count()
         self._suffixes = await known_suffixes(self._state)
         self._canary.restore(facts)
         if self._canary.is_there:
             self._proven()
-        await self._state.count()
-        await self._permit()
-        if planned:
+        await self._permit(compared={RowState.RENAMED})
+        if is_fresh:
             await self._tell(RowState.UNCHANGED)
 
-    async def _permit(self) -> None:
-        """Let those rows go on that wait for a permission which was given."""
+    async def _permit(self, *, compared: Collection[RowState] = ()) -> None:
+        """Let those rows go on that wait for a permission which was given.
+
+        Args:
+            compared: In which states rows have been looked for on the account, as what they will be.
+        """
         allowed = self._job.allowed
         if allowed.replacing and self._state.has(RowState.RENAMED):
             await self._finish_replacements()  # of a run before: a row replaces one endpoint at a time
@@ -162,11 +168,16 @@ class Phases:
             (allowed.replacing, RowState.RENAMED, states.replacing),
             (allowed.recreating, RowState.VANISHED, states.recreating),
         )
-        for is_allowed, state, go_on in permitted:
-            if is_allowed and self._state.has(state):
-                async with aclosing(batches(self._state, state)) as waiting:
+        new = 0
+        for is_allowed, row_state, go_on in permitted:
+            if is_allowed and self._state.has(row_state):
+                async with aclosing(batches(self._state, row_state)) as waiting:
                     async for batch in waiting:
                         await self._state.save([(entry, go_on(entry)) for entry in batch])
+                        new += len(batch) if row_state not in {RowState.FOUND, *compared} else 0
+        if new:
+            await compare(self._job.client, self._state)
+            await self._permit(compared=WAITING)
 
     async def _tell(self, *row_states: RowState) -> None:
         """Pass on rows for which there is nothing to do, or nothing that is allowed."""
@@ -205,7 +216,7 @@ class Phases:
             # Plivo appends another number of digits than the plan took for granted.
             self.phase = "planning"
             await compare(self._job.client, self._state)
-            await self._permit()
+            await self._permit(compared={RowState.RENAMED})
         self._suffixes = suffixes
 
     def _proven(self) -> None:
@@ -284,6 +295,7 @@ class Phases:
         await self._finish_replacements()
         if self._job.allowed.deleting and not self._stopping.is_set():
             self.phase = "deleting"
+            await check_deletions(self._state, self._job.allowed)  # some were in doubt until now
             await run_workers(batches_of_gone(self._state, *HELD), self._delete_gone, self._job.concurrency)
 
     async def _finish_replacements(self) -> None:

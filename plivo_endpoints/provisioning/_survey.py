@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
@@ -50,7 +51,7 @@ class _Survey:
         self._suffixes = suffixes
         self._rows = rows
         self._seen = bytearray(rows + 1)  # by number: a set would not stay small
-        self._several: dict[str, set[str]] = {}  # by key, the endpoints of a name that has more than one
+        self._met: dict[str, set[str]] = {}  # by key, what was met for rows in conflict
 
     async def visit(self, page: list[Found]) -> None:
         """Take in a page of the list."""
@@ -61,26 +62,36 @@ class _Survey:
             if found is not None and entry.state in KEPT and not entry.is_gone:
                 self._seen[entry.number] = 1
                 changed[entry.key] = (entry, states.shown(entry, found))
-        for entry, found, holder in await matches(self._state, page, self._suffixes):
-            if entry.state not in _LOOKED_FOR or (holder is not None and not holder.is_gone):
-                continue  # it has its endpoint, or its create was lost; or this one is another row's
-            if found.endpoint_id in {entry.endpoint_id, entry.replaces} and entry.state is not RowState.FOUND:
-                continue
+        pairs = [
+            (entry, found, holder)
+            for entry, found, holder in await matches(self._state, page, self._suffixes)
+            if _is_looked_for(entry, found, holder)
+        ]
+        rows = Counter(found.endpoint_id for _, found, _ in pairs)
+        for entry, found, holder in pairs:
             _, known = changed.get(entry.key, (entry, entry))
-            changed[entry.key] = (entry, self._match(known, found, holder))
+            is_contested = rows[found.endpoint_id] > 1
+            after = states.contested(known, found) if is_contested else self._match(known, found, holder)
+            changed[entry.key] = (entry, after)
         if changes := [(before, after) for before, after in changed.values() if after != before]:
             await self._state.save(changes)
 
     def _match(self, entry: Entry, found: Found, holder: Entry | None) -> Entry:
-        if holder is not None:
-            return states.claimed(entry, found, holder)
-        met = self._several.setdefault(entry.key, set())
-        met.add(found.endpoint_id)
-        return states.matched(entry, found, met)
+        met = self._met.get(entry.key, set())
+        if entry.state is RowState.FOUND:
+            met = met | {entry.endpoint_id or ""}
+        met = met | {found.endpoint_id}
+        if holder is not None and len(met) == 1:
+            after = states.claimed(entry, found, holder)
+        else:
+            after = states.matched(entry, found, met)
+        if after.state is not RowState.FOUND:  # such a row says by itself what it met
+            self._met[entry.key] = met
+        return after
 
     async def forget(self) -> None:
         """Begin anew."""
-        self._several.clear()
+        self._met.clear()
         self._seen = bytearray(self._rows + 1)
         async with aclosing(batches(self._state, RowState.FOUND, RowState.CONFLICT)) as matched:
             async for batch in matched:
@@ -95,6 +106,14 @@ class _Survey:
                     some = unseen[first : first + _AT_ONCE]
                     changes = await asyncio.gather(*(_ask(client, entry) for entry in some))
                     await self._state.save(list(zip(some, changes, strict=True)))
+
+
+def _is_looked_for(entry: Entry, found: Found, holder: Entry | None) -> bool:
+    """Whether an endpoint matters to a row: not if the row has its own, or this one is another row's."""
+    if entry.state not in _LOOKED_FOR or (holder is not None and not holder.is_gone):
+        return False
+    is_its_own = found.endpoint_id in {entry.endpoint_id, entry.replaces}
+    return not is_its_own or entry.state is RowState.FOUND
 
 
 async def _ask(client: AsyncClient, entry: Entry) -> Entry:

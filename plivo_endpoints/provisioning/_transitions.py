@@ -25,7 +25,17 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
 
-from plivo_endpoints.provisioning._entries import HELD, KEPT, UNSENT, WANTING, RowState, Spec
+from plivo_endpoints.provisioning._entries import (
+    FINGERPRINT,
+    HELD,
+    KEPT,
+    UNSENT,
+    WANTING,
+    RowState,
+    Spec,
+    is_same_kind,
+    password_mark,
+)
 from plivo_endpoints.provisioning._matching import is_made_from
 
 if TYPE_CHECKING:
@@ -168,8 +178,11 @@ def _next_of(entry: Entry, done: RowState) -> Entry:
 
 def _agreeing(known: Spec, wanted: Spec) -> Spec:
     """Return what is known of an endpoint that is as wanted, as far as that can be compared."""
-    unsent = UNSENT if known.password.startswith(UNSENT) else ""
-    return evolve(wanted, app_id=wanted.app_id or known.app_id, password=unsent + wanted.password)
+    unsent, mark = password_mark(known)
+    # Without the master key nothing can be compared; what was known with it is not to be forgotten.
+    kept = mark.startswith(FINGERPRINT) and not wanted.password.startswith(FINGERPRINT)
+    password = known.password if kept else unsent + wanted.password
+    return evolve(wanted, app_id=wanted.app_id or known.app_id, password=password)
 
 
 def changed(known: Spec, wanted: Spec) -> tuple[str, ...]:
@@ -178,11 +191,11 @@ def changed(known: Spec, wanted: Spec) -> tuple[str, ...]:
     An application that the source does not name is left as it is, and so is a password that nobody can
     compare: one of the two marks is of another kind.
     """
-    password = known.password.removeprefix(UNSENT)
+    _, password = password_mark(known)
     fields = {
         "alias": known.alias != wanted.alias,
         "app_id": wanted.app_id not in {None, known.app_id},
-        "password": password[:1] == wanted.password[:1] and password != wanted.password,
+        "password": is_same_kind(password, wanted.password) and password != wanted.password,
     }
     return tuple(name for name, differs in fields.items() if differs)
 
@@ -192,7 +205,7 @@ def matched(entry: Entry, found: Found, met: Collection[str]) -> Entry:
     _expect(entry, RowState.NEW, RowState.FOUND, RowState.CONFLICT, RowState.RENAMED)
     if len(met) > 1:
         reason = f"several endpoints can be it: {', '.join(sorted(met))}"
-    elif entry.state is RowState.RENAMED:
+    elif entry.has_endpoint:
         reason = f"endpoint {found.endpoint_id} ({found.username}) has its new username already"
     elif found.alias != entry.wanted.alias:
         reason = f"endpoint {found.endpoint_id} ({found.username}) has its username, and another alias"
@@ -221,6 +234,12 @@ def claimed(entry: Entry, found: Found, holder: Entry) -> Entry:
 def _in_conflict(entry: Entry, reason: str) -> Entry:
     """Leave a row to a person; it keeps the endpoint that it has."""
     return evolve(entry if entry.has_endpoint else _bare(entry), state=RowState.CONFLICT, reason=reason)
+
+
+def contested(entry: Entry, found: Found) -> Entry:
+    """The plan met what can be this row's endpoint, and another row's as well."""
+    _expect(entry, *WANTING)
+    return _in_conflict(entry, f"endpoint {found.endpoint_id} ({found.username}) can be several rows")
 
 
 def unmatched(entry: Entry) -> Entry:
@@ -287,6 +306,12 @@ def vanished(entry: Entry) -> Entry:
     return evolve(entry, state=RowState.VANISHED, reason=f"its endpoint {entry.endpoint_id} is gone")
 
 
+def looked_for_again(entry: Entry) -> Entry:
+    """It is not known any more whether the account has the endpoint."""
+    _expect(entry, RowState.VANISHED)
+    return evolve(entry, state=RowState.UNCHANGED, reason=None)
+
+
 def recreating(entry: Entry) -> Entry:
     """Make what has vanished again."""
     _expect(entry, RowState.VANISHED)
@@ -306,7 +331,6 @@ def replacing(entry: Entry) -> Entry:
         state=RowState.NEW,
         replaces=entry.endpoint_id,
         endpoint_id=None,
-        made_as=None,
         lost=0,
         reason=None,
     )
@@ -328,8 +352,8 @@ def given_away(entry: Entry) -> Entry:
     return evolve(entry, state=RowState.FORGOTTEN, endpoint_id=None, made_as=None, replaces=None)
 
 
-def left_alone(entry: Entry, reason: str) -> Entry:
-    """The endpoint of a row that the source has no more is not deleted after all."""
+def not_deleted(entry: Entry, reason: str) -> Entry:
+    """The endpoint of a row that is gone, or the one before a replacement, is still there."""
     return evolve(entry, state=RowState.FAILED, reason=reason)
 
 

@@ -165,7 +165,7 @@ class MemoryState:
             for entry in self._rows
             if entry.replaces
             and entry.endpoint_id
-            and entry.state not in {RowState.VANISHED, RowState.REVIEW}
+            and entry.state not in {RowState.VANISHED, RowState.REVIEW, RowState.FAILED}
         ][:limit]
 
     async def find_key(self, key: str) -> Entry | None:

@@ -73,7 +73,7 @@ async def test_what_else_changes_something(
         for change in (
             fleet.audit,
             fleet.delete_duplicates,
-            lambda: fleet.import_endpoint("key-1", min(sandbox.endpoints)),
+            lambda: fleet.import_endpoints({"key-1": min(sandbox.endpoints)}),
         ):
             with pytest.raises(StateError, match="another run works on this account: process"):
                 await change()

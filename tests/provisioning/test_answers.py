@@ -128,6 +128,20 @@ async def test_it_is_deleted(
     assert (len(sandbox.endpoints), ended.report.counts["review"]) == (49, 1)
 
 
+async def test_the_row_is_edited_to_what_came_of_it(
+    rows: Rows, applied: Apply, sandbox: Sandbox, bend: Callable[[str], None]
+) -> None:
+    """Then it matches, so the run goes on with the next row, again alone at first."""
+    bend(" (2)")
+    with pytest.raises(CanaryError):
+        await applied(rows(3))
+    with pytest.raises(CanaryError, match="its alias came out as 'row-1 \\(2\\)'"):
+        await applied([*reversed(rows(4))])
+    bend("")
+    ended = await applied([evolve(rows(1)[0], alias="row-1 (2)"), *rows(3)[1:]])
+    assert (len(sandbox.endpoints), ended.report.exit_status) == (3, 0)
+
+
 async def test_nothing_is_left_to_create(
     rows: Rows, applied: Apply, sandbox: Sandbox, bend: Callable[[str], None]
 ) -> None:

@@ -81,7 +81,7 @@ def test_an_endpoint_that_a_person_decides_on(
     with fleet.apply(rows(1)) as run:
         pass
     assert run.report.counts["review"] == 1
-    outcome = fleet.import_endpoint("key-1", max(account.endpoints))
+    (outcome,) = fleet.import_endpoints({"key-1": max(account.endpoints)})
     assert (outcome.status, outcome.endpoint_id) == ("imported", max(account.endpoints))
 
 

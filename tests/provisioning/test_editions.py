@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import evolve
 
-from plivo_endpoints.provisioning import DeletionLimitError, RefusedError, Row, StaleError
+from plivo_endpoints.provisioning import DeletionLimitError, RefusedError, Row
 from plivo_endpoints.sandbox import Fault
 from tests.provisioning.fleets import apply, audit, plan, read_report
 
@@ -414,19 +414,6 @@ async def test_a_conflict_that_was_put_right(
     assert len(sandbox.endpoints) == 4
 
 
-async def test_an_edit_after_a_mismatch(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """What the last run stopped at is put right first, with the source as it was."""
-    sandbox.inject(
-        Fault(applied=True, status=201, body='{"endpoint_id": "1", "username": "nobody", "alias": "row-1"}'),
-        times=1,
-        method="POST",
-    )
-    with pytest.raises(Exception, match="it was named 'nobody'"):
-        await applied(rows(2))
-    with pytest.raises(StaleError, match="the last run stopped at an endpoint"):
-        await applied(rows(3))
-
-
 async def test_an_endpoint_that_was_changed_by_hand(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -452,3 +439,83 @@ async def test_an_endpoint_that_vanished(
     assert (statuses(ended), ended.report.exit_status, len(sandbox.endpoints)) == ({"key-1": "review"}, 3, 1)
     assert statuses(await applied(rows(2), recreate=True)) == {"key-1": "created"}
     assert sorted(str(alias) for alias in aliases(sandbox).values()) == ["row-1", "row-2"]
+
+
+async def test_a_new_name_that_is_taken_on_the_edge_of_a_page(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
+) -> None:
+    """Pages overlap, so it is met twice; the row keeps its own endpoint all the same."""
+    await applied(rows(1))
+    (first,) = sandbox.endpoints
+    for number in range(60):
+        name = "another" if number == 17 else f"other{number}x"
+        await client.endpoints.create(username=name, password="secret", alias="row-1")
+    renamed = [evolve(rows(1)[0], username="another")]
+    for _ in range(2):
+        ended = await applied(renamed, replace=True, import_existing=True)
+        assert statuses(ended) == {"key-1": "review"}
+    back = await applied(rows(1))
+    assert [outcome.endpoint_id for outcome in back.outcomes] == [first]
+
+
+async def test_a_run_without_the_master_key(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
+    """It cannot compare passwords, and forgets nothing of what was known with the key."""
+    await applied(rows(1), master_key=KEY)
+    edited = [evolve(rows(1)[0], password="another")]
+    assert statuses(await applied(edited)) == {}
+    assert statuses(await applied(edited, master_key=KEY)) == {"key-1": "updated"}
+    assert client_password(sandbox, 0) == md5("another")
+
+
+async def test_more_deletions_once_creates_in_doubt_are_decided(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """They count for the limit as well."""
+    await applied(rows(1))
+    sandbox.inject(Fault(applied=True, status=503), times=29, method="POST")
+    async with apply(client, rows(30), state=tmp_path / "run.db", settle=60.0) as run:
+        while run.progress.phase != "settling":
+            await asyncio.sleep(0.01)
+        run.stop()
+    with pytest.raises(DeletionLimitError):
+        await applied(rows(1), delete=True)
+    assert len(sandbox.endpoints) == 30
+
+
+async def test_a_deletion_that_plivo_refuses(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
+    """The row fails, all others go on, and the next run tries again."""
+    await applied(rows(3))
+    sandbox.inject(Fault(applied=False, status=400), times=1, method="DELETE")
+    ended = await applied(rows(1), delete=True)
+    assert sorted(statuses(ended).values()) == ["deleted", "failed"]
+    assert ended.report.audited
+    assert list(statuses(await applied(rows(1), delete=True)).values()) == ["deleted"]
+    assert len(sandbox.endpoints) == 1
+
+
+async def test_an_old_endpoint_that_plivo_does_not_delete(
+    applied: Apply, rows: Rows, sandbox: Sandbox
+) -> None:
+    """The row fails, with its new endpoint, until a run has deleted the old one."""
+    await applied(rows(1))
+    sandbox.inject(Fault(applied=False, status=409), times=1, method="DELETE")
+    edited = [evolve(rows(1)[0], username="another")]
+    assert statuses(await applied(edited, replace=True)) == {"key-1": "failed"}
+    assert len(sandbox.endpoints) == 2
+    ended = await applied(edited)
+    assert (ended.report.exit_status, len(sandbox.endpoints)) == (0, 1)
+
+
+async def test_what_vanished_and_a_colleague_made_again(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
+) -> None:
+    """It is not made a second time."""
+    await applied(rows(1))
+    await client.endpoints.delete(min(sandbox.endpoints))
+    theirs = await client.endpoints.create(username="user1x", password="secret", alias="row-1")
+    assert statuses(await applied(rows(1), recreate=True)) == {"key-1": "review"}
+    ended = await applied(rows(1), recreate=True, import_existing=True)
+    assert [(outcome.status, outcome.endpoint_id) for outcome in ended.outcomes] == [
+        ("imported", theirs.endpoint_id)
+    ]
+    assert len(sandbox.endpoints) == 1

@@ -148,7 +148,7 @@ def test_an_import_that_is_refused(fleet: Sandbox, run: Run, tmp_path: Path) -> 
     known, endpoints = run("results").stdout, dict(fleet.endpoints)
     for pair, complaint in (
         (f"nobody={named['bob']}", "the state has no key 'nobody': apply the source first"),
-        ("key-1=123", "Endpoint/123/ answered 404"),
+        ("key-1=123", "the account has no endpoint 123"),
         (f"key-1={named['user2x']}", f"endpoint {named['user2x']} is "),
         (f"bob={named['bob1']}", f"endpoint {named['bob1']} is that of 'bob-1'"),
     ):

@@ -370,7 +370,7 @@ async def test_count(state: FleetState) -> None:
     assert await state.count() == {RowState.UNCHANGED: 1, RowState.PARKED: 1}
     (two,), (three,) = await state.holders(["102"]), await state.holders(["103"])
     await become(state, two, states.deleted)
-    await become(state, three, lambda entry: states.left_alone(entry, "a phone"))
+    await become(state, three, lambda entry: states.not_deleted(entry, "a phone"))
     assert await state.count() == {
         RowState.UNCHANGED: 1,
         RowState.PARKED: 1,

@@ -11,7 +11,7 @@ import click
 from plivo_endpoints._errors import PlivoError
 from plivo_endpoints.cli.settings import NextStep, Settings
 from plivo_endpoints.cli.shell import command_line
-from plivo_endpoints.provisioning import SqliteState, StaleError, StateError
+from plivo_endpoints.provisioning import DeletionLimitError, SqliteState, StaleError, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator
@@ -32,7 +32,9 @@ def cleanup_on_abort(ctx: click.Context, state: Path) -> Generator[None]:
     try:
         yield
     except BaseException as error:
-        may_go_on = isinstance(error, (PlivoError, KeyboardInterrupt)) and not isinstance(error, StaleError)
+        may_go_on = isinstance(error, (PlivoError, KeyboardInterrupt)) and not isinstance(
+            error, (StaleError, DeletionLimitError)
+        )
         is_full = isinstance(error, StateError) and _FULL in str(error)
         # On a full disk the state cannot be opened, and nothing of it is to be removed.
         has_begun = path.exists() and not is_full and asyncio.run(_has_begun(path, made))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from plivo_endpoints import Endpoint
-    from plivo_endpoints.provisioning import Status
+    from plivo_endpoints.provisioning import Outcome, Status
 
 # What `apply` does about a row after its import.
 _NEXT: Final[Mapping[Status, str]] = {"imported": "nothing to do", "unprocessed": "apply updates it"}
@@ -64,17 +64,19 @@ def import_(ctx: click.Context, /, pairs: tuple[str, ...], state: Path) -> None:
     settings = ctx.ensure_object(Settings)
     wanted = [_read(pair) for pair in pairs]
 
-    async def work() -> list[dict[str, object]]:
-        imported: list[dict[str, object]] = []
-        async with settings.connect_async() as client:
-            fleet = AsyncFleet(client, state)
-            for key, endpoint_id in wanted:
-                settings.endpoint_id = endpoint_id  # for an error to name
-                outcome = await fleet.import_endpoint(key, endpoint_id)
-                imported.append({"key": key, "endpoint_id": endpoint_id, "next": _NEXT[outcome.status]})
-        return imported
+    if len({key for key, _ in wanted}) < len(wanted):
+        raise click.UsageError("a key is there twice")
 
-    settings.output().listing(("key", "endpoint_id", "next"), [run_to_end(work(), settings)])
+    async def work() -> tuple[Outcome, ...]:
+        async with settings.connect_async() as client:
+            return await AsyncFleet(client, state).import_endpoints(dict(wanted))
+
+    outcomes = run_to_end(work(), settings)
+    rows = [
+        {"key": key, "endpoint_id": endpoint_id, "next": _NEXT[outcome.status]}
+        for (key, endpoint_id), outcome in zip(wanted, outcomes, strict=True)
+    ]
+    settings.output().listing(("key", "endpoint_id", "next"), [rows])
 
 
 def _read(pair: str) -> tuple[str, str]:

@@ -66,7 +66,8 @@ _SUFFIX_LENGTHS: Final = (
 )
 _COUNT: Final = (
     "SELECT state, count(*) FROM rows"
-    " WHERE number > 0 OR state IN ('intent', 'parked', 'deleted', 'failed') GROUP BY state"
+    " WHERE number > 0 OR state IN ('intent', 'parked', 'deleted', 'failed', 'review')"
+    " GROUP BY state"
 )
 _HELD: Final = (
     "SELECT count(*), count(CASE WHEN number < 0 THEN 1 END) FROM rows"
@@ -170,9 +171,10 @@ class SqliteState:
 
     async def read_replaced(self, limit: int) -> Sequence[Entry]:
         """See `FleetState`."""
+        # The sign keeps SQLite from going through all rows in the order of their numbers.
         query = (
             f"{_SELECT} WHERE replaces IS NOT NULL AND endpoint_id IS NOT NULL"
-            " AND state NOT IN ('vanished', 'review') ORDER BY number LIMIT ?"
+            " AND state NOT IN ('vanished', 'review', 'failed') ORDER BY +number LIMIT ?"
         )
         return await self._select(query, limit)
 

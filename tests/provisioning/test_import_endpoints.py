@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
-from plivo_endpoints import NotFoundError
 from plivo_endpoints.provisioning import AsyncFleet, ProvisioningError, Row, StateError
 from plivo_endpoints.sandbox import Fault
 from tests.provisioning.fleets import apply
@@ -44,7 +43,7 @@ async def test_one_of_several(
         await client.endpoints.create(username="user1x", password="secret", alias="row-1")
     first, second = sandbox.endpoints
     assert endpoints_of(await applied(rows(1))) == {"key-1": ("review", None)}
-    outcome = await fleet.import_endpoint("key-1", second)
+    (outcome,) = await fleet.import_endpoints({"key-1": second})
     assert (outcome.key, outcome.status, outcome.endpoint_id) == ("key-1", "imported", second)
     assert outcome.username == sandbox.endpoints[second].username
     ended = await applied(rows(1))
@@ -64,7 +63,7 @@ async def test_one_of_another_alias(
     theirs = await client.endpoints.create(username="user1x", password="secret", alias="another")
     password = sandbox.endpoints[theirs.endpoint_id].password
     await applied(wanted)
-    assert (await fleet.import_endpoint("key-1", theirs.endpoint_id)).status == "unprocessed"
+    assert (await fleet.import_endpoints({"key-1": theirs.endpoint_id}))[0].status == "unprocessed"
     assert endpoints_of(await applied(wanted)) == {"key-1": ("updated", theirs.endpoint_id)}
     (endpoint,) = sandbox.endpoints.values()
     assert (endpoint.alias, endpoint.app_id, endpoint.password) == ("row-1", "77", password)
@@ -78,7 +77,7 @@ async def test_one_of_a_key_that_is_gone(
     first = min(sandbox.endpoints)
     edited = [evolve(rows(1)[0], key="dora"), rows(2)[1]]
     assert endpoints_of(await applied(edited))["dora"] == ("review", None)
-    assert (await fleet.import_endpoint("dora", first)).status == "imported"
+    assert (await fleet.import_endpoints({"dora": first}))[0].status == "imported"
     ended = await applied(edited, delete=True)
     assert endpoints_of(ended)["dora"] == ("unchanged", first)
     assert (ended.report.gone, ended.report.exit_status, len(sandbox.endpoints)) == (0, 0, 2)
@@ -118,7 +117,7 @@ async def test_what_is_refused(
     before = await fleet.report()
     (endpoint,) = [each for each in sandbox.endpoints.values() if each.alias == alias]
     with pytest.raises(ProvisioningError) as refused:
-        await fleet.import_endpoint(key, endpoint.endpoint_id)
+        await fleet.import_endpoints({key: endpoint.endpoint_id})
     assert str(refused.value) == reason.format(endpoint.endpoint_id, endpoint.username)
     assert await fleet.report() == before
     own = {each.alias: ("unchanged", endpoint_id) for endpoint_id, each in sandbox.endpoints.items()}
@@ -130,8 +129,8 @@ async def test_an_endpoint_that_is_not_there(
 ) -> None:
     """Plivo knows none of that id, so the row keeps the one that it has."""
     await applied(rows(1))
-    with pytest.raises(NotFoundError):
-        await fleet.import_endpoint("key-1", "12345678901234")
+    with pytest.raises(ProvisioningError, match="the account has no endpoint 12345678901234"):
+        await fleet.import_endpoints({"key-1": "12345678901234"})
     assert endpoints_of(await applied(rows(1))) == {"key-1": ("unchanged", min(sandbox.endpoints))}
 
 
@@ -146,16 +145,18 @@ async def test_a_row_whose_create_is_in_doubt(  # noqa: PLR0917 - fixtures
         run.stop()
     theirs = await client.endpoints.create(username="user1x", password="secret", alias="another")
     with pytest.raises(ProvisioningError, match="a run has not finished with 'key-1': apply the source"):
-        await fleet.import_endpoint("key-1", theirs.endpoint_id)
+        await fleet.import_endpoints({"key-1": theirs.endpoint_id})
     # By then it has the row's name, so a person decides whether it is what the lost create made.
     assert endpoints_of(await applied(rows(1)))["key-1"][0] == "review"
-    assert (await fleet.import_endpoint("key-1", theirs.endpoint_id)).status == "unprocessed"  # its alias
+    assert (await fleet.import_endpoints({"key-1": theirs.endpoint_id}))[
+        0
+    ].status == "unprocessed"  # its alias
     assert endpoints_of(await applied(rows(1)))["key-1"] == ("updated", theirs.endpoint_id)
 
 
 async def test_a_fleet_that_never_began(sandbox: Sandbox, fleet: AsyncFleet, tmp_path: Path) -> None:
     """There is no row to settle anything for, and no state is made."""
     with pytest.raises(StateError, match="there is no state"):
-        await fleet.import_endpoint("key-1", "12345678901234")
+        await fleet.import_endpoints({"key-1": "12345678901234"})
     assert not (tmp_path / "run.db").exists()
     assert sandbox.requests == ()
