@@ -52,8 +52,9 @@ def account_locked(account: str) -> Generator[None]:
 
 def _folder() -> Path:
     """Return where programs keep their state for this user."""
-    if given := os.environ.get("XDG_STATE_HOME"):
-        return Path(given) / _APP
+    given = Path(os.environ.get("XDG_STATE_HOME", ""))
+    if given.is_absolute():  # another has to be ignored, says the specification
+        return given / _APP
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home()) / _APP
     if sys.platform == "darwin":

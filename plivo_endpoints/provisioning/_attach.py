@@ -85,9 +85,9 @@ def _deriver(facts: Mapping[str, str], contents: Contents, master_key: str | Non
 
 def _check_key(facts: Mapping[str, str], contents: Contents, deriver: Deriver | None) -> None:
     if deriver is None and contents.derives:
-        raise StaleError("the master key (PLIVO_PROVISION_KEY) of this run is missing")
+        raise StaleError("the master key (PLIVO_PROVISION_KEY) is missing, from which passwords are derived")
     if deriver is not None and facts["mark"] and deriver.mark != facts["mark"]:
-        raise StaleError("the master key (PLIVO_PROVISION_KEY) is not the one of this run")
+        raise StaleError("the master key (PLIVO_PROVISION_KEY) is not the one that this state was begun with")
 
 
 async def verify_source(

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from plivo_endpoints._errors import NotFoundError
 from plivo_endpoints.provisioning import _transitions as states
+from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import DeletionLimitError
 from plivo_endpoints.provisioning._outage import ABOUT_THE_ROW, BROKEN, UNSENT
 from plivo_endpoints.provisioning._retry import retry_transient
@@ -49,8 +50,8 @@ async def check_deletions(state: Entries, allowed: Allowed) -> None:
     """Refuse to delete more than a person can have meant, unless that was allowed."""
     held, gone = await state.count_held()
     limit = allowed.delete_limit
-    if limit is None:
-        limit = max(_MOST_DELETED, held // _SHARE_DELETED)
+    if limit is None:  # an empty source is an accident
+        limit = max(_MOST_DELETED, held // _SHARE_DELETED) if gone < held else 0
     if allowed.deleting and gone > limit:
         raise DeletionLimitError(
             f"{gone} of {held} endpoints would be deleted, more than {limit}: look whether the source is "
@@ -72,6 +73,9 @@ class Changes:
             name: password if name == "password" else getattr(entry.wanted, name)
             for name in states.changed(entry.known or entry.wanted, entry.wanted)
         }
+        if "password" in changes:
+            before, entry = entry, states.updating(entry)
+            await self._state.save([(before, entry)])
         try:
             await retry_transient(partial(self._client.endpoints.update, entry.endpoint_id or "", **changes))
         except (NotFoundError, *ABOUT_THE_ROW) as error:
@@ -96,16 +100,30 @@ class Changes:
 
     async def delete_gone(self, entry: Entry, *, even_registered: bool) -> None:
         """Delete the endpoint of a row that the source has no more."""
-        reason = None if even_registered else await self._why_in_use(entry.endpoint_id or "")
+        reason = await self._why_claimed(entry)
+        if reason is None and not even_registered:
+            reason = await self._why_in_use(entry.endpoint_id or "")
         reason = reason or await self._delete(entry.endpoint_id or "")
         after = states.deleted(entry) if reason is None else states.not_deleted(entry, reason)
         await self._state.save([(entry, after)])
+
+    async def _why_claimed(self, entry: Entry) -> str | None:
+        for other in await self._state.find([entry.sought.username]):
+            if other.state is RowState.CONFLICT and other.wanted.username == entry.sought.username:
+                return (
+                    f"not deleted, as endpoint {entry.endpoint_id} can be that of {other.key!r}: import it "
+                    "for that key, or give the row its old key"
+                )
+        return None
 
     async def _why_in_use(self, endpoint_id: str) -> str | None:
         with suppress(NotFoundError):
             endpoint = await retry_transient(lambda: self._client.endpoints.get(endpoint_id))
             if endpoint.sip_registered is not False:
-                return f"not deleted, as a phone may be registered with endpoint {endpoint_id}"
+                return (
+                    f"not deleted, as a phone may be registered with endpoint {endpoint_id}: it takes "
+                    "even-registered to delete it"
+                )
         return None
 
     async def _delete(self, endpoint_id: str) -> str | None:

@@ -7,9 +7,8 @@ from typing import Final
 
 from attrs import frozen
 
-UNSENT: Final = "unsent:"  # begins the mark of a password that the fleet has not sent
-FINGERPRINT: Final = "h:"  # begins a mark that was made with the master key
-VERSION: Final = "v:"  # begins one that was made without
+from plivo_endpoints.provisioning._marks import is_known
+
 DOCUMENTED_SUFFIX: Final = 12  # digits that Plivo appends to a username
 
 
@@ -65,14 +64,13 @@ class Spec:
         username: The username asked for, without the digits that Plivo appends.
         alias: The alias.
         app_id: The application; `None` if it is not named.
-        password: A mark of the password, from which nobody can tell it; with `UNSENT` before it where the
-            fleet has not sent that password, because the endpoint was imported.
+        password: What is kept of the password: see `_marks`.
     """
 
     username: str
     alias: str
     app_id: str | None = None
-    password: str = ""
+    password: str = "v::"  # noqa: S105 - the mark of none
 
 
 @frozen(kw_only=True)
@@ -129,10 +127,8 @@ class Entry:
     @property
     def has_known_password(self) -> bool:
         """Whether its endpoint has the password that the source, or the master key, gives."""
-        if self.state not in HELD or self.known is None:
-            return False
-        unsent, mark = password_mark(self.known)
-        return not unsent and is_same_kind(mark, self.wanted.password)
+        known = self.known
+        return self.state in HELD and known is not None and is_known(known.password, self.wanted.password)
 
     @property
     def is_open(self) -> bool:
@@ -155,14 +151,3 @@ class Found:
     username: str
     alias: str
     app_id: str | None = None
-
-
-def password_mark(spec: Spec) -> tuple[str, str]:
-    """Return `UNSENT` or nothing, and the mark of a password without that."""
-    mark = spec.password.removeprefix(UNSENT)
-    return (UNSENT if mark != spec.password else ""), mark
-
-
-def is_same_kind(mark: str, other: str) -> bool:
-    """Whether two marks of passwords can be compared."""
-    return mark.startswith(FINGERPRINT) == other.startswith(FINGERPRINT)

@@ -83,7 +83,14 @@ async def import_endpoints(
         changes: list[Change] = []
         for key, endpoint_id in pairs.items():
             entry, holders = await _entries_of(known, key, endpoint_id)
-            chosen.append(settled_on(entry, await _look_at(client, known, entry, endpoint_id)))
+            found = await _look_at(client, known, entry, endpoint_id)
+            if (
+                entry.has_endpoint
+                and entry.endpoint_id != endpoint_id
+                and entry.state is not RowState.VANISHED
+            ):
+                raise ProvisioningError(f"{key!r} has endpoint {entry.endpoint_id} already")
+            chosen.append(settled_on(entry, found))
             changes += [(entry, chosen[-1]), *((holder, given_away(holder)) for holder in holders)]
         await known.save(changes)
         return tuple(map(outcome_of, chosen))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from plivo_endpoints._config import Unpicklable
 from plivo_endpoints._errors import InvalidArgumentError
 from plivo_endpoints._validation import SURROGATE
-from plivo_endpoints.provisioning._entries import FINGERPRINT, VERSION
+from plivo_endpoints.provisioning._marks import make_mark
 
 if TYPE_CHECKING:
     from plivo_endpoints.provisioning._rows import Row
@@ -63,8 +63,9 @@ def mark_of(row: Row, deriver: Deriver | None) -> str:
     version of its own tells.
     """
     if deriver is None:
-        return f"{VERSION}{row.password_version}"
-    return f"{FINGERPRINT}{deriver.fingerprint(row.key, row.password_version, password_of(row, deriver))}"
+        return make_mark("", row.password_version, derived=False)
+    fingerprint = deriver.fingerprint(row.key, password_of(row, deriver))
+    return make_mark(fingerprint, row.password_version, derived=row.password is None)
 
 
 def master_key_of(given: str | None) -> str | None:

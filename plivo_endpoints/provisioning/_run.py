@@ -162,7 +162,8 @@ class Phases:
         """
         allowed = self._job.allowed
         if allowed.replacing and self._state.has(RowState.RENAMED):
-            await self._finish_replacements()  # of a run before: a row replaces one endpoint at a time
+            # Of a run before: a row replaces one endpoint at a time.
+            await self._finish_replacements(*HELD, RowState.OUTDATED, RowState.RENAMED)
         permitted = (
             (allowed.importing, RowState.FOUND, states.imported),
             (allowed.replacing, RowState.RENAMED, states.replacing),
@@ -292,14 +293,16 @@ class Phases:
 
     async def _delete(self) -> None:
         """Delete what was replaced, and if that is allowed what the source has no more."""
-        await self._finish_replacements()
+        await self._finish_replacements(*HELD)  # a row that has been renamed again may want the one before
         if self._job.allowed.deleting and not self._stopping.is_set():
             self.phase = "deleting"
             await check_deletions(self._state, self._job.allowed)  # some were in doubt until now
             await run_workers(batches_of_gone(self._state, *HELD), self._delete_gone, self._job.concurrency)
 
-    async def _finish_replacements(self) -> None:
-        while not self._stopping.is_set() and (batch := await self._state.read_replaced(_LOOK_AHEAD)):
+    async def _finish_replacements(self, *row_states: RowState) -> None:
+        while not self._stopping.is_set():
+            if not (batch := await self._state.read_replaced(_LOOK_AHEAD, row_states)):
+                return
             self.phase = "deleting"
             await run_workers(_once(batch), self._delete_replaced, self._job.concurrency)
 

@@ -25,17 +25,8 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
 
-from plivo_endpoints.provisioning._entries import (
-    FINGERPRINT,
-    HELD,
-    KEPT,
-    UNSENT,
-    WANTING,
-    RowState,
-    Spec,
-    is_same_kind,
-    password_mark,
-)
+from plivo_endpoints.provisioning._entries import HELD, KEPT, WANTING, RowState, Spec
+from plivo_endpoints.provisioning._marks import IN_DOUBT, is_edited, merge, unsent
 from plivo_endpoints.provisioning._matching import is_made_from
 
 if TYPE_CHECKING:
@@ -178,10 +169,7 @@ def _next_of(entry: Entry, done: RowState) -> Entry:
 
 def _agreeing(known: Spec, wanted: Spec) -> Spec:
     """Return what is known of an endpoint that is as wanted, as far as that can be compared."""
-    unsent, mark = password_mark(known)
-    # Without the master key nothing can be compared; what was known with it is not to be forgotten.
-    kept = mark.startswith(FINGERPRINT) and not wanted.password.startswith(FINGERPRINT)
-    password = known.password if kept else unsent + wanted.password
+    password = wanted.password if known.password == IN_DOUBT else merge(known.password, wanted.password)
     return evolve(wanted, app_id=wanted.app_id or known.app_id, password=password)
 
 
@@ -191,11 +179,10 @@ def changed(known: Spec, wanted: Spec) -> tuple[str, ...]:
     An application that the source does not name is left as it is, and so is a password that nobody can
     compare: one of the two marks is of another kind.
     """
-    _, password = password_mark(known)
     fields = {
         "alias": known.alias != wanted.alias,
         "app_id": wanted.app_id not in {None, known.app_id},
-        "password": is_same_kind(password, wanted.password) and password != wanted.password,
+        "password": is_edited(known.password, wanted.password),
     }
     return tuple(name for name, differs in fields.items() if differs)
 
@@ -257,18 +244,21 @@ def _bare(entry: Entry) -> Entry:
 def imported(entry: Entry) -> Entry:
     """The endpoint that can be the row is the row."""
     _expect(entry, RowState.FOUND)
-    return _next_of(evolve(entry, reason=None), RowState.IMPORTED)
+    return _next_of(evolve(entry, lost=0, reason=None), RowState.IMPORTED)
 
 
 def settled_on(entry: Entry, found: Found) -> Entry:
     """A person said which endpoint the row is."""
+    known = _known_of(entry, found)
+    if entry.endpoint_id == found.endpoint_id and entry.known is not None:
+        known = evolve(entry.known, alias=found.alias, app_id=found.app_id)
     chosen = evolve(
         entry,
         endpoint_id=found.endpoint_id,
         made_as=found.username,
-        known=_known_of(entry, found),
+        known=known,
         sent=None,
-        replaces=None,
+        lost=0,
         reason=None,
     )
     return _next_of(chosen, RowState.IMPORTED)
@@ -277,7 +267,7 @@ def settled_on(entry: Entry, found: Found) -> Entry:
 def _known_of(entry: Entry, found: Found) -> Spec:
     # Nobody can read its password. It counts as the one that the source has now, until that is edited.
     return evolve(
-        entry.wanted, alias=found.alias, app_id=found.app_id, password=UNSENT + entry.wanted.password
+        entry.wanted, alias=found.alias, app_id=found.app_id, password=unsent(entry.wanted.password)
     )
 
 
@@ -357,14 +347,24 @@ def not_deleted(entry: Entry, reason: str) -> Entry:
     return evolve(entry, state=RowState.FAILED, reason=reason)
 
 
+def updating(entry: Entry) -> Entry:
+    """An update with a password is about to be sent; durable before that, as nobody can read a password."""
+    _expect(entry, RowState.OUTDATED)
+    return evolve(entry, known=evolve(entry.known or entry.wanted, password=IN_DOUBT))
+
+
 def updated(entry: Entry) -> Entry:
     """Plivo took the update."""
     _expect(entry, RowState.OUTDATED)
     before = entry.known or entry.wanted
-    known = _agreeing(before, entry.wanted)
-    if "password" in changed(before, entry.wanted):
-        known = evolve(known, password=entry.wanted.password)
-    return evolve(entry, state=RowState.UPDATED, known=known, reason=None)
+    changes = changed(before, entry.wanted)
+    password = (
+        entry.wanted.password if "password" in changes else merge(before.password, entry.wanted.password)
+    )
+    known = evolve(entry.wanted, app_id=entry.wanted.app_id or before.app_id, password=password)
+    # What a lost create made has the alias of then, so no endpoint of the new one is its work.
+    lost = 0 if "alias" in changes else entry.lost
+    return evolve(entry, state=RowState.UPDATED, known=known, lost=lost, reason=None)
 
 
 def update_refused(entry: Entry, reason: str) -> Entry:

@@ -158,14 +158,10 @@ class MemoryState:
             if after < entry.number and (up_to is None or entry.number <= up_to) and entry.state in states
         ][:limit]
 
-    async def read_replaced(self, limit: int) -> Sequence[Entry]:
+    async def read_replaced(self, limit: int, states: Collection[RowState]) -> Sequence[Entry]:
         """See `FleetState`."""
         return [
-            entry
-            for entry in self._rows
-            if entry.replaces
-            and entry.endpoint_id
-            and entry.state not in {RowState.VANISHED, RowState.REVIEW, RowState.FAILED}
+            entry for entry in self._rows if entry.replaces and entry.endpoint_id and entry.state in states
         ][:limit]
 
     async def find_key(self, key: str) -> Entry | None:

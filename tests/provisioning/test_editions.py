@@ -11,7 +11,7 @@ from attrs import evolve
 
 from plivo_endpoints.provisioning import DeletionLimitError, RefusedError, Row
 from plivo_endpoints.sandbox import Fault
-from tests.provisioning.fleets import apply, audit, plan, read_report
+from tests.provisioning.fleets import apply, audit, plan, prune, read_report
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -519,3 +519,53 @@ async def test_what_vanished_and_a_colleague_made_again(
         ("imported", theirs.endpoint_id)
     ]
     assert len(sandbox.endpoints) == 1
+
+
+async def test_a_version_that_is_raised_as_the_key_comes(applied: Apply, rows: Rows) -> None:
+    """The password is sent, though its fingerprint is new."""
+    await applied([evolve(rows(1)[0], password_version="1")])
+    raised = [evolve(rows(1)[0], password_version="2")]
+    assert statuses(await applied(raised, master_key=KEY)) == {"key-1": "updated"}
+
+
+async def test_a_password_that_is_derived_as_the_key_comes(applied: Apply, rows: Rows) -> None:
+    """It certainly is another one than was typed before."""
+    await applied(rows(1))
+    derived = [evolve(rows(1)[0], password=None)]
+    assert statuses(await applied(derived, master_key=KEY)) == {"key-1": "updated"}
+
+
+async def test_a_colleagues_twin_of_an_edited_alias(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """What was once lost has the alias of then, so an endpoint of the new one is nobody's to delete."""
+    sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
+    assert statuses(await applied(rows(1))) == {"key-1": "adopted"}
+    edited = [evolve(rows(1)[0], alias="Support")]
+    await applied(edited)
+    await client.endpoints.create(username="user1x", password="secret", alias="Support")
+    (duplicate,) = (await applied(edited)).report.duplicates
+    assert (duplicate.deletable, await prune(client, tmp_path / "run.db")) == (False, ())
+    assert len(sandbox.endpoints) == 2
+
+
+@pytest.mark.parametrize("delete", [True, False])
+async def test_a_key_that_is_edited_where_deletion_is_allowed(
+    applied: Apply, rows: Rows, sandbox: Sandbox, *, delete: bool
+) -> None:
+    """What a row of the file can be is not deleted before a person has decided."""
+    await applied(rows(2))
+    before = set(sandbox.endpoints)
+    ended = await applied([evolve(rows(1)[0], key="dora"), rows(2)[1]], delete=delete)
+    assert statuses(ended) == {"dora": "review"} | ({"key-1": "failed"} if delete else {})
+    assert set(sandbox.endpoints) == before
+
+
+async def test_a_source_without_rows(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
+    """It deletes nothing, however few there are, until the number is allowed."""
+    await applied(rows(3))
+    with pytest.raises(DeletionLimitError, match="3 of 3"):
+        await applied([], delete=True)
+    assert len(sandbox.endpoints) == 3
+    await applied([], delete=True, delete_limit=3)
+    assert len(sandbox.endpoints) == 0

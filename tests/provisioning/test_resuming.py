@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,7 @@ from plivo_endpoints.sandbox import Fault
 from tests.provisioning.fleets import apply, read_report
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
     from pathlib import Path
 
     from plivo_endpoints import AsyncClient
@@ -46,9 +47,9 @@ class EndingState(SqliteState):
 class NeverDropping(SqliteState):
     """Ends when the endpoints before replacements are to be deleted."""
 
-    async def read_replaced(self, limit: int) -> Sequence[Entry]:
+    async def read_replaced(self, limit: int, states: Collection[RowState]) -> Sequence[Entry]:
         """End, if there is one."""
-        if await super().read_replaced(limit):
+        if await super().read_replaced(limit, states):
             raise StateError("the end")
         return ()
 
@@ -222,3 +223,57 @@ async def test_a_lost_create_whose_endpoint_got_another_alias(
     await client.endpoints.update(lost.endpoint_id, alias="front desk")
     ended = await applied(rows(2))
     assert (statuses(ended), len(sandbox.endpoints)) == ({"key-1": "review", "key-2": "created"}, 2)
+
+
+async def test_a_new_name_that_is_taken_before_its_endpoint_is_made(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """By a colleague, so a person decides; the old endpoint is the row's until then, and not deleted."""
+    await applied(rows(1))
+    (first,) = sandbox.endpoints
+    renamed = [evolve(rows(1)[0], username="another")]
+    state = EndingState(tmp_path / "run.db", is_intended)
+    with pytest.raises(StateError, match="the end"):
+        async with apply(client, renamed, state=state, settle=0.2, replace=True):
+            pass
+    theirs = await client.endpoints.create(username="another", password="secret", alias="row-1")
+    ended = await applied(renamed)
+    assert (statuses(ended), set(sandbox.endpoints)) == ({"key-1": "review"}, {first, theirs.endpoint_id})
+
+
+@pytest.mark.parametrize("is_allowed", [False, True])
+async def test_a_name_that_is_edited_back_after_its_lost_replacement_was_made(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, *, is_allowed: bool
+) -> None:
+    """Nothing that the file wants is deleted without permission; with it one endpoint of the name is left."""
+    await applied(rows(1))
+    (first,) = sandbox.endpoints
+    sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
+    renamed = [evolve(rows(1)[0], username="another")]
+    await settle_later(client, renamed, tmp_path / "run.db", replace=True)
+    ended = await applied(rows(1), replace=is_allowed)
+    names = [endpoint.username[:-12] for endpoint in sandbox.endpoints.values()]
+    if is_allowed:
+        assert (statuses(ended), names) == ({"key-1": "replaced"}, ["user1x"])
+    else:
+        assert (statuses(ended), first in sandbox.endpoints) == ({"key-1": "review"}, True)
+
+
+async def test_a_password_update_that_was_applied_but_not_recorded(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Nobody can read which password it is, so it is sent again, whatever the file says by then."""
+    key = "a master key of at least sixteen characters"
+    await applied(rows(1), master_key=key)
+
+    def is_updated(_: Entry, after: Entry) -> bool:
+        return after.state is RowState.UPDATED
+
+    state = EndingState(tmp_path / "run.db", is_updated)
+    edited = [evolve(rows(1)[0], password="another")]
+    with pytest.raises(StateError, match="the end"):
+        async with apply(client, edited, state=state, master_key=key):
+            pass
+    assert statuses(await applied(rows(1), master_key=key)) == {"key-1": "updated"}
+    (endpoint,) = sandbox.endpoints.values()
+    assert endpoint.password == hashlib.md5(b"secret-1", usedforsecurity=False).hexdigest()

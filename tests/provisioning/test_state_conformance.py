@@ -11,7 +11,7 @@ from attrs import evolve
 
 from plivo_endpoints.provisioning import AsyncFleet, Clash, Entry, RowState, Spec, SqliteState, StateError
 from plivo_endpoints.provisioning import _transitions as states
-from plivo_endpoints.provisioning._entries import Found
+from plivo_endpoints.provisioning._entries import HELD, Found
 from plivo_endpoints.provisioning._state._protocol import opened
 from tests.provisioning.memory_state import MemoryState
 
@@ -41,7 +41,7 @@ async def state(closed: FleetState) -> AsyncIterator[FleetState]:
 
 def new(number: int) -> Entry:
     """Make a row of the source."""
-    wanted = Spec(username=f"user{number}x", alias=f"row-{number}", app_id="7", password="h:1")
+    wanted = Spec(username=f"user{number}x", alias=f"row-{number}", app_id="7", password="h:1:")
     return Entry(number=number, line=10 + number, key=f"key-{number}", wanted=wanted)
 
 
@@ -317,16 +317,16 @@ async def test_read_replaced(state: FleetState) -> None:
     ]
     await fill(state, renamed)
     waiting = [await become(state, entry, states.replacing) for entry in await read(state)]
-    assert list(await state.read_replaced(99)) == []
+    assert list(await state.read_replaced(99, HELD)) == []
 
     def make(entry: Entry) -> Entry:
         return states.created(entry, f"20{entry.number}", f"{entry.wanted.username}{DIGITS}")
 
     made = [await become(state, entry, stamp, make) for entry in (waiting[2], waiting[0])]
-    assert list(await state.read_replaced(99)) == [made[1], made[0]]
-    assert list(await state.read_replaced(1)) == [made[1]]
+    assert list(await state.read_replaced(99, HELD)) == [made[1], made[0]]
+    assert list(await state.read_replaced(1, HELD)) == [made[1]]
     await become(state, made[1], states.replaced)
-    assert list(await state.read_replaced(99)) == [made[0]]
+    assert list(await state.read_replaced(99, HELD)) == [made[0]]
 
 
 @pytest.mark.parametrize(
@@ -348,9 +348,9 @@ async def test_a_replaced_row_whose_new_endpoint_is_in_doubt(
         return states.created(entry, "201", f"another{DIGITS}")
 
     made = await become(state, entry, states.replacing, stamp, make)
-    assert list(await state.read_replaced(99)) == [made]
+    assert list(await state.read_replaced(99, HELD)) == [made]
     await become(state, made, doubt)
-    assert list(await state.read_replaced(99)) == []
+    assert list(await state.read_replaced(99, HELD)) == []
 
 
 async def test_count(state: FleetState) -> None:

@@ -113,9 +113,9 @@ class CountingState:
         """See `FleetState`."""
         return await self.state.read(after=after, limit=limit, states=states, up_to=up_to)
 
-    async def read_replaced(self, limit: int) -> Sequence[Entry]:
+    async def read_replaced(self, limit: int, states: Collection[RowState]) -> Sequence[Entry]:
         """See `FleetState`."""
-        return await self.state.read_replaced(limit)
+        return await self.state.read_replaced(limit, states)
 
     async def find_key(self, key: str) -> Entry | None:
         """See `FleetState`."""

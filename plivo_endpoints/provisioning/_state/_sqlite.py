@@ -169,14 +169,15 @@ class SqliteState:
         query = f"{_SELECT} WHERE number > ?{last} AND state IN ({marks}) ORDER BY number LIMIT ?"
         return await self._select(query, after, *(state.value for state in states), limit)
 
-    async def read_replaced(self, limit: int) -> Sequence[Entry]:
+    async def read_replaced(self, limit: int, states: Collection[RowState]) -> Sequence[Entry]:
         """See `FleetState`."""
         # The sign keeps SQLite from going through all rows in the order of their numbers.
+        marks = ", ".join("?" * len(states))
         query = (
             f"{_SELECT} WHERE replaces IS NOT NULL AND endpoint_id IS NOT NULL"
-            " AND state NOT IN ('vanished', 'review', 'failed') ORDER BY +number LIMIT ?"
+            f" AND state IN ({marks}) ORDER BY +number LIMIT ?"
         )
-        return await self._select(query, limit)
+        return await self._select(query, *(state.value for state in states), limit)
 
     async def find_key(self, key: str) -> Entry | None:
         """See `FleetState`."""
