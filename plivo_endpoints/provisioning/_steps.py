@@ -28,7 +28,7 @@ class Step:
 
     Attributes:
         key: The row's.
-        kind: "create"; "import": exactly one endpoint of the account can be it; "update"; "replace": its
+        kind: "create"; "import": exactly one endpoint of the account matches it; "update"; "replace": its
             username was edited; "delete": the source has it no more; "drift": the account has changed what
             was made, or has it no more; "conflict": a person has to decide.
         alias: The alias that the source asks for.

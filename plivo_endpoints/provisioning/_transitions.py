@@ -95,7 +95,7 @@ def decided(entry: Entry, candidates: Sequence[Found], alike: Sequence[Found] = 
     _expect(entry, RowState.PARKED)
     if len(candidates) > 1:
         ids = ", ".join(sorted(found.endpoint_id for found in candidates))
-        return evolve(entry, state=RowState.REVIEW, reason=f"several endpoints can be it: {ids}")
+        return evolve(entry, state=RowState.REVIEW, reason=f"several endpoints match it: {ids}")
     if candidates:
         (found,) = candidates
         return _next_of(_made(entry, found.endpoint_id, found.username), RowState.ADOPTED)
@@ -158,9 +158,7 @@ def _next_of(entry: Entry, done: RowState) -> Entry:
     if entry.is_gone:
         return evolve(entry, state=done)
     if known.username != wanted.username:
-        reason = (
-            f"its username was edited, {known.username!r} -> {wanted.username!r}, which takes a new endpoint"
-        )
+        reason = f"its username was edited, {known.username!r} -> {wanted.username!r}: allow replace"
         return evolve(entry, state=RowState.RENAMED, reason=reason)
     if changed(known, wanted):
         return evolve(entry, state=RowState.OUTDATED)
@@ -191,7 +189,7 @@ def matched(entry: Entry, found: Found, met: Collection[str]) -> Entry:
     """The plan met an endpoint with this row's name; `met` are the ids of all it has met so far."""
     _expect(entry, RowState.NEW, RowState.FOUND, RowState.CONFLICT, RowState.RENAMED)
     if len(met) > 1:
-        reason = f"several endpoints can be it: {', '.join(sorted(met))}"
+        reason = f"several endpoints match it: {', '.join(sorted(met))}"
     elif entry.has_endpoint:
         reason = f"endpoint {found.endpoint_id} ({found.username}) has its new username already"
     elif found.alias != entry.wanted.alias:
@@ -203,7 +201,7 @@ def matched(entry: Entry, found: Found, met: Collection[str]) -> Entry:
             endpoint_id=found.endpoint_id,
             made_as=found.username,
             known=_known_of(entry, found),
-            reason=f"endpoint {found.endpoint_id} ({found.username}) can be it",
+            reason=f"endpoint {found.endpoint_id} ({found.username}) matches it: allow import",
         )
     return _in_conflict(entry, reason)
 
@@ -293,7 +291,8 @@ def shown(entry: Entry, found: Found) -> Entry:
 def vanished(entry: Entry) -> Entry:
     """The account has no such endpoint any more."""
     _expect(entry, *KEPT)
-    return evolve(entry, state=RowState.VANISHED, reason=f"its endpoint {entry.endpoint_id} is gone")
+    reason = f"its endpoint {entry.endpoint_id} is gone: allow recreate"
+    return evolve(entry, state=RowState.VANISHED, reason=reason)
 
 
 def looked_for_again(entry: Entry) -> Entry:

@@ -116,7 +116,7 @@ async def test_what_is_there_already(
     reasons = {outcome.key: outcome.error or "" for outcome in ended.outcomes}
     assert reasons["key-3"].endswith("has its username, and another alias")
     three = [endpoint_id for endpoint_id, each in sandbox.endpoints.items() if each.alias == "row-4"]
-    assert reasons["key-4"] == f"several endpoints can be it: {', '.join(sorted(three))}"
+    assert reasons["key-4"] == f"several endpoints match it: {', '.join(sorted(three))}"
     reviewed = [outcome for outcome in ended.outcomes if outcome.status == "review"]
     assert [(each.endpoint_id, each.username, each.alias) for each in reviewed] == [
         (None, None, "row-3"),

@@ -416,7 +416,10 @@ def test_results_with_passwords(
     assert (told.exit_code, alice["password"], len(bob["password"])) == (0, "s3cret", 26)
     assert mode(tmp_path / "secret.jsonl") == 0o600
     monkeypatch.setenv("PLIVO_PROVISION_KEY", "another horse battery staple")
-    assert "is not the one that this state was begun with" in run("apply", "users.jsonl", "--state", "run.db").stderr
+    assert (
+        "is not the one that this state was begun with"
+        in run("apply", "users.jsonl", "--state", "run.db").stderr
+    )
     monkeypatch.delenv("PLIVO_PROVISION_KEY")
     keyless = run("apply", "users.jsonl", "--state", "run.db")
     assert (keyless.exit_code, f"key 'bob': password: {NO_PASSWORD}" in keyless.stderr) == (2, True)

@@ -60,7 +60,7 @@ async def test_drift(
             kind="drift",
             endpoint_id=second,
             needs="recreate",
-            reason=f"its endpoint {second} is gone",
+            reason=f"its endpoint {second} is gone: allow recreate",
             line=2,
         ),
     )

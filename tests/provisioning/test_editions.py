@@ -265,7 +265,7 @@ async def test_another_alias_or_several(
     assert statuses(ended) == {"key-1": "review", "key-2": "review"}
     first, second, third = sandbox.endpoints.values()
     assert {outcome.key: outcome.error for outcome in ended.outcomes} == {
-        "key-1": f"several endpoints can be it: {first.endpoint_id}, {second.endpoint_id}",
+        "key-1": f"several endpoints match it: {first.endpoint_id}, {second.endpoint_id}",
         "key-2": f"endpoint {third.endpoint_id} ({third.username}) has its username, and another alias",
     }
     assert (ended.report.exit_status, len(sandbox.endpoints)) == (3, 3)

@@ -111,7 +111,7 @@ def test_drift(fleet: Sandbox, run: Run, tmp_path: Path) -> None:
     drifted = {line.split("\t")[1]: line.split("\t")[2] for line in shown.stdout.splitlines()}
     assert drifted.keys() == {first, second}
     assert drifted[first].startswith("the account has changed it: alias 'row-")
-    assert drifted[second] == f"its endpoint {second} is gone"
+    assert drifted[second] == f"its endpoint {second} is gone: allow recreate"
     steps = json.loads(run("drift", "--json").stdout)["drift"]
     assert {step["endpoint_id"]: step["needs"] for step in steps} == {first: None, second: "recreate"}
     assert state_of(tmp_path) == known

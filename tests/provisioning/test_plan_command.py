@@ -84,7 +84,7 @@ def test_a_line_for_each_step(edited: Sandbox, run: Run) -> None:
         planned.stdout.splitlines()[4],
         '  + create   lena  alias "Sales"',
         f"  < import   mia   endpoint {mia}   (needs --import)",
-        f"  ! conflict hugo  several endpoints can be it: {', '.join(hugo)}",
+        f"  ! conflict hugo  several endpoints match it: {', '.join(hugo)}",
         f"  - delete   fay   endpoint {fay}   (needs --delete)",
         f"Plan: {SUMMARY}. About 1 s at 58 requests a second.",
     ]

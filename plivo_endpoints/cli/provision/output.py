@@ -28,7 +28,7 @@ KEY_STEPS: Final = f"""\
   (umask 077; set -C; openssl rand -hex 32 > provision.key)
   export {_KEY}=$(cat provision.key)"""
 _KEY_HINT: Final = f"""\
-To have passwords derived, make a master key, and keep it: the same key tells them again.
+To have passwords derived, make a master key, and keep it: the same key gives the same passwords again.
 {KEY_STEPS}"""
 NO_ROWS: Final = "The source has no rows: there is nothing to do."
 _PUT_RIGHT: Final = (
