@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from plivo_endpoints.provisioning._audit import NOT_AUDITED
 from plivo_endpoints.provisioning._entries import WAITING, RowState
 from plivo_endpoints.provisioning._errors import StaleError, StateError
-from plivo_endpoints.provisioning._load import examine, load
+from plivo_endpoints.provisioning._load import load, read_contents
 from plivo_endpoints.provisioning._passwords import Deriver
 from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
 
@@ -46,7 +46,7 @@ async def attach(
 async def _go_on(
     state: FleetState, facts: Mapping[str, str], source: RowSource, master_key: str | None
 ) -> tuple[Contents, Deriver | None]:
-    contents = await examine(source)
+    contents = await read_contents(source)
     is_edited = contents.digest(facts["run_id"]) != facts["digest"]
     counts = await state.count()
     # What Plivo refused, or a person had to look at, is looked at anew: it may have been put right.
@@ -96,7 +96,7 @@ async def verify_source(
     """Raise `StaleError` unless source and master key are the ones that the state was made with."""
     facts = await state.facts()
     check_begun(facts)
-    contents = await examine(source)
+    contents = await read_contents(source)
     if contents.digest(facts["run_id"]) != facts["digest"]:
         raise StaleError("the source is not the one that was applied with this state: apply it first")
     return contents, _deriver(facts, contents, master_key)

@@ -34,7 +34,7 @@ _AT_ONCE: Final = 16
 NOT_AUDITED: Final = {"audited": ""}
 
 
-async def examine_account(client: AsyncClient, state: Entries) -> tuple[Duplicate, ...]:
+async def audit_account(client: AsyncClient, state: Entries) -> tuple[Duplicate, ...]:
     """Check that each finished row has its one endpoint; return the duplicates.
 
     What the list does not show (it may lag) is asked for by id. A row whose endpoint is gone, or is not its

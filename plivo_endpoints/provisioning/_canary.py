@@ -39,7 +39,7 @@ class Canary:
         self._client = client
         self._state = state
         self._settle = settle
-        self._mismatches: dict[str, str] = {}  # what came out otherwise: key of the row, id of the endpoint
+        self._mismatches: dict[str, str] = {}  # what does not match: key of the row, id of the endpoint
         self.made_alone: Entry | None = None  # the last one, in this process
         self.is_there = False
 
@@ -52,7 +52,7 @@ class Canary:
         """Look at what was made alone, and return whether that is proof; nothing to create needs none.
 
         Raises:
-            CanaryError: It came out otherwise, or what did before is neither right by now nor deleted.
+            CanaryError: It does not match its row, or one that did not is neither mended nor deleted.
         """
         creates = self._state.has(RowState.NEW, RowState.PARKED)
         if creates:
@@ -68,7 +68,7 @@ class Canary:
         return self.is_there
 
     async def mark_failed(self, entry: Entry) -> None:
-        """Note that a row's endpoint came out otherwise."""
+        """Note that a row's endpoint does not match it."""
         self._mismatches[entry.key] = entry.endpoint_id or ""
         await self._state.note({"proven": "", "mismatches": json.dumps(self._mismatches)})
 
@@ -84,26 +84,26 @@ class Canary:
             endpoint = await retry_transient(lambda: self._client.endpoints.get(endpoint_id))
             # The state may know nothing of it but this: it was noted before the row was.
             known = evolve(entry, endpoint_id=endpoint_id, made_as=endpoint.username, sent=entry.wanted)
-            await examine_canary(self._client, known, settle=self._settle)
+            await check_canary(self._client, known, settle=self._settle)
 
     async def _examine(self, entry: Entry) -> None:
         try:
-            await examine_canary(self._client, entry, settle=self._settle)
+            await check_canary(self._client, entry, settle=self._settle)
         except CanaryError:
             await self.mark_failed(entry)
             raise
 
 
 def read_mismatches(facts: Mapping[str, str]) -> dict[str, str]:
-    """Return what came out otherwise and is not put right: key of the row, id of the endpoint."""
+    """Return what does not match and is not mended: key of the row, id of the endpoint."""
     return dict(json.loads(facts.get("mismatches", "{}")))
 
 
-async def examine_canary(client: AsyncClient, entry: Entry, *, settle: float) -> None:
+async def check_canary(client: AsyncClient, entry: Entry, *, settle: float) -> None:
     """Check that an endpoint just made can be found again as every later one must be.
 
     Raises:
-        CanaryError: Alias or username came out otherwise, or the list does not show it within `settle`.
+        CanaryError: Alias or username does not match, or the list does not show it within `settle`.
     """
     check_answer(entry, None)
     check_listed(entry, await _look(client, entry, settle), within=settle)
@@ -113,7 +113,7 @@ def check_answer(entry: Entry, alias: str | None) -> None:
     """Check that an endpoint just made could be found again, had its answer been lost.
 
     Raises:
-        CanaryError: Alias or username came out otherwise: so may those of the creates that follow.
+        CanaryError: Alias or username does not match: nor may those of the creates that follow.
     """
     if not is_made_from(entry.sought.username, entry.made_as or ""):
         raise _mismatch(entry, f"it was named {entry.made_as!r}, which is not that name and digits")

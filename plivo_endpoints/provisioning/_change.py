@@ -10,8 +10,8 @@ from attrs import frozen
 
 from plivo_endpoints._errors import NotFoundError
 from plivo_endpoints.provisioning import _transitions as states
-from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import DeletionLimitError
+from plivo_endpoints.provisioning._matching import claimant
 from plivo_endpoints.provisioning._outage import ABOUT_THE_ROW, BROKEN, UNSENT
 from plivo_endpoints.provisioning._retry import retry_transient
 
@@ -108,13 +108,12 @@ class Changes:
         await self._state.save([(entry, after)])
 
     async def _why_claimed(self, entry: Entry) -> str | None:
-        for other in await self._state.find([entry.sought.username]):
-            if other.state is RowState.CONFLICT and other.wanted.username == entry.sought.username:
-                return (
-                    f"not deleted, as endpoint {entry.endpoint_id} can be that of {other.key!r}: import it "
-                    "for that key, or give the row its old key"
-                )
-        return None
+        if (other := await claimant(self._state, entry)) is None:
+            return None
+        return (
+            f"not deleted, as endpoint {entry.endpoint_id} can be that of {other.key!r}: import it for that "
+            "key, or give the row its old key"
+        )
 
     async def _why_in_use(self, endpoint_id: str) -> str | None:
         with suppress(NotFoundError):

@@ -40,9 +40,9 @@ class CreateSender:
 
         Raises:
             StateError: The intent or the result could not be written.
-            CanaryError: It came out otherwise than asked for.
+            CanaryError: It does not match what was asked for.
             OutageError: No row gets through any more.
-        RefusedError: Plivo refuses one row after the other.
+            RefusedError: Plivo refuses one row after the other.
             CallError: Plivo refused for a reason that every row would meet.
         """
         try:

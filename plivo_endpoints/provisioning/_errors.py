@@ -5,7 +5,7 @@ PlivoError
 └── ProvisioningError
     ├── SourceError       the input breaks a rule; .problems names every line
     ├── StaleError        account, key or plan is not the state's, or the input was edited where it must not
-    ├── CanaryError       an endpoint, mostly the first, came out otherwise than asked for
+    ├── CanaryError       an endpoint, mostly the first, does not match what was asked for
     ├── OutageError       Plivo cannot be reached, or loses every answer
     ├── RefusedError      Plivo refuses one row after the other
     ├── DeletionLimitError  more endpoints would be deleted than was allowed
@@ -56,7 +56,7 @@ class StaleError(ProvisioningError):
 
 
 class CanaryError(ProvisioningError):
-    """An endpoint, mostly the first, came out otherwise than asked for: the run stopped at it.
+    """An endpoint, mostly the first, does not match what was asked for: the run stopped at it.
 
     So does every later one, until that endpoint is as asked for, or deleted; then one is created alone again.
     """

@@ -125,7 +125,7 @@ async def count_rows(source: RowSource) -> int:
     return len(contents.marks)
 
 
-async def examine(source: RowSource) -> Contents:
+async def read_contents(source: RowSource) -> Contents:
     """Return what a source holds that was loaded before."""
     contents = _Hash()
     async with aclosing(chunks(source)) as reading:

@@ -9,8 +9,8 @@ from plivo_endpoints._errors import NotFoundError
 from plivo_endpoints.provisioning._account_lock import account_locked
 from plivo_endpoints.provisioning._attach import check_account
 from plivo_endpoints.provisioning._audit import (
+    audit_account,
     delete_duplicates,
-    examine_account,
     note_duplicates,
     read_duplicates,
 )
@@ -44,7 +44,7 @@ async def read_report(state: FleetState) -> Report:
 async def audit(client: AsyncClient, state: FleetState) -> Report:
     """Compare account and state: see `AsyncFleet.audit`."""
     async with _own(client, state) as known:
-        await examine_account(client, known)
+        await audit_account(client, known)
         return await _report(known)
 
 

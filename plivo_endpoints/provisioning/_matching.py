@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plivo_endpoints.provisioning._entries import DOCUMENTED_SUFFIX
+from plivo_endpoints.provisioning._entries import DOCUMENTED_SUFFIX, RowState
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -39,6 +39,15 @@ def may_be(entry: Entry, found: Found, suffixes: Collection[int]) -> bool:
 def has_name(entry: Entry, found: Found, suffixes: Collection[int]) -> bool:
     """Whether an endpoint's name is the row's with as many digits as Plivo is known to append."""
     return suffix_length(entry.sought.username, found.username) in suffixes
+
+
+async def claimant(state: Entries, gone: Entry) -> Entry | None:
+    """Return the row in conflict that may be meant to have the endpoint of a row that is gone."""
+    username = gone.sought.username
+    for entry in await state.find([username]):
+        if entry.state is RowState.CONFLICT and entry.wanted.username == username:
+            return entry
+    return None
 
 
 async def known_suffixes(state: Entries) -> Collection[int]:

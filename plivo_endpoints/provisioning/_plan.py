@@ -13,6 +13,7 @@ from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._attach import attach
 from plivo_endpoints.provisioning._entries import KEPT, RowState
 from plivo_endpoints.provisioning._errors import StaleError
+from plivo_endpoints.provisioning._matching import claimant
 from plivo_endpoints.provisioning._reach import account_of
 from plivo_endpoints.provisioning._state._counting import batches, batches_of_gone
 from plivo_endpoints.provisioning._steps import KINDS, Permission, Step, StepKind, Steps
@@ -117,7 +118,8 @@ async def read_plan(state: Entries, account: str, contents: Contents) -> Plan:
     async with aclosing(batches_of_gone(state, *KEPT)) as entries:
         async for batch in entries:
             for entry in batch:
-                steps.add(_deletion(entry))
+                if await claimant(state, entry) is None:
+                    steps.add(_deletion(entry))
     salt = secrets.token_hex(16)
     return Plan(account=account, salt=salt, digest=contents.digest(salt), steps=steps, unchanged=unchanged)
 

@@ -82,7 +82,7 @@ class Outcome:
 class Duplicate:
     """An endpoint that can be the work of a row which already has another: a duplicate.
 
-    It is `deletable` if a lost create of the run can have made it, and the row's own endpoint is the one of
+    It is `deletable` if a lost create of the fleet can have made it, and the row's own endpoint is the one of
     the two that stays: that with the smaller id, so that two runs can never delete both. Any other may be a
     colleague's, or all that another run has: a person decides.
 
@@ -92,7 +92,7 @@ class Duplicate:
         username: Its username.
         alias: Its alias.
         kept: The endpoint that the state holds for the row, if any.
-        deletable: Whether `prune` deletes it, unless a phone is registered.
+        deletable: Whether `delete_duplicates` deletes it, unless a phone is registered.
     """
 
     key: str

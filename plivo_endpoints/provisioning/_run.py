@@ -12,7 +12,7 @@ from attrs import frozen
 
 from plivo_endpoints._requests import NewEndpoint
 from plivo_endpoints.provisioning import _transitions as states
-from plivo_endpoints.provisioning._audit import NOT_AUDITED, examine_account
+from plivo_endpoints.provisioning._audit import NOT_AUDITED, audit_account
 from plivo_endpoints.provisioning._canary import Canary
 from plivo_endpoints.provisioning._change import Allowed, Changes, check_deletions
 from plivo_endpoints.provisioning._create import CreateSender
@@ -121,10 +121,10 @@ class Phases:
                 await self._pass()
             await self._delete()
             if not self._stopping.is_set():
-                await self._tell(*WAITING)
+                await self._report_outcomes(*WAITING)
                 await self._prove()
                 self.phase = "auditing"
-                self.duplicates = await examine_account(self._job.client, self._state)
+                self.duplicates = await audit_account(self._job.client, self._state)
                 await self._state.note({"done": "yes"})
                 self.phase = "done"
         finally:
@@ -152,7 +152,7 @@ class Phases:
             self._proven()
         await self._permit(compared={RowState.RENAMED})
         if is_fresh:
-            await self._tell(RowState.UNCHANGED)
+            await self._report_outcomes(RowState.UNCHANGED)
 
     async def _permit(self, *, compared: Collection[RowState] = ()) -> None:
         """Let those rows go on that wait for a permission which was given.
@@ -180,7 +180,7 @@ class Phases:
             await compare(self._job.client, self._state)
             await self._permit(compared=WAITING)
 
-    async def _tell(self, *row_states: RowState) -> None:
+    async def _report_outcomes(self, *row_states: RowState) -> None:
         """Pass on rows for which there is nothing to do, or nothing that is allowed."""
         async with aclosing(batches(self._state, *row_states)) as finished:
             async for batch in finished:

@@ -227,7 +227,7 @@ async def test_an_audit_that_rows_came_after(
         raise StateError("the disk is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "examine_account", fail)
+        patch.setattr(run_module, "audit_account", fail)
         with pytest.raises(StateError):
             await applied(rows(30))
     report = await read_report(state)

@@ -551,12 +551,14 @@ async def test_a_colleagues_twin_of_an_edited_alias(
 
 @pytest.mark.parametrize("delete", [True, False])
 async def test_a_key_that_is_edited_where_deletion_is_allowed(
-    applied: Apply, rows: Rows, sandbox: Sandbox, *, delete: bool
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, *, delete: bool
 ) -> None:
     """What a row of the file can be is not deleted before a person has decided."""
     await applied(rows(2))
     before = set(sandbox.endpoints)
-    ended = await applied([evolve(rows(1)[0], key="dora"), rows(2)[1]], delete=delete)
+    edited = [evolve(rows(1)[0], key="dora"), rows(2)[1]]
+    assert steps(await plan(client, edited, state=tmp_path / "run.db")) == {"dora": "conflict"}
+    ended = await applied(edited, delete=delete)
     assert statuses(ended) == {"dora": "review"} | ({"key-1": "failed"} if delete else {})
     assert set(sandbox.endpoints) == before
 

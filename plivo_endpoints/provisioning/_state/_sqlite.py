@@ -1,8 +1,8 @@
 """The default state: one SQLite file.
 
 What must never happen is a create that was sent and of which no intent survives. The chain that prevents it
-has four links, and each is somebody's promise. The worker sends only after `save` has returned (`_sending`).
-`save` returns only after COMMIT has (`_committer`). COMMIT, in WAL mode with `synchronous=FULL`, returns only
+has four links, and each is somebody's promise. The worker sends only after `save` has returned (`_create`).
+`save` returns only after COMMIT has (`_group_commit`). COMMIT, in WAL mode with `synchronous=FULL`, returns only
 after the log was synced; with NORMAL it would not, and a power cut would take acknowledged intents along. And
 a WAL is replayed up to its last whole, checksummed commit, so a torn write costs only what nobody was told is
 safe. The rest is comfort: one fsync serves all who wait at the same time (group commit), so that the disk can
