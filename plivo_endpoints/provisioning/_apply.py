@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
-from plivo_endpoints._validation import check_count, check_seconds
 from plivo_endpoints.provisioning._account_lock import account_locked
 from plivo_endpoints.provisioning._attach import attach
 from plivo_endpoints.provisioning._entries import RowState
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from plivo_endpoints._client import AsyncClient
-    from plivo_endpoints.provisioning._change import Allowed
-    from plivo_endpoints.provisioning._plan import Plan
+    from plivo_endpoints.provisioning._options import Options
     from plivo_endpoints.provisioning._report import Outcome, Status
     from plivo_endpoints.provisioning._rows import RowSource
     from plivo_endpoints.provisioning._run import Phase
@@ -118,24 +116,6 @@ class Run:
             raise ended
 
 
-@frozen(kw_only=True)
-class Options:
-    """How a run works; see `AsyncFleet.apply`."""
-
-    concurrency: int
-    settle: float
-    max_failures: int
-    plan: Plan | None
-    allowed: Allowed
-
-    def __attrs_post_init__(self) -> None:
-        check_count("concurrency", self.concurrency, 1)
-        check_seconds("settle", self.settle, zero=True)
-        check_count("max_failures", self.max_failures, 1)
-        if self.allowed.delete_limit is not None:
-            check_count("delete_limit", self.allowed.delete_limit, 0)
-
-
 @asynccontextmanager
 async def follow(
     client: AsyncClient, source: RowSource, state: FleetState, master_key: str | None, options: Options
@@ -154,11 +134,7 @@ async def follow(
                 state=CountingState(state, outcomes),
                 outcomes=outcomes,
                 deriver=deriver,
-                concurrency=options.concurrency,
-                settle=options.settle,
-                max_failures=options.max_failures,
-                plan=options.plan,
-                allowed=options.allowed,
+                options=options,
             )
             async with _followed(Run(job)) as run:
                 yield run

@@ -6,8 +6,6 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import frozen
-
 from plivo_endpoints._errors import NotFoundError
 from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._errors import DeletionLimitError
@@ -18,6 +16,7 @@ from plivo_endpoints.provisioning._retry import retry_transient
 if TYPE_CHECKING:
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._entries import Entry
+    from plivo_endpoints.provisioning._options import Options
     from plivo_endpoints.provisioning._outage import Outage
     from plivo_endpoints.provisioning._state._protocol import Entries
 
@@ -25,34 +24,13 @@ _MOST_DELETED: Final = 10  # endpoints
 _SHARE_DELETED: Final = 10  # of all, one in so many
 
 
-@frozen(kw_only=True)
-class Allowed:
-    """What a run may do beyond creating and updating.
-
-    Attributes:
-        importing: Take over the one endpoint of the account that can be a row.
-        replacing: Make a new endpoint for a row whose username was edited, and delete the one before.
-        recreating: Make again what has vanished from the account.
-        deleting: Delete the endpoints of rows that the source has no more.
-        delete_limit: How many of these at most; `None` for 10, or a tenth of all if that is more.
-        even_registered: Delete also those that a phone is registered with.
-    """
-
-    importing: bool = False
-    replacing: bool = False
-    recreating: bool = False
-    deleting: bool = False
-    delete_limit: int | None = None
-    even_registered: bool = False
-
-
-async def check_deletions(state: Entries, allowed: Allowed) -> None:
+async def check_deletions(state: Entries, options: Options) -> None:
     """Refuse to delete more than a person can have meant, unless that was allowed."""
     held, gone = await state.count_held()
-    limit = allowed.delete_limit
+    limit = options.delete_limit
     if limit is None:  # an empty source is an accident
         limit = max(_MOST_DELETED, held // _SHARE_DELETED) if gone < held else 0
-    if allowed.deleting and gone > limit:
+    if options.delete and gone > limit:
         raise DeletionLimitError(
             f"{gone} of {held} endpoints would be deleted, more than {limit}: look whether the source is "
             f"whole, then allow it with a limit of {gone}"

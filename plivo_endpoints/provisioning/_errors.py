@@ -74,7 +74,7 @@ class RefusedError(ProvisioningError):
 
 
 class DeletionLimitError(ProvisioningError):
-    """The source lacks so many rows that it may have been cut short; nothing was sent."""
+    """The source lacks so many rows that it may have been cut short; none was deleted."""
 
 
 class StateError(ProvisioningError):

@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from plivo_endpoints.provisioning import _maintenance as maintenance
-from plivo_endpoints.provisioning._apply import Options, follow
-from plivo_endpoints.provisioning._change import Allowed
+from plivo_endpoints.provisioning._apply import follow
+from plivo_endpoints.provisioning._options import Options
 from plivo_endpoints.provisioning._passwords import master_key_of
 from plivo_endpoints.provisioning._plan import make_plan
 from plivo_endpoints.provisioning._reach import check_client
@@ -128,23 +128,24 @@ class AsyncFleet:
             SourceError: Rows break rules; nothing was sent.
             StaleError: The account, the master key or the plan does not belong to this state, or the source
                 has changed since the plan.
-            DeletionLimitError: More would be deleted than `delete_limit`; nothing was sent.
+            DeletionLimitError: More would be deleted than `delete_limit`; none was.
             StateError: The state cannot be used, or another run works on it or on the account.
             CanaryError: An endpoint does not match what was asked for.
             RefusedError: Plivo refuses one row after the other.
             OutageError: Plivo cannot be reached, or answers nothing that can be read.
             ProvisioningError: The account's list could not be read completely.
         """
-        allowed = Allowed(
-            importing=import_existing,
-            replacing=replace,
-            recreating=recreate,
-            deleting=delete,
+        options = Options(
+            plan=plan,
+            import_existing=import_existing,
+            replace=replace,
+            recreate=recreate,
+            delete=delete,
             delete_limit=delete_limit,
             even_registered=even_registered,
-        )
-        options = Options(
-            concurrency=concurrency, settle=settle, max_failures=max_failures, plan=plan, allowed=allowed
+            concurrency=concurrency,
+            settle=settle,
+            max_failures=max_failures,
         )
         return follow(self._client, source_of(source), self._state, self._master_key, options)
 

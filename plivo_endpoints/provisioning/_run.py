@@ -14,7 +14,7 @@ from plivo_endpoints._requests import NewEndpoint
 from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._audit import NOT_AUDITED, audit_account
 from plivo_endpoints.provisioning._canary import Canary
-from plivo_endpoints.provisioning._change import Allowed, Changes, check_deletions
+from plivo_endpoints.provisioning._change import Changes, check_deletions
 from plivo_endpoints.provisioning._create import CreateSender
 from plivo_endpoints.provisioning._entries import HELD, OPEN, WAITING, RowState
 from plivo_endpoints.provisioning._errors import CanaryError, StaleError
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._entries import Entry
     from plivo_endpoints.provisioning._load import Contents
+    from plivo_endpoints.provisioning._options import Options
     from plivo_endpoints.provisioning._passwords import Deriver
-    from plivo_endpoints.provisioning._plan import Plan
     from plivo_endpoints.provisioning._report import Duplicate
     from plivo_endpoints.provisioning._rows import Row, RowSource
     from plivo_endpoints.provisioning._state._counting import Channel, CountingState
@@ -72,12 +72,8 @@ class Job:
     contents: Contents
     state: CountingState
     outcomes: Channel
-    concurrency: int
-    settle: float
     deriver: Deriver | None
-    plan: Plan | None
-    allowed: Allowed
-    max_failures: int
+    options: Options
 
 
 class Phases:
@@ -89,14 +85,14 @@ class Phases:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._state = job.state
-        self._outage = Outage(most_lost=_MOST_LOST_CANARIES, most_refused=job.max_failures)
+        self._outage = Outage(most_lost=_MOST_LOST_CANARIES, most_refused=job.options.max_failures)
         self._changes = Changes(job.client, job.state, self._outage)
         self._suffixes: Collection[int] = ()  # how many digits Plivo appends, as the plan took it
         self._pace = CreateRateLimiter(another_window(job.client))
         self._stopping = asyncio.Event()
         # Rows parked by an earlier process settle from now on: no clock but our own is to be trusted.
         self._parked_at = time.monotonic()
-        self._canary = Canary(job.client, job.state, settle=job.settle)
+        self._canary = Canary(job.client, job.state, settle=job.options.settle)
         self._mismatch: CanaryError | None = None
         self.phase: Phase = "planning"
         self.duplicates: tuple[Duplicate, ...] | None = None
@@ -138,11 +134,11 @@ class Phases:
         # A fresh plan is counted when it is complete: until then it starts anew. A run that goes on compares
         # too: what has come to the account since must not be taken for a lost create's work later.
         await compare(self._job.client, self._state.state if is_fresh else self._state)
-        if is_fresh and self._job.plan is not None:
+        if is_fresh and self._job.options.plan is not None:
             now = await read_plan(self._state.state, self._job.account, self._job.contents)
-            check_steps(self._job.plan, now)
+            check_steps(self._job.options.plan, now)
         # Also of a run that goes on: the one before may have had no permission to delete.
-        await check_deletions(self._state.state, self._job.allowed)
+        await check_deletions(self._state.state, self._job.options)
         if is_fresh:
             await self._state.note({"planned": "yes"})
             await self._state.count()
@@ -160,14 +156,14 @@ class Phases:
         Args:
             compared: In which states rows have been looked for on the account, as what they will be.
         """
-        allowed = self._job.allowed
-        if allowed.replacing and self._state.has(RowState.RENAMED):
+        options = self._job.options
+        if options.replace and self._state.has(RowState.RENAMED):
             # Of a run before: a row replaces one endpoint at a time.
             await self._finish_replacements(*HELD, RowState.OUTDATED, RowState.RENAMED)
         permitted = (
-            (allowed.importing, RowState.FOUND, states.imported),
-            (allowed.replacing, RowState.RENAMED, states.replacing),
-            (allowed.recreating, RowState.VANISHED, states.recreating),
+            (options.import_existing, RowState.FOUND, states.imported),
+            (options.replace, RowState.RENAMED, states.replacing),
+            (options.recreate, RowState.VANISHED, states.recreating),
         )
         new = 0
         for is_allowed, row_state, go_on in permitted:
@@ -199,7 +195,7 @@ class Phases:
         await self._send()
         if self._canary.is_there and self._state.has(RowState.OUTDATED):
             self.phase = "updating"
-            await run_workers(self._rows(RowState.OUTDATED), self._update, self._job.concurrency)
+            await run_workers(self._rows(RowState.OUTDATED), self._update, self._job.options.concurrency)
         if self._state.has(RowState.PARKED) and await self._settle():
             self.phase = "reconciling"
             await reconcile(self._job.client, self._state)
@@ -225,7 +221,9 @@ class Phases:
 
     async def _send(self) -> None:
         await run_workers(
-            self._rows(RowState.NEW), self._create, self._job.concurrency if self._canary.is_there else 1
+            self._rows(RowState.NEW),
+            self._create,
+            self._job.options.concurrency if self._canary.is_there else 1,
         )
         if self._mismatch is not None:
             raise self._mismatch
@@ -294,24 +292,26 @@ class Phases:
     async def _delete(self) -> None:
         """Delete what was replaced, and if that is allowed what the source has no more."""
         await self._finish_replacements(*HELD)  # a row that has been renamed again may want the one before
-        if self._job.allowed.deleting and not self._stopping.is_set():
+        if self._job.options.delete and not self._stopping.is_set():
             self.phase = "deleting"
-            await check_deletions(self._state, self._job.allowed)  # some were in doubt until now
-            await run_workers(batches_of_gone(self._state, *HELD), self._delete_gone, self._job.concurrency)
+            await check_deletions(self._state, self._job.options)  # some were in doubt until now
+            await run_workers(
+                batches_of_gone(self._state, *HELD), self._delete_gone, self._job.options.concurrency
+            )
 
     async def _finish_replacements(self, *row_states: RowState) -> None:
         while not self._stopping.is_set():
             if not (batch := await self._state.read_replaced(_LOOK_AHEAD, row_states)):
                 return
             self.phase = "deleting"
-            await run_workers(_once(batch), self._delete_replaced, self._job.concurrency)
+            await run_workers(_once(batch), self._delete_replaced, self._job.options.concurrency)
 
     async def _delete_replaced(self, entry: Entry) -> bool:
         await self._changes.delete_replaced(entry)
         return not self._stopping.is_set()
 
     async def _delete_gone(self, entry: Entry) -> bool:
-        await self._changes.delete_gone(entry, even_registered=self._job.allowed.even_registered)
+        await self._changes.delete_gone(entry, even_registered=self._job.options.even_registered)
         return not self._stopping.is_set()
 
     async def _settle(self) -> bool:
@@ -322,7 +322,7 @@ class Phases:
         return not self._stopping.is_set()
 
     def _until_settled(self) -> float:
-        return max(0.0, self._parked_at + self._job.settle - time.monotonic())
+        return max(0.0, self._parked_at + self._job.options.settle - time.monotonic())
 
 
 async def _once(batch: Sequence[T]) -> AsyncGenerator[Sequence[T]]:

@@ -126,8 +126,8 @@ class FleetState(Entries, Protocol):
     async def take_up(self, facts: Mapping[str, str]) -> None:
         """Let the new edition replace the one before, and note facts.
 
-        Each row is known again by its key, and becomes what `_transitions.taken_up` says; one that the source has
-        no more gets a number below 0, which no other has.
+        Each row is known again by its key, and becomes what `_transitions.taken_up` says; one that the source
+        has no more gets a number below 0, which no other has.
         """
         ...
 

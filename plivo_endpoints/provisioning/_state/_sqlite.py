@@ -2,12 +2,13 @@
 
 What must never happen is a create that was sent and of which no intent survives. The chain that prevents it
 has four links, and each is somebody's promise. The worker sends only after `save` has returned (`_create`).
-`save` returns only after COMMIT has (`_group_commit`). COMMIT, in WAL mode with `synchronous=FULL`, returns only
-after the log was synced; with NORMAL it would not, and a power cut would take acknowledged intents along. And
-a WAL is replayed up to its last whole, checksummed commit, so a torn write costs only what nobody was told is
-safe. The rest is comfort: one fsync serves all who wait at the same time (group commit), so that the disk can
-keep up with any quota; an own thread, so that the loop never waits for it; a lock that dies with the process,
-so that two of them never work on one state. Nothing in here knows a password: there is no column for it.
+`save` returns only after COMMIT has (`_group_commit`). COMMIT, in WAL mode with `synchronous=FULL`, returns
+only after the log was synced; with NORMAL it would not, and a power cut would take acknowledged intents
+along. And a WAL is replayed up to its last whole, checksummed commit, so a torn write costs only what nobody
+was told is safe. The rest is comfort: one fsync serves all who wait at the same time (group commit), so that
+the disk can keep up with any quota; an own thread, so that the loop never waits for it; a lock that dies with
+the process, so that two of them never work on one state. Nothing in here knows a password: there is no column
+for it.
 """
 
 from __future__ import annotations
