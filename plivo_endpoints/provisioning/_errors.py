@@ -3,13 +3,13 @@
 ```
 PlivoError
 └── ProvisioningError
-    ├── SourceError       the input breaks a rule; .problems names every line
-    ├── StaleError        account, key or plan is not the state's, or the input was edited where it must not
-    ├── CanaryError       an endpoint, mostly the first, does not match what was asked for
-    ├── OutageError       Plivo cannot be reached, or loses every answer
-    ├── RefusedError      Plivo refuses one row after the other
+    ├── SourceError         the input breaks a rule; .problems names every line
+    ├── StaleError          account, master key or plan does not belong to the state, or the input has changed
+    ├── CanaryError         an endpoint, mostly the first, does not match what was asked for
+    ├── OutageError         Plivo cannot be reached, or loses every answer
+    ├── RefusedError        Plivo refuses one row after the other
     ├── DeletionLimitError  more endpoints would be deleted than was allowed
-    └── StateError      the state cannot be read or written: nothing more is sent
+    └── StateError          the state cannot be read or written: nothing more is sent
 ```
 
 Each leaves the state right: the same call goes on once the cause is gone.
