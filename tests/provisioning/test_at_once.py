@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Rows = Callable[[int], list[Row]]
 
-ROUNDS = 10
+ROUNDS = 4
 KEYS = 12
 
 pytestmark = pytest.mark.slow

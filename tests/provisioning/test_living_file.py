@@ -21,9 +21,9 @@ def test_each_edition_is_as_the_file_wants_it(tmp_path: Path) -> None:
 
     A row keeps its endpoint for as long as its username stays, and nobody else's is touched.
     """
-    result = run(Loop(rows=150, kills=0, folder=tmp_path), editions=5)
+    result = run(Loop(rows=150, kills=0, folder=tmp_path), editions=4)
     assert result.wrong == []
-    assert result.kills >= 3
+    assert result.kills >= 2
     assert min(result.done[status] for status in ("created", "updated", "replaced", "deleted")) > 0
 
 
