@@ -1,4 +1,4 @@
-"""The first create of a run is made alone, and looked at, before the others follow; then every answer is."""
+"""The first create of a fleet is made alone and looked at, before others follow; then every answer is."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _LONGEST_LOOK: Final = 30.0
 
 
 class Canary:
-    """Whether creates come out as asked for: shown by one made alone, until another comes out otherwise.
+    """Whether creates match what they ask for: shown by one made alone, until another does not.
 
-    The state remembers those that did. A run goes on only when a person has put each of them right, or
+    The state remembers those that do not. A run goes on only when a person has put each of them right, or
     deleted it. As that says nothing of what Plivo does, the next create goes alone again.
     """
 
@@ -159,5 +159,5 @@ async def _walk_to(client: AsyncClient, endpoint_id: str | None) -> Found | None
 def _mismatch(entry: Entry, what: str) -> CanaryError:
     return CanaryError(
         f"stopped at endpoint {entry.endpoint_id} (for {entry.key!r}, alias {entry.sought.alias!r}): {what}; "
-        "nothing more is created until it is as asked for, or deleted"
+        "nothing more is created until it matches, or is deleted"
     )

@@ -58,7 +58,7 @@ class StaleError(ProvisioningError):
 class CanaryError(ProvisioningError):
     """An endpoint, mostly the first, does not match what was asked for: the run stopped at it.
 
-    So does every later one, until that endpoint is as asked for, or deleted; then one is created alone again.
+    So does every later one, until that endpoint matches, or is deleted; then one is created alone again.
     """
 
 

@@ -31,7 +31,7 @@ class Step:
         kind: "create"; "import": exactly one endpoint of the account matches it; "update"; "replace": its
             username was edited; "delete": the source has it no more; "drift": the account has changed what
             was made, or has it no more; "conflict": a person has to decide.
-        alias: The alias that the source asks for.
+        alias: The alias of an endpoint that is to be created.
         endpoint_id: The endpoint it is about, if there is one.
         changes: What changes, by field: from and to. A password is `None` and `None`.
         needs: What has to be allowed for it; without it the row is left as it is.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -44,14 +43,11 @@ Exit status:
 """
 
 
+_CHANGES: Final = 4  # the exit status
 _NOT_COMPARED: Final = (
     "Passwords are not compared: that needs PLIVO_PROVISION_KEY. Without it, only an edited password_version "
     "has a password sent again."
 )
-
-
-class _Detailed(IntEnum):
-    CHANGES = 4
 
 
 @click.command(epilog=_STATUS)
@@ -104,7 +100,7 @@ def plan(
         tell(f"The plan is in {out}.", settings)
     if any(step.kind == "conflict" or step.needs for step in found.steps if step.needs != "delete"):
         ctx.exit(ExitStatus.REVIEW)
-    ctx.exit(_Detailed.CHANGES if detailed and found.steps else ExitStatus.DONE)
+    ctx.exit(_CHANGES if detailed and found.steps else ExitStatus.DONE)
 
 
 @click.command(epilog=_VALIDATE_STATUS)

@@ -11,7 +11,7 @@ from plivo_endpoints.cli.output import escape
 from plivo_endpoints.cli.provision.output import NO_ROWS, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from plivo_endpoints.cli.settings import Settings
     from plivo_endpoints.provisioning import Plan, Step
@@ -47,7 +47,7 @@ def show_plan(found: Plan, settings: Settings, rate: int) -> None:
     if not found.steps and not found.unchanged:
         tell(NO_ROWS, settings)
         return
-    click.echo(f"Plan: {found.summary}{_duration(found.steps, rate)}")
+    click.echo(f"Plan: {found.summary}{_duration(found, rate)}")
 
 
 def show_markdown(found: Plan) -> None:
@@ -89,8 +89,8 @@ def _quote(text: str | None) -> str:
     return f'"{escape(text or "")}"'
 
 
-def _duration(steps: Sequence[Step], rate: int) -> str:
-    requests = sum(_REQUESTS.get(step.kind, 0) for step in steps)
+def _duration(found: Plan, rate: int) -> str:
+    requests = sum(_REQUESTS.get(kind, 0) * count for kind, count in found.counts.items())
     if not requests:
         return ""
     seconds = max(1, requests / rate)

@@ -33,7 +33,7 @@ _IMPORT_STATUS: Final = """
 \b
 Exit status:
   0  done
-  1  refused or failed; pairs before the refused one are done
+  1  refused or failed; then none is done
   2  wrong usage, or no credentials
 """
 _EXPORT_HELP: Final = """
