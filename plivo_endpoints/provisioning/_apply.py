@@ -128,7 +128,6 @@ async def follow(
             outcomes = Channel()
             job = Job(
                 client=client,
-                account=account_of(client),
                 source=source,
                 contents=contents,
                 state=CountingState(state, outcomes),

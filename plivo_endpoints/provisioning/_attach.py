@@ -50,9 +50,11 @@ async def _go_on(
     is_edited = contents.digest(facts["run_id"]) != facts["digest"]
     counts = await state.count()
     # What Plivo refused, or a person had to look at, is looked at anew: it may have been put right.
-    is_interrupted = not facts.get("done") and not any(counts.get(state) for state in _TO_LOOK_AT)
+    is_interrupted = not facts.get("done") and not any(counts.get(each) for each in _TO_LOOK_AT)
     if is_interrupted and not is_edited:
-        return contents, _deriver(facts, contents, master_key)
+        deriver = _deriver(facts, master_key)
+        _check_key(contents, deriver)
+        return contents, deriver
     return await _take_up(state, facts, source, master_key)
 
 
@@ -61,9 +63,9 @@ async def _take_up(
 ) -> tuple[Contents, Deriver | None]:
     """Let a state take up a new edition of its source, which is planned next."""
     await state.discard()
-    deriver = None if master_key is None else Deriver(master_key, facts["run_id"])
+    deriver = _deriver(facts, master_key)
     contents = await load(state, source, deriver)
-    _check_key(facts, contents, deriver)
+    _check_key(contents, deriver)
     news = {
         **facts,
         "digest": contents.digest(facts["run_id"]),
@@ -77,17 +79,18 @@ async def _take_up(
     return contents, deriver
 
 
-def _deriver(facts: Mapping[str, str], contents: Contents, master_key: str | None) -> Deriver | None:
-    deriver = None if master_key is None else Deriver(master_key, facts["run_id"])
-    _check_key(facts, contents, deriver)
+def _deriver(facts: Mapping[str, str], master_key: str | None) -> Deriver | None:
+    if master_key is None:
+        return None
+    deriver = Deriver(master_key, facts["run_id"])
+    if facts["mark"] and deriver.mark != facts["mark"]:
+        raise StaleError("the master key (PLIVO_PROVISION_KEY) is not the one that this state was begun with")
     return deriver
 
 
-def _check_key(facts: Mapping[str, str], contents: Contents, deriver: Deriver | None) -> None:
+def _check_key(contents: Contents, deriver: Deriver | None) -> None:
     if deriver is None and contents.derives:
         raise StaleError("the master key (PLIVO_PROVISION_KEY) is missing, from which passwords are derived")
-    if deriver is not None and facts["mark"] and deriver.mark != facts["mark"]:
-        raise StaleError("the master key (PLIVO_PROVISION_KEY) is not the one that this state was begun with")
 
 
 async def verify_source(
@@ -99,7 +102,9 @@ async def verify_source(
     contents = await read_contents(source)
     if contents.digest(facts["run_id"]) != facts["digest"]:
         raise StaleError("the source is not the one that was applied with this state: apply it first")
-    return contents, _deriver(facts, contents, master_key)
+    deriver = _deriver(facts, master_key)
+    _check_key(contents, deriver)
+    return contents, deriver
 
 
 def check_source(expected: Plan, account: str, contents: Contents) -> None:

@@ -5,9 +5,9 @@ What it concludes is pure (`Findings` and what follows), so that the tests can w
 
 from __future__ import annotations
 
-import asyncio
 import json
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from attrs import asdict
@@ -21,6 +21,7 @@ from plivo_endpoints.provisioning._matching import is_made_from, known_suffixes,
 from plivo_endpoints.provisioning._report import Duplicate
 from plivo_endpoints.provisioning._retry import retry_transient
 from plivo_endpoints.provisioning._state._counting import batches
+from plivo_endpoints.provisioning._workers import ask_each
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._entries import Entry, Found
     from plivo_endpoints.provisioning._state._protocol import Change, Entries
 
-_AT_ONCE: Final = 16
 NOT_AUDITED: Final = {"audited": ""}
 
 
@@ -73,17 +73,12 @@ async def audit_account(client: AsyncClient, state: Entries) -> tuple[Duplicate,
 
 async def _ask_for(client: AsyncClient, state: Entries, unseen: list[Entry]) -> set[str]:
     """Ask for the endpoints of rows that no walk showed; return the keys of rows that lost theirs."""
-    doubted: set[str] = set()
-    for first in range(0, len(unseen), _AT_ONCE):
-        some = unseen[first : first + _AT_ONCE]
-        doubts = await asyncio.gather(*(_doubt(client, entry) for entry in some))
-        changes = [
-            (entry, states.doubted(entry, doubt)) for entry, doubt in zip(some, doubts, strict=True) if doubt
-        ]
-        if changes:
-            await state.save(changes)
-        doubted |= {entry.key for entry, _ in changes}
-    return doubted
+    doubts = await ask_each(unseen, partial(_doubt, client))
+    changes = [
+        (entry, states.doubted(entry, doubt)) for entry, doubt in zip(unseen, doubts, strict=True) if doubt
+    ]
+    await state.save(changes)
+    return {entry.key for entry, _ in changes}
 
 
 async def _restore(client: AsyncClient, state: Entries) -> None:
@@ -91,7 +86,8 @@ async def _restore(client: AsyncClient, state: Entries) -> None:
     async with aclosing(batches(state, RowState.REVIEW)) as reviewed:
         async for batch in reviewed:
             doubted = [entry for entry in batch if entry.endpoint_id]
-            right = [entry for entry in doubted if await _doubt(client, entry) is None]
+            doubts = await ask_each(doubted, partial(_doubt, client))
+            right = [entry for entry, doubt in zip(doubted, doubts, strict=True) if doubt is None]
             await state.save([(entry, states.restored(entry)) for entry in right])
 
 

@@ -1,4 +1,4 @@
-"""After a run, or beside it: how it stands, the audit again, and deleting the duplicates that it found."""
+"""Beside the runs of a fleet: report, audit, drift, duplicates, imports."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from plivo_endpoints.provisioning._audit import (
     note_duplicates,
     read_duplicates,
 )
-from plivo_endpoints.provisioning._entries import DOCUMENTED_SUFFIX, Found, RowState
+from plivo_endpoints.provisioning._entries import Found, RowState
 from plivo_endpoints.provisioning._errors import ProvisioningError
-from plivo_endpoints.provisioning._matching import known_suffixes, suffix_length
+from plivo_endpoints.provisioning._matching import plausible_suffixes, suffix_length
 from plivo_endpoints.provisioning._plan import read_drift
 from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
 from plivo_endpoints.provisioning._report import Report, by_status, outcome_of
@@ -119,7 +119,7 @@ async def _look_at(client: AsyncClient, known: FleetState, entry: Entry, endpoin
         raise ProvisioningError(f"the account has no endpoint {endpoint_id}") from None
     found = Found(endpoint_id, endpoint.username or "", endpoint.alias or "", endpoint.application_id)
     username = entry.wanted.username
-    if suffix_length(username, found.username) not in {DOCUMENTED_SUFFIX, *await known_suffixes(known)}:
+    if suffix_length(username, found.username) not in await plausible_suffixes(known):
         raise ProvisioningError(
             f"endpoint {endpoint_id} is named {found.username}, and {entry.key!r} wants {username!r}"
         )
@@ -128,7 +128,8 @@ async def _look_at(client: AsyncClient, known: FleetState, entry: Entry, endpoin
 
 @asynccontextmanager
 async def _own(client: AsyncClient, state: FleetState) -> AsyncGenerator[FleetState]:
-    await read_report(state)  # not to make a state where there is none
+    async with opened(state.read_only()):  # not to make a state where there is none
+        pass
     account = account_of(client)
     with account_locked(account):
         async with opened(state):

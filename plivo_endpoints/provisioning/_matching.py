@@ -55,6 +55,14 @@ async def known_suffixes(state: Entries) -> Collection[int]:
     return await state.suffix_lengths() or {DOCUMENTED_SUFFIX}
 
 
+async def plausible_suffixes(state: Entries) -> Collection[int]:
+    """Return the same and what is documented, for endpoints that may have been made at any time.
+
+    Should Plivo append another number of digits one day, what was made before is still there.
+    """
+    return {DOCUMENTED_SUFFIX, *await known_suffixes(state)}
+
+
 async def matches(
     state: Entries, page: list[Found], suffixes: Collection[int] | None
 ) -> list[tuple[Entry, Found, Entry | None]]:

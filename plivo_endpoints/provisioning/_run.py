@@ -24,7 +24,7 @@ from plivo_endpoints.provisioning._outage import Outage
 from plivo_endpoints.provisioning._passwords import password_of
 from plivo_endpoints.provisioning._plan import check_steps, read_plan
 from plivo_endpoints.provisioning._rate import CreateRateLimiter
-from plivo_endpoints.provisioning._reach import another_window
+from plivo_endpoints.provisioning._reach import account_of, another_window
 from plivo_endpoints.provisioning._reconcile import reconcile
 from plivo_endpoints.provisioning._report import outcome_of
 from plivo_endpoints.provisioning._state._counting import batches, batches_of_gone
@@ -67,7 +67,6 @@ class Job:
     """What a run works with."""
 
     client: AsyncClient
-    account: str
     source: RowSource
     contents: Contents
     state: CountingState
@@ -118,7 +117,7 @@ class Phases:
             await self._delete()
             if not self._stopping.is_set():
                 await self._report_outcomes(*WAITING)
-                await self._prove()
+                await self._check_canary()
                 self.phase = "auditing"
                 self.duplicates = await audit_account(self._job.client, self._state)
                 await self._state.note({"done": "yes"})
@@ -135,7 +134,7 @@ class Phases:
         # too: what has come to the account since must not be taken for a lost create's work later.
         await compare(self._job.client, self._state.state if is_fresh else self._state)
         if is_fresh and self._job.options.plan is not None:
-            now = await read_plan(self._state.state, self._job.account, self._job.contents)
+            now = await read_plan(self._state.state, account_of(self._job.client), self._job.contents)
             check_steps(self._job.options.plan, now)
         # Also of a run that goes on: the one before may have had no permission to delete.
         await check_deletions(self._state.state, self._job.options)
@@ -145,7 +144,7 @@ class Phases:
         self._suffixes = await known_suffixes(self._state)
         self._canary.restore(facts)
         if self._canary.is_there:
-            self._proven()
+            self._accept_canary()
         await self._permit(compared={RowState.RENAMED})
         if is_fresh:
             await self._report_outcomes(RowState.UNCHANGED)
@@ -190,7 +189,7 @@ class Phases:
 
     async def _pass(self) -> None:
         """Send every new row once, then decide on those whose answer was lost."""
-        await self._prove()
+        await self._check_canary()
         self.phase = "creating" if self._canary.is_there else "canary"
         await self._send()
         if self._canary.is_there and self._state.has(RowState.OUTDATED):
@@ -201,13 +200,13 @@ class Phases:
             await reconcile(self._job.client, self._state)
             await self._permit()  # a row that was edited meanwhile may wait for it only now
 
-    async def _prove(self) -> None:
+    async def _check_canary(self) -> None:
         if self._canary.is_there:
             return
         self.phase = "canary"
         if not await self._canary.verify():
             return
-        self._proven()
+        self._accept_canary()
         suffixes = await known_suffixes(self._state)
         if self._state.has(RowState.NEW) and not set(suffixes) <= set(self._suffixes):
             # Plivo appends another number of digits than the plan took for granted.
@@ -216,7 +215,7 @@ class Phases:
             await self._permit(compared={RowState.RENAMED})
         self._suffixes = suffixes
 
-    def _proven(self) -> None:
+    def _accept_canary(self) -> None:
         self._outage.most_lost = _MOST_LOST
 
     async def _send(self) -> None:
@@ -267,7 +266,7 @@ class Phases:
         try:
             if self._stopping.is_set():  # told to while it waited for its turn
                 return entry
-            create = CreateSender(self._state, entry, on_mismatch=self._refute)
+            create = CreateSender(self._state, entry, on_mismatch=self._stop_at_mismatch)
             return await create.send(self._job.client, self._new(row), self._outage)
         except CanaryError as mismatch:
             # Raised when what is under way has been finished: in doubt, it could not be found again.
@@ -276,7 +275,7 @@ class Phases:
         finally:
             self._pace.end()
 
-    async def _refute(self, entry: Entry) -> None:
+    async def _stop_at_mismatch(self, entry: Entry) -> None:
         self.stop()
         await self._canary.mark_failed(entry)
 

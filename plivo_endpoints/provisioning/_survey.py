@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints._errors import NotFoundError
 from plivo_endpoints.provisioning import _transitions as states
-from plivo_endpoints.provisioning._entries import DOCUMENTED_SUFFIX, KEPT, Found, RowState
+from plivo_endpoints.provisioning._entries import KEPT, Found, RowState
 from plivo_endpoints.provisioning._errors import ProvisioningError
 from plivo_endpoints.provisioning._listing import walk
-from plivo_endpoints.provisioning._matching import known_suffixes, matches
+from plivo_endpoints.provisioning._matching import matches, plausible_suffixes
 from plivo_endpoints.provisioning._retry import retry_transient
 from plivo_endpoints.provisioning._state._counting import batches
+from plivo_endpoints.provisioning._workers import ask_each
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._entries import Entry
     from plivo_endpoints.provisioning._state._protocol import Entries
 
-_AT_ONCE: Final = 16
 _LOOKED_FOR: Final = (RowState.NEW, RowState.FOUND, RowState.CONFLICT, RowState.RENAMED)
 
 
@@ -33,12 +33,10 @@ async def compare(client: AsyncClient, state: Entries) -> None:
     Those that a row has are known by their ids, and may have changed; for rows that have none, those of their
     name are looked at. What the list does not show (it may lag) is asked for by id.
     """
-    # Should Plivo append another number of digits one day, what was made before is still there.
-    suffixes = {DOCUMENTED_SUFFIX, *await known_suffixes(state)}
-    survey = _Survey(state, suffixes, sum((await state.count()).values()))
+    survey = _Survey(state, await plausible_suffixes(state), sum((await state.count()).values()))
     await survey.forget()  # what a plan that came to no end has left
     counts = await state.count()
-    if not any(counts.get(state) for state in {*KEPT, *_LOOKED_FOR}):
+    if not any(counts.get(row_state) for row_state in {*KEPT, *_LOOKED_FOR}):
         return
     if doubt := await walk(client, survey.visit, forget=survey.forget):
         raise ProvisioningError(f"what the account has cannot be told: {doubt}")
@@ -102,10 +100,8 @@ class _Survey:
         async with aclosing(batches(self._state, *KEPT)) as kept:
             async for batch in kept:
                 unseen = [entry for entry in batch if not self._seen[entry.number]]
-                for first in range(0, len(unseen), _AT_ONCE):
-                    some = unseen[first : first + _AT_ONCE]
-                    changes = await asyncio.gather(*(_ask(client, entry) for entry in some))
-                    await self._state.save(list(zip(some, changes, strict=True)))
+                after = await ask_each(unseen, partial(_ask, client))
+                await self._state.save(list(zip(unseen, after, strict=True)))
 
 
 def _is_looked_for(entry: Entry, found: Found, holder: Entry | None) -> bool:

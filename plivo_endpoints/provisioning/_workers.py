@@ -1,16 +1,28 @@
-"""Several workers on one stream of things to do, which comes in batches."""
+"""Several at a time: workers on one stream of things to do, and questions about many."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from contextlib import aclosing
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 T = TypeVar("T")
+R = TypeVar("R")
+
+
+_AT_ONCE: Final = 16
+
+
+async def ask_each(things: Sequence[T], ask: Callable[[T], Awaitable[R]]) -> list[R]:
+    """Return the answers to a question that is asked about each thing, some at a time."""
+    answers: list[R] = []
+    for first in range(0, len(things), _AT_ONCE):
+        answers += await asyncio.gather(*map(ask, things[first : first + _AT_ONCE]))
+    return answers
 
 
 async def run_workers(

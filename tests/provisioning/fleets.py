@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from plivo_endpoints.provisioning import AsyncFleet, SqliteState
@@ -34,6 +35,14 @@ def apply(
 ) -> AbstractAsyncContextManager[Run]:
     """Apply a source."""
     return AsyncFleet(client, state, master_key=master_key).apply(source, **options)
+
+
+async def leave_in_doubt(client: AsyncClient, rows: Source, state: State, **options: Any) -> None:
+    """Apply until there is nothing left but creates whose answer was lost, and leave them so."""
+    async with apply(client, rows, state=state, settle=60.0, **options) as run:
+        while run.progress.phase != "settling":
+            await asyncio.sleep(0.01)
+        run.stop()
 
 
 async def plan(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from attrs import evolve
 
 from plivo_endpoints.provisioning import DeletionLimitError, RefusedError, Row
 from plivo_endpoints.sandbox import Fault
-from tests.provisioning.fleets import apply, audit, plan, prune, read_report
+from tests.provisioning.fleets import audit, leave_in_doubt, plan, prune, read_report
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -331,10 +330,7 @@ async def test_a_row_whose_create_is_in_doubt(
 ) -> None:
     """It may be edited: what was made is found by what was asked for, and updated then."""
     sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
-    async with apply(client, rows(2), state=tmp_path / "run.db", settle=60.0) as run:
-        while run.progress.phase != "settling":
-            await asyncio.sleep(0.01)
-        run.stop()
+    await leave_in_doubt(client, rows(2), tmp_path / "run.db")
     edited = [evolve(rows(1)[0], alias="another"), *rows(3)[1:]]
     assert statuses(await applied(edited)) == {"key-1": "updated", "key-2": "created", "key-3": "created"}
     assert sorted(str(alias) for alias in aliases(sandbox).values()) == ["another", "row-2", "row-3"]
@@ -346,10 +342,7 @@ async def test_a_row_that_goes_while_its_create_is_in_doubt(
 ) -> None:
     """It is decided like any other, and what was made is deleted where that is allowed."""
     sandbox.inject(Fault(applied=is_made, status=503), times=1, method="POST")
-    async with apply(client, rows(2), state=tmp_path / "run.db", settle=60.0) as run:
-        while run.progress.phase != "settling":
-            await asyncio.sleep(0.01)
-        run.stop()
+    await leave_in_doubt(client, rows(2), tmp_path / "run.db")
     ended = await applied(rows(2)[1:], delete=True)
     assert statuses(ended) == ({"key-1": "deleted"} if is_made else {}) | {"key-2": "created"}
     assert (list(aliases(sandbox).values()), ended.report.exit_status) == (["row-2"], 0)
@@ -473,10 +466,7 @@ async def test_more_deletions_once_creates_in_doubt_are_decided(
     """They count for the limit as well."""
     await applied(rows(1))
     sandbox.inject(Fault(applied=True, status=503), times=29, method="POST")
-    async with apply(client, rows(30), state=tmp_path / "run.db", settle=60.0) as run:
-        while run.progress.phase != "settling":
-            await asyncio.sleep(0.01)
-        run.stop()
+    await leave_in_doubt(client, rows(30), tmp_path / "run.db")
     with pytest.raises(DeletionLimitError):
         await applied(rows(1), delete=True)
     assert len(sandbox.endpoints) == 30

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +9,7 @@ from attrs import evolve
 
 from plivo_endpoints.provisioning import AsyncFleet, ProvisioningError, Row, StateError
 from plivo_endpoints.sandbox import Fault
-from tests.provisioning.fleets import apply
+from tests.provisioning.fleets import leave_in_doubt
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -139,10 +138,7 @@ async def test_a_row_whose_create_is_in_doubt(  # noqa: PLR0917 - fixtures
 ) -> None:
     """What that made would be left over, so the create is decided on first."""
     sandbox.inject(Fault(applied=False, status=503), times=1, method="POST")
-    async with apply(client, rows(1), state=tmp_path / "run.db", settle=60.0) as run:
-        while run.progress.phase != "settling":
-            await asyncio.sleep(0.01)
-        run.stop()
+    await leave_in_doubt(client, rows(1), tmp_path / "run.db")
     theirs = await client.endpoints.create(username="user1x", password="secret", alias="another")
     with pytest.raises(ProvisioningError, match="a run has not finished with 'key-1': apply the source"):
         await fleet.import_endpoints({"key-1": theirs.endpoint_id})

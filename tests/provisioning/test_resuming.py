@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from attrs import evolve
 from plivo_endpoints import AuthenticationError
 from plivo_endpoints.provisioning import DeletionLimitError, Entry, Row, RowState, SqliteState, StateError
 from plivo_endpoints.sandbox import Fault
-from tests.provisioning.fleets import apply, read_report
+from tests.provisioning.fleets import apply, leave_in_doubt, read_report
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -144,14 +143,6 @@ def statuses(ended: Ended) -> dict[str, str]:
     return {outcome.key: outcome.status for outcome in ended.outcomes}
 
 
-async def settle_later(client: AsyncClient, rows: list[Row], state: Path, **allowed: Any) -> None:
-    """Apply rows until there is nothing left but creates whose answer was lost, and leave them so."""
-    async with apply(client, rows, state=state, settle=60.0, **allowed) as run:
-        while run.progress.phase != "settling":
-            await asyncio.sleep(0.01)
-        run.stop()
-
-
 async def test_a_name_that_is_edited_back_while_its_replacement_is_in_doubt(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -160,7 +151,7 @@ async def test_a_name_that_is_edited_back_while_its_replacement_is_in_doubt(
     (first,) = sandbox.endpoints
     sandbox.inject(Fault(applied=False, status=503), times=2, method="POST")
     renamed = [evolve(rows(1)[0], username="another")]
-    await settle_later(client, renamed, tmp_path / "run.db", replace=True)
+    await leave_in_doubt(client, renamed, tmp_path / "run.db", replace=True)
     ended = await applied(rows(1), replace=True)
     assert (ended.report.exit_status, list(sandbox.endpoints)) == (0, [first])
 
@@ -218,7 +209,7 @@ async def test_a_lost_create_whose_endpoint_got_another_alias(
 ) -> None:
     """It is not made a second time: a person decides whether it is that."""
     sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
-    await settle_later(client, rows(2), tmp_path / "run.db")
+    await leave_in_doubt(client, rows(2), tmp_path / "run.db")
     (lost,) = [each for each in sandbox.endpoints.values() if each.alias == "row-1"]
     await client.endpoints.update(lost.endpoint_id, alias="front desk")
     ended = await applied(rows(2))
@@ -250,7 +241,7 @@ async def test_a_name_that_is_edited_back_after_its_lost_replacement_was_made(
     (first,) = sandbox.endpoints
     sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
     renamed = [evolve(rows(1)[0], username="another")]
-    await settle_later(client, renamed, tmp_path / "run.db", replace=True)
+    await leave_in_doubt(client, renamed, tmp_path / "run.db", replace=True)
     ended = await applied(rows(1), replace=is_allowed)
     names = [endpoint.username[:-12] for endpoint in sandbox.endpoints.values()]
     if is_allowed:

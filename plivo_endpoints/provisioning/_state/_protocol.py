@@ -50,10 +50,7 @@ class Entries(Protocol):
         ...
 
     async def read_replaced(self, limit: int, states: Collection[RowState]) -> Sequence[Entry]:
-        """Return entries that have an endpoint, and before had another one that is still to be deleted.
-
-        Where it is in doubt whether they still have it (VANISHED, REVIEW), the one before stays.
-        """
+        """Return entries in these states that have an endpoint, and the one before it still as well."""
         ...
 
     async def find_key(self, key: str) -> Entry | None:
