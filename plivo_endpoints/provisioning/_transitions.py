@@ -138,10 +138,8 @@ def taken_up(entry: Entry, place: tuple[int, int], wanted: Spec | None) -> Entry
     entry = evolve(entry, number=number, line=line, wanted=wanted or entry.wanted)
     if entry.state in {RowState.INTENT, RowState.PARKED}:
         return entry
-    if (
-        entry.state is RowState.REVIEW and entry.endpoint_id is None
-    ):  # what a lost create made could not be told
-        return evolve(entry, state=RowState.PARKED)
+    if entry.state is RowState.REVIEW and entry.endpoint_id is None:
+        return evolve(entry, state=RowState.PARKED)  # what its lost create made is looked for again
     entry = evolve(entry, sent=None, reason=None)
     if entry.replaces is not None and entry.endpoint_id is None:  # a new one was to be made, and was not
         entry = evolve(entry, endpoint_id=entry.replaces, replaces=None)
@@ -175,7 +173,7 @@ def changed(known: Spec, wanted: Spec) -> tuple[str, ...]:
     """Return which fields of an endpoint are to be updated.
 
     An application that the source does not name is left as it is, and so is a password that nobody can
-    compare: one of the two marks is of another kind.
+    compare.
     """
     fields = {
         "alias": known.alias != wanted.alias,
@@ -210,8 +208,8 @@ def claimed(entry: Entry, found: Found, holder: Entry) -> Entry:
     """The plan met what can be this row's endpoint, but is that of a row which the source has no more."""
     _expect(entry, *WANTING)
     reason = (
-        f"it can be endpoint {found.endpoint_id}, which was made for key {holder.key!r}, and the source has "
-        "that key no more: give it to the row, or import the endpoint for the row"
+        f"it can be endpoint {found.endpoint_id}, which was made for key {holder.key!r}; that is no longer "
+        "in the source: give the row its old key back, or import the endpoint for the new one"
     )
     return _in_conflict(entry, reason)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from plivo_endpoints._config import RateLimit
 from plivo_endpoints._events import logger
 from plivo_endpoints.cli.failures import USAGE, Terminated
 from plivo_endpoints.cli.output import escape
@@ -41,7 +42,8 @@ Exit status:
 
 STATE: Final = "plivo-fleet.db"
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-RATE: Final = 58  # requests a second: a little less than Plivo allows an account
+_LIMIT: Final = RateLimit()
+RATE: Final = round(_LIMIT.requests / _LIMIT.seconds)  # a second: the client's own limit
 
 
 def state_option(*, exists: bool) -> Callable[[F], F]:
