@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from plivo_endpoints._errors import NotFoundError
 from plivo_endpoints.provisioning import _transitions as states
+from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import DeletionLimitError
 from plivo_endpoints.provisioning._matching import claimant
 from plivo_endpoints.provisioning._outage import ABOUT_THE_ROW, BROKEN, UNSENT
@@ -49,7 +50,7 @@ class Changes:
         """Update an endpoint; the password is sent only where it was edited."""
         changes: dict[str, Any] = {
             name: password if name == "password" else getattr(entry.wanted, name)
-            for name in states.changed(entry.known or entry.wanted, entry.wanted)
+            for name in (entry.known or entry.wanted).changes_to(entry.wanted)
         }
         if "password" in changes:
             before, entry = entry, states.updating(entry)
@@ -78,11 +79,25 @@ class Changes:
 
     async def delete_gone(self, entry: Entry, *, even_registered: bool) -> None:
         """Delete the endpoint of a row that the source has no more."""
-        reason = await self._why_claimed(entry)
-        if reason is None and not even_registered:
-            reason = await self._why_in_use(entry.endpoint_id or "")
-        reason = reason or await self._delete(entry.endpoint_id or "")
+        reason = None
+        if entry.state is not RowState.DELETING:  # a deletion that was begun may have been carried out
+            reason = await self._why_claimed(entry)
+            if reason is None and not even_registered:
+                reason = await self._why_in_use(entry.endpoint_id or "")
+        if reason is None:
+            before, entry = entry, states.deleting(entry)
+            await self._state.save([(before, entry)])
+            reason = await self._delete(entry.endpoint_id or "")
         after = states.deleted(entry) if reason is None else states.not_deleted(entry, reason)
+        await self._state.save([(entry, after)])
+
+    async def finish_deletion(self, entry: Entry) -> None:
+        """Delete the endpoint of a row that came back to the source after its deletion had begun.
+
+        Whether that was carried out, or will be yet, cannot be seen. So it is, and the row gets a new one.
+        """
+        reason = await self._delete(entry.endpoint_id or "")
+        after = states.remade(entry) if reason is None else states.not_deleted(entry, reason)
         await self._state.save([(entry, after)])
 
     async def _why_claimed(self, entry: Entry) -> str | None:

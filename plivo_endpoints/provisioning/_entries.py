@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import frozen
 
-from plivo_endpoints.provisioning._marks import is_known
+from plivo_endpoints.provisioning._marks import is_edited, is_known
 
 DOCUMENTED_SUFFIX: Final = 12  # digits that Plivo appends to a username
 
@@ -28,6 +28,7 @@ class RowState(StrEnum):
     UPDATED = "updated"
     REPLACED = "replaced"
     UNCHANGED = "unchanged"
+    DELETING = "deleting"
     DELETED = "deleted"
     FORGOTTEN = "forgotten"
     FAILED = "failed"
@@ -71,6 +72,19 @@ class Spec:
     alias: str
     app_id: str | None = None
     password: str = "v::"  # noqa: S105 - the mark of none
+
+    def changes_to(self, wanted: Spec) -> tuple[str, ...]:
+        """Return which fields of an endpoint that is so are to be updated.
+
+        An application that the source does not name is left as it is, and so is a password that nobody can
+        compare.
+        """
+        fields = {
+            "alias": self.alias != wanted.alias,
+            "app_id": wanted.app_id not in {None, self.app_id},
+            "password": is_edited(self.password, wanted.password),
+        }
+        return tuple(name for name, differs in fields.items() if differs)
 
 
 @frozen(kw_only=True)
@@ -133,6 +147,8 @@ class Entry:
     @property
     def is_open(self) -> bool:
         """Whether there is something left to do for it that needs nobody's permission."""
+        if self.state is RowState.DELETING:
+            return not self.is_gone  # else it takes the permission to delete
         return self.state in OPEN or (self.replaces is not None and self.state in HELD)
 
     @property

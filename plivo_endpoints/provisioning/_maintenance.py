@@ -106,7 +106,7 @@ async def _entries_of(known: FleetState, key: str, endpoint_id: str) -> tuple[En
         if not holder.is_gone:
             raise ProvisioningError(f"endpoint {endpoint_id} is that of {holder.key!r}")
     for each in (entry, *holders):
-        if each.state in {RowState.INTENT, RowState.PARKED} or each.replaces is not None:
+        if each.state in {RowState.INTENT, RowState.PARKED, RowState.DELETING} or each.replaces is not None:
             raise ProvisioningError(f"a run has not finished with {each.key!r}: apply the source first")
     return entry, holders
 

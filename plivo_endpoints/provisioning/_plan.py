@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
 
-from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._attach import attach
 from plivo_endpoints.provisioning._entries import KEPT, RowState
 from plivo_endpoints.provisioning._errors import StaleError
@@ -30,6 +29,7 @@ _KIND: Final[Mapping[RowState, StepKind]] = {
     RowState.NEW: "create",
     RowState.INTENT: "create",
     RowState.PARKED: "create",
+    RowState.DELETING: "create",  # once what was begun before the row came back is finished
     RowState.FOUND: "import",
     RowState.OUTDATED: "update",
     RowState.RENAMED: "replace",
@@ -115,7 +115,7 @@ async def read_plan(state: Entries, account: str, contents: Contents) -> Plan:
                     unchanged += 1
                 else:
                     steps.add(step)
-    async with aclosing(batches_of_gone(state, *KEPT)) as entries:
+    async with aclosing(batches_of_gone(state, *KEPT, RowState.DELETING)) as entries:
         async for batch in entries:
             for entry in batch:
                 if await claimant(state, entry) is None:
@@ -142,7 +142,7 @@ def _step(entry: Entry) -> Step:
     return Step(
         key=entry.key,
         kind=kind,
-        endpoint_id=entry.endpoint_id or entry.replaces,
+        endpoint_id=None if kind == "create" else entry.endpoint_id or entry.replaces,
         changes=_changes(entry.known, entry.wanted)
         if kind in {"import", "update", "replace", "drift"}
         else {},
@@ -157,7 +157,7 @@ def _changes(known: Spec | None, wanted: Spec) -> dict[str, tuple[str | None, st
     if known is None:
         return {}
     changes: dict[str, tuple[str | None, str | None]] = {
-        name: (getattr(known, name), getattr(wanted, name)) for name in states.changed(known, wanted)
+        name: (getattr(known, name), getattr(wanted, name)) for name in known.changes_to(wanted)
     }
     if "password" in changes:  # what there is are marks
         changes["password"] = (None, None)

@@ -145,6 +145,7 @@ class Phases:
         self._canary.restore(facts)
         if self._canary.is_there:
             self._accept_canary()
+        await self._finish_deletions()
         await self._permit(compared={RowState.RENAMED})
         if is_fresh:
             await self._report_outcomes(RowState.UNCHANGED)
@@ -174,6 +175,13 @@ class Phases:
         if new:
             await compare(self._job.client, self._state)
             await self._permit(compared=WAITING)
+
+    async def _finish_deletions(self) -> None:
+        """Finish what a run before had begun to delete of rows that are back in the source; they are new."""
+        if self._state.has(RowState.DELETING):
+            begun = batches(self._state, RowState.DELETING)
+            await run_workers(begun, self._finish_deletion, self._job.options.concurrency)
+            await compare(self._job.client, self._state)
 
     async def _report_outcomes(self, *row_states: RowState) -> None:
         """Pass on rows for which there is nothing to do, or nothing that is allowed."""
@@ -295,7 +303,9 @@ class Phases:
             self.phase = "deleting"
             await check_deletions(self._state, self._job.options)  # some were in doubt until now
             await run_workers(
-                batches_of_gone(self._state, *HELD), self._delete_gone, self._job.options.concurrency
+                batches_of_gone(self._state, *HELD, RowState.DELETING),
+                self._delete_gone,
+                self._job.options.concurrency,
             )
 
     async def _finish_replacements(self, *row_states: RowState) -> None:
@@ -307,6 +317,10 @@ class Phases:
 
     async def _delete_replaced(self, entry: Entry) -> bool:
         await self._changes.delete_replaced(entry)
+        return not self._stopping.is_set()
+
+    async def _finish_deletion(self, entry: Entry) -> bool:
+        await self._changes.finish_deletion(entry)
         return not self._stopping.is_set()
 
     async def _delete_gone(self, entry: Entry) -> bool:

@@ -8,15 +8,16 @@ NEW ──stamp──▶ INTENT ──created──▶ CREATED
  └──none found── PARKED ──one found──▶ ADOPTED,  several ──▶ REVIEW
 NEW ──matched by the plan──▶ FOUND ──imported──▶ IMPORTED | OUTDATED,  or CONFLICT
 OUTDATED ──updated──▶ UPDATED        RENAMED ──replacing──▶ NEW      VANISHED ──recreating──▶ NEW
-CREATED | ADOPTED ──the old endpoint deleted──▶ REPLACED             gone from the source ──▶ DELETED
+CREATED | ADOPTED ──the old endpoint deleted──▶ REPLACED
+gone from the source ──deleting──▶ DELETING ──deleted──▶ DELETED,  or back in the source ──remade──▶ NEW
 FAILED ──found by the audit──▶ CONFLICT        what has its endpoint ──doubted by the audit──▶ REVIEW
 ```
 
 INTENT says: a create of this row may be on its way. It is durable before the first byte leaves, so a row in
-any other state has none. With every run that begins, each row is looked at anew (`taken_up`): only what may
-be on its way, and the endpoint that a row has, carry over. No clock, file or network in here: what is true is
-decided elsewhere, what follows from it here, and the tests walk through every interleaving of these very
-functions.
+any other state has none. DELETING says the same of a deletion. With every run that begins, each row is
+looked at anew (`taken_up`): only what may be on its way, and the endpoint that a row has, carry over. No
+clock, file or network in here: what is true is decided elsewhere, what follows from it here, and the tests
+walk through every interleaving of these very functions.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve
 
 from plivo_endpoints.provisioning._entries import HELD, KEPT, WANTING, RowState, Spec
-from plivo_endpoints.provisioning._marks import IN_DOUBT, is_edited, merge, unsent
+from plivo_endpoints.provisioning._marks import IN_DOUBT, merge, unsent
 from plivo_endpoints.provisioning._matching import is_made_from
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def taken_up(entry: Entry, place: tuple[int, int], wanted: Spec | None) -> Entry
     """
     number, line = place
     entry = evolve(entry, number=number, line=line, wanted=wanted or entry.wanted)
-    if entry.state in {RowState.INTENT, RowState.PARKED}:
+    if entry.state in {RowState.INTENT, RowState.PARKED, RowState.DELETING}:
         return entry
     if entry.state is RowState.REVIEW and entry.endpoint_id is None:
         return evolve(entry, state=RowState.PARKED)  # what its lost create made is looked for again
@@ -158,7 +159,7 @@ def _next_of(entry: Entry, done: RowState) -> Entry:
     if known.username != wanted.username:
         reason = f"its username was edited, {known.username!r} -> {wanted.username!r}: allow replace"
         return evolve(entry, state=RowState.RENAMED, reason=reason)
-    if changed(known, wanted):
+    if known.changes_to(wanted):
         return evolve(entry, state=RowState.OUTDATED)
     return evolve(entry, state=done, known=_agreeing(known, wanted))
 
@@ -167,20 +168,6 @@ def _agreeing(known: Spec, wanted: Spec) -> Spec:
     """Return what is known of an endpoint that is as wanted, as far as that can be compared."""
     password = wanted.password if known.password == IN_DOUBT else merge(known.password, wanted.password)
     return evolve(wanted, app_id=wanted.app_id or known.app_id, password=password)
-
-
-def changed(known: Spec, wanted: Spec) -> tuple[str, ...]:
-    """Return which fields of an endpoint are to be updated.
-
-    An application that the source does not name is left as it is, and so is a password that nobody can
-    compare.
-    """
-    fields = {
-        "alias": known.alias != wanted.alias,
-        "app_id": wanted.app_id not in {None, known.app_id},
-        "password": is_edited(known.password, wanted.password),
-    }
-    return tuple(name for name, differs in fields.items() if differs)
 
 
 def matched(entry: Entry, found: Found, met: Collection[str]) -> Entry:
@@ -280,7 +267,7 @@ def shown(entry: Entry, found: Found) -> Entry:
         return seen
     after = _next_of(seen, RowState.UNCHANGED if entry.state is RowState.OUTDATED else entry.state)
     if after.state is RowState.OUTDATED and entry.state is not RowState.OUTDATED:
-        names = [name for name in changed(known, before) if name != "password"]
+        names = [name for name in known.changes_to(before) if name != "password"]
         changes = ", ".join(f"{name} {getattr(before, name)!r} -> {getattr(known, name)!r}" for name in names)
         return evolve(after, reason=f"the account has changed it: {changes}")
     return after
@@ -329,9 +316,21 @@ def replaced(entry: Entry) -> Entry:
     return evolve(entry, state=done, replaces=None)
 
 
+def deleting(entry: Entry) -> Entry:
+    """The endpoint of a row that the source has no more is about to be deleted; durable before that."""
+    _expect(entry, *HELD, RowState.DELETING)
+    return evolve(entry, state=RowState.DELETING)
+
+
 def deleted(entry: Entry) -> Entry:
     """The endpoint of a row that the source has no more is deleted."""
     return evolve(entry, state=RowState.DELETED, reason=None)
+
+
+def remade(entry: Entry) -> Entry:
+    """A deletion is finished that was begun before the row came back to the source: it is a new one."""
+    _expect(entry, RowState.DELETING)
+    return evolve(_bare(entry), state=RowState.NEW, lost=0)
 
 
 def given_away(entry: Entry) -> Entry:
@@ -354,7 +353,7 @@ def updated(entry: Entry) -> Entry:
     """Plivo took the update."""
     _expect(entry, RowState.OUTDATED)
     before = entry.known or entry.wanted
-    changes = changed(before, entry.wanted)
+    changes = before.changes_to(entry.wanted)
     password = (
         entry.wanted.password if "password" in changes else merge(before.password, entry.wanted.password)
     )

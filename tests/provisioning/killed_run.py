@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from plivo_endpoints import AsyncClient, RateLimit
-from plivo_endpoints.provisioning import CsvSource, Entry, RowState, SqliteState, _transitions
+from plivo_endpoints.provisioning import CsvSource, Entry, RowState, Spec, SqliteState, _transitions
 from plivo_endpoints.provisioning._run import Phases
 from tests.provisioning.fleets import apply
 
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Generator, Mapping, Sequence
 
-    from plivo_endpoints.provisioning import Change, Clash, Spec
+    from plivo_endpoints.provisioning import Change, Clash
 
 # The steps of the state, in the order in which a row goes through them.
 EARLY = ("add", "added", "take up", "taken up", "note", "noted")
 SENDING = ("intend", "commit", "intended", "finish", "finished")
-CHANGING = ("update", "updated", "replace", "replaced", "drop", "dropped", "delete", "deleted")
+REPLACING = ("replace", "replaced", "drop", "dropped")
+CHANGING = ("update", "updated", *REPLACING, "doom", "doomed", "delete", "deleted")
 LATE = ("decide", "decide", "decided", "note", "noted", "note")
 _DONE = {
     "intend": "intended",
@@ -39,6 +40,7 @@ _DONE = {
     "update": "updated",
     "replace": "replaced",
     "drop": "dropped",
+    "doom": "doomed",
     "delete": "deleted",
 }
 
@@ -51,7 +53,8 @@ def step_of(before: Entry, after: Entry) -> str:
         "update": before.state is RowState.OUTDATED,
         "replace": before.replaces is None and after.replaces is not None,  # by one that is to be made
         "drop": before.replaces is not None and after.replaces is None,  # once that is there
-        "delete": after.state is RowState.DELETED,
+        "doom": after.state is RowState.DELETING,
+        "delete": before.state is RowState.DELETING,
     }
     return next((step for step, applies in steps.items() if applies), "finish")
 
@@ -148,7 +151,7 @@ def break_rule(name: str | None) -> None:
     if name == "blind retry":
         _transitions.parked = retry_blindly
     if name == "no update":
-        _transitions.changed = see_nothing
+        Spec.changes_to = see_nothing  # type: ignore[method-assign, assignment]
     if name == "no settle":
         Phases._settle = settle_not  # type: ignore[method-assign, assignment]  # pyright: ignore[reportPrivateUsage]
 

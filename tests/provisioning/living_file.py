@@ -34,14 +34,7 @@ if TYPE_CHECKING:
 FIRST_STEPS = (*SENDING, "take up", "taken up", "note", "noted", None)
 STEPS = (*FIRST_STEPS, *CHANGING, *CHANGING)
 DIGITS = 12  # that the sandbox appends
-# Recreate: a run that is killed between a deletion and the note of it leaves a row without endpoint, and the
-# row may be back in the file by then.
-OPTIONS = {
-    "master_key": "a master key of the living file",
-    "replace": True,
-    "delete": True,
-    "recreate": True,
-}
+OPTIONS = {"master_key": "a master key of the living file", "replace": True, "delete": True}
 
 Endpoint = dict[str, Any]
 

@@ -45,11 +45,13 @@ Rule = Literal[
     "replace: one at a time",
     "replace: while it is there",
     "delete: only what the state holds",
+    "delete: note it first",
+    "delete: finish it",
     "gone: settle first",
     "state lock",
     "account lock",
 ]
-Phase = Literal["begun", "at work", "stamped", "sent", "updated", "replaced", "deleted"]
+Phase = Literal["begun", "at work", "stamped", "sent", "updated", "replaced", "doomed", "deleted"]
 Source = tuple[Spec | None, ...]  # what each key asks for; `None` where it is gone
 
 SUFFIX: Final = "1"  # the digits that are appended to usernames
@@ -142,6 +144,7 @@ class World:
     processes: tuple[Process | None, ...]
     endpoints: tuple[Endpoint, ...] = ()
     sent: tuple[Create, ...] = ()
+    deletions: tuple[str, ...] = ()  # that were sent by a process which is gone, and may still land
     number: int = 0
     edits: int = 0
     kills: int = 0
@@ -218,7 +221,7 @@ class World:
             if holder.replaces == str(endpoint.number):
                 if after.get(holder.endpoint_id) is None and not self.is_touched:
                     return evolve(after, fault="the old one deleted before there is a new one")
-            elif not holder.is_gone:
+            elif not holder.is_gone and holder.state is not RowState.DELETING:
                 return evolve(after, fault="one in use deleted")
         return after
 
@@ -271,7 +274,10 @@ class FleetModel:
                 yield from self._begun(world, place)
                 continue
             if world.kills:
-                yield evolve(world.with_process(place, None), kills=world.kills - 1)
+                killed = evolve(world.with_process(place, None), kills=world.kills - 1)
+                yield killed
+                if process.phase == "doomed":
+                    yield evolve(killed, deletions=(process.entry.endpoint_id or "",))
             yield from self._step(world, place, process)
 
     def _of_the_account(self, world: World) -> Iterator[World]:
@@ -280,6 +286,8 @@ class FleetModel:
             if world.losses:  # it never lands
                 yield evolve(left, losses=world.losses - 1)
             yield self._landed(left, create)
+        for endpoint_id in world.deletions:
+            yield evolve(_gone_from(world, endpoint_id), deletions=())
         for endpoint in world.endpoints:
             if not endpoint.is_listed:
                 yield _changed(world, endpoint, evolve(endpoint, is_listed=True))
@@ -343,6 +351,8 @@ class FleetModel:
             elif wanted is None and before.state in IN_DOUBT and self._without == "gone: settle first":
                 entries.append(None)
             else:
+                if before.state is RowState.DELETING and self._without == "delete: finish it":
+                    before = evolve(before, state=RowState.UNCHANGED)  # as if it were not to be deleted
                 entries.append(states.taken_up(before, (place if wanted else -place, 0), wanted))
         planned = None if known.planned is None else False
         return Known(tuple(filter(None, entries)), source, planned)
@@ -355,6 +365,7 @@ class FleetModel:
             "sent": self._answered,
             "updated": self._updated,
             "replaced": self._replaced,
+            "doomed": self._doomed,
             "deleted": self._deleted,
         }[process.phase]
         yield from after(world, place, process)
@@ -404,6 +415,9 @@ class FleetModel:
     def _at_work(self, world: World, place: int, process: Process) -> Iterator[World]:
         """Do the next thing: what is allowed, then creates and updates, then decisions, then deletions."""
         known = world.known[place % len(world.known)]
+        if remade := self._remade(world, place, known):
+            yield remade
+            return
         if process.allowed and any(entry.state is RowState.RENAMED for entry in known.entries):
             finishing = self._finishing(world, place, process)
             if finishing and self._without != "replace: one at a time":
@@ -414,6 +428,16 @@ class FleetModel:
             yield world.with_known(place, permitted)
         else:
             yield from self._working(world, place, process)
+
+    def _remade(self, world: World, place: int, known: Known) -> World | None:
+        """Return it after the next step to finish what was begun to be deleted of a row that is back."""
+        for entry in known.entries:
+            if entry.state is RowState.DELETING and not entry.is_gone:
+                if world.get(entry.endpoint_id):
+                    return _gone_from(world, entry.endpoint_id)
+                remade = known.with_entry(states.remade(entry))
+                return world.with_known(place, self._compared(world, remade))
+        return None
 
     def _working(self, world: World, place: int, process: Process) -> Iterator[World]:
         known = world.known[place % len(world.known)]
@@ -505,9 +529,12 @@ class FleetModel:
             return
         if process.allowed:
             for entry in known.entries:
-                if entry.is_gone and entry.state in HELD:
-                    then = evolve(process, phase="deleted", before=entry)
-                    yield self._delete_gone(world, entry).with_process(place, then)
+                if entry.is_gone and entry.state in {*HELD, RowState.DELETING}:
+                    after = states.deleting(entry)
+                    if self._without == "delete: note it first":
+                        after = entry
+                    then = evolve(process, phase="doomed", before=after)
+                    yield self._save(world, place, entry, after, then)
                     return
         if self._without != "drift":
             known = _audited(world, known)
@@ -530,6 +557,10 @@ class FleetModel:
                 if is_made_from(entry.wanted.username, each.username):
                     after = _gone_from(after, str(each.number))
         return after
+
+    def _doomed(self, world: World, place: int, process: Process) -> Iterator[World]:
+        then = evolve(process, phase="deleted")
+        yield self._delete_gone(world, process.entry).with_process(place, then)
 
     def _replaced(self, world: World, place: int, process: Process) -> Iterator[World]:
         then = evolve(process, phase="at work", before=None)
@@ -593,6 +624,7 @@ def _left_wrong(world: World, known: Known) -> str | None:
 
 
 ONE: Final[tuple[Source, ...]] = ((FIRST,), (OTHER_ALIAS,), (OTHER_NAME,), (THIRD_NAME,), (None,))
+GOING: Final[tuple[Source, ...]] = ((FIRST,), (None,))
 NAMES: Final[tuple[Source, ...]] = ((FIRST,), (OTHER_NAME,), (THIRD_NAME,))
 TWO: Final[tuple[Source, ...]] = ((FIRST, OTHER_NAME), (OTHER_NAME, FIRST), (None, FIRST))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,18 @@ def aliases(sandbox: Sandbox) -> dict[str, str | None]:
 def statuses(ended: Ended) -> dict[str, str]:
     """Return what came of the rows that this run finished, by key, but for those left as they are."""
     return {outcome.key: outcome.status for outcome in ended.outcomes if outcome.status != "unchanged"}
+
+
+async def leave_at_a_deletion(sandbox: Sandbox, run: Awaitable[Ended]) -> None:
+    """Let a run begin, and cut it off once it has sent a deletion; it is not given time to end."""
+    running = asyncio.ensure_future(run)
+    while not any(request.method == "DELETE" for request in sandbox.requests):
+        await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.sleep(0.01)
+    running.cancel()  # of the time that it gives what is under way
+    with pytest.raises(asyncio.CancelledError):
+        await running
 
 
 def steps(planned: Plan) -> dict[str, str]:
@@ -481,6 +494,41 @@ async def test_a_deletion_that_plivo_refuses(applied: Apply, rows: Rows, sandbox
     assert ended.report.audited
     assert list(statuses(await applied(rows(1), delete=True)).values()) == ["deleted"]
     assert len(sandbox.endpoints) == 1
+
+
+@pytest.mark.parametrize(
+    "held_up",
+    [Fault(applied=True, latency=600), Fault(applied=False, status=503, latency=600)],
+    ids=["deleted", "not deleted"],
+)
+async def test_a_row_that_comes_back_after_its_deletion_had_begun(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, *, held_up: Fault
+) -> None:
+    """What was begun is finished, whatever came of it, and the row gets a new endpoint without asking."""
+    await applied(rows(2))
+    first, second = sandbox.endpoints
+    sandbox.inject(held_up, times=1, method="DELETE")
+    await leave_at_a_deletion(sandbox, applied(rows(1), delete=True))
+    planned = await plan(client, rows(2), state=tmp_path / "run.db")
+    assert (steps(planned), planned.unchanged) == ({"key-2": "create"}, 1)
+    ended = await applied(rows(2), plan=planned)
+    assert (statuses(ended), ended.report.exit_status) == ({"key-2": "created"}, 0)
+    assert first in sandbox.endpoints
+    assert second not in sandbox.endpoints
+    assert sorted(str(alias) for alias in aliases(sandbox).values()) == ["row-1", "row-2"]
+
+
+@pytest.mark.parametrize("delete", [True, False])
+async def test_a_deletion_that_had_begun_of_a_row_that_stays_away(
+    applied: Apply, rows: Rows, sandbox: Sandbox, *, delete: bool
+) -> None:
+    """The next run finishes it where that is allowed; until then its endpoint is told of like any other."""
+    await applied(rows(2))
+    sandbox.inject(Fault(applied=False, status=503, latency=600), times=1, method="DELETE")
+    await leave_at_a_deletion(sandbox, applied(rows(1), delete=True))
+    ended = await applied(rows(1), delete=delete)
+    assert (statuses(ended), ended.report.gone) == (({"key-2": "deleted"}, 0) if delete else ({}, 1))
+    assert (ended.report.exit_status, len(sandbox.endpoints)) == (0, 1 if delete else 2)
 
 
 async def test_an_old_endpoint_that_plivo_does_not_delete(

@@ -9,7 +9,16 @@ import pytest
 from tests.provisioning.model import Model
 from tests.provisioning.model_audit import AuditModel
 from tests.provisioning.model_canary import CanaryModel
-from tests.provisioning.model_fleet import FIRST, NAMES, ONE, OTHER_ALIAS, TWO, DuplicatesModel, FleetModel
+from tests.provisioning.model_fleet import (
+    FIRST,
+    GOING,
+    NAMES,
+    ONE,
+    OTHER_ALIAS,
+    TWO,
+    DuplicatesModel,
+    FleetModel,
+)
 from tests.provisioning.model_rate import RateModel
 
 if TYPE_CHECKING:
@@ -27,6 +36,7 @@ WHOLE: dict[str, AnyModel] = {
     "rate": RateModel(),
     "an edited source": FleetModel(sources=NAMES, visits=0),
     "a colleague": FleetModel(sources=ONE, edits=1),
+    "a row that goes and comes back": FleetModel(sources=(*GOING, (OTHER_ALIAS,)), visits=0, kills=2),
     "rows that change places": FleetModel(sources=TWO, edits=1, visits=0),
     "a colleague between two edits": FleetModel(sources=NAMES, losses=0),
 }
@@ -94,6 +104,14 @@ LACKING: dict[str, tuple[AnyModel, str]] = {
     "delete: only what the state holds": (
         FleetModel(sources=ONE, edits=1, kills=0, without="delete: only what the state holds"),
         "a stranger's deleted",
+    ),
+    "delete: note it first": (
+        FleetModel(sources=GOING, visits=0, losses=0, without="delete: note it first"),
+        "one in use deleted",
+    ),
+    "delete: finish it": (
+        FleetModel(sources=GOING, visits=0, losses=0, without="delete: finish it"),
+        "one in use deleted",
     ),
     "gone: settle first": (
         FleetModel(sources=ONE, edits=1, visits=0, without="gone: settle first"),
