@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from plivo_endpoints.provisioning._account_lock import account_locked
-from plivo_endpoints.provisioning._attach import attach
+from plivo_endpoints.provisioning._attach import attach, check_keys
 from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._reach import account_of
 from plivo_endpoints.provisioning._report import Report
@@ -124,13 +124,14 @@ async def follow(
     with account_locked(account_of(client)):
         await state.open()
         try:
+            await check_keys(options.only, source, state)
             contents, deriver = await attach(client, source, state, master_key, options.plan)
             outcomes = Channel()
             job = Job(
                 client=client,
                 source=source,
                 contents=contents,
-                state=CountingState(state, outcomes),
+                state=CountingState(state, outcomes, options.only),
                 outcomes=outcomes,
                 deriver=deriver,
                 options=options,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
+from plivo_endpoints._validation import require
 from plivo_endpoints.provisioning._audit import NOT_AUDITED
 from plivo_endpoints.provisioning._entries import WAITING, RowState
 from plivo_endpoints.provisioning._errors import StaleError, StateError
-from plivo_endpoints.provisioning._load import load, read_contents
+from plivo_endpoints.provisioning._load import chunks, load, read_contents
 from plivo_endpoints.provisioning._passwords import Deriver
 from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._load import Contents
@@ -41,6 +43,17 @@ async def attach(
     if plan is not None:
         check_source(plan, account, contents)
     return contents, deriver
+
+
+async def check_keys(keys: Collection[str] | None, source: RowSource, state: FleetState) -> None:
+    """Raise `InvalidArgumentError` if neither the source nor the state has a row of one of these keys."""
+    unknown = {key for key in keys or () if await state.find_key(key) is None}
+    if unknown:
+        async with aclosing(chunks(source)) as reading:
+            async for _, chunk in reading:
+                unknown -= {item.key for item in chunk}
+    names = ", ".join(map(repr, sorted(unknown)))
+    require("only", f"neither the source nor the state has a key {names}" if unknown else None)
 
 
 async def _go_on(

@@ -144,7 +144,8 @@ class Findings:
     def add(self, entry: Entry, found: Found) -> None:
         """Take in an endpoint that has a row's username; more than once does no harm."""
         if found.endpoint_id in {entry.endpoint_id, entry.replaces}:
-            self._seen[entry.number] = found.alias == entry.sought.alias
+            if not entry.is_gone:
+                self._seen[entry.number] = found.alias == entry.sought.alias
         elif entry.is_gone or not may_be(entry, found, self._suffixes):
             return
         elif entry.state in HELD:

@@ -9,7 +9,7 @@ from plivo_endpoints.provisioning._fleet import AsyncFleet
 from plivo_endpoints.provisioning._reach import async_view, check_blocking_client, runner_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Generator, Mapping
     from contextlib import AbstractAsyncContextManager
     from os import PathLike
     from typing import Any, TypeVar
@@ -83,9 +83,9 @@ class Fleet:
         self._async = AsyncFleet(async_view(client), state, master_key=master_key)
         self._run_on_loop = runner_of(client).run
 
-    def plan(self, source: Source) -> Plan:
+    def plan(self, source: Source, *, only: Collection[str] | None = None) -> Plan:
         """Compare a source with the state and the account; see `AsyncFleet.plan`."""
-        return self._run_on_loop(lambda: self._async.plan(source))
+        return self._run_on_loop(lambda: self._async.plan(source, only=only))
 
     @contextmanager
     def apply(
@@ -93,6 +93,7 @@ class Fleet:
         source: Source,
         *,
         plan: Plan | None = None,
+        only: Collection[str] | None = None,
         import_existing: bool = False,
         replace: bool = False,
         recreate: bool = False,
@@ -107,6 +108,7 @@ class Fleet:
         following = self._async.apply(
             source,
             plan=plan,
+            only=only,
             import_existing=import_existing,
             replace=replace,
             recreate=recreate,

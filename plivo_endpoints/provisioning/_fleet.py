@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from plivo_endpoints.provisioning import _maintenance as maintenance
 from plivo_endpoints.provisioning._apply import follow
-from plivo_endpoints.provisioning._options import Options
+from plivo_endpoints.provisioning._options import Options, check_only
 from plivo_endpoints.provisioning._passwords import master_key_of
 from plivo_endpoints.provisioning._plan import make_plan
 from plivo_endpoints.provisioning._reach import check_client
@@ -16,7 +16,7 @@ from plivo_endpoints.provisioning._source import source_of
 from plivo_endpoints.provisioning._state._sqlite import SqliteState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Collection, Mapping
     from contextlib import AbstractAsyncContextManager
     from os import PathLike
 
@@ -68,27 +68,31 @@ class AsyncFleet:
         self._state = SqliteState(state) if isinstance(state, (str, os.PathLike)) else state
         self._master_key = master_key_of(master_key)
 
-    async def plan(self, source: Source) -> Plan:
+    async def plan(self, source: Source, *, only: Collection[str] | None = None) -> Plan:
         """Compare a source with the state and the account; nothing is written, and nothing sent but reads.
 
         Args:
             source: The rows: a path, `*.csv` or `*.jsonl`, each also with `.gz`; a source object such as
                 `CsvSource`; or a collection of `Row`s or of mappings with the same fields, a list say.
+            only: Keys of the rows to plan for, where that is not all.
 
         Raises:
-            InvalidArgumentError: The source is not a source, or can be read only once.
+            InvalidArgumentError: The source is not a source, or can be read only once; or there is no row of
+                such a key.
             SourceError: Rows break rules; all of them are named.
             StaleError: The account or the master key does not belong to this state.
             StateError: The state cannot be read.
             ProvisioningError: The account's list could not be read completely.
         """
-        return await make_plan(self._client, source_of(source), self._state, self._master_key)
+        check_only(only)
+        return await make_plan(self._client, source_of(source), self._state, self._master_key, only)
 
     def apply(
         self,
         source: Source,
         *,
         plan: Plan | None = None,
+        only: Collection[str] | None = None,
         import_existing: bool = False,
         replace: bool = False,
         recreate: bool = False,
@@ -108,6 +112,8 @@ class AsyncFleet:
             source: As for `plan`. It is read once to check all rows before anything is sent, and again for
                 each pass.
             plan: Refuse to begin unless source and account still are as this plan found them.
+            only: Keys of the rows to work on, where that is not all; the report counts these. The others are
+                left as they are, and the audit looks at them too.
             import_existing: Take over the one endpoint of the account that can be a row, by username and
                 alias. Its password is left as it is. Without it such a row waits for a person; so it does
                 always where several can be it, or one that has another alias.
@@ -123,8 +129,8 @@ class AsyncFleet:
             max_failures: Stop after so many rows one after the other that Plivo refused.
 
         Raises:
-            InvalidArgumentError: The source is not a source, or can be read only once; or a number is out of
-                its range.
+            InvalidArgumentError: The source is not a source, or can be read only once; there is no row of a
+                key in `only`; or a number is out of its range.
             SourceError: Rows break rules; nothing was sent.
             StaleError: The account, the master key or the plan does not belong to this state, or the source
                 has changed since the plan.
@@ -137,6 +143,7 @@ class AsyncFleet:
         """
         options = Options(
             plan=plan,
+            only=only,
             import_existing=import_existing,
             replace=replace,
             recreate=recreate,

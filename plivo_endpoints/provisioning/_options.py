@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from plivo_endpoints._validation import check_count, check_seconds
+from plivo_endpoints._validation import check_count, check_seconds, require
 
 if TYPE_CHECKING:
     from plivo_endpoints.provisioning._plan import Plan
@@ -17,6 +18,7 @@ class Options:
     """The arguments of `AsyncFleet.apply`, checked: see there."""
 
     plan: Plan | None
+    only: Collection[str] | None
     import_existing: bool
     replace: bool
     recreate: bool
@@ -28,8 +30,17 @@ class Options:
     max_failures: int
 
     def __attrs_post_init__(self) -> None:
+        check_only(self.only)
+        if self.only is not None:
+            require("only", "cannot be joined with a plan, which is of all rows" if self.plan else None)
         check_count("concurrency", self.concurrency, 1)
         check_seconds("settle", self.settle, zero=True)
         check_count("max_failures", self.max_failures, 1)
         if self.delete_limit is not None:
             check_count("delete_limit", self.delete_limit, 0)
+
+
+def check_only(keys: object) -> None:
+    """Check which keys a run is for."""
+    is_fit = keys is None or (isinstance(keys, Collection) and not isinstance(keys, (str, bytes)))
+    require("only", None if is_fit else "must be a collection of keys, such as a list")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping  # noqa: TC003 - type hints resolve the annotations
+from collections.abc import Collection, Mapping  # noqa: TC003 - type hints resolve the annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
 
-from plivo_endpoints.provisioning._attach import attach
+from plivo_endpoints.provisioning._attach import attach, check_keys
 from plivo_endpoints.provisioning._entries import KEPT, RowState
 from plivo_endpoints.provisioning._errors import StaleError
 from plivo_endpoints.provisioning._matching import claimant
 from plivo_endpoints.provisioning._reach import account_of
 from plivo_endpoints.provisioning._state._counting import batches, batches_of_gone
+from plivo_endpoints.provisioning._state._selection import Selection
 from plivo_endpoints.provisioning._steps import KINDS, Permission, Step, StepKind, Steps
 from plivo_endpoints.provisioning._survey import compare
 
@@ -90,13 +91,18 @@ _NAMES: Final[Mapping[StepKind, str]] = {
 
 
 async def make_plan(
-    client: AsyncClient, source: RowSource, state: FleetState, master_key: str | None
+    client: AsyncClient,
+    source: RowSource,
+    state: FleetState,
+    master_key: str | None,
+    only: Collection[str] | None,
 ) -> Plan:
     """Compare a source with a state, if there is one, and the account: see `AsyncFleet.plan`."""
     async with state.scratch_copy() as scratch:
+        await check_keys(only, source, scratch)
         contents, _ = await attach(client, source, scratch, master_key, None)
         await compare(client, scratch)
-        return await read_plan(scratch, account_of(client), contents)
+        return await read_plan(Selection(scratch, only), account_of(client), contents)
 
 
 def check_steps(expected: Plan, now: Plan) -> None:

@@ -119,7 +119,9 @@ class Phases:
                 await self._report_outcomes(*WAITING)
                 await self._check_canary()
                 self.phase = "auditing"
-                self.duplicates = await audit_account(self._job.client, self._state)
+                # Of all rows, also where the run is for some of them only.
+                self.duplicates = await audit_account(self._job.client, self._state.state)
+                await self._state.count()
                 await self._state.note({"done": "yes"})
                 self.phase = "done"
         finally:
@@ -137,7 +139,7 @@ class Phases:
             now = await read_plan(self._state.state, account_of(self._job.client), self._job.contents)
             check_steps(self._job.options.plan, now)
         # Also of a run that goes on: the one before may have had no permission to delete.
-        await check_deletions(self._state.state, self._job.options)
+        await check_deletions(self._state, self._job.options)
         if is_fresh:
             await self._state.note({"planned": "yes"})
             await self._state.count()

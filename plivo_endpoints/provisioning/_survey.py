@@ -33,7 +33,7 @@ async def compare(client: AsyncClient, state: Entries) -> None:
     Those that a row has are known by their ids, and may have changed; for rows that have none, those of their
     name are looked at. What the list does not show (it may lag) is asked for by id.
     """
-    survey = _Survey(state, await plausible_suffixes(state), sum((await state.count()).values()))
+    survey = _Survey(state, await plausible_suffixes(state))
     await survey.forget()  # what a plan that came to no end has left
     counts = await state.count()
     if not any(counts.get(row_state) for row_state in {*KEPT, *_LOOKED_FOR}):
@@ -43,12 +43,25 @@ async def compare(client: AsyncClient, state: Entries) -> None:
     await survey.ask_for_unseen(client)
 
 
+class _Numbers:
+    """Numbers of rows; a set of them would not stay small."""
+
+    def __init__(self) -> None:
+        self._are_in = bytearray()
+
+    def add(self, number: int) -> None:
+        self._are_in.extend(bytes(max(0, number + 1 - len(self._are_in))))
+        self._are_in[number] = 1
+
+    def __contains__(self, number: int) -> bool:
+        return number < len(self._are_in) and self._are_in[number] == 1
+
+
 class _Survey:
-    def __init__(self, state: Entries, suffixes: Collection[int], rows: int) -> None:
+    def __init__(self, state: Entries, suffixes: Collection[int]) -> None:
         self._state = state
         self._suffixes = suffixes
-        self._rows = rows
-        self._seen = bytearray(rows + 1)  # by number: a set would not stay small
+        self._seen = _Numbers()
         self._met: dict[str, set[str]] = {}  # by key, what was met for rows in conflict
 
     async def visit(self, page: list[Found]) -> None:
@@ -58,7 +71,7 @@ class _Survey:
         for entry in await self._state.holders(by_id):
             found = by_id.get(entry.endpoint_id or "")
             if found is not None and entry.state in KEPT and not entry.is_gone:
-                self._seen[entry.number] = 1
+                self._seen.add(entry.number)
                 changed[entry.key] = (entry, states.shown(entry, found))
         pairs = [
             (entry, found, holder)
@@ -90,7 +103,7 @@ class _Survey:
     async def forget(self) -> None:
         """Begin anew."""
         self._met.clear()
-        self._seen = bytearray(self._rows + 1)
+        self._seen = _Numbers()
         async with aclosing(batches(self._state, RowState.FOUND, RowState.CONFLICT)) as matched:
             async for batch in matched:
                 await self._state.save([(entry, states.unmatched(entry)) for entry in batch])
@@ -99,7 +112,7 @@ class _Survey:
         """Ask for the endpoints of rows that no walk showed."""
         async with aclosing(batches(self._state, *KEPT)) as kept:
             async for batch in kept:
-                unseen = [entry for entry in batch if not self._seen[entry.number]]
+                unseen = [entry for entry in batch if entry.number not in self._seen]
                 after = await ask_each(unseen, partial(_ask, client))
                 await self._state.save(list(zip(unseen, after, strict=True)))
 

@@ -11,7 +11,7 @@ from plivo_endpoints.provisioning import _results as results
 from plivo_endpoints.provisioning._source import source_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Collection
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -46,10 +46,15 @@ async def leave_in_doubt(client: AsyncClient, rows: Source, state: State, **opti
 
 
 async def plan(
-    client: AsyncClient, source: Source, *, state: State | None = None, master_key: str | None = None
+    client: AsyncClient,
+    source: Source,
+    *,
+    state: State | None = None,
+    master_key: str | None = None,
+    only: Collection[str] | None = None,
 ) -> Plan:
     """Plan; without a state in one that is not there."""
-    return await AsyncFleet(client, state or "absent.db", master_key=master_key).plan(source)
+    return await AsyncFleet(client, state or "absent.db", master_key=master_key).plan(source, only=only)
 
 
 async def audit(client: AsyncClient, state: State) -> Report:

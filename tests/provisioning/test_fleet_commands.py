@@ -182,3 +182,39 @@ def test_an_export_to_standard_output(account: Sandbox, run: Run) -> None:
     assert head == "username,alias,app_id,endpoint_id"
     assert [row.split(",")[::3] for row in rows] == [["anna", made]]
     assert run("export", "--json").exit_code == 2
+
+
+def test_some_rows_only(fleet: Sandbox, run: Run, tmp_path: Path) -> None:
+    """Plan and run are for the rows that are named; nothing is said of the others."""
+    (tmp_path / "users.csv").write_text(USERS.replace("row-", "desk-").replace("user3x", "anna"))
+    planned = run("plan", "users.csv", "--only", "key-1", "--only", "key-2")
+    assert "Plan: 2 to update." in planned.stdout
+    assert "key-3" not in planned.stdout
+    ended = run("apply", "users.csv", "--only", "key-2")
+    assert (ended.exit_code, counts(ended)["updated"], "key-3" in ended.stdout) == (0, "1", False)
+    assert sorted(str(found.alias) for found in fleet.endpoints.values()) == ["desk-2", "row-1", "row-3"]
+
+
+@pytest.mark.parametrize("command", ["plan", "apply"])
+def test_a_key_that_is_not_there(fleet: Sandbox, run: Run, tmp_path: Path, command: str) -> None:
+    """One line says which; nothing is sent and nothing changed."""
+    before, sent = state_of(tmp_path), len(fleet.requests)
+    refused = run(command, "users.csv", "--only", "key-1", "--only", "nobody")
+    assert refused.exit_code != 0
+    assert "neither the source nor the state has a key 'nobody'" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert (state_of(tmp_path), len(fleet.requests)) == (before, sent)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("plan", "users.csv", "--only", "key-1", "--out", "plan.json"), "--out saves a plan of all rows"),
+        (("apply", "users.csv", "--only", "key-1", "--plan", "users.csv"), "--only cannot be joined"),
+    ],
+)
+def test_only_and_saved_plans(fleet: Sandbox, run: Run, arguments: tuple[str, ...], message: str) -> None:
+    """A saved plan is of all rows."""
+    sent = len(fleet.requests)
+    refused = run(*arguments)
+    assert (refused.exit_code, message in refused.stderr, len(fleet.requests)) == (2, True, sent)

@@ -12,10 +12,9 @@ from tests.provisioning.living_file import run
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # as the kill loop
 
 
-@pytest.mark.timeout(300)  # it took 104 s on two cores under a load of 7
 def test_each_edition_is_as_the_file_wants_it(tmp_path: Path) -> None:
     """Every key has one endpoint, with all that the file says of it; rows that went have none.
 

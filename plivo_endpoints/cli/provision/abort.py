@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import click
 
-from plivo_endpoints._errors import PlivoError
+from plivo_endpoints._errors import InvalidArgumentError, PlivoError
 from plivo_endpoints.cli.settings import NextStep, Settings
 from plivo_endpoints.cli.shell import command_line
 from plivo_endpoints.provisioning import DeletionLimitError, SqliteState, StaleError, StateError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Generator
     from pathlib import Path
 
+_NOT_AGAIN: Final = (DeletionLimitError, InvalidArgumentError, StaleError)  # the same would be refused again
 _NOTHING_LOST: Final = "Nothing is lost. To go on:"
 _NO_ROOM: Final = "Make room on the disk of that file. Nothing is lost. To go on then:"
 _FULL: Final = "disk is full"  # as SQLite puts it
@@ -32,9 +33,7 @@ def cleanup_on_abort(ctx: click.Context, state: Path) -> Generator[None]:
     try:
         yield
     except BaseException as error:
-        may_go_on = isinstance(error, (PlivoError, KeyboardInterrupt)) and not isinstance(
-            error, (StaleError, DeletionLimitError)
-        )
+        may_go_on = isinstance(error, (PlivoError, KeyboardInterrupt)) and not isinstance(error, _NOT_AGAIN)
         is_full = isinstance(error, StateError) and _FULL in str(error)
         # On a full disk the state cannot be opened, and nothing of it is to be removed.
         has_begun = path.exists() and not is_full and asyncio.run(_has_begun(path, made))

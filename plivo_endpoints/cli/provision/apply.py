@@ -10,7 +10,14 @@ from plivo_endpoints.cli.files import form_of, new_file_option
 from plivo_endpoints.cli.progress import RateMeter, shown
 from plivo_endpoints.cli.provision.abort import cleanup_on_abort
 from plivo_endpoints.cli.provision.check import finish
-from plivo_endpoints.cli.provision.options import EXIT_STATUS, FILE, rate_option, run_to_end, state_option
+from plivo_endpoints.cli.provision.options import (
+    EXIT_STATUS,
+    FILE,
+    only_option,
+    rate_option,
+    run_to_end,
+    state_option,
+)
 from plivo_endpoints.cli.provision.output import tell
 from plivo_endpoints.cli.provision.results import write_results
 from plivo_endpoints.cli.provision.source import source_argument
@@ -33,6 +40,7 @@ if TYPE_CHECKING:
     type=FILE,
     help="Refuse to begin unless source and account are as this plan found them.",
 )
+@only_option
 @click.option(
     "--import", "import_existing", is_flag=True, help="Take over the one endpoint that matches a row."
 )
@@ -98,6 +106,8 @@ def apply(
     where it stopped. SOURCE may be edited between runs: rows are recognised by their keys.
     """
     settings = ctx.ensure_object(Settings)
+    if plan_file is not None and options["only"]:
+        raise click.UsageError("--only cannot be joined with --plan, which is of all rows")
     if results is not None:
         form_of(results)  # a name without a form is refused now, not after hours
     for name in ("delete_limit", "even_registered"):
@@ -121,4 +131,4 @@ def apply(
     if results is not None:
         run_to_end(write_results(state, results, settings=settings), settings)
         tell(f"The result of each row is in {results}.", settings)
-    finish(ctx, state, report)
+    finish(ctx, state, report, only=options["only"])

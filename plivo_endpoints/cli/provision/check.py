@@ -25,6 +25,7 @@ from plivo_endpoints.provisioning._report import ExitStatus
 from plivo_endpoints.provisioning._results import read_outcomes
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from plivo_endpoints.provisioning import Duplicate, Outcome, Report, Step
@@ -143,15 +144,21 @@ def _delete(settings: Settings, state: Path, report: Report, *, yes: bool) -> Re
     return run_to_end(delete(), settings)
 
 
-def finish(ctx: click.Context, state: Path, report: Report) -> NoReturn:
-    """Show a report with the rows that are not done, and end with its status."""
+def finish(
+    ctx: click.Context, state: Path, report: Report, *, only: Collection[str] | None = None
+) -> NoReturn:
+    """Show a report with the rows that are not done, of those that the run was for; end with its status."""
     settings = ctx.ensure_object(Settings)
-    show_report(report, run_to_end(_troubled(state), settings), settings)
+    show_report(report, run_to_end(_troubled(state, only), settings), settings)
     if any(duplicate.deletable for duplicate in report.duplicates):
         tell_how_to_delete(state, settings)
     ctx.exit(report.exit_status)
 
 
-async def _troubled(state: Path) -> list[Outcome]:
+async def _troubled(state: Path, only: Collection[str] | None) -> list[Outcome]:
     async with aclosing(read_outcomes(SqliteState(state))) as outcomes:
-        return [outcome async for outcome in outcomes if outcome.status in {"failed", "review"}]
+        return [
+            outcome
+            async for outcome in outcomes
+            if outcome.status in {"failed", "review"} and (only is None or outcome.key in only)
+        ]

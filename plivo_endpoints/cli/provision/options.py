@@ -69,6 +69,21 @@ def rate_option(command: F) -> F:
     )(command)
 
 
+def only_option(command: F) -> F:
+    """Give a command the option `--only`."""
+    return click.option(
+        "--only",
+        multiple=True,
+        metavar="KEY",
+        callback=_none_if_empty,
+        help="Only this row, by its key; may be repeated.",
+    )(command)
+
+
+def _none_if_empty(_: click.Context, __: click.Parameter, keys: tuple[str, ...]) -> tuple[str, ...] | None:
+    return keys or None
+
+
 def _check_state(ctx: click.Context, parameter: click.Parameter, path: Path) -> Path:
     if not _check_name(ctx, parameter, path).exists():
         raise click.BadParameter(f"there is no state {path}: the first `apply` makes it")

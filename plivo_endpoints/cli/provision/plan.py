@@ -9,7 +9,7 @@ import click
 
 from plivo_endpoints.cli.files import made_whole, new_file_option
 from plivo_endpoints.cli.progress import walk_shown
-from plivo_endpoints.cli.provision.options import RATE, rate_option, run_to_end, state_option
+from plivo_endpoints.cli.provision.options import RATE, only_option, rate_option, run_to_end, state_option
 from plivo_endpoints.cli.provision.output import tell
 from plivo_endpoints.cli.provision.plan_output import show_markdown, show_plan
 from plivo_endpoints.cli.provision.source import source_argument
@@ -53,6 +53,7 @@ _NOT_COMPARED: Final = (
 @click.command(epilog=_STATUS)
 @source_argument
 @state_option(exists=False)
+@only_option
 @rate_option
 @new_file_option("--out", explanation="Save the plan to a new file, for apply --plan.")
 @click.option("--markdown", is_flag=True, help="Print a table for a pull request.")
@@ -67,6 +68,7 @@ def plan(
     *,
     source: RowSource,
     state: Path,
+    only: tuple[str, ...] | None,
     rate: int | None,
     out: Path | None,
     markdown: bool,
@@ -81,10 +83,12 @@ def plan(
     settings = ctx.ensure_object(Settings)
     if markdown and settings.as_json:
         raise click.UsageError("--json is a form of its own: leave out --markdown")
+    if only and out is not None:
+        raise click.UsageError("--out saves a plan of all rows: leave out --only")
 
     async def compare() -> Plan:
         async with settings.connect_async(rate) as client, walk_shown(quiet=settings.as_json):
-            return await AsyncFleet(client, state).plan(source)
+            return await AsyncFleet(client, state).plan(source, only=only)
 
     found = run_to_end(compare(), settings)
     if out is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints.provisioning._entries import WAITING, RowState
 from plivo_endpoints.provisioning._report import by_status, outcome_of
+from plivo_endpoints.provisioning._state._selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
@@ -54,14 +55,14 @@ class Channel:
         self._room.set()
 
 
-class CountingState:
-    """A state that keeps count in memory and passes outcomes on.
+class CountingState(Selection):
+    """A state that keeps count in memory and passes outcomes on, of the rows that a run works on.
 
     It is used like the state itself, so that whoever changes an entry cannot forget to count it.
     """
 
-    def __init__(self, state: Entries, outcomes: Channel) -> None:
-        self.state = state
+    def __init__(self, state: Entries, outcomes: Channel, keys: Collection[str] | None = None) -> None:
+        super().__init__(state, keys)
         self._outcomes = outcomes
         self._counts: Counter[RowState] = Counter()
         self.gone: int = 0  # rows that the source has no more, and whose endpoints are still there
@@ -79,69 +80,33 @@ class CountingState:
         """How many rows are in a state."""
         return self._counts[state]
 
-    async def facts(self) -> Mapping[str, str]:
-        """See `FleetState`."""
-        return await self.state.facts()
-
-    async def note(self, facts: Mapping[str, str]) -> None:
-        """See `FleetState`."""
-        await self.state.note(facts)
-
     async def save(self, changes: Sequence[Change]) -> None:
         """See `FleetState`; a row that is finished by it becomes an outcome."""
         # Counted first: the state carries out what it was asked for even if this wait is cut short.
         self._tally(changes)
         try:
-            await self.state.save(changes)
+            await super().save(changes)
         except Exception:
             self._tally([(after, before) for before, after in changes])
             raise
         for before, after in changes:
-            if _is_news(before, after):
+            if self.has_row(after) and _is_news(before, after):
                 await self._outcomes.put(outcome_of(after))
 
     def _tally(self, changes: Sequence[Change]) -> None:
         for before, after in changes:
+            if not self.has_row(after):
+                continue
             self._counts[before.state] -= before.is_counted
             self._counts[after.state] += after.is_counted
             if after.is_gone:
                 self.gone += after.has_endpoint - before.has_endpoint
 
-    async def read(
-        self, *, after: int, limit: int, states: Collection[RowState], up_to: int | None = None
-    ) -> Sequence[Entry]:
-        """See `FleetState`."""
-        return await self.state.read(after=after, limit=limit, states=states, up_to=up_to)
-
-    async def read_replaced(self, limit: int, states: Collection[RowState]) -> Sequence[Entry]:
-        """See `FleetState`."""
-        return await self.state.read_replaced(limit, states)
-
-    async def find_key(self, key: str) -> Entry | None:
-        """See `FleetState`."""
-        return await self.state.find_key(key)
-
-    async def find(self, usernames: Collection[str]) -> Sequence[Entry]:
-        """See `FleetState`."""
-        return await self.state.find(usernames)
-
-    async def holders(self, endpoint_ids: Collection[str]) -> Sequence[Entry]:
-        """See `FleetState`."""
-        return await self.state.holders(endpoint_ids)
-
-    async def count_held(self) -> tuple[int, int]:
-        """See `FleetState`."""
-        return await self.state.count_held()
-
-    async def suffix_lengths(self) -> Collection[int]:
-        """See `FleetState`."""
-        return await self.state.suffix_lengths()
-
     async def count(self) -> Mapping[RowState, int]:
         """See `FleetState`; from then on it is known here."""
-        counts = await self.state.count()
+        counts = await super().count()
         self._counts = Counter(counts)
-        _, self.gone = await self.state.count_held()
+        _, self.gone = await self.count_held()
         return counts
 
 
