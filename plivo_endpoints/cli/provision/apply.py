@@ -18,7 +18,7 @@ from plivo_endpoints.cli.provision.options import (
     run_to_end,
     state_option,
 )
-from plivo_endpoints.cli.provision.output import tell
+from plivo_endpoints.cli.provision.output import tell, tell_if_not_compared
 from plivo_endpoints.cli.provision.results import write_results
 from plivo_endpoints.cli.provision.source import source_argument
 from plivo_endpoints.cli.settings import Settings, shared_options
@@ -126,6 +126,7 @@ def apply(
                     pass
         return run.report
 
+    tell_if_not_compared(state, settings)
     with cleanup_on_abort(ctx, state):
         report = run_to_end(work(), settings)
     if results is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -30,6 +31,10 @@ KEY_STEPS: Final = f"""\
 _KEY_HINT: Final = f"""\
 To have passwords derived, make a master key, and keep it: the same key gives the same passwords again.
 {KEY_STEPS}"""
+_NOT_COMPARED: Final = (
+    f"Passwords are not compared: that needs {_KEY}. Without it, only an edited password_version has a "
+    "password sent again."
+)
 NO_ROWS: Final = "The source has no rows: there is nothing to do."
 _PUT_RIGHT: Final = (
     "Correct these rows, or allow the change (--import, --replace, --recreate), and apply again: what failed "
@@ -102,6 +107,12 @@ def tell(text: str, settings: Settings) -> None:
     """Print a sentence for people, on stderr."""
     if not settings.as_json:
         click.echo(text, err=True)
+
+
+def tell_if_not_compared(state: Path, settings: Settings) -> None:
+    """Say that edited passwords are not noticed, if there is a state to compare with and no key."""
+    if state.exists() and not os.environ.get(_KEY):
+        tell(_NOT_COMPARED, settings)
 
 
 def show_drift(steps: Sequence[Step], settings: Settings) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -10,7 +9,7 @@ import click
 from plivo_endpoints.cli.files import made_whole, new_file_option
 from plivo_endpoints.cli.progress import walk_shown
 from plivo_endpoints.cli.provision.options import RATE, only_option, rate_option, run_to_end, state_option
-from plivo_endpoints.cli.provision.output import tell
+from plivo_endpoints.cli.provision.output import tell, tell_if_not_compared
 from plivo_endpoints.cli.provision.plan_output import show_markdown, show_plan
 from plivo_endpoints.cli.provision.source import source_argument
 from plivo_endpoints.cli.settings import Settings, json_option, shared_options
@@ -44,10 +43,6 @@ Exit status:
 
 
 _CHANGES: Final = 4  # the exit status
-_NOT_COMPARED: Final = (
-    "Passwords are not compared: that needs PLIVO_PROVISION_KEY. Without it, only an edited password_version "
-    "has a password sent again."
-)
 
 
 @click.command(epilog=_STATUS)
@@ -98,8 +93,7 @@ def plan(
         show_markdown(found)
     else:
         show_plan(found, settings, rate or RATE)
-    if state.exists() and not os.environ.get("PLIVO_PROVISION_KEY"):
-        tell(_NOT_COMPARED, settings)
+    tell_if_not_compared(state, settings)
     if out is not None:
         tell(f"The plan is in {out}.", settings)
     if any(step.kind == "conflict" or step.needs for step in found.steps if step.needs != "delete"):
