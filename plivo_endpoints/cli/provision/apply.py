@@ -126,9 +126,11 @@ def apply(
                     pass
         return run.report
 
-    tell_if_not_compared(state, settings)
+    is_first = not state.exists()
     with cleanup_on_abort(ctx, state):
         report = run_to_end(work(), settings)
+    if not is_first:
+        tell_if_not_compared(settings)
     if results is not None:
         run_to_end(write_results(state, results, settings=settings), settings)
         tell(f"The result of each row is in {results}.", settings)

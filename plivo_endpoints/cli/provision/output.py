@@ -109,9 +109,9 @@ def tell(text: str, settings: Settings) -> None:
         click.echo(text, err=True)
 
 
-def tell_if_not_compared(state: Path, settings: Settings) -> None:
-    """Say that edited passwords are not noticed, if there is a state to compare with and no key."""
-    if state.exists() and not os.environ.get(_KEY):
+def tell_if_not_compared(settings: Settings) -> None:
+    """Say that edited passwords are not noticed, if there is no key."""
+    if not os.environ.get(_KEY):
         tell(_NOT_COMPARED, settings)
 
 

@@ -93,7 +93,8 @@ def plan(
         show_markdown(found)
     else:
         show_plan(found, settings, rate or RATE)
-    tell_if_not_compared(state, settings)
+    if state.exists():
+        tell_if_not_compared(settings)
     if out is not None:
         tell(f"The plan is in {out}.", settings)
     if any(step.kind == "conflict" or step.needs for step in found.steps if step.needs != "delete"):
