@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-import time
 import weakref
 from contextlib import suppress
 from importlib import import_module
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-_SIGNALS: Final = 5  # that may come together
-_PATIENCE: Final = 5.0  # seconds for a cancelled call to end, whatever signals come
+_SIGNALS: Final = 10  # that may follow the first before a call has ended; one more ends the wait for it
 
 
 class Runner:
@@ -58,19 +56,13 @@ class Runner:
         return thread
 
     def _start(self) -> _LoopThread:
-        if self._threads:
+        if self._threads.keys() - {os.getpid()}:  # one from before a fork
             raise ClientStateError(NO_FORK)
         try:
-            started = _LoopThread(self._loop_factory)
+            _LoopThread(self._loop_factory, self._threads, self._finalizer)
         except Exception as error:  # no descriptors or threads left, or a loop factory that fails
             raise ClientStateError(f"the client's event loop cannot start: {error}") from error
-        # Without a lock: a signal's handler could not enter it again, and a fork could leave it locked.
-        thread = self._threads.setdefault(os.getpid(), started)
-        if thread is not started:
-            started.stop()
-        if not self._finalizer.alive:  # closed just now
-            thread.stop()
-        return thread
+        return self._threads[os.getpid()]
 
 
 def _stop(threads: dict[int, _LoopThread]) -> None:
@@ -79,80 +71,77 @@ def _stop(threads: dict[int, _LoopThread]) -> None:
         thread.stop()
 
 
-def _refuse_at_the_end() -> None:
-    # Asked in a thread of ours: in the main thread a signal could make Python 3.11 declare it dead for good.
-    if not threading.main_thread().is_alive():
-        raise RuntimeError("the interpreter is shutting down")
-
-
 class _LoopThread:
-    """A thread with an event loop that runs until it is stopped."""
+    """A thread with an event loop that runs until it is stopped.
 
-    def __init__(self, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
-        self.calls: set[_Call[Any]] = set()
-        self._running = closed_lock()
-        self._has_ended = self._is_abandoned = False
+    It enters itself among its client's `threads`, so that it is known even where a signal's handler ends the
+    wait for it, and ends at once where there is one already, or where the client was closed meanwhile.
+    """
+
+    def __init__(
+        self,
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
+        threads: dict[int, _LoopThread],
+        finalizer: weakref.finalize[..., Any],
+    ) -> None:
+        self.calls: set[_Call[Any]] = set()  # that have not ended
+        self._threads = threads
+        self._finalizer = finalizer
         self._failure: BaseException | None = None
         self._starting = closed_lock()
+        self._running = closed_lock()
         # What `anyio.run` needs, imported here: threads importing the same can block each other under gevent.
         import_module("anyio._backends._asyncio")
         start_thread(lambda: self._run(loop_factory))
-        try:
-            self._starting.acquire()
-        except BaseException:  # out of a signal's handler: nobody will know of this thread
-            self._is_abandoned = True
-            self._ask_to_stop()
-            raise
+        self._starting.acquire()
         if self._failure is not None:
             raise self._failure
 
     def submit(self, call: _Call[Any], action: Callable[[], None]) -> None:
         """Have the loop do something for a call; one that it can do nothing for any more has ended."""
         self.calls.add(call)
-        self._ask(action)
-        if self._has_ended:
+        if not self._takes(action):
             call.end()
 
     def stop(self) -> None:
-        """End the loop, what it carries out, and the thread."""
-        self._ask_to_stop()
+        """End the loop, what it carries out, and the thread: once, as a finalizer does."""
+        self._takes(self.stopping.set)
         if threading.get_ident() != self.ident:  # which cannot wait for itself
             self._running.acquire()
-            self._running.release()
 
-    def _ask_to_stop(self) -> None:
-        with suppress(AttributeError):  # it never started
-            self._ask(self.stopping.set)
-
-    def _ask(self, action: Callable[[], None]) -> None:
+    def _takes(self, action: Callable[[], None]) -> bool:
         try:
             self.loop.call_soon_threadsafe(action)
         except RuntimeError:
             if not self.loop.is_closed():
                 raise  # out of a signal's handler
+            return False
+        return True
 
     def _run(self, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
         self.ident = threading.get_ident()
         try:
-            _refuse_at_the_end()
             import anyio  # noqa: PLC0415 - the async client does without
 
             anyio.run(self._serve, backend_options={"loop_factory": loop_factory})
         except BaseException as error:  # noqa: BLE001 - at exit Python 3.12 refuses the loop its last thread
             self._failure = error
-        finally:
-            self._has_ended = True
-            self._running.release()
-            for call in self.calls.copy():  # what was submitted after the loop had stopped
-                call.end()
-            with suppress(RuntimeError):  # it had started
-                self._starting.release()
+        self._running.release()
+        for call in self.calls.copy():  # what was submitted after the loop had stopped
+            call.end()
+        with suppress(RuntimeError):  # it had started
+            self._starting.release()
 
     async def _serve(self) -> None:
+        # Asked in a thread of ours: in the main one a signal could make Python 3.11 declare it dead for good.
+        if not threading.main_thread().is_alive():
+            raise RuntimeError("the interpreter is shutting down")
         self.loop, self.stopping = asyncio.get_running_loop(), asyncio.Event()
+        # Without a lock: a signal's handler could not enter it again, and a fork could leave it locked.
+        if self._threads.setdefault(os.getpid(), self) is not self or not self._finalizer.alive:
+            self.stopping.set()
         self._starting.release()
-        if not self._is_abandoned:
-            await self.stopping.wait()
+        await self.stopping.wait()
 
 
 class _Call(Generic[R]):
@@ -164,39 +153,46 @@ class _Call(Generic[R]):
         self._task: asyncio.Task[None] | None = None
         self._result: tuple[R] | None = None
         self._error: BaseException | None = None
-        self._dealt_with: BaseException | None = None  # the interrupt that tells what came of the call
-        self._deadline = 0.0  # of the wait for a cancelled call
-        self._has_begun = self._has_ended = False
+        self._interrupt: BaseException | None = None  # the last; its context has those before
         self._under_way = closed_lock()
 
     def run(self) -> R:
         """Have it carried out, and return its result."""
         try:
-            return self._run_guarded(_SIGNALS)
+            self._see_to_its_end(_SIGNALS)
+            # From here on nothing is called: with a call a signal could come that does not tell the result.
+            if self._interrupt is not None:
+                raise self._interrupt
+            if self._error is not None:
+                raise self._error
+            if self._result is not None:
+                return self._result[0]
+            raise ClientStateError("the client was closed during the call")
         finally:
-            self._error = self._dealt_with = None  # their tracebacks hold this call: do not make a cycle
+            self._error = self._interrupt = None  # their tracebacks hold this call: do not make a cycle
 
-    def _run_guarded(self, more: int) -> R:
+    def _see_to_its_end(self, more: int) -> None:
         # A signal can come just as the one before it is dealt with. Then the next frame deals with both.
         try:
             if more:
-                return self._run_guarded(more - 1)
-            self._thread.submit(self, self._begin)
-            self._under_way.acquire()
-            return self._outcome()
-        except BaseException as error:
-            # Out of a signal's handler, so at any of these lines; and not yet dealt with further in.
-            if error is not self._error and error is not self._dealt_with:
-                self._cancel_and_wait()
-                self._attach_outcome(error)
-                self._dealt_with = error
-            raise
+                self._see_to_its_end(more - 1)
+            else:
+                self._thread.submit(self, self._begin)
+                self._under_way.acquire()
+        except BaseException as interrupt:  # noqa: BLE001 - out of a signal's handler, so at any of these lines
+            if self in self._thread.calls:
+                self._thread.submit(self, self._cancel)
+                self._under_way.acquire()
+            if self._error is not None:
+                interrupt.__cause__ = self._error
+            elif self._result is not None:
+                interrupt.add_note(f"The call had just ended, with {self._result[0]!r}")
+            self._interrupt = interrupt
 
     def _begin(self) -> None:
-        if self._has_ended or self._thread.stopping.is_set():
+        if self._thread.stopping.is_set():
             self.end()
         else:
-            self._has_begun = True
             self._task = self._thread.loop.create_task(self._work())
             self._task.add_done_callback(self.end)
 
@@ -208,40 +204,16 @@ class _Call(Generic[R]):
         except BaseException as error:  # noqa: BLE001 - for the thread that waits
             self._error = error
 
-    def end(self, _: object = None) -> None:
-        """Let the waiting thread go on: the task has ended, or will never begin."""
-        self._has_ended = True
-        # Here, on the loop's thread: in the one that waits a signal could come at each of these and be lost.
-        self._task = None
-        self._thread.calls.discard(self)
-        with suppress(RuntimeError):  # let go before
-            self._under_way.release()
-
-    def _outcome(self) -> R:
-        if self._error is None and self._result is None:
-            when = "was closed during the call" if self._has_begun else "is closed"
-            self._error = ClientStateError(f"the client {when}")
-        if self._error is not None:
-            raise self._error
-        assert self._result is not None  # noqa: S101 - one of the two is there
-        return self._result[0]
-
-    def _attach_outcome(self, interrupt: BaseException) -> None:
-        if self._error is not None:
-            interrupt.__cause__ = self._error
-        elif self._result is not None:
-            interrupt.add_note(f"The call had just ended, with {self._result[0]!r}")
-
-    def _cancel_and_wait(self) -> None:
-        """Cancel the call and see it end, which takes an instant; a signal after 5 s ends the wait."""
-        self._deadline = self._deadline or time.monotonic() + _PATIENCE
-        while not self._has_ended and time.monotonic() <= self._deadline:
-            with suppress(BaseException):
-                self._thread.submit(self, self._cancel)
-                self._under_way.acquire()
-
     def _cancel(self) -> None:
         if self._task is None:
             self.end()
         else:
             self._task.cancel()
+
+    def end(self, _: object = None) -> None:
+        """Let the waiting thread go on: the task has ended, or will never begin."""
+        # Here, on the loop's thread: in the one that waits a signal could come at each of these and be lost.
+        self._task = None
+        self._thread.calls.discard(self)
+        with suppress(RuntimeError):  # let go before
+            self._under_way.release()
