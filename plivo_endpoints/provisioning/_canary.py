@@ -42,6 +42,8 @@ class Canary:
         self._mismatches: dict[str, str] = {}  # what does not match: key of the row, id of the endpoint
         self.made_alone: Entry | None = None  # the last one, in this process
         self.is_there = False
+        # Whether it was listed as soon as it was made. Otherwise a walk before may have missed some as well.
+        self.was_listed_at_once = False
 
     def restore(self, facts: Mapping[str, str]) -> None:
         """Take up what the state knows."""
@@ -88,10 +90,12 @@ class Canary:
 
     async def _examine(self, entry: Entry) -> None:
         try:
-            await check_canary(self._client, entry, settle=self._settle)
+            at_once = await check_canary(self._client, entry, settle=self._settle)
         except CanaryError:
             await self.mark_failed(entry)
             raise
+        # One that an earlier process made had time to be listed.
+        self.was_listed_at_once = at_once and self.made_alone is not None
 
 
 def read_mismatches(facts: Mapping[str, str]) -> dict[str, str]:
@@ -99,14 +103,19 @@ def read_mismatches(facts: Mapping[str, str]) -> dict[str, str]:
     return dict(json.loads(facts.get("mismatches", "{}")))
 
 
-async def check_canary(client: AsyncClient, entry: Entry, *, settle: float) -> None:
+async def check_canary(client: AsyncClient, entry: Entry, *, settle: float) -> bool:
     """Check that an endpoint just made can be found again as every later one must be.
+
+    Returns:
+        Whether the list showed it at the first look.
 
     Raises:
         CanaryError: Alias or username does not match, or the list does not show it within `settle`.
     """
     check_answer(entry, None)
-    check_listed(entry, await _look(client, entry, settle), within=settle)
+    found, looks = await _look(client, entry, settle)
+    check_listed(entry, found, within=settle)
+    return looks == 1
 
 
 def check_answer(entry: Entry, alias: str | None) -> None:
@@ -135,14 +144,15 @@ def check_listed(entry: Entry, found: Found | None, *, within: float) -> None:
         raise _mismatch(entry, f"the list names it {found.username!r}")
 
 
-async def _look(client: AsyncClient, entry: Entry, settle: float) -> Found | None:
-    deadline, pause = time.monotonic() + settle, _FIRST_LOOK
+async def _look(client: AsyncClient, entry: Entry, settle: float) -> tuple[Found | None, int]:
+    """Look for an endpoint until it is listed or `settle` is over; return also how many looks that took."""
+    deadline, pause, looks = time.monotonic() + settle, _FIRST_LOOK, 0
     while True:
         begun = time.monotonic()
-        if found := await _walk_to(client, entry.endpoint_id):
-            return found
-        if begun >= deadline:
-            return None
+        found = await _walk_to(client, entry.endpoint_id)
+        looks += 1
+        if found or begun >= deadline:
+            return found, looks
         await asyncio.sleep(max(0.0, min(pause, deadline - time.monotonic())))
         pause = min(2 * pause, _LONGEST_LOOK)
 

@@ -118,7 +118,7 @@ async def lost(
     async def lose(*, made: bool, **breaks: Any) -> dict[str, str | None]:
         sandbox.inject(Fault(applied=made, status=500), times=1, method="POST")
         told: dict[str, str | None] = {}
-        with pytest.raises(ProvisioningError, match="nothing is audited"):
+        with pytest.raises(ProvisioningError, match=r"nothing is audited|cannot be told"):
             async with apply(client, rows(2), state=tmp_path / "run.db", settle=0.3) as run:
                 while run.progress.phase != "settling":
                     await asyncio.sleep(0.01)
@@ -141,8 +141,8 @@ async def test_a_lost_row(
 
 
 async def test_a_lost_row_that_was_made(lost: Callable[..., Awaitable[dict[str, str | None]]]) -> None:
-    """What a walk met is there, whatever else it may have missed."""
-    assert await lost(made=True, total_count=None) == {"key-1 adopted": None, "key-2 created": None}
+    """What a walk met is there, whatever else it may have missed; for the others the account is compared."""
+    assert await lost(made=True, total_count=None) == {"key-1 adopted": None}
 
 
 @pytest.fixture
