@@ -12,7 +12,8 @@ an audit at the end. The way of a row, with the file of each step:
    intent that is durable before the first byte leaves (`_create`);
 5. if the answer was lost, decided on when nothing can land any more, by a walk (`_reconcile`, `_listing`);
 6. or updated, replaced, deleted (`_change`);
-7. looked at once more, with all others (`_audit`).
+7. looked at once more, with all others (`_audit`), while endpoints that have appeared and are no row's are
+   counted (`_strangers`).
 
 `_run` goes through the phases, `_outage` stops it when nothing gets through, `_apply` lets a caller
 follow, and `_fleet` is the face of it all.

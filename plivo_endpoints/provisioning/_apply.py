@@ -83,12 +83,13 @@ class Run:
     @property
     def report(self) -> Report:
         """Where all rows stand, those of earlier processes included."""
-        duplicates = self._phases.duplicates
+        audit = self._phases.audit
         return Report(
             counts=self._job.state.counts,
-            duplicates=duplicates or (),
-            audited=duplicates is not None,
+            duplicates=audit.duplicates if audit else (),
+            audited=audit is not None,
             gone=self._job.state.gone,
+            appeared=audit.appeared if audit else 0,
         )
 
     def stop(self) -> None:

@@ -10,7 +10,7 @@ from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from attrs import asdict
+from attrs import asdict, frozen
 
 from plivo_endpoints._errors import NotFoundError
 from plivo_endpoints.provisioning import _transitions as states
@@ -21,6 +21,7 @@ from plivo_endpoints.provisioning._matching import is_made_from, known_suffixes,
 from plivo_endpoints.provisioning._report import Duplicate
 from plivo_endpoints.provisioning._retry import retry_transient
 from plivo_endpoints.provisioning._state._counting import batches
+from plivo_endpoints.provisioning._strangers import IdSet, Present, find_strangers
 from plivo_endpoints.provisioning._workers import ask_each
 
 if TYPE_CHECKING:
@@ -31,31 +32,48 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._entries import Entry, Found
     from plivo_endpoints.provisioning._state._protocol import Change, Entries
 
-NOT_AUDITED: Final = {"audited": ""}
+NOT_AUDITED: Final = {"audited": "", "appeared": ""}
 
 
-async def audit_account(client: AsyncClient, state: Entries) -> tuple[Duplicate, ...]:
-    """Check that each finished row has its one endpoint; return the duplicates.
+@frozen
+class Audit:
+    """What an audit found: the duplicates, and how many endpoints appeared that are no row's."""
+
+    duplicates: tuple[Duplicate, ...]
+    appeared: int
+
+
+async def audit_account(client: AsyncClient, state: Entries, present: Present | None = None) -> Audit:
+    """Check that each finished row has its one endpoint; return what was found.
 
     What the list does not show (it may lag) is asked for by id. A row whose endpoint is gone, or is not its
     own any more, needs review until it is right again, and so does one that failed but seems to have been
     made: what else can be theirs may be all that they have, so it is no duplicate.
+
+    Args:
+        client: Whose account.
+        state: Has the rows.
+        present: The endpoints that were there when the run began; if they are not known, none has appeared.
 
     Raises:
         ProvisioningError: No walk was whole, so a duplicate could be overlooked; nothing was changed.
     """
     await state.note(NOT_AUDITED)
     rows, suffixes = sum((await state.count()).values()), await known_suffixes(state)
-    findings = Findings(rows, suffixes)
+    findings, appeared = Findings(rows, suffixes), IdSet()
 
     async def visit(page: list[Found]) -> None:
-        for entry, found, holder in await matches(state, page, suffixes):
+        pairs = await matches(state, page, suffixes)
+        for entry, found, holder in pairs:
             if holder is None:
                 findings.add(entry, found)
+        if present is not None and present.is_known:
+            new = [found for found in page if found.endpoint_id not in present]
+            appeared.update(await find_strangers(state, new, pairs, suffixes))
 
     async def forget() -> None:
-        nonlocal findings
-        findings = Findings(rows, suffixes)
+        nonlocal findings, appeared
+        findings, appeared = Findings(rows, suffixes), IdSet()
 
     if reason := await walk(client, visit, forget=forget):
         raise ProvisioningError(f"nothing is audited, a duplicate could have been overlooked: {reason}")
@@ -67,8 +85,8 @@ async def audit_account(client: AsyncClient, state: Entries) -> tuple[Duplicate,
             doubted |= await _ask_for(client, state, [entry for entry in batch if findings.lack(entry)])
     duplicates = findings.duplicates(doubted)
     await note_duplicates(state, duplicates)
-    await state.note({"audited": "yes"})
-    return duplicates
+    await state.note({"audited": "yes", "appeared": str(len(appeared))})
+    return Audit(duplicates, len(appeared))
 
 
 async def _ask_for(client: AsyncClient, state: Entries, unseen: list[Entry]) -> set[str]:

@@ -146,4 +146,5 @@ async def _report(state: FleetState) -> Report:
         duplicates=read_duplicates(facts),
         audited=bool(facts.get("audited")),
         gone=gone,
+        appeared=int(facts.get("appeared") or 0),
     )

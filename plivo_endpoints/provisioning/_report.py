@@ -112,12 +112,15 @@ class Report:
         duplicates: What the audit found too many.
         audited: Whether a whole walk at the end compared account and state.
         gone: Rows that the source has no more, and whose endpoints are still there.
+        appeared: Endpoints that are no row's and have appeared on the account during the run that the audit
+            ended: a colleague's, or another program's.
     """
 
     counts: Mapping[Status, int]
     duplicates: tuple[Duplicate, ...] = ()
     gone: int = 0
     audited: bool = False
+    appeared: int = 0
 
     @property
     def total(self) -> int:

@@ -28,6 +28,7 @@ from plivo_endpoints.provisioning._reach import account_of, another_window
 from plivo_endpoints.provisioning._reconcile import reconcile
 from plivo_endpoints.provisioning._report import outcome_of
 from plivo_endpoints.provisioning._state._counting import batches, batches_of_gone
+from plivo_endpoints.provisioning._strangers import Present
 from plivo_endpoints.provisioning._survey import compare
 from plivo_endpoints.provisioning._workers import run_workers
 
@@ -35,11 +36,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Sequence
 
     from plivo_endpoints._client import AsyncClient
+    from plivo_endpoints.provisioning._audit import Audit
     from plivo_endpoints.provisioning._entries import Entry
     from plivo_endpoints.provisioning._load import Contents
     from plivo_endpoints.provisioning._options import Options
     from plivo_endpoints.provisioning._passwords import Deriver
-    from plivo_endpoints.provisioning._report import Duplicate
     from plivo_endpoints.provisioning._rows import Row, RowSource
     from plivo_endpoints.provisioning._state._counting import Channel, CountingState
 
@@ -94,7 +95,8 @@ class Phases:
         self._canary = Canary(job.client, job.state, settle=job.options.settle)
         self._mismatch: CanaryError | None = None
         self.phase: Phase = "planning"
-        self.duplicates: tuple[Duplicate, ...] | None = None
+        self._present = Present()
+        self.audit: Audit | None = None
 
     @property
     def settles_in(self) -> float | None:
@@ -120,7 +122,7 @@ class Phases:
                 await self._check_canary()
                 self.phase = "auditing"
                 # Of all rows, also where the run is for some of them only.
-                self.duplicates = await audit_account(self._job.client, self._state.state)
+                self.audit = await audit_account(self._job.client, self._state.state, self._present)
                 await self._state.count()
                 await self._state.note({"done": "yes"})
                 self.phase = "done"
@@ -134,7 +136,8 @@ class Phases:
             await self._state.count()  # what a run that goes on finds done, it passes on
         # A fresh plan is counted when it is complete: until then it starts anew. A run that goes on compares
         # too: what has come to the account since must not be taken for a lost create's work later.
-        await compare(self._job.client, self._state.state if is_fresh else self._state)
+        state = self._state.state if is_fresh else self._state
+        await compare(self._job.client, state, self._present)
         if is_fresh and self._job.options.plan is not None:
             now = await read_plan(self._state.state, account_of(self._job.client), self._job.contents)
             check_steps(self._job.options.plan, now)
@@ -222,7 +225,7 @@ class Phases:
         if self._state.has(RowState.NEW) and not is_as_planned:
             # The plan may have missed some: the list lags, or Plivo appends another number of digits.
             self.phase = "planning"
-            await compare(self._job.client, self._state)
+            await compare(self._job.client, self._state, self._present)
             await self._permit(compared={RowState.RENAMED})
         self._suffixes = suffixes
 

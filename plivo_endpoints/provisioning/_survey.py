@@ -23,23 +23,31 @@ if TYPE_CHECKING:
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._entries import Entry
     from plivo_endpoints.provisioning._state._protocol import Entries
+    from plivo_endpoints.provisioning._strangers import Present
 
 _LOOKED_FOR: Final = (RowState.NEW, RowState.FOUND, RowState.CONFLICT, RowState.RENAMED)
 
 
-async def compare(client: AsyncClient, state: Entries) -> None:
+async def compare(client: AsyncClient, state: Entries, present: Present | None = None) -> None:
     """Compare the rows with the account's endpoints, in one walk of its list.
 
     Those that a row has are known by their ids, and may have changed; for rows that have none, those of their
     name are looked at. What the list does not show (it may lag) is asked for by id.
+
+    Args:
+        client: Whose account.
+        state: Has the rows.
+        present: Takes in all endpoints that the walk shows.
     """
-    survey = _Survey(state, await plausible_suffixes(state))
+    survey = _Survey(state, await plausible_suffixes(state), present)
     await survey.forget()  # what a plan that came to no end has left
     counts = await state.count()
     if not any(counts.get(row_state) for row_state in {*KEPT, *_LOOKED_FOR}):
         return
     if doubt := await walk(client, survey.visit, forget=survey.forget):
         raise ProvisioningError(f"what the account has cannot be told: {doubt}")
+    if present is not None:
+        present.is_known = True
     await survey.ask_for_unseen(client)
 
 
@@ -58,14 +66,17 @@ class _Numbers:
 
 
 class _Survey:
-    def __init__(self, state: Entries, suffixes: Collection[int]) -> None:
+    def __init__(self, state: Entries, suffixes: Collection[int], present: Present | None) -> None:
         self._state = state
+        self._present = present
         self._suffixes = suffixes
         self._seen = _Numbers()
         self._met: dict[str, set[str]] = {}  # by key, what was met for rows in conflict
 
     async def visit(self, page: list[Found]) -> None:
         """Take in a page of the list."""
+        if self._present is not None:
+            self._present.update(found.endpoint_id for found in page)
         changed: dict[str, tuple[Entry, Entry]] = {}  # by key: two endpoints of a page may have one name
         by_id = {found.endpoint_id: found for found in page}
         for entry in await self._state.holders(by_id):

@@ -59,6 +59,15 @@ async def test_what_the_plan_did_not_see(
     assert len(sandbox.endpoints) == 3
 
 
+async def test_what_is_no_rows(rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path) -> None:
+    """It was there before, so it does not count as having appeared during the run."""
+    async with apply(client, rows(2), state=tmp_path / "run.db", settle=30.0) as run:
+        while not methods(sandbox).endswith("PGG"):
+            await asyncio.sleep(0.01)
+        sandbox.clock.move(LAG)
+    assert (run.report.counts["created"], run.report.appeared) == (2, 0)
+
+
 async def test_a_canary_whose_answer_was_lost(
     rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:

@@ -161,6 +161,8 @@ def show_report(report: Report, troubled: list[Outcome], settings: Settings) -> 
             _list(columns, table, settings)
     if report.gone:
         tell(_name_gone(report.gone), settings)
+    if report.appeared:
+        tell(_name_appeared(report.appeared), settings)
     if not report.total:
         tell(NO_ROWS, settings)
     if rows and not report.counts["unprocessed"]:  # before, a create of the run could still land
@@ -171,6 +173,14 @@ def _name_gone(count: int) -> str:
     if count == 1:
         return "1 row is no longer in the source; `apply --delete` deletes its endpoint."
     return f"{count} rows are no longer in the source; `apply --delete` deletes their endpoints."
+
+
+def _name_appeared(count: int) -> str:
+    what = "endpoint that is no row's has" if count == 1 else "endpoints that are no row's have"
+    return (
+        f"{count} {what} appeared on the account during the run; this is no error, but a colleague's or "
+        "another program's work."
+    )
 
 
 def tell_how_to_delete(state: Path, settings: Settings) -> None:
