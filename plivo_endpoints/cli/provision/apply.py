@@ -26,6 +26,7 @@ from plivo_endpoints.provisioning import AsyncFleet, load_plan
 from plivo_endpoints.provisioning._listing import watched_walks
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from plivo_endpoints.provisioning import Report, RowSource
@@ -106,13 +107,9 @@ def apply(
     where it stopped. SOURCE may be edited between runs: rows are recognised by their keys.
     """
     settings = ctx.ensure_object(Settings)
-    if plan_file is not None and options["only"]:
-        raise click.UsageError("--only cannot be joined with --plan, which is of all rows")
+    _check_usage(options, plan_file)
     if results is not None:
         form_of(results)  # a name without a form is refused now, not after hours
-    for name in ("delete_limit", "even_registered"):
-        if options[name] not in {None, False} and not options["delete"]:
-            raise click.UsageError(f"--{name.replace('_', '-')} needs --delete")
 
     async def work() -> Report:
         expected = None if plan_file is None else load_plan(plan_file)
@@ -135,3 +132,11 @@ def apply(
         run_to_end(write_results(state, results, settings=settings), settings)
         tell(f"The result of each row is in {results}.", settings)
     finish(ctx, state, report, only=options["only"])
+
+
+def _check_usage(options: Mapping[str, object], plan_file: Path | None) -> None:
+    if plan_file is not None and options["only"]:
+        raise click.UsageError("--only cannot be joined with --plan, which is of all rows")
+    for name in ("delete_limit", "even_registered"):
+        if options[name] not in {None, False} and not options["delete"]:
+            raise click.UsageError(f"--{name.replace('_', '-')} needs --delete")
