@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from plivo_endpoints import AsyncClient
-    from plivo_endpoints._sansio.messages import Request
-    from plivo_endpoints._sansio.operation import Operation
+    from plivo_endpoints._sansio.messages import Operation, Request
 
 OPERATIONS: Final = ("get", "create", "page")
 LAYERS: Final = (

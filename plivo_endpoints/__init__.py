@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 else:
     # asyncio, logging and all else that a client stands on take twice as long to import as the rest, and code
     # that only handles errors and models does without.
-    _WHEN_ASKED_FOR: Final = {
+    _LAZY: Final = {
         "AsyncClient": "_client",
         "Client": "_client",
         "AsyncEndpoints": "_resources.endpoints",
@@ -63,13 +63,13 @@ else:
     }
 
     def __getattr__(name: str) -> object:
-        if name not in _WHEN_ASKED_FOR:
+        if name not in _LAZY:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = getattr(import_module(f"{__name__}.{_WHEN_ASKED_FOR[name]}"), name)
+        globals()[name] = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
         return globals()[name]
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})  # completion shows what was not yet asked for too
+        return sorted({*globals(), *__all__})  # lazy attributes too, for tab completion
 
 
 __all__ = [

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from typing import Final, NoReturn
 
-_INTERRUPTED: Final = 130  # as in `cli.failures`, which may not be there yet
+_INTERRUPTED: Final = 130  # as in `cli.errors`, which may not be there yet
 
 
 def main() -> NoReturn:
     """Run the command line, or say which extra it needs."""
     try:
-        from plivo_endpoints.cli.root import run  # noqa: PLC0415 - the extra `cli` may be missing
+        from plivo_endpoints.cli.main import run  # noqa: PLC0415 - the extra `cli` may be missing
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except ModuleNotFoundError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from attrs import evolve
 
 from plivo_endpoints._config import CallOptions, RateLimit, Unpicklable, conceal
-from plivo_endpoints._connections import ConnectedExecutor, Connections
+from plivo_endpoints._connections import Connections, Executor
 from plivo_endpoints._resources.blocking import Endpoints, Tokens
 from plivo_endpoints._resources.endpoints import AsyncEndpoints
 from plivo_endpoints._resources.tokens import AsyncTokens
@@ -122,7 +122,7 @@ class AsyncClient(Unpicklable):
         self._connections = connections
         self._options = options
         self._root = root  # whose view this is; held, so that it complains if nobody closes it
-        executor = ConnectedExecutor(connections, options)
+        executor = Executor(connections, options)
         self.endpoints = AsyncEndpoints(executor)
         self.tokens = AsyncTokens(executor)
 
@@ -243,7 +243,7 @@ class Client(Unpicklable):
         self._options = options
         self._runner = runner
         self._is_view = is_view
-        executor = ConnectedExecutor(connections, options)
+        executor = Executor(connections, options)
         self.endpoints = Endpoints(AsyncEndpoints(executor), runner)
         self.tokens = Tokens(AsyncTokens(executor), runner)
 

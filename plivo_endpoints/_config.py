@@ -20,6 +20,8 @@ from plivo_endpoints._validation import (
     require,
 )
 
+LARGEST_PAGE: Final = 20  # endpoints; https://www.plivo.com/docs/voice/api/endpoints
+PREFETCH: Final = 4  # pages of a whole list: enough to reach Plivo's quota at usual distances
 DEFAULT_BASE_URL: Final = "https://api.plivo.com"
 _MISSING: Final = "is missing: pass both, or set PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN"
 _ALLOW_HTTP: Final = "PLIVO_ALLOW_HTTP"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from plivo_endpoints._errors import NO_FORK, ClientStateError
 from plivo_endpoints._events import Observer
-from plivo_endpoints._middleware import RateLimited, Retrying
+from plivo_endpoints._middleware import RateLimited, RetryLoop
 from plivo_endpoints._sansio.auth import authorization, proxy_secrets
-from plivo_endpoints._sansio.call import Call
 from plivo_endpoints._sansio.codec import build_request
+from plivo_endpoints._sansio.messages import Call
 from plivo_endpoints._sansio.rate_limit import SlidingWindow
 from plivo_endpoints._sansio.retry import RetryBudget, RetryPolicy
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from plivo_endpoints._config import CallOptions, ConnectionSettings, Credentials, RateLimit
     from plivo_endpoints._events import Event
     from plivo_endpoints._requests import RequestModel
-    from plivo_endpoints._sansio.operation import Operation
+    from plivo_endpoints._sansio.messages import Operation
     from plivo_endpoints._transport import AiohttpTransport
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class Connections:
         self._budget = RetryBudget()
         self._observer = Observer(on_event)
         self._pid: int | None = None  # of the first use: before it there is nothing that a fork could break
-        self._loops: dict[asyncio.AbstractEventLoop, tuple[AiohttpTransport, Retrying]] = {}
+        self._loops: dict[asyncio.AbstractEventLoop, tuple[AiohttpTransport, RetryLoop]] = {}
 
     @property
     def opened(self) -> bool:
@@ -73,7 +73,7 @@ class Connections:
         known = (header.removeprefix("Basic "), self.credentials.auth_token.reveal())
         return known if self._settings.proxy is None else (*known, *proxy_secrets(self._settings.proxy))
 
-    def retrying(self) -> Retrying:
+    def retrying(self) -> RetryLoop:
         """Return the running loop's way to Plivo."""
         if self.closed:
             raise ClientStateError("the client is closed")
@@ -85,13 +85,13 @@ class Connections:
         found = self._loops.get(loop)
         return self._connect(loop) if found is None else found[1]
 
-    def _connect(self, loop: asyncio.AbstractEventLoop) -> Retrying:
+    def _connect(self, loop: asyncio.AbstractEventLoop) -> RetryLoop:
         self._drop_idle_loops(closed_only=True)
         transport = self._make_transport()
         limited = RateLimited(
             transport.send, self._window, self._observer, connections=self._settings.max_connections
         )
-        retrying = Retrying(
+        retrying = RetryLoop(
             limited.send,
             window=self._window,
             budget=self._budget,
@@ -121,7 +121,7 @@ class Connections:
                     retrying.close()
 
 
-class ConnectedExecutor:
+class Executor:
     """Carries out operations over a client's connections within a client's, or a view's, limits."""
 
     def __init__(self, connections: Connections, options: CallOptions) -> None:
@@ -142,7 +142,15 @@ class ConnectedExecutor:
         before_send: Callable[[], Awaitable[None]] | None = None,
         **ids: str,
     ) -> Coroutine[Any, Any, T]:
-        """Send one operation, as often as its rules allow, and return its result."""
+        """Send one operation, as often as its rules allow, and return its result.
+
+        Args:
+            operation: Which.
+            argument: What it asks for.
+            query: What goes into the URL after the path.
+            before_send: Awaited in every attempt once all else is ready; where it raises, nothing leaves.
+            ids: What fills the operation's path.
+        """
         request = build_request(operation, self._connections.account_url, argument, query, ids)
         retrying = self._connections.retrying()
         secrets = self._connections.secrets

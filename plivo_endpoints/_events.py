@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from plivo_endpoints._errors import Phase
     from plivo_endpoints._sansio.messages import Attempt, Request
-    from plivo_endpoints._sansio.retry import Retries
+    from plivo_endpoints._sansio.retry import RetryHistory
 
 logger: Final = logging.getLogger("plivo_endpoints")
 
@@ -147,7 +147,7 @@ class Observer:
             )
             self._emit(event)
 
-    def attempt_finished(self, request: Request, history: Retries, outcome: str, seconds: float) -> None:
+    def attempt_finished(self, request: Request, history: RetryHistory, outcome: str, seconds: float) -> None:
         """Report the end of an attempt."""
         attempt = history.attempt
         if logger.isEnabledFor(logging.DEBUG):
@@ -177,7 +177,7 @@ class Observer:
             self._emit(event)
 
     def call_finished(
-        self, request: Request, history: Retries, error: BaseException | None, seconds: float
+        self, request: Request, history: RetryHistory, error: BaseException | None, seconds: float
     ) -> None:
         """Report the end of a call."""
         if self._on_event is not None:

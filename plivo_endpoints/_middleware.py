@@ -19,11 +19,11 @@ from plivo_endpoints._errors import (
 from plivo_endpoints._requests import RequestModel
 from plivo_endpoints._sansio.codec import parse_response
 from plivo_endpoints._sansio.messages import Attempt, Request, Response
-from plivo_endpoints._sansio.retry import AttemptClass, Retries, RetryBudget, RetryPolicy, classify
+from plivo_endpoints._sansio.retry import AttemptClass, RetryBudget, RetryHistory, RetryPolicy, classify
 
 if TYPE_CHECKING:
     from plivo_endpoints._events import Observer
-    from plivo_endpoints._sansio.call import Call
+    from plivo_endpoints._sansio.messages import Call
     from plivo_endpoints._sansio.rate_limit import SlidingWindow
 
 T = TypeVar("T")
@@ -103,7 +103,7 @@ class RateLimited:
         await self._sleep(free - now)
 
 
-class Retrying:
+class RetryLoop:
     """Executes calls: attempt after attempt, as the attempt classes say, within the call's one timeout."""
 
     def __init__(
@@ -130,7 +130,7 @@ class Retrying:
 
     async def execute(self, call: Call[T]) -> T:
         """Carry out a call and return its result."""
-        history = Retries(self._policy, self._budget, call.options.max_attempts)
+        history = RetryHistory(self._policy, self._budget, call.options.max_attempts)
         started = self._clock()
         try:
             self._observer.call_started(call.request)
@@ -157,7 +157,7 @@ class Retrying:
             del failure  # likewise
 
     def _report_end(
-        self, call: Call[Any], history: Retries, error: BaseException | None, started: float
+        self, call: Call[Any], history: RetryHistory, error: BaseException | None, started: float
     ) -> None:
         try:
             self._observer.call_finished(call.request, history, error, self._clock() - started)
@@ -168,7 +168,7 @@ class Retrying:
                 interrupt.__cause__ = error if isinstance(error, CallError) else error.__cause__
             raise
 
-    def _attach_outcome(self, interrupt: BaseException, call: Call[Any], history: Retries) -> None:
+    def _attach_outcome(self, interrupt: BaseException, call: Call[Any], history: RetryHistory) -> None:
         """Give what ends a call the outcome of a request that may have left and must not be repeated."""
         if not history.begun or call.operation.repeatable:
             return
@@ -181,7 +181,7 @@ class Retrying:
         """Leave no timer behind."""
         self._deadlines.close()
 
-    async def _attempts(self, call: Call[T], history: Retries, started: float) -> T:
+    async def _attempts(self, call: Call[T], history: RetryHistory, started: float) -> T:
         # A create that left late would have little time for its answer, and an answer that comes too late
         # leaves an unknown outcome. So it has as long for the answer as it may take to get away.
         share = 1.0 if call.operation.repeatable else _SHARE_TO_SEND
@@ -204,7 +204,7 @@ class Retrying:
                 await self._sleep(verdict)
 
     def _judge(
-        self, call: Call[T], history: Retries, failure: CallError, send_by: float
+        self, call: Call[T], history: RetryHistory, failure: CallError, send_by: float
     ) -> CallError | float | None:
         """Return what to raise, or the seconds to wait before the next attempt; `None` if all is done."""
         if history.is_done_after_all(call.operation, failure):
@@ -217,7 +217,7 @@ class Retrying:
             return _final(call, history, verdict.kind, failure)
         return 0.0 if verdict.pause else verdict.delay  # the rate limit makes the next attempt wait
 
-    async def _attempt(self, call: Call[T], history: Retries, send_by: float) -> T:
+    async def _attempt(self, call: Call[T], history: RetryHistory, send_by: float) -> T:
         attempt = history.begin()
         attempt.send_by, attempt.before_send = send_by, call.before_send
         attempt.must_not_repeat = not call.operation.repeatable
@@ -242,7 +242,7 @@ class Retrying:
                 self._observer.attempt_finished(call.request, history, outcome, seconds)
 
 
-def _final(call: Call[Any], history: Retries, kind: AttemptClass, failure: CallError) -> CallError:
+def _final(call: Call[Any], history: RetryHistory, kind: AttemptClass, failure: CallError) -> CallError:
     if kind is AttemptClass.AMBIGUOUS and not call.operation.repeatable:
         return _outcome_unknown(call, history, str(failure), failure)
     if kind is AttemptClass.NOT_SENT and history.doubt is not None:
@@ -256,7 +256,7 @@ def _name(interrupt: BaseException) -> str:
     return f"{type(interrupt).__name__} ended it"
 
 
-def _timed_out(call: Call[Any], history: Retries) -> CallError:
+def _timed_out(call: Call[Any], history: RetryHistory) -> CallError:
     attempt, timeout = history.attempt, call.options.timeout
     if attempt.sent and not call.operation.repeatable:
         return _outcome_unknown(call, history, f"no answer within {timeout:g} s")
@@ -271,7 +271,7 @@ def _timed_out(call: Call[Any], history: Retries) -> CallError:
 
 
 def _outcome_unknown(
-    call: Call[Any], history: Retries, reason: str, failure: CallError | None = None
+    call: Call[Any], history: RetryHistory, reason: str, failure: CallError | None = None
 ) -> AmbiguousOutcomeError:
     attempt = history.attempt
     known = failure if isinstance(failure, ResponseDecodeError) else history.result

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
 
     from plivo_endpoints._models import Page
-    from plivo_endpoints._sansio.operation import Operation
+    from plivo_endpoints._sansio.messages import Operation
 
 T = TypeVar("T")
 

@@ -65,8 +65,8 @@ class Body(BytesPayload):
             await self._listen(protocol)
         now = CLOCK.monotonic()
         if now >= attempt.send_by:
-            attempt.veto = TimeoutError()
-            raise attempt.veto
+            attempt.before_send_error = TimeoutError()
+            raise attempt.before_send_error
         if connection is None or connection.is_closing() or _holds_an_answer(protocol):
             raise ExchangeError(SPOILT)
         attempt.phase, attempt.sent = "response", True
@@ -78,7 +78,7 @@ class Body(BytesPayload):
         try:
             await before_send()
         except Exception as error:
-            self._attempt.veto = error  # aiohttp wraps what a body raises
+            self._attempt.before_send_error = error  # aiohttp wraps what a body raises
             raise
 
     async def _listen(self, protocol: asyncio.BaseProtocol) -> None:
@@ -126,7 +126,7 @@ class Turns:
     def __init__(self) -> None:
         self._waiting: list[asyncio.Future[None]] = []
 
-    def pass_by(self) -> asyncio.Future[None]:
+    def let_loop_poll(self) -> asyncio.Future[None]:
         """Return what is done after two turns."""
         loop = asyncio.get_running_loop()
         if not self._waiting:

@@ -135,7 +135,7 @@ class AiohttpTransport:
         """Return the answer, noting in `attempt` what is learnt on the way; or raise `TransportError`."""
         session = self._session or await self._open()
         if request.body is not None:
-            await self._turns.pass_by()
+            await self._turns.let_loop_poll()
         body = None if request.body is None else Body(request.body, attempt, self._heard)
         tracker = None if body is not None else aiohttp.UploadTracker()
         try:
@@ -276,8 +276,8 @@ def _note_upload(tracker: aiohttp.UploadTracker, attempt: Attempt) -> None:
 def _failure(
     problem: str | PlivoError, request: Request, attempt: Attempt, session: aiohttp.ClientSession
 ) -> BaseException:
-    if attempt.veto is not None:
-        return attempt.veto
+    if attempt.before_send_error is not None:
+        return attempt.before_send_error
     if attempt.sent:
         return TransportError(str(problem), method=request.method, path=request.path, sent="unknown")
     if session.closed:

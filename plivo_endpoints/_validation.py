@@ -124,3 +124,9 @@ def check_seconds(field: str, value: object, *, zero: bool = False) -> None:
         return
     bound = "zero or more" if zero else "more than zero"
     raise InvalidArgumentError(field, f"must be a finite number of seconds, {bound}")
+
+
+def suffix_length(username: str, made_as: str) -> int | None:
+    """Return how many digits Plivo appended to a username; `None` if it did something else."""
+    digits = made_as.removeprefix(username)
+    return len(digits) if made_as.startswith(username) and digits.isascii() and digits.isdigit() else None

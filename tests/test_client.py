@@ -351,7 +351,7 @@ def test_a_refused_client_can_be_shown(kind: type[AsyncClient | Client]) -> None
 POLICIES = {"_middleware.py", "_deadlines.py", "_events.py", "retry.py", "rate_limit.py", "call.py"}
 # What the transport does to know that a create left once, and to read no more than it must.
 TRANSPORT_RULES = [
-    "_request_body.pass_by",
+    "_request_body.let_loop_poll",
     "_request_body._wake",
     "_request_body.__init__",
     "_transport.connect",

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from aioresponses import aioresponses
 
-    from plivo_endpoints._sansio.operation import Operation
+    from plivo_endpoints._sansio.messages import Operation
 
 ENDPOINT: dict[str, Any] = {
     "alias": "callme",

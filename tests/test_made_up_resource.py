@@ -14,7 +14,7 @@ from attrs import field, frozen
 from plivo_endpoints import AmbiguousOutcomeError, AsyncClient, CallFinished, Event, OutcomeUnknownError
 from plivo_endpoints._requests import RequestModel
 from plivo_endpoints._resources.base import AsyncResource
-from plivo_endpoints._sansio.operation import Operation
+from plivo_endpoints._sansio.messages import Operation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -32,18 +32,17 @@ from plivo_endpoints import (
 )
 from plivo_endpoints._config import CallOptions
 from plivo_endpoints._events import Observer
-from plivo_endpoints._middleware import RateLimited, Retrying
+from plivo_endpoints._middleware import RateLimited, RetryLoop
 from plivo_endpoints._requests import EndpointChanges, NewEndpoint, NewToken
 from plivo_endpoints._resources import endpoints, tokens
-from plivo_endpoints._sansio.call import Call
-from plivo_endpoints._sansio.messages import Attempt, Request, Response
+from plivo_endpoints._sansio.messages import Attempt, Call, Request, Response
 from plivo_endpoints._sansio.rate_limit import SlidingWindow
 from plivo_endpoints._sansio.retry import RetryBudget, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from plivo_endpoints._sansio.operation import Operation
+    from plivo_endpoints._sansio.messages import Operation
 
 GOOD = Response(
     200, b'{"endpoint_id": "1", "username": "alice1", "objects": [], "token": "t", "message": "m"}'
@@ -116,7 +115,7 @@ class Rig:
 
     async def call(self, operation: Operation[Any], *, timeout: float = 30.0, max_attempts: int = 3) -> Any:  # noqa: ASYNC109
         """Execute one call."""
-        retrying = Retrying(
+        retrying = RetryLoop(
             RateLimited(
                 self.send,
                 self.window,
@@ -327,7 +326,7 @@ async def test_a_pause_holds_those_who_wait_for_a_connection() -> None:
             await asyncio.sleep(0)  # whoever does not heed the pause goes ahead now
         rig.now = max(rig.now, due)
 
-    retrying = Retrying(
+    retrying = RetryLoop(
         RateLimited(send, window, Observer(None), connections=1, clock=lambda: rig.now, sleep=sleep).send,
         window=window,
         budget=rig.budget,
@@ -485,7 +484,7 @@ async def test_a_timeout_says_what_ate_it() -> None:
         await asyncio.Event().wait()
         return GOOD
 
-    retrying = Retrying(
+    retrying = RetryLoop(
         hang,
         window=SlidingWindow(None),
         budget=RetryBudget(),
@@ -515,7 +514,7 @@ async def test_a_timeout_in_the_queue_is_no_attempt() -> None:
     async def forever(_seconds: float) -> None:
         await asyncio.Event().wait()
 
-    retrying = Retrying(
+    retrying = RetryLoop(
         RateLimited(rig.send, window, Observer(None), connections=100, clock=lambda: 0.0, sleep=forever).send,
         window=window,
         budget=RetryBudget(),

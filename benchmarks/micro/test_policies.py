@@ -8,7 +8,7 @@ from plivo_endpoints._config import RateLimit
 from plivo_endpoints._errors import ServerError
 from plivo_endpoints._resources.endpoints import GET
 from plivo_endpoints._sansio.rate_limit import SlidingWindow
-from plivo_endpoints._sansio.retry import AttemptClass, Retries, RetryBudget, RetryPolicy
+from plivo_endpoints._sansio.retry import AttemptClass, RetryBudget, RetryHistory, RetryPolicy
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -19,7 +19,7 @@ def test_retry_after_a_failure(benchmark: BenchmarkFixture) -> None:
     policy, error = RetryPolicy(), ServerError("down", status=503, api_id=None, method="GET", path="p")
 
     def decide() -> AttemptClass:
-        history = Retries(policy, RetryBudget(), 3)
+        history = RetryHistory(policy, RetryBudget(), 3)
         history.begin()
         return history.judge(GET, error, 0.5).kind
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints._clock import CLOCK
+from plivo_endpoints._config import LARGEST_PAGE
 from plivo_endpoints._errors import ResponseDecodeError
 from plivo_endpoints._models import (
     Acknowledgement,
@@ -18,8 +18,15 @@ from plivo_endpoints._models import (
 from plivo_endpoints._pagination import AsyncPaginator, search
 from plivo_endpoints._requests import EndpointChanges, NewEndpoint
 from plivo_endpoints._resources.base import AsyncResource
-from plivo_endpoints._sansio.operation import Operation
-from plivo_endpoints._validation import check_aware, check_count, check_seconds, check_text, check_username
+from plivo_endpoints._sansio.messages import Operation
+from plivo_endpoints._validation import (
+    check_aware,
+    check_count,
+    check_seconds,
+    check_text,
+    check_username,
+    suffix_length,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -35,7 +42,6 @@ DELETE: Final = Operation(
     "endpoints.delete", "DELETE", "Endpoint/{endpoint_id}/", returns=type(None), repeatable=True
 )
 
-_LARGEST_PAGE: Final = 20  # https://www.plivo.com/docs/voice/api/endpoints
 _FIRST_LOOK: Final = 1.0  # seconds between the first two looks of find_created
 _LONGEST_LOOK: Final = 30.0
 _INCOMPLETE_WALKS: Final = 3
@@ -85,7 +91,7 @@ class AsyncEndpoints(AsyncResource):
             prefetch: How many further pages to keep under way while you work on one, in order. Helps where
                 lists are linked by offset, as Plivo's are documented to be.
         """
-        check_count("page_size", page_size, 1, _LARGEST_PAGE)
+        check_count("page_size", page_size, 1, LARGEST_PAGE)
         check_count("offset", offset, 0)
         check_count("prefetch", prefetch, 0)
         return AsyncPaginator(
@@ -102,7 +108,7 @@ class AsyncEndpoints(AsyncResource):
 
     async def list_page(self, *, limit: int = 20, offset: int = 0) -> Page[Endpoint]:
         """Read one page of the list, 1 to 20 endpoints from `offset` on."""
-        check_count("limit", limit, 1, _LARGEST_PAGE)
+        check_count("limit", limit, 1, LARGEST_PAGE)
         check_count("offset", offset, 0)
         return await self._fetch_page({"limit": limit, "offset": offset})
 
@@ -201,12 +207,10 @@ async def create_after(
 
 
 def _matcher(username: str, alias: str) -> Callable[[Endpoint], bool]:
-    made = re.compile(re.escape(username) + "[0-9]+")
-
     def may_be_it(endpoint: Endpoint) -> bool:
         odd = endpoint.extra.keys() & {"alias", "username"}
         may_be = ("alias" in odd or endpoint.alias == alias) and (
-            "username" in odd or made.fullmatch(endpoint.username or "") is not None
+            "username" in odd or suffix_length(username, endpoint.username or "") is not None
         )
         if may_be and odd:
             raise _unreadable("the alias or username of an endpoint that may be it cannot be read")

@@ -8,7 +8,7 @@ from plivo_endpoints._clock import CLOCK
 from plivo_endpoints._models import Token
 from plivo_endpoints._requests import NewToken, token_times
 from plivo_endpoints._resources.base import AsyncResource
-from plivo_endpoints._sansio.operation import Operation
+from plivo_endpoints._sansio.messages import Operation
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta

@@ -10,14 +10,14 @@ from plivo_endpoints import _errors as errors
 from plivo_endpoints._sansio.converter import converter, dump_json
 from plivo_endpoints._sansio.json_text import load_json
 from plivo_endpoints._sansio.messages import Request, Response
-from plivo_endpoints._sansio.quoting import quoted
+from plivo_endpoints._sansio.redaction import sanitize
 from plivo_endpoints._validation import ID, as_text, check_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from plivo_endpoints._requests import RequestModel
-    from plivo_endpoints._sansio.operation import Operation
+    from plivo_endpoints._sansio.messages import Operation
 
 T = TypeVar("T")
 
@@ -94,7 +94,7 @@ def _describe(response: Response, error: Exception, secrets: Iterable[str], *, d
     if not response.complete:
         return "its body is larger than max_body allows"
     if decoded:
-        return f"its body is not of the expected form ({quoted(str(error), secrets)})"
+        return f"its body is not of the expected form ({sanitize(str(error), secrets)})"
     if response.encoding is not None:
         return _compressed(response.encoding, secrets)
     if not response.body:
@@ -105,7 +105,7 @@ def _describe(response: Response, error: Exception, secrets: Iterable[str], *, d
 
 
 def _compressed(encoding: str, secrets: Iterable[str]) -> str:
-    return f"its body is compressed ({quoted(encoding, secrets)}) and cannot be read"
+    return f"its body is compressed ({sanitize(encoding, secrets)}) and cannot be read"
 
 
 def _readable_id(body: object) -> str | None:
@@ -132,7 +132,7 @@ def _error_text(response: Response, secrets: Iterable[str]) -> tuple[str, str | 
     try:
         content: object = load_json(body)
         if not isinstance(content, dict):
-            return quoted(_flatten(content), secrets), None
+            return sanitize(_flatten(content), secrets), None
         fields = cast("dict[str, object]", content)
         text = _flatten(fields.get("error") or fields.get("message"))
     except (ValueError, RecursionError):
@@ -141,7 +141,7 @@ def _error_text(response: Response, secrets: Iterable[str]) -> tuple[str, str | 
         # Cut JSON is not shown: it could be a model's, secrets included.
         return ("" if body.lstrip()[:1] in {b"{", b"["} else _plain(body, secrets)), None
     api_id = fields.get("api_id")
-    return quoted(text, secrets), quoted(api_id, secrets) if isinstance(api_id, str) else None
+    return sanitize(text, secrets), sanitize(api_id, secrets) if isinstance(api_id, str) else None
 
 
 def _flatten(error: object) -> str:
@@ -159,4 +159,4 @@ def _flatten(error: object) -> str:
 
 def _plain(body: bytes, secrets: Iterable[str]) -> str:
     # Whole, for a secret that is cut in half is not recognised.
-    return quoted(" ".join(body.decode("utf-8", "replace").split()), secrets)
+    return sanitize(" ".join(body.decode("utf-8", "replace").split()), secrets)

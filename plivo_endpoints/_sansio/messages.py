@@ -1,16 +1,18 @@
-"""What goes out and what comes back, as plain values; and the notes of one attempt to exchange the two."""
+"""An operation and a call of it; what goes out and what comes back; and the notes of one attempt at it."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from plivo_endpoints._config import CallOptions
     from plivo_endpoints._errors import Phase
+    from plivo_endpoints._requests import RequestModel
 
 
 # Nobody changes these two, but they are made for every call, and to make what is frozen takes twice as long.
@@ -52,6 +54,45 @@ class Attempt:
     sent_monotonic: float | None = None  # the same moment in monotonic seconds
     left_at: float | None = None  # monotonic seconds by when the request had surely left, where known
     before_send: Callable[[], Awaitable[None]] | None = None  # awaited with the connection in hand
-    veto: BaseException | None = None  # what `before_send` raised: the request must not leave
+    before_send_error: BaseException | None = None  # what `before_send` raised: the request must not leave
     replays: int = 0  # times the HTTP library sent it again by itself
     status: int | None = None
+
+
+T = TypeVar("T")
+
+
+@frozen
+class Operation(Generic[T]):
+    """One row of Plivo's API.
+
+    Attributes:
+        name: What events call it: resource and method, such as "endpoints.create".
+        method: HTTP method.
+        path: Template below the account; ends in a slash, as every path of Plivo's does.
+        returns: What a success decodes to.
+        repeatable: Whether a request whose answer is lost may be sent again. It has no default: create and
+            update are both POST, and this is the most important fact of either.
+    """
+
+    name: str
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    returns: type[T]
+    repeatable: bool
+
+
+@define  # not frozen, for the same reason as `Request`
+class Call(Generic[T]):
+    """What the retry loop works on, over as many attempts as it takes."""
+
+    operation: Operation[T]
+    request: Request
+    argument: RequestModel | None
+    options: CallOptions
+    before_send: Callable[[], Awaitable[None]] | None = None
+    known_secrets: Callable[[], tuple[str, ...]] = tuple  # those of the client
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return what no error may repeat, though the server may have: it can echo what it was sent."""
+        return (*(() if self.argument is None else self.argument.secrets()), *self.known_secrets())

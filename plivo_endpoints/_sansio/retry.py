@@ -24,7 +24,7 @@ from plivo_endpoints._sansio.messages import Attempt
 
 if TYPE_CHECKING:
     from plivo_endpoints._errors import Phase
-    from plivo_endpoints._sansio.operation import Operation
+    from plivo_endpoints._sansio.messages import Operation
 
 _MAYBE_DONE: Final = frozenset({HTTPStatus.SEE_OTHER, HTTPStatus.REQUEST_TIMEOUT})
 _SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
@@ -123,7 +123,7 @@ class Verdict:
 
 
 @define
-class Retries:
+class RetryHistory:
     """What one call has been through so far."""
 
     policy: RetryPolicy

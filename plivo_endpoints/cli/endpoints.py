@@ -12,14 +12,15 @@ import click
 from attrs import asdict
 from attrs.filters import exclude
 
-from plivo_endpoints.cli.failures import (
+from plivo_endpoints._config import LARGEST_PAGE, PREFETCH
+from plivo_endpoints.cli.errors import (
     UNKNOWN,
     list_changes_in_one_line,
-    told_anyway,
+    report_if_output_lost,
     told_of_interrupts,
 )
+from plivo_endpoints.cli.options import Settings, endpoint_argument, shared_options
 from plivo_endpoints.cli.passwords import read_password, stdin_option
-from plivo_endpoints.cli.settings import Settings, endpoint_argument, shared_options
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from plivo_endpoints._models import Endpoint
 
 _COLUMNS: Final = ("endpoint_id", "username", "alias", "sip_registered", "application_id")
-_LARGEST_PAGE: Final = 20
-_PREFETCH: Final = 4  # pages: enough to reach Plivo's quota at usual distances
 _FIND_EXAMPLE: Final = """
 \b
 Example:
@@ -61,7 +60,7 @@ def create(settings: Settings, username: str, alias: str, app_id: str | None, *,
         password = read_password(from_stdin=from_stdin)
         with told_of_interrupts():
             made = client.endpoints.create(username=username, password=password, alias=alias, app_id=app_id)
-        with told_anyway(f"endpoint {made.endpoint_id} was created as {made.username}"):
+        with report_if_output_lost(f"endpoint {made.endpoint_id} was created as {made.username}"):
             settings.output().record(asdict(made))
 
 
@@ -160,9 +159,9 @@ def list_(settings: Settings, limit: int | None, offset: int) -> None:
 
 def _walk(client: Client, limit: int | None, offset: int) -> Generator[list[dict[str, object]]]:
     paginator = client.endpoints.list(
-        page_size=min(limit or _LARGEST_PAGE, _LARGEST_PAGE),
+        page_size=min(limit or LARGEST_PAGE, LARGEST_PAGE),
         offset=offset,
-        prefetch=0 if limit else _PREFETCH,
+        prefetch=0 if limit else PREFETCH,
     )
     left = limit
     for page in paginator.pages():

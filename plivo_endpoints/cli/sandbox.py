@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from plivo_endpoints.cli.options import Settings, json_option
 from plivo_endpoints.cli.output import escape
-from plivo_endpoints.cli.settings import Settings, json_option
 
 if TYPE_CHECKING:
     from plivo_endpoints.sandbox import RequestRecord, Sandbox

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import click
 from attrs import asdict
 
-from plivo_endpoints.cli.settings import Settings, shared_options
+from plivo_endpoints.cli.options import Settings, shared_options
 
 
 def _read_time(_: click.Context, __: click.Parameter, value: str | None) -> datetime | int | None:

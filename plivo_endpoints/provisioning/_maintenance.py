@@ -6,6 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from plivo_endpoints._errors import NotFoundError
+from plivo_endpoints._validation import suffix_length
 from plivo_endpoints.provisioning._account_lock import account_locked
 from plivo_endpoints.provisioning._attach import check_account
 from plivo_endpoints.provisioning._audit import (
@@ -16,7 +17,7 @@ from plivo_endpoints.provisioning._audit import (
 )
 from plivo_endpoints.provisioning._entries import Found, RowState
 from plivo_endpoints.provisioning._errors import ProvisioningError
-from plivo_endpoints.provisioning._matching import plausible_suffixes, suffix_length
+from plivo_endpoints.provisioning._matching import plausible_suffixes
 from plivo_endpoints.provisioning._plan import read_drift
 from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
 from plivo_endpoints.provisioning._report import Report, by_status, outcome_of

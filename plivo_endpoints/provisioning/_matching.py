@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from plivo_endpoints._validation import suffix_length
 from plivo_endpoints.provisioning._entries import DOCUMENTED_SUFFIX, RowState
 
 if TYPE_CHECKING:
@@ -11,12 +12,6 @@ if TYPE_CHECKING:
 
     from plivo_endpoints.provisioning._entries import Entry, Found
     from plivo_endpoints.provisioning._state._protocol import Entries
-
-
-def suffix_length(username: str, made_as: str) -> int | None:
-    """Return how many digits Plivo appended to a username; `None` if it did something else."""
-    digits = made_as.removeprefix(username)
-    return len(digits) if made_as.startswith(username) and digits.isascii() and digits.isdigit() else None
 
 
 def is_made_from(username: str, made_as: str) -> bool:

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from plivo_endpoints._client import AsyncClient, Client
+from plivo_endpoints._config import LARGEST_PAGE, PREFETCH
 from plivo_endpoints._errors import InvalidArgumentError
 from plivo_endpoints.provisioning._retry import retry_transient
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from plivo_endpoints._models import Endpoint, Page
     from plivo_endpoints._runner import Runner
     from plivo_endpoints._sansio.rate_limit import SlidingWindow
-
-_PAGES_AHEAD: Final = 4
-_PAGE: Final = 20  # the most that Plivo gives
 
 
 def check_client(client: object) -> None:
@@ -72,7 +70,7 @@ def overlapping_pages(client: AsyncClient) -> AsyncGenerator[Page[Endpoint]]:
     A cursor says by itself where the last page ended, so there nothing overlaps. Each page is tried for by
     itself: a walk of thousands would never end if a page that fails meant all of them again.
     """
-    pages = client.endpoints.list(page_size=_PAGE - 1, prefetch=_PAGES_AHEAD)
+    pages = client.endpoints.list(page_size=LARGEST_PAGE - 1, prefetch=PREFETCH)
     fetch = pages._fetch
 
     async def fetch_retrying(query: Mapping[str, int | str]) -> Page[Endpoint]:
@@ -85,4 +83,4 @@ def overlapping_pages(client: AsyncClient) -> AsyncGenerator[Page[Endpoint]]:
 def _begun_earlier(query: Mapping[str, int | str]) -> dict[str, int | str]:
     # The end stays where it was, and with it the offset that the page's link names.
     offset = int(query.get("offset", 0))
-    return {"limit": _PAGE, "offset": offset - 1} if offset else dict(query)
+    return {"limit": LARGEST_PAGE, "offset": offset - 1} if offset else dict(query)

@@ -6,10 +6,10 @@ neither can hide the other's mistakes. Programs in any language can talk to it.
 
 from plivo_endpoints.sandbox._account import Account, Subaccount
 from plivo_endpoints.sandbox._clock import Clock
-from plivo_endpoints.sandbox._endpoint import Registration, SandboxEndpoint
 from plivo_endpoints.sandbox._faults import Fault
 from plivo_endpoints.sandbox._record import RequestRecord
 from plivo_endpoints.sandbox._sandbox import Sandbox
+from plivo_endpoints.sandbox._store import Registration, SandboxEndpoint
 
 __all__ = [
     "Account",

@@ -7,14 +7,13 @@ from datetime import timedelta
 from attrs import field, frozen
 
 from plivo_endpoints.sandbox._clock import Clock
-from plivo_endpoints.sandbox._endpoint import Registration
 from plivo_endpoints.sandbox._faults import Fault, new_injection
 from plivo_endpoints.sandbox._json import Json
 from plivo_endpoints.sandbox._record import RequestRecord
 from plivo_endpoints.sandbox._rules import Changes
 from plivo_endpoints.sandbox._settings import PageOrder, Pagination
 from plivo_endpoints.sandbox._state import Caller, Directory
-from plivo_endpoints.sandbox._store import EndpointsView
+from plivo_endpoints.sandbox._store import EndpointsView, Registration
 
 _REGISTERED_SECONDS = 3600
 _ID_ALPHABET = string.ascii_uppercase + string.digits

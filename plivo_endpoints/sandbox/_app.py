@@ -1,5 +1,7 @@
 """The aiohttp application: everything around the operations."""
 
+import ipaddress
+import re
 import time
 import uuid
 from http import HTTPStatus
@@ -7,17 +9,57 @@ from http import HTTPStatus
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from plivo_endpoints.sandbox._answers import refuse, refuse_caller, refuse_like
-from plivo_endpoints.sandbox._closing import add_closing
 from plivo_endpoints.sandbox._control import add_control
-from plivo_endpoints.sandbox._faults import Fault
-from plivo_endpoints.sandbox._guard import guarding
+from plivo_endpoints.sandbox._faults import Fault, faulty_answer, send_faulty_response
+from plivo_endpoints.sandbox._json import RefusedError, refuse, refuse_caller, refuse_like
 from plivo_endpoints.sandbox._page import add_page
 from plivo_endpoints.sandbox._record import MAX_TEXT, RequestRecord, redact
-from plivo_endpoints.sandbox._refusal import RefusedError
 from plivo_endpoints.sandbox._routes import BODY, CALLER, add_routes
+from plivo_endpoints.sandbox._server import add_closing
 from plivo_endpoints.sandbox._state import AccountState, Directory
-from plivo_endpoints.sandbox._weather import deliver, faulty_answer
+
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]*)?", re.ASCII)
+# Set aside for private use: RFC 6761, RFC 6762, and ICANN's resolution on .internal.
+_PRIVATE_DOMAINS = (".internal", ".local", ".localhost", ".test")
+_HOST_RULE = (
+    f"Host must be an address, a name without dots or below {', '.join(_PRIVATE_DOMAINS)}, "
+    "or the name that the sandbox serves at"
+)
+
+
+def guarding(served_host: str) -> Middleware:
+    """Refuse what a foreign page sends; `served_host` is the name or address that the sandbox serves at."""
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        host, origin = request.headers.get("Host"), request.headers.get("Origin")
+        # Every browser sends a Host.
+        if host is not None and not _is_private(_host_name(host), served_host.lower()):
+            return refuse(HTTPStatus.FORBIDDEN, _HOST_RULE)
+        if origin is not None and origin.partition("://")[2].lower() != (host or "").lower():
+            return refuse(HTTPStatus.FORBIDDEN, "requests of other web sites are refused")
+        return await handler(request)
+
+    return guard
+
+
+def _host_name(host: str) -> str:
+    # Not by way of request.url, which raises on some of what may stand in a Host header.
+    match = _HOST.fullmatch(host.lower())
+    return match[1] or match[2] if match else ""
+
+
+def _is_private(name: str, served_host: str) -> bool:
+    if not name:
+        return False
+    if name == served_host or "." not in name or name.endswith(_PRIVATE_DOMAINS):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
 
 MAX_BODY = 2**20  # bytes
 
@@ -55,7 +97,7 @@ def _attending(directory: Directory) -> Middleware:
         sent = faulty_answer(fault, real)
         state = _concerned(directory, request)  # by now it is known who asks
         state.remember(_record(request, state, begun, real=real, sent=sent))
-        return await deliver(request, fault, sent)
+        return await send_faulty_response(request, fault, sent)
 
     return attend
 

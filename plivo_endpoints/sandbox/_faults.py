@@ -1,16 +1,21 @@
-"""Faults on order: what goes wrong, for which requests, how often."""
+"""Faults on order: what goes wrong, for which requests, how often; and carrying one out on a connection."""
 
 import random
 import re
+import socket
+import struct
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from http import HTTPStatus
 
+from aiohttp import web
 from attrs import define, field, frozen
 
-from plivo_endpoints.sandbox._checks import is_between
-from plivo_endpoints.sandbox._settings import MAX_SECONDS
+from plivo_endpoints.sandbox._json import refuse
+from plivo_endpoints.sandbox._server import pause
+from plivo_endpoints.sandbox._settings import MAX_SECONDS, is_between
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t -~]*")
@@ -165,3 +170,72 @@ def _examples(operation: str, path: str) -> set[str]:
     # One part of the pattern stands for the id: for a wildcard take its first choice, or a digit.
     parts = _WILDCARD.sub(lambda wildcard: wildcard[1] or "1", path).split("/")
     return {operation.format(each) for each in parts if each}
+
+
+# Close at once, with RST instead of FIN.
+_LINGER_NOT = struct.pack("ii", 1, 0)
+
+
+def faulty_answer(fault: "Fault", real: web.StreamResponse | None) -> web.StreamResponse | None:
+    """Return what is sent in the end; `None` if the connection drops before any byte."""
+    if fault.reset and fault.truncate_at is None:
+        return None
+    answer = real if fault.status is None else _substitute(fault, fault.status)
+    if answer is not None:
+        answer.headers.update(fault.headers)
+    return answer
+
+
+async def send_faulty_response(
+    request: web.Request, fault: "Fault", answer: web.StreamResponse | None
+) -> web.StreamResponse:
+    """Send `answer`, or nothing, as slowly and as incompletely as the fault wants."""
+    if fault.latency:
+        await pause(request.app, fault.latency)
+    if answer is None:
+        _drop(request, reset=True)
+        return web.Response()
+    if not fault.drip and fault.truncate_at is None:
+        return answer
+    # Whoever asked may have left: that is the point of a slow answer.
+    with suppress(ConnectionError):
+        return await _send_in_part(request, fault, answer)
+    return answer
+
+
+async def _send_in_part(
+    request: web.Request, fault: "Fault", answer: web.StreamResponse
+) -> web.StreamResponse:
+    body = answer.body if isinstance(answer, web.Response) and isinstance(answer.body, bytes) else b""
+    partly = web.StreamResponse(status=answer.status, headers=answer.headers)
+    partly.content_length = len(body)
+    await partly.prepare(request)
+    shown = body[: fault.truncate_at]
+    step = 1 if fault.drip else max(len(shown), 1)
+    for start in range(0, len(shown), step):
+        await partly.write(shown[start : start + step])
+        if fault.drip:
+            await pause(request.app, fault.drip)
+    if fault.truncate_at is not None:
+        _drop(request, reset=fault.reset)
+    return partly
+
+
+def _drop(request: web.Request, *, reset: bool) -> None:
+    transport = request.transport
+    if transport is None:  # the other side was quicker
+        return
+    if reset:
+        connection: socket.socket = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        transport.abort()
+    else:
+        transport.close()
+
+
+def _substitute(fault: "Fault", status: int) -> web.Response:
+    if fault.body is None:
+        known = status in HTTPStatus.__members__.values()
+        return refuse(status, HTTPStatus(status).phrase.lower() if known else "error")
+    headers = {"Content-Type": fault.content_type}
+    return web.Response(status=status, body=fault.body.encode(), headers=headers)

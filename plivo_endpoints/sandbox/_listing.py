@@ -13,8 +13,7 @@ from urllib.parse import urlencode
 
 from attrs import frozen
 
-from plivo_endpoints.sandbox._json import Json
-from plivo_endpoints.sandbox._refusal import RefusedError
+from plivo_endpoints.sandbox._json import Json, RefusedError
 from plivo_endpoints.sandbox._settings import PageOrder, Pagination
 
 MAX_LIMIT = 20

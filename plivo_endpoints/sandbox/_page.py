@@ -8,10 +8,9 @@ from importlib.resources import files
 from aiohttp import web
 
 from plivo_endpoints.sandbox._account import Account
-from plivo_endpoints.sandbox._answers import answer
-from plivo_endpoints.sandbox._closing import is_closing, pause
-from plivo_endpoints.sandbox._control import set_registration
-from plivo_endpoints.sandbox._snapshot import show_latest
+from plivo_endpoints.sandbox._control import set_registration, show_latest
+from plivo_endpoints.sandbox._json import answer
+from plivo_endpoints.sandbox._server import is_closing, pause
 from plivo_endpoints.sandbox._state import Directory
 
 # Enough for the eye; a test run changes the state thousands of times a second.

@@ -2,12 +2,11 @@
 
 from aiohttp import web
 
-from plivo_endpoints.sandbox._answers import answer, refuse, refuse_fields
-from plivo_endpoints.sandbox._endpoint import SandboxEndpoint, detailed, listed
-from plivo_endpoints.sandbox._json import Json, read_object
+from plivo_endpoints.sandbox._json import Json, answer, read_object, refuse, refuse_fields
 from plivo_endpoints.sandbox._listing import page_meta, read_page_request
 from plivo_endpoints.sandbox._rules import change_error, creation_errors, read_changes
 from plivo_endpoints.sandbox._state import Caller
+from plivo_endpoints.sandbox._store import SandboxEndpoint, detailed, listed
 from plivo_endpoints.sandbox._tokens import read_claims, sign
 
 CALLER = web.RequestKey("caller", Caller)

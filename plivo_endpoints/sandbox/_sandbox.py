@@ -9,11 +9,10 @@ from typing import Self
 from plivo_endpoints.sandbox._account import Account, new_auth_id, new_auth_token
 from plivo_endpoints.sandbox._app import build_app
 from plivo_endpoints.sandbox._record import RequestRecord
-from plivo_endpoints.sandbox._saved_account import dump_account, restore_account
 from plivo_endpoints.sandbox._server import LoopServer, ThreadServer
 from plivo_endpoints.sandbox._settings import PageOrder, Pagination
 from plivo_endpoints.sandbox._state import AccountState, Caller, Directory
-from plivo_endpoints.sandbox._state_file import StateFile
+from plivo_endpoints.sandbox._state_file import StateFile, dump_account, restore_account
 
 
 class Sandbox(Account):

@@ -1,4 +1,4 @@
-"""Serving: in the caller's event loop, or in a thread with a loop of its own."""
+"""Serving, in the caller's event loop or in a thread with a loop of its own, and coming to an end."""
 
 import asyncio
 import errno
@@ -14,6 +14,32 @@ from typing import TypeVar
 from aiohttp import web
 from aiohttp.http import HttpProcessingError, RawRequestMessage
 from yarl import URL
+
+_CLOSING = web.AppKey("closing", asyncio.Event)
+
+
+def add_closing(app: web.Application) -> None:
+    """Let `pause` and `is_closing` work."""
+    app[_CLOSING] = asyncio.Event()
+    app.on_shutdown.append(_close)
+
+
+async def pause(app: web.Application, seconds: float) -> None:
+    """Sleep, but no longer than the sandbox runs."""
+    try:
+        await asyncio.wait_for(app[_CLOSING].wait(), seconds)
+    except TimeoutError:
+        return
+
+
+def is_closing(app: web.Application) -> bool:
+    """Tell whether the sandbox is about to stop."""
+    return app[_CLOSING].is_set()
+
+
+async def _close(app: web.Application) -> None:
+    app[_CLOSING].set()
+
 
 T = TypeVar("T")
 

@@ -1,10 +1,79 @@
-"""What an account's owner can set."""
+"""What an account's owner can set, and the validators of the sandbox's own models.
 
-from typing import Literal
+A message names the field, never its value.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import field, frozen
 
-from plivo_endpoints.sandbox._checks import is_between, is_flag, is_one_of
+from plivo_endpoints.sandbox._json import is_text
+
+if TYPE_CHECKING:
+    from attrs import Attribute
+
+_MAX_TOKEN = 200  # characters
+
+Check = Callable[[Any, "Attribute[Any]", Any], None]
+
+
+def is_string(_instance: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Refuse what is no string, or none that UTF-8 can carry."""
+    if not isinstance(value, str) or not is_text(value):
+        raise ValueError(f"{attribute.name} must be a string")
+
+
+def is_token(_instance: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Refuse what is no string, or none that a header can carry."""
+    if not isinstance(value, str) or not value.isprintable() or not 1 <= len(value) <= _MAX_TOKEN:
+        raise ValueError(f"{attribute.name} must be a string of 1 to {_MAX_TOKEN} printable characters")
+
+
+def is_time(_instance: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Refuse what is no time, or one without its zone."""
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise ValueError(f"{attribute.name} must be a time with its zone")
+
+
+def is_flag(_instance: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Refuse what is neither true nor false."""
+    if type(value) is not bool:
+        raise ValueError(f"{attribute.name} must be true or false")
+
+
+def matches(pattern: str, rule: str) -> Check:
+    """Refuse what the whole of `pattern` does not match; `rule` says what does."""
+
+    def check(_instance: object, attribute: "Attribute[Any]", value: object) -> None:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise ValueError(f"{attribute.name} must be {rule}")
+
+    return check
+
+
+def is_one_of(*choices: str) -> Check:
+    """Refuse what is none of `choices`."""
+
+    def check(_instance: object, attribute: "Attribute[Any]", value: object) -> None:
+        if value not in choices:
+            raise ValueError(f"{attribute.name} must be one of {', '.join(choices)}")
+
+    return check
+
+
+def is_between(first: float, last: float) -> Check:
+    """Refuse what is no number from `first` to `last`."""
+
+    def check(_instance: object, attribute: "Attribute[Any]", value: object) -> None:
+        # True is an int to isinstance.
+        if isinstance(value, bool) or not isinstance(value, int | float) or not first <= value <= last:
+            raise ValueError(f"{attribute.name} must be a number from {first} to {last}")
+
+    return check
+
 
 Pagination = Literal["offset", "cursor", "hybrid"]
 PageOrder = Literal["newest", "oldest"]

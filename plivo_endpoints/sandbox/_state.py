@@ -1,21 +1,21 @@
-"""The accounts that a sandbox knows, and who may sign in to them."""
+"""The accounts that a sandbox knows, who may sign in to them, their quota, and who watches them."""
 
+import asyncio
 import base64
 import binascii
 import hmac
 import threading
 from collections import OrderedDict, deque
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
-from plivo_endpoints.sandbox._checks import is_token, matches
 from plivo_endpoints.sandbox._clock import Clock
 from plivo_endpoints.sandbox._faults import Faults
-from plivo_endpoints.sandbox._feed import Feed
-from plivo_endpoints.sandbox._quota import Quota
 from plivo_endpoints.sandbox._record import RecentRequests
-from plivo_endpoints.sandbox._settings import Settings
+from plivo_endpoints.sandbox._settings import Settings, is_token, matches
 from plivo_endpoints.sandbox._store import EndpointStore
 
 if TYPE_CHECKING:
@@ -23,6 +23,49 @@ if TYPE_CHECKING:
 
     from plivo_endpoints.sandbox._json import Json
     from plivo_endpoints.sandbox._record import RequestRecord
+
+
+class Feed:
+    """Wakes its listeners, each in its own event loop; changes may come from any thread."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
+
+    def publish(self) -> None:
+        """Wake all listeners: several changes may wake them only once."""
+        for event, loop in tuple(self._listeners.items()):
+            with suppress(RuntimeError):  # its loop is closed, and the listener gone with it
+                loop.call_soon_threadsafe(event.set)
+
+    @contextmanager
+    def listen(self) -> Generator[asyncio.Event]:
+        """Give an event that is set at every change; whoever waits clears it."""
+        event = asyncio.Event()
+        self._listeners[event] = asyncio.get_running_loop()
+        try:
+            yield event
+        finally:
+            del self._listeners[event]
+
+
+LIMIT = 300
+WINDOW = 5.0  # seconds
+
+
+class Quota:
+    """At most 300 admitted requests in any 5 seconds; refused ones do not count."""
+
+    def __init__(self) -> None:
+        self._admitted: deque[float] = deque(maxlen=LIMIT)
+
+    def admit(self, now: float) -> bool:
+        """Tell whether a request at `now` (seconds) fits, and count it if so."""
+        # What is later than now was counted before the clock was set back.
+        if len(self._admitted) == LIMIT and 0 <= now - self._admitted[0] < WINDOW:
+            return False
+        self._admitted.append(now)
+        return True
+
 
 # Bounds, so that a sandbox may run for weeks.
 MAX_TOKENS = 1_000

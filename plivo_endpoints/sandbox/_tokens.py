@@ -7,8 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from plivo_endpoints.sandbox._json import Json, is_text
-from plivo_endpoints.sandbox._refusal import RefusedError
+from plivo_endpoints.sandbox._json import Json, RefusedError, is_text
 from plivo_endpoints.sandbox._rules import MAX_TEXT
 
 MIN_LIFETIME = 180  # seconds

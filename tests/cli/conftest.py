@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from click.testing import CliRunner, Result
 
-from plivo_endpoints.cli.root import cli
+from plivo_endpoints.cli.main import cli
 from plivo_endpoints.sandbox import Sandbox
 
 # A shell gives a program its terminal; here the program takes it, or Ctrl-C would not reach it.

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from plivo_endpoints.cli.root import cli
+from plivo_endpoints.cli.main import cli
 from plivo_endpoints.sandbox import Fault, Sandbox
 
 Run = Callable[..., Result]

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from click.testing import Result
 
-from plivo_endpoints.cli import shell
+from plivo_endpoints.cli import command_line as shell
 from plivo_endpoints.sandbox import Fault, Sandbox
 
 Run = Callable[..., Result]

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from plivo_endpoints import AsyncClient
-from plivo_endpoints.cli.shell import command_line
+from plivo_endpoints.cli.command_line import command_line
 from plivo_endpoints.sandbox import Fault, Sandbox
 
 pytestmark = pytest.mark.slow
@@ -213,7 +213,7 @@ def test_demo_in_a_frozen_program() -> None:
     """Under PyInstaller `sys.executable` is the program itself: the demo works, and shows how to start it."""
     code = (
         "import sys; sys.frozen, sys.executable = True, '/bin/false'; "
-        "from plivo_endpoints.cli import root; root.run()"
+        "from plivo_endpoints.cli import main as root; root.run()"
     )
     ended = subprocess.run(  # noqa: S603
         [sys.executable, "-c", code, "demo"], capture_output=True, text=True, check=False
@@ -321,8 +321,8 @@ def test_ctrl_c_while_it_starts() -> None:
 def test_another_module_missing() -> None:
     """Only what the extra brings gets that advice."""
     code = (
-        "import sys; sys.modules['plivo_endpoints.cli.root'] = None\n"
+        "import sys; sys.modules['plivo_endpoints.cli.main'] = None\n"
         "from plivo_endpoints.__main__ import main; main()"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
-    assert ended.stderr.endswith("import of plivo_endpoints.cli.root halted; None in sys.modules\n")
+    assert ended.stderr.endswith("import of plivo_endpoints.cli.main halted; None in sys.modules\n")

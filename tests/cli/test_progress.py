@@ -16,7 +16,7 @@ from plivo_endpoints.provisioning._report import STATUSES
 
 
 @define
-class Standing:
+class RunProgress:
     """As much of a run as its figures need."""
 
     progress: Progress
@@ -30,14 +30,14 @@ def progress(
     return Progress(phase=phase, counts=known, waiting=waiting, settles_in=settles_in)
 
 
-def meter(standing: Standing, walk: WalkProgress | None = None) -> RateMeter:
+def meter(standing: RunProgress, walk: WalkProgress | None = None) -> RateMeter:
     """Return what measures it."""
     return RateMeter(cast("Run", standing), walk or WalkProgress())
 
 
 def snapshot(waiting: int = 0, **counts: int) -> Snapshot:
     """Return what is shown of it."""
-    return meter(Standing(progress(waiting, phase="reconciling", settles_in=None, **counts))).read()
+    return meter(RunProgress(progress(waiting, phase="reconciling", settles_in=None, **counts))).read()
 
 
 LARGE = snapshot(32, created=354_321, adopted=121, failed=13, review=4, unprocessed=645_541)
@@ -75,7 +75,7 @@ def test_only_what_is_worth_telling(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_last_line_has_every_count(capsys: pytest.CaptureFixture[str]) -> None:
     """By the words of the report, and in its order."""
     counts = {status: number for number, status in enumerate(STATUSES, 1) if status != "unprocessed"}
-    Lines().end(meter(Standing(progress(phase="done", **counts))).read())
+    Lines().end(meter(RunProgress(progress(phase="done", **counts))).read())
     assert capsys.readouterr().err == (
         "done: 46 of 46 rows, created 1, adopted 2, imported 3, updated 4, replaced 5, deleted 6, "
         "unchanged 7, failed 8, review 10\n"
@@ -124,22 +124,22 @@ def test_a_walk_that_is_soon_over() -> None:
 def test_a_walk_within_a_run() -> None:
     """While a run plans and audits, the walk is what can be measured."""
     walk = WalkProgress(read=40, total=100)
-    planning = meter(Standing(progress(phase="planning")), walk).read()
+    planning = meter(RunProgress(progress(phase="planning")), walk).read()
     assert (planning.phase, planning.done, planning.total, planning.unit) == (
         "planning",
         40,
         100,
         "endpoints",
     )
-    auditing = meter(Standing(progress(phase="auditing", created=3)), walk).read()
+    auditing = meter(RunProgress(progress(phase="auditing", created=3)), walk).read()
     assert (auditing.done, auditing.unit, auditing.text) == (40, "endpoints", "created 3")
-    creating = meter(Standing(progress(phase="creating", created=1, unprocessed=2)), walk).read()
+    creating = meter(RunProgress(progress(phase="creating", created=1, unprocessed=2)), walk).read()
     assert (creating.done, creating.total, creating.unit) == (1, 3, "rows")
 
 
 def measure(monkeypatch: pytest.MonkeyPatch, *moments: tuple[float, Progress]) -> list[Snapshot]:
     """Return what is shown of a run at these moments, in seconds."""
-    standing = Standing(moments[0][1])
+    standing = RunProgress(moments[0][1])
     measuring = meter(standing)
     snapshots: list[Snapshot] = []
     for now, standing.progress in moments:

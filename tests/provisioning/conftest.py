@@ -10,7 +10,7 @@ from attrs import frozen
 from click.testing import CliRunner, Result
 
 from plivo_endpoints._sansio.rate_limit import SlidingWindow
-from plivo_endpoints.cli.root import cli
+from plivo_endpoints.cli.main import cli
 from plivo_endpoints.provisioning import Outcome, Report, Row
 from plivo_endpoints.sandbox import Sandbox
 from tests.provisioning.fleets import apply

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from plivo_endpoints._validation import suffix_length
 from plivo_endpoints.provisioning import Clash, RowState, StateError
-from plivo_endpoints.provisioning._matching import suffix_length
 from plivo_endpoints.provisioning._state._protocol import opened
 from plivo_endpoints.provisioning._transitions import taken_up
 

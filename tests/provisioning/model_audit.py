@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 from attrs import evolve, frozen
 
 from plivo_endpoints._models import Endpoint
+from plivo_endpoints._validation import suffix_length
 from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._audit import Findings, doubt, is_idle_duplicate, is_kept
 from plivo_endpoints.provisioning._entries import HELD, OPEN, Entry, Found, RowState
-from plivo_endpoints.provisioning._matching import suffix_length
 from tests.provisioning.model import LAG, MADE, SUFFIXES, Create, Model, World
 
 if TYPE_CHECKING:

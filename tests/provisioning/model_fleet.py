@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from attrs import evolve, field, frozen
 
 from plivo_endpoints._models import Endpoint as Shown
+from plivo_endpoints._validation import suffix_length
 from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._audit import Findings, doubt, is_idle_duplicate, is_kept
 from plivo_endpoints.provisioning._entries import (
@@ -27,7 +28,7 @@ from plivo_endpoints.provisioning._entries import (
     RowState,
     Spec,
 )
-from plivo_endpoints.provisioning._matching import is_made_from, may_be, suffix_length
+from plivo_endpoints.provisioning._matching import is_made_from, may_be
 from tests.provisioning.exploring import Explored, explore
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from unittest.mock import Mock
 import pytest
 from click.testing import CliRunner, Result
 
+from plivo_endpoints.cli.main import cli
 from plivo_endpoints.cli.provision.output import is_confirmed
-from plivo_endpoints.cli.root import cli
 from plivo_endpoints.provisioning import Duplicate, Outcome, SqliteState, StateError, _retry
 from plivo_endpoints.provisioning._rows import NO_PASSWORD
 from plivo_endpoints.sandbox import Fault, Sandbox

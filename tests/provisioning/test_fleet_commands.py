@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner, Result
 
-from plivo_endpoints.cli.root import cli
+from plivo_endpoints.cli.main import cli
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,6 +6,7 @@ from typing import Final
 
 import click
 
+from plivo_endpoints.cli.options import SharingGroup, shared_options
 from plivo_endpoints.cli.provision.apply import apply
 from plivo_endpoints.cli.provision.check import audit, drift, duplicates, status
 from plivo_endpoints.cli.provision.options import EXIT_STATUS
@@ -13,7 +14,6 @@ from plivo_endpoints.cli.provision.output import KEY_STEPS
 from plivo_endpoints.cli.provision.plan import plan, validate
 from plivo_endpoints.cli.provision.results import results
 from plivo_endpoints.cli.provision.transfer import export, import_
-from plivo_endpoints.cli.settings import SharingGroup, shared_options
 
 _FIRST_STEPS: Final = f"""
 \b

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, cast
 import click
 
 from plivo_endpoints._errors import InvalidArgumentError, PlivoError
-from plivo_endpoints.cli.settings import NextStep, Settings
-from plivo_endpoints.cli.shell import command_line
+from plivo_endpoints.cli.command_line import command_line
+from plivo_endpoints.cli.options import NextStep, Settings
 from plivo_endpoints.provisioning import DeletionLimitError, SqliteState, StaleError, StateError
 
 if TYPE_CHECKING:

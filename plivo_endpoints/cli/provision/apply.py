@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from plivo_endpoints.cli.files import form_of, new_file_option
+from plivo_endpoints.cli.options import Settings, shared_options
 from plivo_endpoints.cli.progress import RateMeter, shown
 from plivo_endpoints.cli.provision.abort import cleanup_on_abort
 from plivo_endpoints.cli.provision.check import finish
@@ -21,7 +22,6 @@ from plivo_endpoints.cli.provision.options import (
 from plivo_endpoints.cli.provision.output import tell, tell_if_not_compared
 from plivo_endpoints.cli.provision.results import write_results
 from plivo_endpoints.cli.provision.source import source_argument
-from plivo_endpoints.cli.settings import Settings, shared_options
 from plivo_endpoints.provisioning import AsyncFleet, load_plan
 from plivo_endpoints.provisioning._listing import watched_walks
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
+from plivo_endpoints.cli.options import Settings, json_option, shared_options
 from plivo_endpoints.cli.progress import walk_shown
 from plivo_endpoints.cli.provision.options import EXIT_STATUS, run_to_end, state_option
 from plivo_endpoints.cli.provision.output import (
@@ -18,7 +19,6 @@ from plivo_endpoints.cli.provision.output import (
     tell,
     tell_how_to_delete,
 )
-from plivo_endpoints.cli.settings import Settings, json_option, shared_options
 from plivo_endpoints.provisioning import AsyncFleet, SqliteState
 from plivo_endpoints.provisioning._maintenance import read_report
 from plivo_endpoints.provisioning._report import ExitStatus

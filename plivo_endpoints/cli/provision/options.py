@@ -14,7 +14,7 @@ import click
 
 from plivo_endpoints._config import RateLimit
 from plivo_endpoints._events import logger
-from plivo_endpoints.cli.failures import USAGE, Terminated
+from plivo_endpoints.cli.errors import USAGE, Terminated
 from plivo_endpoints.cli.output import escape
 from plivo_endpoints.cli.provision.output import tell_problems
 from plivo_endpoints.provisioning import SourceError
@@ -22,7 +22,7 @@ from plivo_endpoints.provisioning import SourceError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
-    from plivo_endpoints.cli.settings import Settings
+    from plivo_endpoints.cli.options import Settings
 
 T = TypeVar("T")
 F = TypeVar("F", bound="Callable[..., Any]")

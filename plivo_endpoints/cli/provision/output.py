@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Final
 import click
 from attrs import asdict
 
+from plivo_endpoints.cli.command_line import command_line
 from plivo_endpoints.cli.output import escape, to_json
-from plivo_endpoints.cli.shell import command_line
 from plivo_endpoints.provisioning._rows import NO_PASSWORD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from plivo_endpoints.cli.settings import Settings
+    from plivo_endpoints.cli.options import Settings
     from plivo_endpoints.provisioning import Duplicate, Outcome, Problem, Report, SourceError, Step
 
 _SHOWN_ROWS: Final = 20

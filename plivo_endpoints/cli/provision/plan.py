@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from plivo_endpoints.cli.files import made_whole, new_file_option
+from plivo_endpoints.cli.options import Settings, json_option, shared_options
 from plivo_endpoints.cli.progress import walk_shown
 from plivo_endpoints.cli.provision.options import RATE, only_option, rate_option, run_to_end, state_option
 from plivo_endpoints.cli.provision.output import tell, tell_if_not_compared
 from plivo_endpoints.cli.provision.plan_output import show_markdown, show_plan
 from plivo_endpoints.cli.provision.source import source_argument
-from plivo_endpoints.cli.settings import Settings, json_option, shared_options
 from plivo_endpoints.provisioning import AsyncFleet, save_plan
 from plivo_endpoints.provisioning._load import count_rows
 from plivo_endpoints.provisioning._report import ExitStatus

@@ -13,7 +13,7 @@ from plivo_endpoints.cli.provision.output import NO_ROWS, tell
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from plivo_endpoints.cli.settings import Settings
+    from plivo_endpoints.cli.options import Settings
     from plivo_endpoints.provisioning import Plan, Step
 
 _SHOWN: Final = 50

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final
 import click
 from attrs import asdict
 
+from plivo_endpoints.cli.command_line import command_line
 from plivo_endpoints.cli.files import form_of, new_file, new_file_option
+from plivo_endpoints.cli.options import NextStep, Settings, json_option
 from plivo_endpoints.cli.output import JsonArray
 from plivo_endpoints.cli.provision.options import (
     EXIT_STATUS,
@@ -17,8 +19,6 @@ from plivo_endpoints.cli.provision.options import (
     state_option,
 )
 from plivo_endpoints.cli.provision.source import passwords_option
-from plivo_endpoints.cli.settings import NextStep, Settings, json_option
-from plivo_endpoints.cli.shell import command_line
 from plivo_endpoints.provisioning import Outcome, SqliteState
 from plivo_endpoints.provisioning._maintenance import read_report
 from plivo_endpoints.provisioning._passwords import master_key_of

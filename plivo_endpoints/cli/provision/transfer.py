@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from plivo_endpoints.cli.files import new_file, new_file_option
+from plivo_endpoints.cli.options import Settings, base_url_option, shared_options
 from plivo_endpoints.cli.provision.options import run_to_end, state_option
 from plivo_endpoints.cli.provision.output import tell
-from plivo_endpoints.cli.settings import Settings, base_url_option, shared_options
 from plivo_endpoints.provisioning import AsyncFleet
 from plivo_endpoints.provisioning._entries import DOCUMENTED_SUFFIX
 

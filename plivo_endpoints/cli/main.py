@@ -15,8 +15,8 @@ from plivo_endpoints._errors import PlivoError
 from plivo_endpoints._events import logger
 from plivo_endpoints._version import __version__
 from plivo_endpoints.cli import demo, endpoints, provision, sandbox, tokens
-from plivo_endpoints.cli.failures import USAGE, report
-from plivo_endpoints.cli.settings import Settings, SharingGroup, shared_options
+from plivo_endpoints.cli.errors import USAGE, report
+from plivo_endpoints.cli.options import Settings, SharingGroup, shared_options
 
 _EPILOG = """
 \b

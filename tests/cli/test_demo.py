@@ -3,7 +3,7 @@
 import pytest
 
 from plivo_endpoints import InvalidArgumentError, PlivoError
-from plivo_endpoints.cli.walkthrough import read_steps, walk
+from plivo_endpoints.cli.demo.stepper import read_steps, walk
 
 
 class Recorder:

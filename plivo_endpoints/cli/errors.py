@@ -24,15 +24,15 @@ from plivo_endpoints._errors import (
     PlivoError,
     RateLimitedError,
 )
+from plivo_endpoints.cli.command_line import command_line
+from plivo_endpoints.cli.options import NextStep
 from plivo_endpoints.cli.output import escape, to_json
-from plivo_endpoints.cli.settings import NextStep
-from plivo_endpoints.cli.shell import command_line
 from plivo_endpoints.provisioning._report import ExitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from plivo_endpoints.cli.settings import Settings
+    from plivo_endpoints.cli.options import Settings
 
 FAILED: Final = int(ExitStatus.FAILED)
 USAGE: Final = 2
@@ -81,7 +81,7 @@ class OutputLostError(click.ClickException):
 
 
 @contextmanager
-def told_anyway(fact: str) -> Generator[None]:
+def report_if_output_lost(fact: str) -> Generator[None]:
     """Tell `fact` on stderr if the output inside is lost: who runs a create again makes a second endpoint."""
     try:
         yield

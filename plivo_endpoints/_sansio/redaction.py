@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _LIMIT: Final = 200
 
 
-def quoted(text: str, secrets: Iterable[str]) -> str:
+def sanitize(text: str, secrets: Iterable[str]) -> str:
     """Return a text that cannot steer a terminal or forge a log line, and tells no secret."""
     forms = set[str]().union(*map(_forms, secrets))
     for form in sorted(forms, key=len, reverse=True):  # one may be part of another

@@ -14,9 +14,9 @@ import pytest
 from click.testing import Result
 
 from plivo_endpoints import ConnectError
-from plivo_endpoints.cli.failures import list_changes_in_one_line, report
-from plivo_endpoints.cli.settings import Settings
-from plivo_endpoints.cli.shell import quote
+from plivo_endpoints.cli.command_line import quote
+from plivo_endpoints.cli.errors import list_changes_in_one_line, report
+from plivo_endpoints.cli.options import Settings
 from plivo_endpoints.sandbox import Fault, Sandbox
 
 Run = Callable[..., Result]

@@ -11,21 +11,21 @@ import click
 from rich.console import Console
 
 from plivo_endpoints._client import AsyncClient, Client
-from plivo_endpoints.cli import tour
+from plivo_endpoints.cli.command_line import command_line
+from plivo_endpoints.cli.demo import script
+from plivo_endpoints.cli.demo.stepper import walk, walk_async
 from plivo_endpoints.cli.output import widened
-from plivo_endpoints.cli.shell import command_line
-from plivo_endpoints.cli.walkthrough import walk, walk_async
 
 if TYPE_CHECKING:
     from plivo_endpoints._errors import PlivoError
     from plivo_endpoints.sandbox import Sandbox
 
-_ENDPOINTS: Final = 44  # the tour makes the 45th
+_ENDPOINTS: Final = 44  # the script makes the 45th
 _MARGIN: Final = " " * 4
 
 
 class _Console(Console):
-    """Leaves a reader that left to `root`: rich would end the program, with another status."""
+    """Leaves a reader that left to `main`: rich would end the program, with another status."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
@@ -84,28 +84,28 @@ def demo() -> None:
         click.echo(f"export PLIVO_BASE_URL={sandbox.base_url}")
         click.echo(f"export PLIVO_AUTH_ID={sandbox.auth_id}")
         click.echo(f"export PLIVO_AUTH_TOKEN={sandbox.auth_token}")
-        _tour(stage, sandbox)
+        _script(stage, sandbox)
     stage.title("All of it went over HTTP to that sandbox, which has ended. Start one for your own tries:")
     click.echo(command_line(["sandbox"]))
 
 
-def _tour(stage: ConsoleStage, sandbox: Sandbox) -> None:
+def _script(stage: ConsoleStage, sandbox: Sandbox) -> None:
     credentials = (sandbox.auth_id, sandbox.auth_token)
-    asyncio.run(_async_tour(stage, AsyncClient(*credentials, base_url=sandbox.base_url)))
+    asyncio.run(_async_script(stage, AsyncClient(*credentials, base_url=sandbox.base_url)))
     with Client(*credentials, base_url=sandbox.base_url) as client:
-        stage.title(f"{tour.with_blocking_client.__doc__}")
-        walk(tour.with_blocking_client, stage, client=client)
-        stage.title(f"{tour.with_errors.__doc__}")
-        walk(tour.with_errors, stage, fails=True, client=client)
+        stage.title(f"{script.with_blocking_client.__doc__}")
+        walk(script.with_blocking_client, stage, client=client)
+        stage.title(f"{script.with_errors.__doc__}")
+        walk(script.with_errors, stage, fails=True, client=client)
         _lose_next_answer(sandbox)
-        stage.title(f"{tour.with_a_lost_answer.__doc__}")
-        walk(tour.with_a_lost_answer, stage, fails=True, client=client)
+        stage.title(f"{script.with_a_lost_answer.__doc__}")
+        walk(script.with_a_lost_answer, stage, fails=True, client=client)
 
 
-async def _async_tour(stage: ConsoleStage, client: AsyncClient) -> None:
+async def _async_script(stage: ConsoleStage, client: AsyncClient) -> None:
     async with client:
-        stage.title(f"{tour.with_async_client.__doc__}")
-        await walk_async(tour.with_async_client, stage, client=client)
+        stage.title(f"{script.with_async_client.__doc__}")
+        await walk_async(script.with_async_client, stage, client=client)
 
 
 def _lose_next_answer(sandbox: Sandbox) -> None:
