@@ -106,9 +106,7 @@ class Body(BytesPayload):
 
 def _holds_an_answer(protocol: asyncio.BaseProtocol | None) -> bool:
     """Whether there is an answer to nobody's question, which the next request would take for its own."""
-    if isinstance(protocol, ListeningHandler) and protocol.received > protocol.answered:
-        return True
-    return isinstance(protocol, ResponseHandler) and protocol.should_close
+    return isinstance(protocol, ListeningHandler) and protocol.received > protocol.answered
 
 
 def _is_open(protocol: asyncio.BaseProtocol) -> bool:

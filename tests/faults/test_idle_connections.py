@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -123,7 +124,8 @@ async def test_a_request_without_a_body_after_a_stray_answer(operation: str, fau
             assert "777" not in account.endpoints
 
 
-async def test_a_server_that_greets_with_an_answer(faults: FaultServer) -> None:
+@pytest.mark.parametrize("injected", [False, True])
+async def test_a_server_that_greets_with_an_answer(faults: FaultServer, *, injected: bool) -> None:
     """An answer that came before the create left refuses nothing: it goes over a new connection."""
     greeting = make_answer(400, "Bad Request", b'{"error":"greeting"}')
     door = faults.open_door(greetings=[greeting.encode()])
@@ -133,6 +135,9 @@ async def test_a_server_that_greets_with_an_answer(faults: FaultServer) -> None:
         assert await asyncio.to_thread(door.greeted.wait, 5)
 
     new = NewEndpoint(username="alice", password="s3cret", alias="desk")
-    async with AsyncClient(AUTH_ID, "fault-token", base_url=url) as client:
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession()) if injected else None
+        client = AsyncClient(AUTH_ID, "fault-token", base_url=url, session=session)
+        await stack.enter_async_context(client)
         result = await create_after(client.endpoints, new, greeted)
     assert _verdict(result, account) == "made"
