@@ -1,6 +1,6 @@
-"""Speed, side by side: `python -m benchmarks` measures every row of the goal table in one run.
+"""Benchmarks: `python -m benchmarks` measures every row of the goal table in one run.
 
-Machines differ and are noisy, so nothing here is judged by an absolute time. Every contender runs in a
-process of its own, on one core where the system can pin it, and they take turns: a slow minute slows all of
-them. A row's figure is the median of the rounds' ratios.
+Machines differ and are noisy, so results are ratios rather than absolute times. Every contender runs in its
+own process, pinned to one core if the system supports it. They take turns, so that a slow minute affects all
+of them. A row's figure is the median of the ratios of all rounds.
 """

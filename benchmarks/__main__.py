@@ -1,4 +1,4 @@
-"""One command for all: `python -m benchmarks [--quick] [--only GROUP ...] [--output FOLDER]`."""
+"""Runs all benchmarks: `python -m benchmarks [--quick] [--only GROUP ...] [--output FOLDER]`."""
 
 from __future__ import annotations
 
@@ -40,11 +40,13 @@ _QUICK: Final = Scale(rounds=2, share=0.05)
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "--quick", action="store_true", help="see that everything runs; the figures mean little"
+        "--quick", action="store_true", help="only check that everything runs; the figures mean little"
     )
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS), metavar="GROUP")
     parser.add_argument(
-        "--output", type=Path, help="folder for results.json and the plots: keeps what --only leaves out"
+        "--output",
+        type=Path,
+        help="folder for results.json and the plots; results that --only leaves out are kept",
     )
     return parser.parse_args()
 
@@ -71,12 +73,12 @@ def _write(folder: Path, measured: Measured, circumstances: dict[str, object]) -
 
 
 def main() -> None:
-    """Measure, print the table, and write what was asked for."""
+    """Measure, print the table and write the results."""
     arguments = _arguments()
     try:
         circumstances = _circumstances()
     except PackageNotFoundError as missing:
-        sys.exit(f"{missing.name} is not installed; what the benchmarks need: pip install -e '.[bench]'")
+        sys.exit(f"{missing.name} is not installed; for the benchmarks: pip install -e '.[bench]'")
     measured: Measured = {}
     for group in arguments.only:
         loads = os.getloadavg() if hasattr(os, "getloadavg") else ()

@@ -1,6 +1,6 @@
 """A sandbox account in a process of its own: `python -m benchmarks.account` prints its URL.
 
-It serves until its input ends.
+It serves until its standard input is closed.
 """
 
 from __future__ import annotations

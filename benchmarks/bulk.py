@@ -1,4 +1,4 @@
-"""The row about provisioning: thousands of endpoints, each made exactly once, and what the state costs."""
+"""The provisioning row: thousands of endpoints, each created exactly once, and the cost of the state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def provisioning(scale: Scale) -> Measured:
-    """CPU for each of 5,000 rows, state, reconciliation and audit included."""
+    """CPU per row for 5,000 rows, including state, reconciliation and audit."""
     measured: dict[str, list[float]] = {OURS: [], AIOHTTP: []}
     with tempfile.TemporaryDirectory() as folder:
         path = _write_rows(Path(folder), scale.of(5_000))
@@ -57,6 +57,6 @@ def _account() -> Generator[str]:
 
 def _run(peer: str, url: str, path: Path) -> float:
     command = [sys.executable, "-m", "benchmarks.provisioner", peer, url, str(path)]
-    told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)  # noqa: S603
-    seconds: float = json.loads(told.stdout)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)  # noqa: S603
+    seconds: float = json.loads(done.stdout)
     return seconds

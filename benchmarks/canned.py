@@ -1,4 +1,4 @@
-"""The answers that every contender gets, in the form that Plivo gives them."""
+"""The responses that every contender gets, in Plivo's format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAGE_SIZE: Final = 20
 
 
 def endpoint(number: int) -> dict[str, object]:
-    """Return an endpoint as a list shows it."""
+    """Return an endpoint as it is in a list."""
     endpoint_id, username = str(10_000_000_000_001 + number), f"user{number:06d}123456789012"
     return {
         "alias": f"desk {number}",
@@ -28,7 +28,7 @@ def endpoint(number: int) -> dict[str, object]:
 
 
 def page(offset: int, total: int) -> bytes:
-    """Return a page of a list as Plivo writes it."""
+    """Return a page of a list as Plivo sends it."""
     following = (
         f"{ROOT}?limit={PAGE_SIZE}&offset={offset + PAGE_SIZE}" if offset + PAGE_SIZE < total else None
     )

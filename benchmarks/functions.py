@@ -8,7 +8,7 @@ from benchmarks.servers import canned_server
 
 
 def function_calls(scale: Scale) -> Measured:
-    """Function calls of one warm get, create and page, those of C included."""
+    """Function calls of one warm get, create and page, including those of C functions."""
     measured: Measured = {f"calls-{operation}": {} for operation in ("get", "create", "page")}
     with canned_server() as url:
         for peer in (OURS, AIOHTTP, SDK):
@@ -21,7 +21,7 @@ def function_calls(scale: Scale) -> Measured:
 
 
 def decoding(scale: Scale) -> Measured:
-    """CPU to decode a page of 20; the server is there because a contender has one, and is not asked."""
+    """CPU to decode a page of 20; a contender needs a server, but sends it nothing."""
     counts = {OURS_BLOCKING: 3000, OURS_BLOCKING_FAST: 3000, SDK: 3000}
     with canned_server() as url:
         answers = interleave(url, Order("decode", 1, counts), scale)

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @frozen
 class Goal:
-    """One row: what should hold, and what must."""
+    """One row: the goal, and the bar that must not be missed."""
 
     row: str
     what: str
     ours: str
-    theirs: str | None  # nothing to divide by: the figure itself
+    theirs: str | None  # `None`: the figure is no ratio
     goal: float
     bar: float
     unit: str = ""

@@ -1,4 +1,4 @@
-"""Rows about many calls at once, and about calls that block."""
+"""Rows about concurrent calls and about blocking calls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONCURRENCIES: Final = (1, 2, 5, 10, 20, 50, 100)
 def creates(scale: Scale) -> Measured:
     """CPU per create with 50 in flight."""
     counts = {OURS: 1000, OURS_FAST: 1000, AIOHTTP: 1000, HTTPX: 200, REQUESTS: 300, SDK: 300}
-    # Many short rounds: neighbours on one machine come and go within a second, and must not meet only one.
+    # Many short rounds: load of other processes may last a second, and must not affect only one contender.
     with canned_server() as url:
         answers = interleave(url, Order("create", 50, counts), Scale(4 * scale.rounds, scale.share))
     return {"create-50": column(answers, "cpu")}
@@ -47,7 +47,7 @@ def threads(scale: Scale) -> Measured:
 
 
 def sweep(scale: Scale) -> Measured:
-    """Latency of a get, and calls per second, by how many are in flight."""
+    """Latency of a get, and calls per second, by concurrency."""
     counts = {OURS: 1500, OURS_FAST: 1500, AIOHTTP: 1500, HTTPX: 400, SDK: 400}
     measured: Measured = {}
     with canned_server() as url:

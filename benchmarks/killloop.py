@@ -1,4 +1,4 @@
-"""The kill loop of the tests, longer: `python -m benchmarks.killloop [rows] [kills] [seed]`."""
+"""A longer run of the tests' kill loop: `python -m benchmarks.killloop [rows] [kills] [seed]`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tests.provisioning.killloop import Loop, run
 
 
 def main(rows: int = 50_000, kills: int = 500, seed: int = 1) -> None:
-    """Run it in a folder that vanishes and print what came of it."""
+    """Run it in a temporary folder and print the result."""
     with tempfile.TemporaryDirectory() as folder:
-        # On average a kill comes after half of its reach and what is in flight: so all come in time.
+        # On average, a kill comes after half of `reach` and what is in flight, so all come before the end.
         loop = Loop(rows=rows, kills=kills, seed=seed, folder=Path(folder), reach=max(60, rows // kills))
         for name, value in asdict(run(loop)).items():
             print(f"{name}: {value}")  # noqa: T201

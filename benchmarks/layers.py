@@ -1,8 +1,8 @@
 """CPU per call, split into our layers, 50 calls in flight: `python -m benchmarks.layers URL ROUNDS COUNT`.
 
-Layers are measured where they work, for alone in a tight loop their code and data stay in the processor's
-caches and cost a third of what they cost in a real call. So the same call is made with one layer after the
-other put on top, in turns, and a layer's share is what it adds.
+Layers are measured in real calls: alone in a tight loop, their code and data stay in the processor's caches
+and cost only a third. So the same call is made with one more layer at a time, in turns, and a layer's share
+is what it adds.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def layers(scale: Scale) -> Measured:
             measured[f"cpu-{operation}"] = column(interleave(url, order, scale), "cpu")
         arguments = [url, str(3 * scale.rounds), str(scale.of(1000))]
         command = [sys.executable, "-m", "benchmarks.layers", *arguments]
-        told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)  # noqa: S603
-    own: Measured = json.loads(told.stdout)
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)  # noqa: S603
+    own: Measured = json.loads(done.stdout)
     return measured | own
 
 
@@ -74,7 +74,7 @@ async def _split(
 
 
 def _towers(client: AsyncClient) -> dict[str, tuple[Callable[[], Awaitable[object]], ...]]:
-    """Return each operation as calls with one layer more each, the last of them the whole."""
+    """Return calls for each operation, each with one more layer; the last is the complete call."""
     from plivo_endpoints._requests import NewEndpoint
     from plivo_endpoints._resources.endpoints import CREATE, GET, LIST
     from plivo_endpoints._sansio.codec import build_request

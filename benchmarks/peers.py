@@ -1,6 +1,6 @@
-"""The contenders, each written as its own users write it.
+"""The contenders, each written the way its users would write it.
 
-A contender is a context manager that takes a base URL and gives its calls. Those that block are driven by
+A contender is a context manager that takes a base URL and yields its calls. Blocking ones are driven by
 threads, the others by tasks.
 """
 
@@ -26,7 +26,7 @@ NEW: Final = {"username": "alice", "password": "s3cret", "alias": "front-desk"}
 
 @frozen
 class Calls:
-    """What a contender that blocks can do."""
+    """The calls of a blocking contender."""
 
     create: Callable[[], object]
     get: Callable[[], object]
@@ -36,7 +36,7 @@ class Calls:
 
 @frozen
 class AsyncCalls:
-    """What a contender on asyncio can do."""
+    """The calls of a contender on asyncio."""
 
     create: Callable[[], Awaitable[object]]
     get: Callable[[], Awaitable[object]]
@@ -45,7 +45,7 @@ class AsyncCalls:
 
 @asynccontextmanager
 async def ours(url: str) -> AsyncGenerator[AsyncCalls]:
-    """`plivo_endpoints.AsyncClient`, all safety on."""
+    """`plivo_endpoints.AsyncClient`, with all safety features."""
     from plivo_endpoints import AsyncClient, RateLimit
 
     async with AsyncClient(AUTH_ID, AUTH_TOKEN, base_url=url, rate_limit=RateLimit(*UNHURRIED)) as client:
@@ -58,7 +58,7 @@ async def ours(url: str) -> AsyncGenerator[AsyncCalls]:
 
 @asynccontextmanager
 async def naive_aiohttp(url: str) -> AsyncGenerator[AsyncCalls]:
-    """Aiohttp as its documentation begins; the result is a dict."""
+    """Aiohttp as at the beginning of its documentation; the result is a dict."""
     import aiohttp
 
     headers = {"Authorization": aiohttp.encode_basic_auth(AUTH_ID, AUTH_TOKEN)}
@@ -101,7 +101,7 @@ async def async_httpx(url: str) -> AsyncGenerator[AsyncCalls]:
 
 @contextmanager
 def ours_blocking(url: str) -> Generator[Calls]:
-    """`plivo_endpoints.Client`, all safety on; one for all threads."""
+    """`plivo_endpoints.Client`, with all safety features; one for all threads."""
     from plivo_endpoints import Client, RateLimit
     from plivo_endpoints._resources.endpoints import LIST
     from plivo_endpoints._sansio.codec import parse_response
@@ -153,7 +153,7 @@ def blocking_httpx(url: str) -> Generator[Calls]:
 
 @contextmanager
 def official_sdk(url: str) -> Generator[Calls]:
-    """Plivo's own SDK; it has no setting for its address, so the constant in its module is changed."""
+    """Plivo's own SDK; it has no setting for the base URL, so a constant in its module is changed."""
     import plivo
     from plivo.base import ListResponseObject
     from plivo.resources.endpoints import Endpoint
@@ -197,6 +197,6 @@ BLOCKING: Final[dict[str, Callable[[str], AbstractContextManager[Calls]]]] = {
     HTTPX_BLOCKING: blocking_httpx,
     SDK: official_sdk,
 }
-# One client for each thread, which spares them a fight over the ten connections of a `requests.Session`.
+# One client per thread, so that they do not compete for the ten connections of a `requests.Session`.
 ONE_PER_THREAD: Final = frozenset({SDK, REQUESTS})
 WITH_SPEED: Final = frozenset({OURS_FAST, OURS_BLOCKING_FAST})

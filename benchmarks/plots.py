@@ -1,4 +1,4 @@
-"""The plots that the documentation shows, drawn from what was measured."""
+"""Draws the plots of the documentation from the measurements."""
 
 from __future__ import annotations
 
@@ -161,6 +161,6 @@ def _layers(measured: Measured) -> Figure:
 def _stack(axes: Axes, name: str, layers: dict[str, list[float]], *, labelled: bool) -> None:
     left = 0.0
     for (layer, values), colour in zip(layers.items(), _LAYERS, strict=True):
-        width = max(0.0, 1e6 * median(values))  # a layer this cheap can lose against the noise
+        width = max(0.0, 1e6 * median(values))  # noise can exceed a layer this cheap
         axes.barh([name], [width], left=left, color=colour, height=0.7, label=layer if labelled else None)
         left += width

@@ -1,4 +1,4 @@
-"""How much memory 100,000 rows take: `python -m benchmarks.provision_memory [rows]`."""
+"""Memory that provisioning 100,000 rows takes: `python -m benchmarks.provision_memory [rows]`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.provisioning.measured_run import measure
 
 
 def main(rows: int = 100_000) -> None:
-    """Apply them, without the rate limit, and print the megabytes and seconds."""
+    """Apply the rows without a rate limit, and print the megabytes and seconds."""
     with tempfile.TemporaryDirectory() as folder:
         print(measure(Path(folder), rows, applies=True))  # noqa: T201
 

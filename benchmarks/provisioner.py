@@ -1,6 +1,6 @@
-"""Makes an endpoint of each row of a file: `python -m benchmarks.provisioner PEER URL CSV`.
+"""Creates an endpoint for each row of a file: `python -m benchmarks.provisioner PEER URL CSV`.
 
-Prints the CPU seconds that each row cost this process, all of its threads included.
+Prints the CPU seconds per row of this process, including all of its threads.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ async def _take_rows(session: aiohttp.ClientSession, url: str, rows: Iterator[di
 
 
 def main() -> None:
-    """Make them, and print what that cost."""
+    """Create the endpoints and print the cost per row."""
     peer, url, path = sys.argv[1:]
     pin(0, 0)
     begun = time.process_time()

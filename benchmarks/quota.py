@@ -1,8 +1,8 @@
-"""The quota over restarts, in Plivo's own window: `python -m benchmarks.quota [kills] [seconds]`.
+"""Use of Plivo's quota across restarts: `python -m benchmarks.quota [kills] [seconds]`.
 
-Applies a file at the client's default rate, kills it after so many seconds of work, again and again, and
-tells what the sandbox saw: the fullest window of 5 seconds, and the share of the quota that creates used
-between the first and the last of each life.
+Applies a file at the client's default rate and kills the process after so many seconds of work, again and
+again. Prints what the sandbox saw: the fullest window of 5 seconds, and the share of the quota that creates
+used between the first and the last one of each process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WINDOW: Final = 5.0  # seconds
 
 
 def main(kills: int = 7, seconds: int = 15) -> None:
-    """Run it in a folder that vanishes and print what came of it."""
+    """Run it in a temporary folder and print the result."""
     with tempfile.TemporaryDirectory() as folder, Sandbox() as sandbox:
         lives = list(_live(sandbox, Path(folder), kills, seconds))
     times = [request.at.timestamp() for requests in lives for request in requests]
@@ -45,7 +45,7 @@ def main(kills: int = 7, seconds: int = 15) -> None:
 
 
 def _live(sandbox: Sandbox, folder: Path, kills: int, seconds: int) -> Iterator[Sequence[RequestRecord]]:
-    """Apply and kill; give the requests of each life."""
+    """Apply and kill repeatedly; yield the requests of each process."""
     chance = random.Random(1)  # noqa: S311 - repeatable on purpose
     csv = write_rows(folder, kills * seconds * 2 * QUOTA // int(WINDOW))
     order = {
@@ -63,7 +63,7 @@ def _live(sandbox: Sandbox, folder: Path, kills: int, seconds: int) -> Iterator[
     }
     before = 0
     for number in range(kills):
-        waits = WINDOW if number else 0.0  # the window of the life before
+        waits = WINDOW if number else 0.0  # the window of the process before
         life(order, waits + seconds * chance.uniform(0.8, 1.2))
         requests = sandbox.requests
         yield requests[before:]

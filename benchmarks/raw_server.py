@@ -1,7 +1,7 @@
-"""A server that answers from memory, as fast as asyncio can, or as late as it is told.
+"""A server with canned responses, sent as fast as asyncio can or after a delay.
 
-`python -m benchmarks.raw_server SECONDS TOTAL` prints its port and serves until its input ends. Each answer
-waits SECONDS; lists have TOTAL endpoints.
+`python -m benchmarks.raw_server SECONDS TOTAL` prints its port and serves until its standard input is closed.
+Each response is delayed by SECONDS; lists have TOTAL endpoints.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ def _framed(status: HTTPStatus, body: bytes) -> bytes:
 
 
 class Answering(asyncio.Protocol):
-    """One connection: whole requests in, canned answers out."""
+    """One connection: complete requests in, canned responses out."""
 
     def __init__(self, delay: float, total: int) -> None:
         self._delay = delay
         self._total = total
-        self._heard = b""
+        self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what answers are written to."""
+        """Keep the transport for the responses."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_server makes
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
         """Answer every request that is complete."""
-        self._heard += data
-        while (end := self._heard.find(b"\r\n\r\n")) >= 0:
-            length = _LENGTH.search(self._heard, 0, end)
+        self._buffer += data
+        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+            length = _LENGTH.search(self._buffer, 0, end)
             size = end + 4 + (int(length[1]) if length else 0)
-            if len(self._heard) < size:
+            if len(self._buffer) < size:
                 return
-            line, self._heard = self._heard[: self._heard.index(b"\r\n")], self._heard[size:]
+            line, self._buffer = self._buffer[: self._buffer.index(b"\r\n")], self._buffer[size:]
             self._answer(line)
 
     def _answer(self, line: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Interleaved rounds: every contender makes its calls, then all of them again."""
+"""Interleaved rounds: every contender makes its calls in turn, then all of them again."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Measured = dict[str, dict[str, list[float]]]
 
 @frozen
 class Scale:
-    """How much to measure: all of it, or enough to see that everything runs."""
+    """How much to measure: everything, or just enough to check that it runs."""
 
     rounds: int
     share: float
 
     def of(self, count: int) -> int:
-        """Return how many of `count` calls to make; a hundred at least."""
+        """Return how many of `count` calls to make, at least a hundred."""
         return max(100, round(count * self.share))
 
 
@@ -41,7 +41,7 @@ class Worker:
         )
 
     def ask(self, operation: str, count: int, in_flight: int = 1) -> dict[str, float]:
-        """Have calls made and return what one cost in seconds; for a count of zero, its function calls."""
+        """Make calls and return the cost of one in seconds; for a count of zero, its function calls."""
         assert self._process.stdin is not None  # noqa: S101 - both are pipes
         assert self._process.stdout is not None  # noqa: S101
         order = {"operation": operation, "count": count, "in_flight": in_flight}
@@ -59,7 +59,7 @@ class Worker:
 
 @frozen
 class Order:
-    """What to ask of each contender in each round."""
+    """The calls that each contender makes in each round."""
 
     operation: str
     in_flight: int
@@ -81,5 +81,5 @@ def interleave(url: str, order: Order, scale: Scale) -> dict[str, list[dict[str,
 
 
 def column(answers: Mapping[str, Iterable[Mapping[str, Any]]], name: str) -> dict[str, list[float]]:
-    """Return one figure of the answers."""
+    """Return one figure, by contender and round."""
     return {peer: [answer[name] for answer in asked] for peer, asked in answers.items()}

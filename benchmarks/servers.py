@@ -1,4 +1,4 @@
-"""Servers for the contenders, in processes of their own and on a core of their own where there is one."""
+"""Servers for the contenders, in their own processes and on their own core if there is one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ http {{
 
 
 def pin(process_id: int, core: int) -> None:
-    """Keep a process (0: this one) on a core, where the system can and there is more than one."""
+    """Pin a process (0: this one) to a core, if the system supports it."""
     if hasattr(os, "sched_setaffinity"):
         allowed = sorted(os.sched_getaffinity(process_id))
         os.sched_setaffinity(process_id, {allowed[core % len(allowed)]})
@@ -57,7 +57,7 @@ def pin(process_id: int, core: int) -> None:
 
 @contextmanager
 def canned_server() -> Generator[str]:
-    """Run nginx, or where it is not installed the raw server, and give its base URL."""
+    """Run nginx, or the raw server if nginx is not installed, and yield its base URL."""
     if _NGINX is None:
         with raw_server() as url:
             yield url
@@ -99,7 +99,7 @@ def _wait_until_it_listens(port: int) -> None:
 
 @contextmanager
 def raw_server(*, delay: float = 0.0, total: int = 100) -> Generator[str]:
-    """Run the raw server and give its base URL; each answer waits `delay` seconds."""
+    """Run the raw server and yield its base URL; each response is delayed by `delay` seconds."""
     command = [sys.executable, "-m", "benchmarks.raw_server", str(delay), str(total)]
     with subprocess.Popen(  # noqa: S603 - our own module
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -113,5 +113,5 @@ def raw_server(*, delay: float = 0.0, total: int = 100) -> Generator[str]:
 
 
 def server_name() -> str:
-    """Say which server answers the calls that do not wait."""
+    """Return the name of the server for calls without a delay."""
     return "raw asyncio server" if _NGINX is None else "nginx"

@@ -14,7 +14,7 @@ from benchmarks.servers import canned_server, pin
 if TYPE_CHECKING:
     from benchmarks.rounds import Measured, Scale
 
-# The extra `speed` has a cost at the start too: these rows are those of a plain installation.
+# The extra `speed` makes startup slower: these rows are those of a plain installation.
 _PLAIN: Final = "import sys; sys.modules.update(uvloop=None)\n"
 _IMPORTS: Final = {
     OURS: "import plivo_endpoints",
@@ -48,7 +48,7 @@ plivo.RestClient({AUTH_ID!r}, {AUTH_TOKEN!r}).endpoints.get({ENDPOINT_ID!r})
 
 
 def imports(scale: Scale) -> Measured:
-    """CPU seconds of an import, over those of bare Python."""
+    """CPU seconds of an import, without those of bare Python."""
     measured: dict[str, list[float]] = {peer: [] for peer in _IMPORTS}
     for _ in range(2 * scale.rounds + 1):
         bare = _run("")[0]
@@ -58,7 +58,7 @@ def imports(scale: Scale) -> Measured:
 
 
 def first_calls(scale: Scale) -> Measured:
-    """Wall seconds of a process that makes one call, imports and all."""
+    """Wall seconds of a process that makes one call, including imports."""
     measured: dict[str, list[float]] = {peer: [] for peer in _FIRST_CALLS}
     with canned_server() as url:
         for _ in range(2 * scale.rounds + 1):
@@ -72,7 +72,7 @@ def _run(script: str) -> tuple[float, float]:
     begun = time.perf_counter()
     process_id = os.posix_spawn(sys.executable, [sys.executable, "-c", _PLAIN + script], os.environ)
     pin(process_id, 0)
-    _, status, usage = os.wait4(process_id, 0)  # the one way to learn a single child's CPU to the microsecond
+    _, status, usage = os.wait4(process_id, 0)  # the only way to get one child's CPU time to the microsecond
     if status:
         raise RuntimeError("a benchmark's script failed")
     return usage.ru_utime + usage.ru_stime, time.perf_counter() - begun

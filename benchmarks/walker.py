@@ -1,7 +1,7 @@
 """Walks a list in a fresh process: `python -m benchmarks.walker PEER URL PREFETCH STEP`.
 
-Prints the seconds it took, and memory in MB after the first page and every STEP endpoints: what is resident,
-and the peak. The peak is VmHWM: a child's `ru_maxrss` would begin at its parent's.
+Prints the seconds it took, and resident and peak memory in MB after the first page and every STEP endpoints.
+The peak is VmHWM, because a child's `ru_maxrss` starts at its parent's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _STATUS: Final = Path("/proc/self/status")
 
 
 class Memory:
-    """Memory along the way, sampled every so many endpoints."""
+    """Memory during a walk, sampled every `step` endpoints."""
 
     def __init__(self, step: int) -> None:
         self.resident: list[float] = []
@@ -39,7 +39,7 @@ class Memory:
             self.sample()
 
     def sample(self) -> None:
-        """Read both figures; where there is no /proc there is nothing to read."""
+        """Read both figures, if there is a /proc."""
         if _STATUS.exists():
             lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
             self.resident.append(int(lines["VmRSS"].split()[0]) / 1024)
@@ -67,7 +67,7 @@ def _walk_sdk(url: str, note: Callable[[], None]) -> None:
 
 
 def main() -> None:
-    """Walk, and print what was seen."""
+    """Walk the list and print the measurements."""
     peer, url, prefetch, step = sys.argv[1:]
     pin(0, 0)
     memory = Memory(int(step))
@@ -78,8 +78,8 @@ def main() -> None:
         _walk_sdk(url, memory.note)
     seconds = time.perf_counter() - begun
     memory.sample()
-    told = {"seconds": [seconds], "resident": memory.resident, "peaks": memory.peaks}
-    print(json.dumps(told))  # noqa: T201 - to the parent
+    result = {"seconds": [seconds], "resident": memory.resident, "peaks": memory.peaks}
+    print(json.dumps(result))  # noqa: T201 - to the parent
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Rows about long lists: how long they take and how much memory."""
+"""Rows about long lists: time and memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SAMPLES: Final = 50
 
 
 def list_time(scale: Scale) -> Measured:
-    """Seconds to walk 20,000 endpoints at 50 ms a page; one round, for nothing but time passes in it."""
+    """Seconds to walk 20,000 endpoints at 50 ms a page; one round, since nearly all of it is waiting."""
     total = scale.of(20_000)
     measured: Measured = {}
     with raw_server(delay=_LATENCY, total=total) as url:
@@ -46,7 +46,7 @@ def list_memory(scale: Scale) -> Measured:
 def _walk(peer: str, url: str, prefetch: int, total: int) -> dict[str, list[float]]:
     step = max(20, total // _SAMPLES)
     command = [sys.executable, "-m", "benchmarks.walker", peer, url, str(prefetch), str(step)]
-    told: dict[str, list[float]] = json.loads(
+    result: dict[str, list[float]] = json.loads(
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout  # noqa: S603
     )
-    return told
+    return result

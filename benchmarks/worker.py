@@ -1,7 +1,7 @@
-"""A contender in a process of its own: `python -m benchmarks.worker PEER URL`.
+"""Runs a contender in its own process: `python -m benchmarks.worker PEER URL`.
 
-It reads one JSON object a line, `{"operation", "count", "in_flight"}`, makes those calls and writes what they
-cost. A count of zero asks for the function calls of one call instead.
+It reads one JSON object per line, `{"operation", "count", "in_flight"}`, makes those calls and writes their
+cost. With a count of zero, it counts the function calls of one call instead.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _measure(workload: Workload, operation: str, count: int, in_flight: int) -> 
 
 
 def main() -> None:
-    """Obey the lines of the input."""
+    """Measure what each line of the input requests."""
     peer, url = sys.argv[1:]
     if peer not in WITH_SPEED:
         _hide_speed()

@@ -1,4 +1,4 @@
-"""How a contender is driven: so many calls, so many of them under way at once."""
+"""Drives a contender: a number of calls, some of them concurrent."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class Workload(Protocol):
         ...
 
     def count_calls(self, operation: str) -> int:
-        """Return how many functions one call enters in its own thread, those of C included."""
+        """Return the function calls of one call in its own thread, including those of C functions."""
         ...
 
     def close(self) -> None:
-        """Let go of connections and threads."""
+        """Close connections and threads."""
         ...
 
 
 class CallCounter:
-    """Counts function calls in this thread; a coroutine that goes on counts as called again."""
+    """Counts function calls in this thread; resuming a coroutine counts as a call."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -45,14 +45,14 @@ class CallCounter:
 
     def __exit__(self, *exc_info: object) -> None:
         sys.setprofile(None)
-        self.calls -= 1  # the call above
+        self.calls -= 1  # that of `setprofile` above
 
     def _note(self, _frame: FrameType, event: str, _argument: Any) -> None:
         self.calls += event in {"call", "c_call"}
 
 
 class OnAsyncio:
-    """Tasks that take calls from one iterator."""
+    """Runs calls in tasks that share one iterator."""
 
     def __init__(self, peer: str, url: str) -> None:
         factory: Callable[[], asyncio.AbstractEventLoop] | None = None
@@ -102,7 +102,7 @@ async def _take_turns(
 
 
 class OnThreads:
-    """Threads that take calls from one iterator; a single one is the main thread."""
+    """Runs calls in threads that share one iterator; a single one is the main thread."""
 
     def __init__(self, peer: str, url: str) -> None:
         self._peer = peer

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from plivo_endpoints._resources.endpoints import AsyncEndpoints
     from plivo_endpoints._resources.tokens import AsyncTokens
 else:
-    # asyncio, logging and all else that a client stands on take twice as long to import as the rest, and code
-    # that only handles errors and models does without.
+    # The clients import asyncio, logging and more, which takes twice as long as the rest of the package. Code
+    # that only handles errors and models does not need them.
     _LAZY: Final = {
         "AsyncClient": "_client",
         "Client": "_client",

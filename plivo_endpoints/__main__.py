@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from typing import Final, NoReturn
 
-_INTERRUPTED: Final = 130  # as in `cli.errors`, which may not be there yet
+_INTERRUPTED: Final = 130  # as in `cli.errors`, which may not be importable
 
 
 def main() -> NoReturn:
-    """Run the command line, or say which extra it needs."""
+    """Run the command line, or name the extra that it needs."""
     try:
         from plivo_endpoints.cli.main import run  # noqa: PLC0415 - the extra `cli` may be missing
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""What the blocking twins of the async operations stand on: same names, arguments and results."""
+"""Base classes of the blocking API: the same names, arguments and results as the async one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class BlockingResource(Generic[A]):
-    """The blocking twin of a resource of the async client."""
+    """The blocking counterpart of an async resource."""
 
     def __init__(self, resource: A, runner: Runner) -> None:
         self._async = resource
@@ -29,9 +29,9 @@ class BlockingResource(Generic[A]):
 
 
 class Paginator(Generic[T]):
-    """Every object of a list, page after page, fetched while you iterate.
+    """Iterates over every object of a list, fetching pages as needed.
 
-    Each iteration is a walk of its own. Leaving one early stops its requests.
+    Each iteration starts anew. Leaving one early stops its requests.
     """
 
     def __init__(self, pages: AsyncPaginator[T], runner: Runner) -> None:
@@ -43,7 +43,7 @@ class Paginator(Generic[T]):
             yield from page.objects
 
     def pages(self) -> Generator[Page[T]]:
-        """Return the pages instead of the objects on them, repeated objects left out."""
+        """Iterate over pages instead of objects; repeated objects are left out."""
         return self._walk(stacklevel=2)
 
     def _walk(self, *, stacklevel: int) -> Generator[Page[T]]:
@@ -53,7 +53,7 @@ class Paginator(Generic[T]):
             while (page := self._runner.run(lambda: _next(walk))) is not None:
                 yield page
         finally:
-            # A closed client's loop has closed the walk already.
+            # If the client is closed, its loop has already closed the walk.
             with suppress(ClientStateError):
                 self._runner.run(lambda: _close(walk))
         for reason in reasons:

@@ -37,13 +37,13 @@ def _changed(options: CallOptions, timeout: float | None, max_attempts: int | No
 
 
 def _show(client: AsyncClient | Client) -> str:
-    # A constructor that raised leaves a client without connections, and crash reporters show that one too.
+    # A client whose constructor raised has no connections, but crash reporters show its repr too.
     connections: Connections | None = getattr(client, "_connections", None)
     return f"<{type(client).__name__} {connections.account_url if connections else 'not connected'}>"
 
 
 class AsyncClient(Unpicklable):
-    """A client of one Plivo account for asyncio.
+    """An asyncio client for one Plivo account.
 
     ```python
     async with AsyncClient() as client:
@@ -51,38 +51,39 @@ class AsyncClient(Unpicklable):
         token = await client.tokens.create(sub=made.username, outgoing_allow=True)
     ```
 
-    Safe to share between tasks. It may be made outside a loop, and used in several loops; each has its own
-    connections. Without `async with`, `close()` it.
+    Safe to share between tasks. A client can be created outside a loop and used in several loops; each loop
+    has its own connections. Without `async with`, call `close()`.
 
     Args:
-        auth_id: The account's or subaccount's id. Without both, `PLIVO_AUTH_ID` and `PLIVO_AUTH_TOKEN`.
-        auth_token: Its token.
-        base_url: Origin and optional path of another server; without it, `PLIVO_BASE_URL` or Plivo. Must be
-            https, or http on loopback.
-        allow_http: Take http to other hosts too, as to a sandbox in another container: whoever is on the way
-            reads the credentials. `PLIVO_ALLOW_HTTP=1` in the environment does the same.
-        timeout: Seconds for one call as a whole: rate limit, connection, every attempt, every pause. In a
-            walk over a list, for each page.
-        max_attempts: How often a call may be tried. A create that may have been sent is never tried again.
+        auth_id: Auth id of the account or subaccount. If neither it nor the token is given, both are read
+            from `PLIVO_AUTH_ID` and `PLIVO_AUTH_TOKEN`.
+        auth_token: Its auth token.
+        base_url: Origin and optional path of another server. Defaults to `PLIVO_BASE_URL`, then to Plivo.
+            Must be https, or http on loopback.
+        allow_http: Allow http to other hosts too, such as a sandbox in another container. Anyone on the
+            network path can then read the credentials. `PLIVO_ALLOW_HTTP=1` in the environment does the same.
+        timeout: Seconds for a whole call: rate limit, connecting, all attempts and the pauses between them.
+            When iterating over a list, it applies to each page.
+        max_attempts: Maximum number of attempts per call. A create that may have been sent is never retried.
         rate_limit: Requests allowed in a window of time; `None` turns it off. See `RateLimit`.
-        max_connections: Connections to keep at most, in each loop.
-        max_body: Largest answer in bytes, decompressed.
-        proxy: URL of an HTTP proxy, or "environment" to take it from `HTTPS_PROXY`, `ALL_PROXY` and
-            `NO_PROXY`, once, now, but never for a server on loopback.
-        ssl_context: Instead of aiohttp's default verification.
-        session: An `aiohttp.ClientSession` to use; it is neither changed nor closed. It must not have `auth`,
-            and its middlewares are left out: one could send a create again.
+        max_connections: Maximum number of connections in each loop.
+        max_body: Maximum size of a response body in bytes, before and after decompression.
+        proxy: URL of an HTTP proxy, or "environment" to read `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` once,
+            when the client is created. The environment never applies to a server on loopback.
+        ssl_context: Replaces aiohttp's default verification.
+        session: An `aiohttp.ClientSession` to use; it is neither changed nor closed. It must not have `auth`.
+            Its middlewares are not run, since one could send a create again.
         on_event: Called with an `Event` at the start and end of each call and each attempt, for metrics and
-            tracing. What it raises is logged and otherwise ignored.
+            tracing. Exceptions that it raises are logged and ignored.
 
     Raises:
-        InvalidArgumentError: An argument, or the environment, breaks a rule.
+        InvalidArgumentError: If an argument or an environment variable is invalid.
     """
 
     if TYPE_CHECKING:
         endpoints: AsyncEndpoints
         tokens: AsyncTokens
-    else:  # what `help` and mocks find on the class; each client has its own
+    else:  # for `help` and mocks, which look at the class; each client has its own
         endpoints = AsyncEndpoints
         tokens = AsyncTokens
 
@@ -121,24 +122,24 @@ class AsyncClient(Unpicklable):
     def _set_up(self, connections: Connections, options: CallOptions, *, root: AsyncClient | None) -> None:
         self._connections = connections
         self._options = options
-        self._root = root  # whose view this is; held, so that it complains if nobody closes it
+        self._root = root  # the client this is a view of; held so that it still warns if nobody closes it
         executor = Executor(connections, options)
         self.endpoints = AsyncEndpoints(executor)
         self.tokens = AsyncTokens(executor)
 
     def with_options(self, *, timeout: float | None = None, max_attempts: int | None = None) -> AsyncClient:
-        """Return a view with other limits, which shares connections, rate limit and retry budget.
+        """Return a view with other limits that shares connections, rate limit and retry budget.
 
-        Closing a view does nothing: it lives and ends with its client.
+        Closing a view does nothing: it is closed with its client.
         """
         view = AsyncClient.__new__(AsyncClient)
-        view._set_up(  # noqa: SLF001 - a view is one of us
+        view._set_up(  # noqa: SLF001 - a view is of the same class
             self._connections, _changed(self._options, timeout, max_attempts), root=self._root or self
         )
         return view
 
     async def close(self) -> None:
-        """Close the connections; calls after it raise `ClientStateError`. Again is no error."""
+        """Close the connections; later calls raise `ClientStateError`. Closing twice is no error."""
         if self._root is None:
             await self._connections.aclose()
 
@@ -165,41 +166,42 @@ class AsyncClient(Unpicklable):
 
 
 class Client(Unpicklable):
-    """A client of one Plivo account for programs that block: the same names, without `async` and `await`.
+    """A blocking client for one Plivo account: the same API, without `async` and `await`.
 
     ```python
     with Client() as client:
         made = client.endpoints.create(username="alice", password="s3cret", alias="front-desk")
     ```
 
-    Safe to share between threads. Its calls run on an event loop in a thread of their own, started by the
-    first of them. Ctrl-C cancels a call; a create that may have been sent then has its `OutcomeUnknownError`
-    as the cause of the `KeyboardInterrupt`. It works inside a running event loop too, but blocks that loop:
-    there use `AsyncClient`. Forgotten, it closes itself.
+    Safe to share between threads. Calls run on an event loop in a background thread, which the first call
+    starts. Ctrl-C cancels a call. If that was a create that may have been sent, the `KeyboardInterrupt` has
+    an `OutcomeUnknownError` as its cause. The client works inside a running event loop, but blocks it; use
+    `AsyncClient` there. A client that is never closed closes itself when it is garbage-collected.
 
     Args:
-        auth_id: The account's or subaccount's id. Without both, `PLIVO_AUTH_ID` and `PLIVO_AUTH_TOKEN`.
-        auth_token: Its token.
-        base_url: As for `AsyncClient`, like all that follow.
-        allow_http: Take http to other hosts than this machine too.
-        timeout: Seconds for one call as a whole.
-        max_attempts: How often a call may be tried.
+        auth_id: Auth id of the account or subaccount. If neither it nor the token is given, both are read
+            from `PLIVO_AUTH_ID` and `PLIVO_AUTH_TOKEN`.
+        auth_token: Its auth token.
+        base_url: As for `AsyncClient`; the same goes for the arguments below.
+        allow_http: Allow http to hosts other than this machine too.
+        timeout: Seconds for a whole call.
+        max_attempts: Maximum number of attempts per call.
         rate_limit: Requests allowed in a window of time; `None` turns it off.
-        max_connections: Connections to keep at most.
-        max_body: Largest answer in bytes, decompressed.
+        max_connections: Maximum number of connections.
+        max_body: Maximum size of a response body in bytes.
         proxy: URL of an HTTP proxy, or "environment".
-        ssl_context: Instead of aiohttp's default verification.
-        on_event: Called with each event, in the thread of the loop.
-        loop_factory: Makes the event loop, `uvloop.new_event_loop` for instance; asyncio's own without it.
+        ssl_context: Replaces aiohttp's default verification.
+        on_event: Called with each event, in the loop's thread.
+        loop_factory: Creates the event loop, for example `uvloop.new_event_loop`. Defaults to asyncio's loop.
 
     Raises:
-        InvalidArgumentError: An argument, or the environment, breaks a rule.
+        InvalidArgumentError: If an argument or an environment variable is invalid.
     """
 
     if TYPE_CHECKING:
         endpoints: Endpoints
         tokens: Tokens
-    else:  # what `help` and mocks find on the class; each client has its own
+    else:  # for `help` and mocks, which look at the class; each client has its own
         endpoints = Endpoints
         tokens = Tokens
 
@@ -248,17 +250,17 @@ class Client(Unpicklable):
         self.tokens = Tokens(AsyncTokens(executor), runner)
 
     def with_options(self, *, timeout: float | None = None, max_attempts: int | None = None) -> Client:
-        """Return a view with other limits, which shares connections, rate limit and retry budget.
+        """Return a view with other limits that shares connections, rate limit and retry budget.
 
-        Closing a view does nothing: it lives and ends with its client.
+        Closing a view does nothing: it is closed with its client.
         """
         view = Client.__new__(Client)
         options = _changed(self._options, timeout, max_attempts)
-        view._set_up(self._connections, options, self._runner, is_view=True)  # noqa: SLF001 - one of us
+        view._set_up(self._connections, options, self._runner, is_view=True)  # noqa: SLF001 - same class
         return view
 
     def close(self) -> None:
-        """Close connections and thread; calls after it raise `ClientStateError`. Again is no error."""
+        """Close connections and thread; later calls raise `ClientStateError`. Closing twice is no error."""
         if not self._is_view:
             self._runner.close()
 

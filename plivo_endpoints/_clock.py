@@ -1,4 +1,4 @@
-"""The two clocks: one that tells the time of day, and one that only ever moves forward at its own pace."""
+"""The system clock, and the monotonic clock."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import time
 from datetime import UTC, datetime
 from typing import Final
 
-LAST_SECOND: Final = 253_402_300_799  # of the year 9999, where datetime ends
+LAST_SECOND: Final = 253_402_300_799  # of the year 9999, the last that datetime supports
 
 
 class _Clock:
-    # An attribute of a class: tools that freeze time for tests replace what they find in modules, and a rate
-    # limit that counts in frozen seconds would never let anything through again.
+    # A class attribute, because tools that freeze time in tests patch module attributes. With a frozen clock,
+    # the rate limit would never let anything through again.
     monotonic = staticmethod(time.monotonic)
 
     def wall(self) -> float:
-        """Return the time of day in epoch seconds, within what `datetime` can hold."""
+        """Return the system time in epoch seconds, within the range of `datetime`."""
         return min(max(time.time(), 0.0), LAST_SECOND)
 
     def now(self) -> datetime:
-        """Return the time of day as an aware UTC time."""
+        """Return the system time as an aware UTC datetime."""
         return datetime.fromtimestamp(self.wall(), UTC)
 
 

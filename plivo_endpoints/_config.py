@@ -1,4 +1,4 @@
-"""Who we are and how we behave: credentials, settings, and the environment they may come from."""
+"""Credentials and settings, from arguments or from the environment."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from plivo_endpoints._validation import (
 )
 
 LARGEST_PAGE: Final = 20  # endpoints; https://www.plivo.com/docs/voice/api/endpoints
-PREFETCH: Final = 4  # pages of a whole list: enough to reach Plivo's quota at usual distances
+PREFETCH: Final = 4  # pages, for a whole list: enough to use up Plivo's quota at usual latencies
 DEFAULT_BASE_URL: Final = "https://api.plivo.com"
-_MISSING: Final = "is missing: pass both, or set PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN"
+_MISSING: Final = "is missing: pass both auth_id and auth_token, or set PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN"
 _ALLOW_HTTP: Final = "PLIVO_ALLOW_HTTP"
 _HTTPS_ONLY: Final = (
     "must be https, or http to this machine itself (loopback); "
-    f"allow_http=True, or {_ALLOW_HTTP}=1 in the environment, allows http to others too"
+    f"to allow http to other hosts, pass allow_http=True or set {_ALLOW_HTTP}=1 in the environment"
 )
 _PRINTABLE_ASCII: Final = re.compile(r"[ -~]+")
 _AUTH_ID: Final = re.compile(r"(?:MA|SA)[A-Z0-9]{18}")
 
 
 class Unpicklable:
-    """What holds a secret or a live connection is neither pickled nor copied."""
+    """Base class of what holds a secret or a live connection, so must not be pickled or copied."""
 
     __slots__ = ()
 
@@ -43,10 +43,10 @@ class Unpicklable:
 
 
 class Secret(Unpicklable):
-    """A string that shows itself only when asked by name.
+    """A string that only `reveal` returns.
 
-    It is in a slot, so that neither `repr` nor `vars` shows it. What reads slots too would find it: nothing
-    in one process can be kept from the process itself.
+    It is in a slot, so neither `repr` nor `vars` shows it. Code that reads slots can still find it: a process
+    cannot hide anything from itself.
     """
 
     __slots__ = ("_value",)
@@ -64,7 +64,7 @@ class Secret(Unpicklable):
 
 @frozen
 class Credentials(Unpicklable):
-    """An auth id and its auth token, always a pair from one place."""
+    """An auth id and its auth token, always from the same source."""
 
     auth_id: str
     auth_token: Secret
@@ -74,7 +74,7 @@ class Credentials(Unpicklable):
 class RateLimit:
     """At most `requests` requests in any window of `seconds` seconds, retries and list pages included.
 
-    Plivo allows an account 300 requests in 5 seconds; the default of 290 leaves room for jitter on the way.
+    Plivo allows an account 300 requests in 5 seconds; the default of 290 leaves room for network jitter.
     """
 
     requests: int = 290
@@ -87,7 +87,7 @@ class RateLimit:
 
 @frozen(kw_only=True)
 class CallOptions:
-    """What may differ from call to call: see `with_options`."""
+    """Options that may differ from call to call; see `with_options`."""
 
     timeout: float
     max_attempts: int
@@ -99,7 +99,7 @@ class CallOptions:
 
 @frozen(kw_only=True)
 class ConnectionSettings(Unpicklable):
-    """Where to connect and how much to allow."""
+    """Where to connect, and the limits."""
 
     base_url: str
     max_connections: int
@@ -112,15 +112,15 @@ class ConnectionSettings(Unpicklable):
 
 
 def conceal(value: str | None) -> Secret | None:
-    """Hide an argument that may be a secret, before anything below the caller's frame sees it."""
+    """Hide an argument that may be a secret, so that no frame below the caller's shows it."""
     return None if value is None else Secret(plain(value))
 
 
 def resolve_credentials(auth_id: Secret | None, auth_token: Secret | None) -> Credentials:
-    """Take both from the arguments or both from `PLIVO_AUTH_ID` and `PLIVO_AUTH_TOKEN`, never one of each."""
+    """Take both from the arguments, or both from `PLIVO_AUTH_ID` and `PLIVO_AUTH_TOKEN`."""
     if auth_id is None and auth_token is None:
         auth_id, auth_token = _variable("PLIVO_AUTH_ID"), _variable("PLIVO_AUTH_TOKEN")
-    id_rule = "must be MA or SA and 18 capital letters and digits"
+    id_rule = "must be MA or SA followed by 18 capital letters and digits"
     require("auth_id", _problem(auth_id, _AUTH_ID, id_rule))
     require("auth_token", _problem(auth_token, _PRINTABLE_ASCII, "must be printable ASCII"))
     return Credentials(cast("Secret", auth_id).reveal(), cast("Secret", auth_token))
@@ -140,7 +140,7 @@ def _problem(given: Secret | None, form: re.Pattern[str], rule: str) -> str | No
 
 
 def resolve_base_url(base_url: Secret | None, *, allow_http: bool) -> str:
-    """Return origin and optional prefix without a trailing slash, from the argument or `PLIVO_BASE_URL`."""
+    """Return the base URL without a trailing slash, from the argument or `PLIVO_BASE_URL`."""
     check_bool("allow_http", allow_http)
     url = base_url or _variable("PLIVO_BASE_URL") or Secret(DEFAULT_BASE_URL)
     require("base_url", _base_url_problem(url, allow_http=allow_http or os.environ.get(_ALLOW_HTTP) == "1"))
@@ -160,18 +160,18 @@ def _base_url_problem(base_url: Secret, *, allow_http: bool) -> str | None:
     ):
         return "must be a URL such as https://api.plivo.com"
     if parts.username is not None or not url.isprintable() or any(mark in url for mark in " ?#"):
-        return "must be an origin and an optional path, nothing else"
+        return "must consist of an origin and an optional path only"
     if parts.path.endswith("/v1"):
-        return "must not end in /v1, which is added to it"
+        return "must not end in /v1, which the client adds"
     may_be_http = allow_http or _is_loopback(parts.hostname or "")
     return None if parts.scheme == "https" or may_be_http else _HTTPS_ONLY
 
 
 def _split(url: str) -> SplitResult | None:
-    """Return the parts of a URL that names a host; `None` of any other text."""
+    """Return the parts of a URL; `None` if it is malformed or has no host."""
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 - reading it is what checks it
+        parts.port  # noqa: B018 - reading it validates it
     except ValueError:
         return None
     return parts if parts.hostname else None
@@ -187,17 +187,17 @@ def _is_loopback(host: str) -> bool:
 
 
 def resolve_proxy(proxy: Secret | None, base_url: str) -> Secret | None:
-    """Look a proxy up once: the environment is asked only when the caller says "environment"."""
+    """Return the proxy, if any; the environment is read only if the argument is "environment"."""
     if proxy is not None and as_text(proxy.reveal()) == "environment":
-        proxy = _environments_proxy(base_url)
+        proxy = _proxy_from_environment(base_url)
     if proxy is not None:
         require("proxy", _proxy_problem(proxy))
     return proxy
 
 
-def _environments_proxy(base_url: str) -> Secret | None:
-    """Read the variables as `requests` does, but not for this machine, which no other one could reach."""
-    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - costs an import nobody else needs
+def _proxy_from_environment(base_url: str) -> Secret | None:
+    """Read the variables as `requests` does, but not for loopback, which no proxy could reach."""
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - slow, and only needed here
 
     parts = urlsplit(base_url)
     host = parts.hostname or ""
@@ -206,18 +206,18 @@ def _environments_proxy(base_url: str) -> Secret | None:
     named = conceal(getproxies().get(parts.scheme) or getproxies().get("all"))
     if named is None or "://" in named.reveal():
         return named
-    return Secret(f"http://{named.reveal()}")  # as others read it
+    return Secret(f"http://{named.reveal()}")  # as `requests` reads it
 
 
 def _is_in_no_proxy_network(host: str) -> bool:
-    """Whether a block such as 10.0.0.0/8 in `NO_PROXY`, which the standard library does not read, has it."""
-    spared = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    for block in spared.split(","):
+    """Whether `NO_PROXY` has a CIDR block with the host; the standard library does not support blocks."""
+    no_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    for block in no_proxy.split(","):
         try:
             if ip_address(host) in ip_network(block.strip(), strict=False):
                 return True
         except ValueError:
-            continue  # a name
+            continue  # the host or the entry is a name
     return False
 
 
@@ -228,17 +228,17 @@ def _proxy_problem(proxy: Secret) -> str | None:
     if _scheme(url) not in {"http", "https"}:
         return "must be an http or https URL"
     if not _is_usable_proxy(url):
-        return "must be a URL such as http://user:password@host:3128, with special characters as %23"
+        return "must be a URL such as http://user:password@host:3128, with special characters percent-encoded"
     return None
 
 
 def _scheme(url: str) -> str:
-    """Return what stands before a URL's first colon, in small letters."""
+    """Return the scheme of a URL in lower case."""
     return url.partition(":")[0].lower()
 
 
 def _is_usable_proxy(url: str) -> bool:
-    from yarl import URL  # noqa: PLC0415 - the parser that will read it, which nobody without a proxy needs
+    from yarl import URL  # noqa: PLC0415 - aiohttp's parser; only needed with a proxy
 
     parts = _split(url)
     if (
@@ -251,7 +251,7 @@ def _is_usable_proxy(url: str) -> bool:
     try:
         read = URL(url)
         login = (read.user or "", read.password or "")
-        "".join(login).encode("latin-1")  # as a Basic header is
+        "".join(login).encode("latin-1")  # the encoding of the Basic header
         return bool(read.host and read.port) and ":" not in login[0]
     except ValueError:
         return False

@@ -1,4 +1,4 @@
-"""What a client and its views share, and how an operation of theirs reaches the running loop's transport."""
+"""What a client and its views share, and how their operations reach the running loop's transport."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Connections:
         session: aiohttp.ClientSession | None,
         on_event: Callable[[Event], None] | None,
     ) -> None:
-        # aiohttp takes a fifth of a second to import: now, rather than in a running loop at the first call,
-        # and rather than with the package.
+        # Importing aiohttp takes 0.2 s. It is imported here rather than with the package, and rather than at
+        # the first call, which would block the running loop.
         from plivo_endpoints._transport import AiohttpTransport  # noqa: PLC0415
 
         self.credentials = credentials
@@ -59,22 +59,22 @@ class Connections:
         self._window = SlidingWindow(rate_limit)
         self._budget = RetryBudget()
         self._observer = Observer(on_event)
-        self._pid: int | None = None  # of the first use: before it there is nothing that a fork could break
+        self._pid: int | None = None  # of the first use; before that, a fork breaks nothing
         self._loops: dict[asyncio.AbstractEventLoop, tuple[AiohttpTransport, RetryLoop]] = {}
 
     @property
     def opened(self) -> bool:
-        """Whether there may be connections of ours to close."""
+        """Whether there may be open connections that are not the caller's."""
         return bool(self._loops) and self._session is None
 
     def secrets(self) -> tuple[str, ...]:
-        """Return what no error may repeat, whoever echoes it: the account's token and the proxy's login."""
+        """Return what errors must redact: the account's token and the proxy's credentials."""
         header = authorization(self.credentials)
         known = (header.removeprefix("Basic "), self.credentials.auth_token.reveal())
         return known if self._settings.proxy is None else (*known, *proxy_secrets(self._settings.proxy))
 
     def retrying(self) -> RetryLoop:
-        """Return the running loop's way to Plivo."""
+        """Return the `RetryLoop` of the running event loop."""
         if self.closed:
             raise ClientStateError("the client is closed")
         if self._pid is None:
@@ -102,7 +102,7 @@ class Connections:
         return retrying
 
     async def aclose(self) -> None:
-        """Close what is open in the running loop and in those that do not run, and refuse further calls."""
+        """Close the connections of this loop and of loops that do not run, and refuse further calls."""
         self.closed = True
         own = self._loops.pop(asyncio.get_running_loop(), None)
         self._drop_idle_loops(closed_only=False)
@@ -113,7 +113,7 @@ class Connections:
             retrying.close()
 
     def _drop_idle_loops(self, *, closed_only: bool) -> None:
-        for loop in list(self._loops):  # a copy: loops of other threads come and go
+        for loop in list(self._loops):  # a copy: other threads add and remove loops
             if loop.is_closed() or not (closed_only or loop.is_running()):
                 transport, retrying = self._loops.pop(loop, (None, None))
                 if transport is not None and retrying is not None:
@@ -122,7 +122,7 @@ class Connections:
 
 
 class Executor:
-    """Carries out operations over a client's connections within a client's, or a view's, limits."""
+    """Executes operations on a client's connections, with the limits of the client or of a view."""
 
     def __init__(self, connections: Connections, options: CallOptions) -> None:
         self._connections = connections
@@ -142,14 +142,14 @@ class Executor:
         before_send: Callable[[], Awaitable[None]] | None = None,
         **ids: str,
     ) -> Coroutine[Any, Any, T]:
-        """Send one operation, as often as its rules allow, and return its result.
+        """Execute an operation, with retries where they are safe, and return its result.
 
         Args:
-            operation: Which.
-            argument: What it asks for.
-            query: What goes into the URL after the path.
-            before_send: Awaited in every attempt once all else is ready; where it raises, nothing leaves.
-            ids: What fills the operation's path.
+            operation: The operation.
+            argument: The body of the request.
+            query: The query string of the URL.
+            before_send: Awaited in every attempt, just before sending; if it raises, nothing is sent.
+            ids: Values for the placeholders in the operation's path.
         """
         request = build_request(operation, self._connections.account_url, argument, query, ids)
         retrying = self._connections.retrying()

@@ -1,8 +1,8 @@
-"""The timeouts of all calls on one loop, kept by one timer.
+"""One timer for the timeouts of all calls on a loop.
 
-`asyncio.timeout` sets a timer for every call and takes it back when the call ends, which costs each of them
-several percent, and hardly any call lives to see its own. Here a call is only entered in a set; the one timer
-is due when the first of them may be, and then looks at all.
+`asyncio.timeout` sets a timer for every call and cancels it when the call ends. That costs several percent of
+each call, although hardly any times out. Here a call is only added to a set. A single timer fires at the
+earliest deadline and then checks all of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from types import TracebackType
 
-_REST: Final = 0.005  # seconds between two looks at least: each may have thousands to look at
+_MIN_INTERVAL: Final = 0.005  # seconds between two checks, each of which may go through thousands of calls
 
 
 class Deadlines:
@@ -25,11 +25,11 @@ class Deadlines:
         self._loop = asyncio.get_running_loop()
         self._running: set[Deadline] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._due = math.inf  # when the timer is
+        self._due = math.inf  # when the timer fires
         self._is_closed = False
 
     def after(self, seconds: float) -> Deadline:
-        """Return a context manager that ends its block like `asyncio.timeout`: with a `TimeoutError`."""
+        """Return a context manager that, like `asyncio.timeout`, ends its block with a `TimeoutError`."""
         return Deadline(self, self._loop.time() + seconds)
 
     def add(self, deadline: Deadline) -> None:
@@ -39,13 +39,13 @@ class Deadlines:
             self._set_timer(deadline.when)
 
     def remove(self, deadline: Deadline) -> None:
-        """Watch a deadline no more; the timer stays, for the next may be as good as any."""
+        """Stop watching a deadline; the timer is kept, since it may serve the next one."""
         self._running.discard(deadline)
         if self._is_closed and not self._running:
             self._drop_timer()
 
     def close(self) -> None:
-        """Leave no timer behind, once the last call has ended."""
+        """Cancel the timer once the last call has ended."""
         self._is_closed = True
         if not self._running:
             self._drop_timer()
@@ -57,11 +57,11 @@ class Deadlines:
 
     def _set_timer(self, when: float) -> None:
         self._drop_timer()
-        # In a context of its own: that of the first call would live as long as there are others.
-        self._timer = self._loop.call_at(when, self._look, context=Context())
+        # In an empty context: otherwise the timer would keep that of the first call alive.
+        self._timer = self._loop.call_at(when, self._check, context=Context())
         self._due = when
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self._drop_timer()
         now = self._loop.time()
         try:
@@ -70,11 +70,11 @@ class Deadlines:
                 deadline.expire()
         finally:
             if self._running:
-                self._set_timer(max(now + _REST, min(each.when for each in self._running)))
+                self._set_timer(max(now + _MIN_INTERVAL, min(each.when for each in self._running)))
 
 
 class Deadline:
-    """The time by which a block of the current task must have ended."""
+    """The time by which a block of the current task must end."""
 
     __slots__ = ("_cancelling", "_deadlines", "_is_over", "_task", "when")
 
@@ -86,7 +86,7 @@ class Deadline:
     def __enter__(self) -> None:
         task = asyncio.current_task()
         if task is None:
-            raise RuntimeError("calls are made in tasks")
+            raise RuntimeError("a call must be made from an asyncio task")
         self._task = task
         self._cancelling = task.cancelling()
         self._deadlines.add(self)
@@ -95,7 +95,7 @@ class Deadline:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._deadlines.remove(self)
-        # If others have cancelled the task too, it is theirs.
+        # If something else has cancelled the task too, the cancellation must propagate.
         if self._is_over and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 

@@ -1,14 +1,14 @@
-"""What can go wrong, by whose fault.
+"""The exception hierarchy.
 
 ```
 PlivoError
-├── InvalidArgumentError (ValueError)   yours, before sending
-├── TransportError                      the network; .sent says "no" or "unknown"
+├── InvalidArgumentError (ValueError)   an argument is invalid; nothing was sent
+├── TransportError                      the network failed; .sent is "no" or "unknown"
 │   ├── ConnectError                    never sent
-│   └── RequestTimeoutError             .phase says what ate the time
-├── AmbiguousOutcomeError               sent, must not be repeated, and the answer is lost
-│   └── OutcomeUnknownError             a create of an endpoint that may have happened
-├── APIError                            Plivo said no; also 3xx, 405 and unlisted 4xx
+│   └── RequestTimeoutError             .phase says what took too long
+├── AmbiguousOutcomeError               sent, must not be repeated, and the response is lost
+│   └── OutcomeUnknownError             an endpoint may have been created
+├── APIError                            an error status; itself for 3xx, 405 and unlisted 4xx
 │   ├── BadRequestError                 400, 422
 │   ├── AuthenticationError             401
 │   ├── ForbiddenError                  403
@@ -16,12 +16,12 @@ PlivoError
 │   ├── ConflictError                   409
 │   ├── RateLimitedError                429
 │   └── ServerError                     5xx
-├── ResponseDecodeError                 Plivo said something unreadable
-└── ClientStateError (RuntimeError)     the client cannot be used, or not from here
+├── ResponseDecodeError                 a success whose body is unreadable
+└── ClientStateError (RuntimeError)     the client is closed, or cannot be used from here
 ```
 
-Every one of them pickles and copies with its type, message and attributes, and none carries a request
-object, a header, a password or a token.
+All of them can be pickled and copied with type, message and attributes. None carries a request object, a
+header, a password or a token.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _DOING: Final[dict[str, str]] = {
 
 
 class PlivoError(Exception):
-    """Base of every error that this library raises."""
+    """Base class of all errors that this library raises."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # BaseException would call the class with `args` alone and miss the keyword-only attributes.
@@ -56,11 +56,11 @@ def _restore(cls: type[PlivoError], args: tuple[object, ...], state: dict[str, o
 
 
 class InvalidArgumentError(PlivoError, ValueError):
-    """An argument breaks a rule; nothing was sent.
+    """An argument is invalid; nothing was sent.
 
     Attributes:
         field: The argument's name.
-        rule: What it must be. Never the value itself: it may be a secret.
+        rule: The rule that it breaks. Never contains the value, which may be a secret.
     """
 
     def __init__(self, field: str, rule: str) -> None:
@@ -72,21 +72,21 @@ class InvalidArgumentError(PlivoError, ValueError):
 class ClientStateError(PlivoError, RuntimeError):
     """The client cannot be used any more, or not from here.
 
-    It is closed, or was used before a fork; its event loop cannot start, or is the one that calls; the
-    caller's session is closed, or of another loop; or the interpreter is shutting down.
+    It is closed, or was used before a fork; its event loop cannot start, or made the call itself; the
+    caller's session is closed, or belongs to another loop; or the interpreter is shutting down.
     """
 
 
-NO_FORK: Final = "a client that was used does not survive fork: make one in the child process"
+NO_FORK: Final = "a client used before a fork cannot be used in the child process: create a new one there"
 
 
 class CallError(PlivoError):
-    """What every error of a call knows; the tree above leaves this base out, and so does the public face.
+    """Base class of the errors of a call. It is not public, so the tree above leaves it out.
 
     Attributes:
         method: HTTP method.
         path: Path template below the account, such as `Endpoint/{endpoint_id}/`.
-        attempts: How many times the call was tried.
+        attempts: Number of attempts made.
     """
 
     def __init__(self, message: str, *, method: str, path: str, attempts: int = 1) -> None:
@@ -97,11 +97,10 @@ class CallError(PlivoError):
 
 
 class TransportError(CallError):
-    """No usable answer came back over the network.
+    """No usable response came back over the network.
 
     Attributes:
-        sent: "no" when no attempt that may have been carried out has left this process, "unknown" when Plivo
-            may have received one.
+        sent: "no" if Plivo cannot have carried out any attempt, "unknown" if it may have received one.
     """
 
     def __init__(self, message: str, *, method: str, path: str, sent: Sent, attempts: int = 1) -> None:
@@ -110,22 +109,22 @@ class TransportError(CallError):
 
 
 class ConnectError(TransportError):
-    """The request never left: name lookup, connection or TLS failed, or a pooled connection was gone."""
+    """The request was never sent: name lookup, connecting or TLS failed, or the connection was closed."""
 
     def __init__(self, message: str, *, method: str, path: str, attempts: int = 1) -> None:
         super().__init__(message, method=method, path=path, sent="no", attempts=attempts)
 
 
 class RequestTimeoutError(TransportError):
-    """The call's one timeout ran out, or what is left of it is too little to begin.
+    """The call timed out, or too little of its timeout is left to send it.
 
-    A create that could not be sent within the first half of its timeout is not sent any more: with less time
-    for the answer than it waited, it would likely end with an unknown outcome.
+    A create that could not be sent within the first half of its timeout is not sent at all: with less time
+    left for the response than it has waited, its outcome would likely be unknown.
 
     Attributes:
         timeout: The timeout in seconds.
-        phase: Where the call was when it did: waiting for the "rate limit", to "connect" (the wait for a
-            free connection included), or for the "response".
+        phase: What the call was waiting for: the "rate limit", to "connect" (including the wait for a free
+            connection), or the "response".
     """
 
     def __init__(
@@ -133,7 +132,7 @@ class RequestTimeoutError(TransportError):
     ) -> None:
         tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
         message = f"{method} {path} timed out while {_DOING.get(phase)} (timeout {timeout:g} s, {tries})"
-        if phase == "rate limit":  # which is not waited for where that would take too long
+        if phase == "rate limit":  # the call fails at once if the wait would be too long
             message = f"{method} {path} was not sent: the rate limit leaves no time (timeout {timeout:g} s)"
         super().__init__(message, method=method, path=path, sent=sent, attempts=attempts)
         self.timeout = timeout
@@ -141,7 +140,7 @@ class RequestTimeoutError(TransportError):
 
 
 class OutcomeFacts(TypedDict):
-    """What is known about a request whose answer was lost."""
+    """What is known about a request whose response was lost."""
 
     sent_at: datetime
     sent_monotonic: NotRequired[float | None]
@@ -152,16 +151,16 @@ class OutcomeFacts(TypedDict):
 
 
 class AmbiguousOutcomeError(CallError):
-    """A request that must not be repeated was sent, and its answer is lost or unreadable.
+    """A request that must not be repeated was sent, and its response is lost or unreadable.
 
-    The base of `OutcomeUnknownError`, which is what a create of an endpoint raises.
+    Creating an endpoint raises the subclass `OutcomeUnknownError`.
 
     Attributes:
-        sent_at: When the request left, as an aware UTC time.
-        status: The answer's HTTP status, if one came.
-        api_id: Plivo's id of the request, if the answer carried one: what its support asks for.
-        reason: What happened instead of an answer, in words.
-        attempts: How many times the call was tried; none but the last can have been carried out.
+        sent_at: When the request was sent, as an aware UTC datetime.
+        status: HTTP status, if a response came.
+        api_id: Plivo's id of the request, if the response had one; Plivo's support asks for it.
+        reason: Why there is no usable response.
+        attempts: Number of attempts made; only the last can have been carried out.
     """
 
     def __init__(self, message: str, *, method: str, path: str, **facts: Unpack[OutcomeFacts]) -> None:
@@ -174,7 +173,7 @@ class AmbiguousOutcomeError(CallError):
 
     @property
     def elapsed(self) -> float | None:
-        """Seconds since the request left, whatever was done to the system clock meanwhile.
+        """Seconds since the request was sent, unaffected by changes to the system clock.
 
         `None` in an error that was copied or unpickled: another process cannot know it.
         """
@@ -186,15 +185,16 @@ class AmbiguousOutcomeError(CallError):
 
 
 class OutcomeUnknownError(AmbiguousOutcomeError):
-    """A create was sent and its answer is lost or unreadable: the endpoint may exist.
+    """A create was sent, and its response is lost or unreadable: the endpoint may exist.
 
-    It was not sent again and must not be: Plivo has no idempotency key and would make a second endpoint.
-    `client.endpoints.find_created(username=…, alias=…, sent_at=…, elapsed=…)` finds out.
+    It was not retried and must not be repeated: Plivo has no idempotency key and would create a second
+    endpoint. To find out, call
+    `client.endpoints.find_created(username=…, alias=…, sent_at=…, elapsed=…)`.
 
     Attributes:
-        username: The username asked for; Plivo appends digits to it.
-        alias: The alias asked for.
-        endpoint_id: The new endpoint's id, where an answer still told it.
+        username: The requested username; Plivo appends digits to it.
+        alias: The requested alias.
+        endpoint_id: The new endpoint's id, if the response still contained it.
     """
 
     def __init__(
@@ -202,8 +202,8 @@ class OutcomeUnknownError(AmbiguousOutcomeError):
     ) -> None:
         message = (
             f"create of endpoint {username!r}, alias {alias!r}, was sent at "
-            f"{facts['sent_at'].isoformat(timespec='milliseconds')}, but whether it happened is unknown "
-            f"({facts['reason']}); do not repeat it, ask endpoints.find_created"
+            f"{facts['sent_at'].isoformat(timespec='milliseconds')}, but its outcome is unknown "
+            f"({facts['reason']}); do not repeat it, call endpoints.find_created"
         )
         super().__init__(message, method="POST", path="Endpoint/", **facts)
         self.username = username
@@ -212,16 +212,16 @@ class OutcomeUnknownError(AmbiguousOutcomeError):
 
 
 class APIError(CallError):
-    """Plivo, or a proxy before it, answered with a status that is not a success.
+    """Plivo, or a proxy in front of it, answered with a status that is not a success.
 
     Attributes:
         status: HTTP status.
-        api_id: Plivo's id of the request, if the answer carried one: what its support asks for.
-        message: What the body said, at most 200 characters, control characters escaped.
-        retry_after: Seconds that Plivo asked to wait, if it said so.
+        api_id: Plivo's id of the request, if the response had one; Plivo's support asks for it.
+        message: The error text in the body, at most 200 characters, control characters escaped.
+        retry_after: Seconds to wait, from the Retry-After header, if there was one.
     """
 
-    def __init__(  # every fact of the answer, by name
+    def __init__(  # every fact of the response, by name
         self,
         message: str,
         *,
@@ -242,7 +242,7 @@ class APIError(CallError):
 
 
 class BadRequestError(APIError):
-    """400 or 422: Plivo refuses the arguments; `message` says which."""
+    """400 or 422: Plivo rejects the arguments; `message` says which."""
 
 
 class AuthenticationError(APIError):
@@ -254,27 +254,27 @@ class ForbiddenError(APIError):
 
 
 class NotFoundError(APIError):
-    """404: there is no such endpoint, or no longer."""
+    """404: the endpoint does not exist, or no longer does."""
 
 
 class ConflictError(APIError):
-    """409: the request contradicts the account's state."""
+    """409: the request conflicts with the account's state."""
 
 
 class RateLimitedError(APIError):
-    """429: the account's quota is spent, and waiting for it would take too long for this call."""
+    """429: the account's quota is used up, and the call could not wait for it."""
 
 
 class ServerError(APIError):
-    """5xx: Plivo, or a proxy before it, failed."""
+    """5xx: Plivo, or a proxy in front of it, failed."""
 
 
 class ResponseDecodeError(CallError):
-    """A success status came with a body that cannot be what it should be.
+    """A success status came with an unreadable body.
 
     Attributes:
         status: HTTP status.
-        endpoint_id: From the answer to a create: the new endpoint's id, where that much was readable.
+        endpoint_id: The new endpoint's id, if the response to a create contained a readable one.
     """
 
     def __init__(

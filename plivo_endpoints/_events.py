@@ -1,4 +1,4 @@
-"""What the client tells about its work: log lines, and events for metrics and tracing.
+"""Log lines, and events for metrics and tracing.
 
 Both carry the operation's name and its path template, never an id, a header or a body.
 """
@@ -39,14 +39,14 @@ class CallStarted:
 
 @frozen(kw_only=True)
 class AttemptStarted:
-    """An attempt of a call has a place in the rate limit, and goes on to connect and send.
+    """An attempt has passed the rate limit and goes on to connect and send.
 
     Attributes:
         operation: The operation's name.
         method: HTTP method.
         path: Path template below the account.
         attempt: Its number within the call, from 1.
-        waited: Seconds that it waited before, for the rate limit and among `max_connections`.
+        waited: Seconds that it waited for the rate limit and for one of `max_connections`.
     """
 
     operation: str
@@ -58,19 +58,19 @@ class AttemptStarted:
 
 @frozen(kw_only=True)
 class AttemptFinished:
-    """An attempt that had started ended.
+    """An attempt ended.
 
     Attributes:
         operation: The operation's name.
         method: HTTP method.
         path: Path template below the account.
         attempt: Its number within the call, from 1.
-        outcome: "done", "not sent", "refused", "throttled", "ambiguous" or "cancelled" (a timeout too).
-        phase: How far it came: to "connect" or to the "response".
-        status: HTTP status, if an answer came.
-        sent: Whether it may have left this process.
+        outcome: "done", "not sent", "refused", "throttled", "ambiguous" or "cancelled" (timeouts included).
+        phase: How far it came: "connect" or "response".
+        status: HTTP status, if a response came.
+        sent: Whether it may have been sent.
         waited: Seconds that it waited before it started.
-        seconds: How long it took from its start on: connecting, sending, and the server's time.
+        seconds: How long it took after that wait: connecting, sending, and waiting for the response.
     """
 
     operation: str
@@ -93,15 +93,15 @@ class CallFinished:
         operation: The operation's name.
         method: HTTP method.
         path: Path template below the account.
-        attempts: How many attempts it took, with those that aiohttp made by itself on a session of yours; 0
-            if it never got past the rate limit.
-        error: Name of the error's class; `None` after success.
+        attempts: Number of attempts, including those that aiohttp made by itself on a session of yours; 0 if
+            the call never got past the rate limit.
+        error: Name of the error's class; `None` on success.
         phase: Where the last attempt was when the call failed: "rate limit", "connect" or "response"; `None`
-            after success.
-        outcome_unknown: Whether something that must not be repeated may have happened: the error is an
-            `AmbiguousOutcomeError`, or a cancellation or interrupt that has one as its cause.
+            on success.
+        outcome_unknown: Whether a request that must not be repeated may have been carried out: the error is
+            an `AmbiguousOutcomeError`, or a cancellation or interrupt that has one as its cause.
         waited: Seconds that its attempts waited before they started.
-        seconds: How long it took as a whole: waiting, attempts and the pauses between them.
+        seconds: How long the whole call took: waits, attempts and the pauses between them.
     """
 
     operation: str
@@ -121,8 +121,8 @@ Event = CallStarted | AttemptStarted | AttemptFinished | CallFinished
 class Observer:
     """Sends events to the log and to the caller's hook.
 
-    A create that worked must not be lost to a metrics hook or a logging handler that does not, nor to one
-    that calls `sys.exit`. Only a `KeyboardInterrupt` passes: Ctrl-C can come during either.
+    The result of a create must not be lost because a metrics hook or a logging handler fails or calls
+    `sys.exit`. Only a `KeyboardInterrupt` propagates: Ctrl-C can come during either.
     """
 
     def __init__(self, on_event: Callable[[Event], None] | None) -> None:
@@ -196,16 +196,16 @@ class Observer:
             self._emit(event)
 
     def outcome_unknown(self, error: AmbiguousOutcomeError) -> None:
-        """Log an outcome that only the cause of an interrupt knows, where few look."""
+        """Log an unknown outcome that is only the cause of an interrupt, where it is easily overlooked."""
         _log(logging.WARNING, "%s", error)
 
     def _emit(self, event: Event) -> None:
-        assert self._on_event is not None  # noqa: S101 - asked by every caller
+        assert self._on_event is not None  # noqa: S101 - every caller checks it
         try:
             self._on_event(event)
         except KeyboardInterrupt:
             raise
-        except BaseException:  # noqa: BLE001 - a hook awaits nothing, so no cancellation of the task ends here
+        except BaseException:  # noqa: BLE001 - the hook awaits nothing, so this hides no cancellation
             _log(logging.ERROR, "the on_event hook failed", exc_info=True)
 
 
@@ -214,5 +214,5 @@ def _log(level: int, message: str, *values: object, exc_info: bool = False) -> N
         logger.log(level, message, *values, exc_info=exc_info)
     except KeyboardInterrupt:
         raise
-    except BaseException:  # noqa: BLE001, S110 - and there is nowhere left to say so
+    except BaseException:  # noqa: BLE001, S110 - there is nowhere left to report it
         pass

@@ -1,4 +1,4 @@
-"""The policies between a call and the transport: rate limit, retries, the one timeout, every pause."""
+"""The policies between a call and the transport: rate limit, retries, timeout and pauses."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ Send = Callable[[Request, Attempt], Awaitable[Response]]
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
 
-_SHARE_TO_SEND: Final = 0.5  # of its timeout, within which what must not be repeated has to leave
+_SHARE_TO_SEND: Final = 0.5  # of the timeout, within which a non-repeatable request must be sent
 
 
 class RateLimited:
-    """Lets an attempt through when the window has a place for it, in the order they came.
+    """Lets attempts through when the window has a place for them, in order of arrival.
 
-    Who then waits for one of the `connections` waits here and not in the pool: a 429 meanwhile is for all.
-    A wait that would end too late for the call is not begun.
+    They wait for one of the `connections` here and not in the pool, so that a 429 in the meantime delays them
+    too. If the wait would be too long for the call, it fails at once.
     """
 
     def __init__(
@@ -61,18 +61,18 @@ class RateLimited:
         self._under_way = asyncio.Semaphore(connections)
 
     async def send(self, request: Request, attempt: Attempt) -> Response:
-        """Send the request when its turn has come."""
-        asked = now = self._clock()
+        """Send the request once the rate limit allows it."""
+        arrived = now = self._clock()
         try:
             if self._turns.locked() or self._window.reserve(now) > now:
-                await self._take_a_place(attempt)
+                await self._wait_for_place(attempt)
             try:
                 await self._under_way.acquire()
                 try:
                     now = self._clock()
                     if self._window.paused_until > now:
-                        now = await self._sit_out_the_pause(attempt)
-                    attempt.started_at, attempt.waited = now, now - asked
+                        now = await self._wait_for_pause(attempt)
+                    attempt.started_at, attempt.waited = now, now - arrived
                     self._observer.attempt_started(request, attempt)
                     return await self._send(request, attempt)
                 finally:
@@ -81,16 +81,16 @@ class RateLimited:
                 self._window.settle((attempt.left_at or self._clock()) if attempt.sent else None)
         finally:
             if attempt.started_at is None:
-                attempt.waited = self._clock() - asked
+                attempt.waited = self._clock() - arrived
 
-    async def _take_a_place(self, attempt: Attempt) -> None:
+    async def _wait_for_place(self, attempt: Attempt) -> None:
         attempt.phase = "rate limit"
         async with self._turns:
             while (free := self._window.reserve(now := self._clock())) > now:
                 await self._wait(free, now, attempt)
         attempt.phase = "connect"
 
-    async def _sit_out_the_pause(self, attempt: Attempt) -> float:
+    async def _wait_for_pause(self, attempt: Attempt) -> float:
         attempt.phase = "rate limit"
         while (resume := self._window.paused_until) > (now := self._clock()):
             await self._wait(resume, now, attempt)
@@ -104,7 +104,7 @@ class RateLimited:
 
 
 class RetryLoop:
-    """Executes calls: attempt after attempt, as the attempt classes say, within the call's one timeout."""
+    """Executes calls, with retries as the attempt classes allow, within the call's timeout."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class RetryLoop:
         self._deadlines = Deadlines()
 
     async def execute(self, call: Call[T]) -> T:
-        """Carry out a call and return its result."""
+        """Execute a call and return its result."""
         history = RetryHistory(self._policy, self._budget, call.options.max_attempts)
         started = self._clock()
         try:
@@ -149,12 +149,12 @@ class RetryLoop:
             self._report_end(call, history, None, started)
             return result
         finally:
-            history.doubt = None  # its traceback holds this frame: do not make a cycle
+            history.ambiguous_error = None  # its traceback refers to this frame: avoid a cycle
         self._report_end(call, history, failure, started)
         try:
-            raise failure  # out here, so that no exception that holds a request hangs on it
+            raise failure  # outside `except`, so that its context is no exception that holds a request
         finally:
-            del failure  # likewise
+            del failure  # its traceback refers to this frame: avoid a cycle
 
     def _report_end(
         self, call: Call[Any], history: RetryHistory, error: BaseException | None, started: float
@@ -169,21 +169,21 @@ class RetryLoop:
             raise
 
     def _attach_outcome(self, interrupt: BaseException, call: Call[Any], history: RetryHistory) -> None:
-        """Give what ends a call the outcome of a request that may have left and must not be repeated."""
+        """Make the unknown outcome of a request that must not be repeated the cause of an interrupt."""
         if not history.begun or call.operation.repeatable:
             return
         if history.attempt.sent and not history.attempt.is_harmless:
-            unknown = _outcome_unknown(call, history, _name(interrupt))
+            unknown = _outcome_unknown(call, history, _interruption(interrupt))
             interrupt.__cause__ = unknown
             self._observer.outcome_unknown(unknown)
 
     def close(self) -> None:
-        """Leave no timer behind."""
+        """Cancel the timer of the timeouts once the last call has ended."""
         self._deadlines.close()
 
     async def _attempts(self, call: Call[T], history: RetryHistory, started: float) -> T:
-        # A create that left late would have little time for its answer, and an answer that comes too late
-        # leaves an unknown outcome. So it has as long for the answer as it may take to get away.
+        # A create that is sent late has little time for its response, and if that comes too late, the outcome
+        # is unknown. So the response gets as much time as sending may take.
         share = 1.0 if call.operation.repeatable else _SHARE_TO_SEND
         send_by = started + share * call.options.timeout
         while True:
@@ -192,7 +192,7 @@ class RetryLoop:
             except CallError as error:
                 failure = error
             verdict = self._judge(call, history, failure, send_by)
-            del failure  # likewise
+            del failure  # its traceback refers to this frame: avoid a cycle
             if verdict is None:
                 return cast("T", None)
             if isinstance(verdict, CallError):
@@ -206,13 +206,13 @@ class RetryLoop:
     def _judge(
         self, call: Call[T], history: RetryHistory, failure: CallError, send_by: float
     ) -> CallError | float | None:
-        """Return what to raise, or the seconds to wait before the next attempt; `None` if all is done."""
-        if history.is_done_after_all(call.operation, failure):
+        """Return the error to raise, or the seconds until the next attempt; `None` if the call succeeded."""
+        if history.succeeded_earlier(call.operation, failure):
             return None
         verdict = history.judge(call.operation, failure, self._chance())
         now = self._clock()
         if verdict.pause:
-            self._window.pause(now + verdict.pause)  # everyone's: the quota is the account's
+            self._window.pause(now + verdict.pause)  # for all calls: the quota is the account's
         if verdict.delay is None or now + max(verdict.pause, verdict.delay) >= send_by:
             return _final(call, history, verdict.kind, failure)
         return 0.0 if verdict.pause else verdict.delay  # the rate limit makes the next attempt wait
@@ -245,27 +245,27 @@ class RetryLoop:
 def _final(call: Call[Any], history: RetryHistory, kind: AttemptClass, failure: CallError) -> CallError:
     if kind is AttemptClass.AMBIGUOUS and not call.operation.repeatable:
         return _outcome_unknown(call, history, str(failure), failure)
-    if kind is AttemptClass.NOT_SENT and history.doubt is not None:
-        return history.doubt  # the last attempt never left, but an earlier one may have been carried out
+    if kind is AttemptClass.NOT_SENT and history.ambiguous_error is not None:
+        return history.ambiguous_error  # the last attempt was not sent, but an earlier one may have succeeded
     return failure
 
 
-def _name(interrupt: BaseException) -> str:
+def _interruption(interrupt: BaseException) -> str:
     if isinstance(interrupt, asyncio.CancelledError):
-        return "it was cancelled"
-    return f"{type(interrupt).__name__} ended it"
+        return "the call was cancelled"
+    return f"interrupted by {type(interrupt).__name__}"
 
 
 def _timed_out(call: Call[Any], history: RetryHistory) -> CallError:
     attempt, timeout = history.attempt, call.options.timeout
     if attempt.sent and not call.operation.repeatable:
-        return _outcome_unknown(call, history, f"no answer within {timeout:g} s")
+        return _outcome_unknown(call, history, f"no response within {timeout:g} s")
     return RequestTimeoutError(
         timeout=timeout,
         phase=attempt.phase,
         method=call.request.method,
         path=call.request.path,
-        sent="unknown" if attempt.sent or history.doubt else "no",
+        sent="unknown" if attempt.sent or history.ambiguous_error else "no",
         attempts=history.attempts,
     )
 

@@ -1,9 +1,9 @@
-"""What Plivo has and what it answers: frozen values, checked by the codec, once, when they come."""
+"""Models of Plivo's objects and responses: frozen values, validated once, by the codec."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - type hints resolve the annotations
-from datetime import datetime  # noqa: TC003 - likewise
+from datetime import datetime  # noqa: TC003 - type hints resolve the annotations
 from typing import Generic, TypeVar
 
 from attrs import field, frozen
@@ -11,31 +11,31 @@ from attrs import field, frozen
 T = TypeVar("T")
 
 
-# What lists are made of and creates return has no slots: the codec fills it in without its constructor.
+# What lists contain and creates return has no slots: the codec fills it in without its constructor.
 @frozen(kw_only=True, slots=False)
 class Endpoint:
-    """A SIP user that can register with Plivo and make and take calls.
+    """A SIP user that can register with Plivo and make and receive calls.
 
-    Only `endpoint_id` is certain. Plivo leaves out what does not apply, lists hold less than `get`, and a
-    value of the wrong type counts as missing: it is in `extra`.
+    Only `endpoint_id` is always present. Plivo leaves out what does not apply, and lists contain fewer fields
+    than `get`. A value of the wrong type counts as missing and is kept in `extra`.
 
     Attributes:
         endpoint_id: Opaque id.
         username: The SIP user name, with the digits that Plivo appended.
-        alias: The name given to it for people.
-        password: The MD5 of the SIP password in hexadecimal, where Plivo sends it: from `get`, while no phone
-            is registered. A hash, not the password, and it may be stale after an update. No repr shows it.
+        alias: Its human-readable name.
+        password: The MD5 hash of the SIP password in hexadecimal, not the password. Plivo sends it only from
+            `get` and while no phone is registered; it may be stale after an update. `repr` does not show it.
         application: URI of the application attached to it.
-        sip_uri: The address others call it on. Its user part may differ from `username`.
+        sip_uri: The address to call it on. Its user part may differ from `username`.
         sip_registered: Whether a phone is registered now.
-        sip_contact: Where the registered phone is.
-        sip_expires: When the registration runs out, as an aware UTC time.
-        sip_user_agent: What the registered phone calls itself.
+        sip_contact: Address of the registered phone.
+        sip_expires: When the registration expires, as an aware UTC datetime.
+        sip_user_agent: User agent of the registered phone.
         sub_account: The subaccount it is linked to.
         resource_uri: Its URI.
-        api_id: Plivo's id of the request that told this; not part of the endpoint, so not compared.
-        extra: Fields that this version does not know, and values of the wrong type, as they came. The repr
-            shows their names only: nobody knows what an unknown field may hold.
+        api_id: Plivo's id of the request; not part of the endpoint, so not compared.
+        extra: Unknown fields and values of the wrong type, as received. `repr` shows only their names, since
+            an unknown field may hold a secret.
     """
 
     endpoint_id: str
@@ -57,21 +57,21 @@ class Endpoint:
 
     @property
     def application_id(self) -> str | None:
-        """The attached application's id: the last segment of `application`, the form that requests use."""
+        """The attached application's id: the last segment of `application`, as `app_id` expects it."""
         return self.application.rstrip("/").rpartition("/")[2] or None if self.application else None
 
 
 @frozen(kw_only=True, slots=False)
 class CreatedEndpoint:
-    """Plivo's answer to a create.
+    """Plivo's response to a create.
 
-    `endpoint_id` and `username` are certain: without them it is unknown what was created.
+    `endpoint_id` and `username` are always present: without them it is unknown what was created.
 
     Attributes:
         endpoint_id: The new endpoint's id.
-        username: The name as Plivo made it: the one asked for and digits. Phones register with this one.
+        username: The requested username and the digits that Plivo appended. Phones register with this one.
         alias: The alias.
-        message: Plivo's word for it, "created".
+        message: Plivo's message, "created".
         api_id: Plivo's id of the request.
     """
 
@@ -84,10 +84,10 @@ class CreatedEndpoint:
 
 @frozen(kw_only=True)
 class Acknowledgement:
-    """Plivo's answer to an update, which does not repeat the endpoint.
+    """Plivo's response to an update, which does not contain the endpoint.
 
     Attributes:
-        message: Plivo's word for it, "changed".
+        message: Plivo's message, "changed".
         api_id: Plivo's id of the request.
     """
 
@@ -97,14 +97,14 @@ class Acknowledgement:
 
 @frozen(kw_only=True)
 class PageMeta:
-    """Where a page lies in its list; `None` where Plivo did not say, or said it in the wrong type.
+    """The position of a page in its list; `None` for what is missing or of the wrong type.
 
     Attributes:
-        limit: Most objects a page may hold.
-        offset: Objects before this page.
+        limit: Maximum number of objects per page.
+        offset: Number of objects before this page.
         next: Relative path and query of the next page, `None` on the last.
-        previous: Relative path and query of the page before.
-        total_count: Objects in the whole list.
+        previous: Relative path and query of the previous page.
+        total_count: Number of objects in the whole list.
     """
 
     limit: int | None = None
@@ -119,8 +119,8 @@ class Page(Generic[T]):
     """One page of a list.
 
     Attributes:
-        objects: What is on it, in Plivo's order.
-        meta: Where it lies in the list.
+        objects: Its objects, in Plivo's order.
+        meta: Its position in the list.
         api_id: Plivo's id of the request.
     """
 
@@ -131,16 +131,16 @@ class Page(Generic[T]):
 
 @frozen(kw_only=True)
 class TokenClaims:
-    """What a token says, read without verifying its signature; `None` where it cannot be read.
+    """The claims of a token, read without verifying its signature; `None` for what cannot be read.
 
     Attributes:
-        iss: The auth id it was made for.
-        sub: Whom it lets in; `None` where it names nobody.
-        nbf: Not valid before, aware UTC.
-        exp: Not valid from then on, aware UTC.
+        iss: The auth id it was issued for.
+        sub: Who may log in with it; `None` if absent.
+        nbf: Start of its validity, as an aware UTC datetime.
+        exp: End of its validity, as an aware UTC datetime.
         app: Application that routes its calls.
-        incoming_allow: May take calls; `False` where the token does not say.
-        outgoing_allow: May make calls; likewise.
+        incoming_allow: Whether incoming calls are allowed; `False` if absent.
+        outgoing_allow: Whether outgoing calls are allowed; `False` if absent.
     """
 
     iss: str | None
@@ -157,8 +157,8 @@ class Token:
     """A JWT that lets one browser or phone log in.
 
     Attributes:
-        jwt: The token itself, what the browser or phone needs. A secret until it expires: no repr shows it.
-        claims: What it says, unverified; `None` where it could not be read.
+        jwt: The token itself, for the browser or phone. A secret until it expires; `repr` does not show it.
+        claims: Its claims, unverified; `None` if they could not be read.
         api_id: Plivo's id of the request.
     """
 
@@ -168,5 +168,5 @@ class Token:
 
     @property
     def expires_at(self) -> datetime | None:
-        """When it stops to work, as an aware UTC time; `None` where it could not be read."""
+        """When it expires, as an aware UTC datetime; `None` if that could not be read."""
         return self.claims.exp if self.claims else None

@@ -1,4 +1,4 @@
-"""Pages to items: walks a list whose pages Plivo links, by offset, by cursor, or by both."""
+"""Iteration over lists whose pages Plivo links by offset, by cursor, or by both."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# An object comes twice when creates push it from a page already read to one yet to come, so a repeat is near:
-# remembering the last of them keeps a walk of any length at the same memory.
+# An object comes twice if creates push it from a page already read to a later one. Repeats therefore come
+# soon, and it is enough to remember the last objects, which keeps memory constant.
 _REMEMBERED: Final = 2_000
 _OFFSET: Final = re.compile(r"[0-9]{1,15}")
 
 
 @frozen
 class Position:
-    """Where a page begins: at an offset, or at a cursor, which must travel without one."""
+    """Where a page begins: at an offset, or at a cursor, which must be sent without an offset."""
 
     offset: int = 0
     cursor: str | None = None
 
     def query(self, page_size: int) -> dict[str, int | str]:
-        """Return the query that asks for this page."""
+        """Return the query for this page."""
         if self.cursor is not None:
             return {"limit": page_size, "cursor": self.cursor}
         return {"limit": page_size, "offset": self.offset}
 
 
 class AsyncPaginator(Generic[T]):
-    """Every object of a list, page after page, fetched while you iterate.
+    """Iterates over every object of a list, fetching pages as needed.
 
-    `async for` gives the objects, `pages()` the pages. Each iteration is a walk of its own; leaving one early
-    stops its requests. Plivo's lists are no snapshots: what the account gains or loses meanwhile moves the
-    pages. An object that comes twice is given once; a walk that noticed a change ends with a
+    `async for` yields the objects, `pages()` the pages. Each iteration starts anew; leaving one early stops
+    its requests. Plivo's lists are not snapshots: creates and deletes during an iteration move the pages. An
+    object that comes twice is yielded once. An iteration that noticed a change ends with a
     `ListChangedWarning`.
     """
 
@@ -78,17 +78,17 @@ class AsyncPaginator(Generic[T]):
                     yield item
 
     def pages(self) -> AsyncGenerator[Page[T]]:
-        """Return the pages instead of the objects on them, repeated objects left out."""
+        """Iterate over pages instead of objects; repeated objects are left out."""
         return self._pages(_warn_at(stacklevel=2))
 
-    async def _pages(self, tell: Callable[[str], object]) -> AsyncGenerator[Page[T]]:
+    async def _pages(self, report: Callable[[str], object]) -> AsyncGenerator[Page[T]]:
         changes = _Changes(self._identify, self._offset)
         async with aclosing(self._walk()) as pages:
             async for page in pages:
                 yield changes.without_repeats(page)
-        reason = changes.why_not_all()
+        reason = changes.why_incomplete()
         if reason is not None:
-            tell(reason)
+            report(reason)
 
     async def _walk(self) -> AsyncGenerator[Page[T]]:
         position: Position | None = Position(self._offset)
@@ -110,7 +110,7 @@ class AsyncPaginator(Generic[T]):
             return await self._fetch(position.query(self._page_size))
         _, task = ahead[0]
         page = await task
-        ahead.popleft()  # only now: a walk that is left while it waits still has to end the task
+        ahead.popleft()  # only now: if the iteration is left during the wait, the task must be cancelled
         return page
 
     async def _look_ahead(
@@ -119,9 +119,9 @@ class AsyncPaginator(Generic[T]):
         position: Position | None,
         ahead: deque[tuple[Position, asyncio.Task[Page[T]]]],
     ) -> None:
-        """Keep the pages after this one under way, where offsets tell where they begin."""
+        """Prefetch the pages after this one, if their offsets are known."""
         if ahead and ahead[0][0] != position:
-            await _drop(ahead)  # Plivo's links lead elsewhere than the offsets promised
+            await _drop(ahead)  # Plivo's next-page link does not match the predicted offset
         total = page.meta.total_count
         if position is None or position.cursor is not None or total is None:
             return
@@ -132,9 +132,9 @@ class AsyncPaginator(Generic[T]):
             offset += self._page_size
 
     def _following(self, page: Page[T], position: Position, cursors: set[str]) -> Position | None:
-        """Return where the next page begins; `None` after the last.
+        """Return the position of the next page; `None` after the last.
 
-        Of `meta.next` only offset and cursor are taken: host, path and account stay our own.
+        Only offset and cursor are taken from `meta.next`; host, path and account stay our own.
         """
         if page.meta == PageMeta():  # no links at all: a short page is the last
             full = len(page.objects) >= self._page_size
@@ -158,12 +158,12 @@ class AsyncPaginator(Generic[T]):
 
 
 def _warn_at(*, stacklevel: int) -> Callable[[str], object]:
-    # The caller's loop: Python shows a warning once for each place.
+    # The warning points to the caller's loop: Python shows a warning once per location.
     return partial(warnings.warn, category=ListChangedWarning, stacklevel=stacklevel)
 
 
 async def search(paginator: AsyncPaginator[T], is_wanted: Callable[[T], bool]) -> tuple[list[T], bool]:
-    """Walk once; return what is wanted, and whether that is all: not where the list shrank or ended early."""
+    """Walk once; return the matches, and whether the list was complete and did not shrink."""
     changes = _Changes(paginator._identify, paginator._offset)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     found: list[T] = []
     async with aclosing(paginator._walk()) as pages:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
@@ -173,19 +173,19 @@ async def search(paginator: AsyncPaginator[T], is_wanted: Callable[[T], bool]) -
 
 
 class _Changes(Generic[T]):
-    """Notices in the pages of one walk that the list changed under it."""
+    """Detects that the list changed during a walk."""
 
     def __init__(self, identify: Callable[[T], str], offset: int) -> None:
         self._identify = identify
-        self._met = offset  # objects, with those before the walk's begin
+        self._seen = offset  # number of objects, including those before the first page
         self._total: int | None = None
         self._last_total = 0
-        self._recent: dict[str, None] = {}  # in order of arrival
+        self._recent: dict[str, None] = {}  # in order of appearance
         self.noticed = False
-        self.shrank = False  # what vanished moved others to pages already read; creates move none there
+        self.shrank = False  # deletes move objects to pages already read; creates do not
 
-    def why_not_all(self) -> str | None:
-        """Say, after the last page, why some may be missing, if there is a sign of it."""
+    def why_incomplete(self) -> str | None:
+        """Return, after the last page, why objects may be missing; `None` if there is no sign of it."""
         if self.noticed:
             return (
                 "the endpoints changed while they were listed: some may be missing here, so list them again"
@@ -197,12 +197,12 @@ class _Changes(Generic[T]):
     @property
     def is_short(self) -> bool:
         """Whether the pages so far hold fewer objects than the list has."""
-        return self._met < self._last_total
+        return self._seen < self._last_total
 
     def without_repeats(self, page: Page[T]) -> Page[T]:
         """Return the page without the objects that came before."""
         total = page.meta.total_count
-        self._met += len(page.objects)
+        self._seen += len(page.objects)
         if self._total is None:
             self._total = total
         if total is not None:

@@ -1,7 +1,8 @@
-"""What you ask of Plivo: frozen values that know their rules, checked once, before they become a request.
+"""Request models: frozen values, validated once, before they become a request.
 
-Not when they are made: the frame of a generated `__init__` holds the password, and an error would show it.
-But then text becomes plain: a subclass of `str` may do anything when an error quotes it.
+They are not validated on creation: the frame of a generated `__init__` holds the password, and a traceback
+would show it. But subclasses of `str` are converted on creation, since they may do anything when an error
+quotes them.
 """
 
 from __future__ import annotations
@@ -36,31 +37,31 @@ _MAX_LIFETIME: Final = 24 * 60 * 60
 
 @frozen(kw_only=True)
 class RequestModel:
-    """What an operation sends, and what an error may say of it."""
+    """The body of a request, and what errors may show of it."""
 
     def check(self) -> None:
-        """Raise `InvalidArgumentError` where a field breaks a rule."""
+        """Raise `InvalidArgumentError` if a field breaks a rule."""
 
     def secrets(self) -> tuple[str, ...]:
-        """Return what no error may repeat: the fields that `repr` hides."""
+        """Return what errors must redact: the fields that `repr` hides."""
         values = [getattr(self, each.name) for each in fields(type(self)) if each.repr is False]
         return tuple([value for value in values if value])
 
     def outcome_unknown(
         self, *, method: str, path: str, endpoint_id: str | None, **facts: Unpack[OutcomeFacts]
     ) -> AmbiguousOutcomeError:
-        """Return the error of an operation that must not be repeated, was sent, and lost its answer."""
+        """Return the error for a request that must not be repeated, was sent, and got no response."""
         del endpoint_id
         message = (
-            f"{method} {path} was sent, but whether it happened is unknown ({facts['reason']}); "
-            "do not repeat it before you have looked"
+            f"{method} {path} was sent, but its outcome is unknown ({facts['reason']}); "
+            "check before you repeat it"
         )
         return AmbiguousOutcomeError(message, method=method, path=path, **facts)
 
 
 @frozen(kw_only=True)
 class NewEndpoint(RequestModel):
-    """What a create asks for."""
+    """The body of a create."""
 
     username: str = field(converter=plain)
     password: str = field(converter=plain, repr=False)
@@ -68,7 +69,7 @@ class NewEndpoint(RequestModel):
     app_id: str | None = field(converter=optional(plain), default=None)
 
     def check(self) -> None:
-        """Raise `InvalidArgumentError` where a field breaks a rule."""
+        """Raise `InvalidArgumentError` if a field breaks a rule."""
         check_username("username", self.username)
         require("password", password_problem(self.password))
         require("alias", text_problem(self.alias))
@@ -78,21 +79,21 @@ class NewEndpoint(RequestModel):
     def outcome_unknown(
         self, *, method: str, path: str, endpoint_id: str | None, **facts: Unpack[OutcomeFacts]
     ) -> OutcomeUnknownError:
-        """Return the error of a create that was sent and lost its answer."""
+        """Return the error for a create that was sent and got no response."""
         del method, path
         return OutcomeUnknownError(username=self.username, alias=self.alias, endpoint_id=endpoint_id, **facts)
 
 
 @frozen(kw_only=True)
 class EndpointChanges(RequestModel):
-    """What an update asks for; `None` leaves a field as it is."""
+    """The body of an update; `None` leaves a field unchanged."""
 
     password: str | None = field(converter=optional(plain), default=None, repr=False)
     alias: str | None = field(converter=optional(plain), default=None)
     app_id: str | None = field(converter=optional(plain), default=None)
 
     def check(self) -> None:
-        """Raise `InvalidArgumentError` where a field breaks a rule, or nothing is to change."""
+        """Raise `InvalidArgumentError` if a field breaks a rule or nothing would change."""
         if self.password is None and self.alias is None and self.app_id is None:
             raise InvalidArgumentError("update", "needs at least one of password, alias and app_id")
         if self.password is not None:
@@ -105,7 +106,7 @@ class EndpointChanges(RequestModel):
 
 @frozen(kw_only=True)
 class NewToken(RequestModel):
-    """What a token request asks for; times in epoch seconds, from `token_times`."""
+    """The body of a token request; times in epoch seconds, from `token_times`."""
 
     iss: str
     sub: str | None = field(converter=optional(plain), default=None)
@@ -116,7 +117,7 @@ class NewToken(RequestModel):
     outgoing_allow: bool = False
 
     def check(self) -> None:
-        """Raise `InvalidArgumentError` where a field breaks a rule."""
+        """Raise `InvalidArgumentError` if a field breaks a rule."""
         check_bool("incoming_allow", self.incoming_allow)
         check_bool("outgoing_allow", self.outgoing_allow)
         if self.sub is not None:
@@ -130,10 +131,10 @@ class NewToken(RequestModel):
 def token_times(
     *, nbf: datetime | int | None, exp: datetime | int | None, lifetime: timedelta | None, now: int
 ) -> tuple[int | None, int | None]:
-    """Return `nbf` and `exp` in epoch seconds; where an end is given without a start, the start is `now`."""
+    """Return `nbf` and `exp` in epoch seconds; if only an end is given, the start is `now`."""
     start, end = _epoch("nbf", nbf), _epoch("exp", exp)
     if end is not None and lifetime is not None:
-        raise InvalidArgumentError("lifetime", "goes without exp: both say when the token ends")
+        raise InvalidArgumentError("lifetime", "cannot be combined with exp: both set when the token ends")
     if end is None and lifetime is None:
         return start, None
     start = now if start is None else start
@@ -150,7 +151,7 @@ def token_times(
 
 
 def _epoch(name: str, value: datetime | int | None) -> int | None:
-    # A naive datetime could mean any zone, and a float any rounding: both are refused.
+    # A naive datetime could mean any zone, and a float any rounding: both are rejected.
     if value is None:
         return None
     seconds = value if type(value) is int else epoch_seconds(value)
@@ -165,7 +166,7 @@ def _check_lifetime(name: str, seconds: float) -> None:
     if seconds <= 0:
         raise InvalidArgumentError(name, "must end after nbf")
     if not _MIN_LIFETIME <= seconds <= _MAX_LIFETIME:
-        raise InvalidArgumentError(name, "must leave the token between 3 minutes and 24 hours from nbf")
+        raise InvalidArgumentError(name, "must end the token between 3 minutes and 24 hours after nbf")
 
 
 def _check_end(name: str, end: int, now: int) -> None:

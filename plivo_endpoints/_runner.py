@@ -1,10 +1,11 @@
-"""The blocking client's engine: the same coroutines, run on an event loop in a thread of its own.
+"""Runs the async client's coroutines for the blocking client, on an event loop in a background thread.
 
-anyio runs the loop in a thread that the first call starts, and that `close`, the garbage collector or the end
-of the program ends, whichever comes first. A call takes one hop to the loop and waits. If the wait is
-interrupted, by Ctrl-C above all, the coroutine is cancelled and seen to end before the exception goes on: no
-request leaves after the program believes that it stopped, and the exception carries what came of it. So the
-facade has no logic of its own, and everything that the async client promises holds here: it is the same code.
+The first call starts the thread, in which anyio runs the loop. The thread ends on `close`, on garbage
+collection or at the end of the program, whichever comes first. A call is handed to the loop, and the calling
+thread waits. If the wait is interrupted, usually by Ctrl-C, the coroutine is cancelled and awaited before the
+exception propagates. So no request is sent after the program believes that it stopped, and the exception
+carries the outcome. The blocking client has no logic of its own: it keeps all promises of the async client,
+because it runs the same code.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-_SIGNALS: Final = 10  # that may follow the first before a call has ended; one more ends the wait for it
+_SIGNALS: Final = 10  # that may follow the first before a call has ended; one more ends the wait
 
 
 class Runner:
@@ -33,18 +34,18 @@ class Runner:
 
     def __init__(self, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None) -> None:
         self._loop_factory = loop_factory
-        self._threads: dict[int, _LoopThread] = {}  # one, by the process that made it
+        self._threads: dict[int, _LoopThread] = {}  # at most one, by the id of its process
         self._finalizer = weakref.finalize(self, _stop, self._threads)
 
     def run(self, start: Callable[[], Coroutine[Any, Any, R]]) -> R:
-        """Return the result of what `start` returns, called and awaited on the loop.
+        """Call `start` on the loop, await the coroutine and return its result.
 
-        It takes no arguments to pass on: its frame would show them in a traceback, passwords among them.
+        There are no arguments to pass on: a traceback would show them, including passwords, in this frame.
         """
         return _Call(start, self._usable_thread()).run()
 
     def close(self) -> None:
-        """End the thread; no call works afterwards."""
+        """Stop the thread; later calls raise `ClientStateError`."""
         self._finalizer()
 
     def _usable_thread(self) -> _LoopThread:
@@ -60,22 +61,22 @@ class Runner:
             raise ClientStateError(NO_FORK)
         try:
             _LoopThread(self._loop_factory, self._threads, self._finalizer)
-        except Exception as error:  # no descriptors or threads left, or a loop factory that fails
+        except Exception as error:  # out of descriptors or threads, or the loop factory fails
             raise ClientStateError(f"the client's event loop cannot start: {error}") from error
         return self._threads[os.getpid()]
 
 
 def _stop(threads: dict[int, _LoopThread]) -> None:
-    thread = threads.get(os.getpid())  # after a fork there is none: it is the parent's
+    thread = threads.get(os.getpid())  # none after a fork: it is the parent's
     if thread is not None:
         thread.stop()
 
 
 class _LoopThread:
-    """A thread with an event loop that runs until it is stopped.
+    """A thread that runs an event loop until it is stopped.
 
-    It enters itself among its client's `threads`, so that it is known even where a signal's handler ends the
-    wait for it, and ends at once where there is one already, or where the client was closed meanwhile.
+    It adds itself to its client's `threads`, so that it is known even if a signal handler interrupts the wait
+    for its start. It stops at once if there is a thread already or if the client has been closed.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class _LoopThread:
         self._failure: BaseException | None = None
         self._starting = closed_lock()
         self._running = closed_lock()
-        # What `anyio.run` needs, imported here: threads importing the same can block each other under gevent.
+        # `anyio.run` needs it. Imported here: threads that import it at once can deadlock under gevent.
         import_module("anyio._backends._asyncio")
         start_thread(lambda: self._run(loop_factory))
         self._starting.acquire()
@@ -98,46 +99,46 @@ class _LoopThread:
             raise self._failure
 
     def submit(self, call: _Call[Any], action: Callable[[], None]) -> None:
-        """Have the loop do something for a call; one that it can do nothing for any more has ended."""
+        """Schedule an action for a call on the loop; end the call if the loop is closed."""
         self.calls.add(call)
-        if not self._takes(action):
+        if not self._schedule(action):
             call.end()
 
     def stop(self) -> None:
-        """End the loop, what it carries out, and the thread: once, as a finalizer does."""
-        self._takes(self.stopping.set)
-        if threading.get_ident() != self.ident:  # which cannot wait for itself
+        """Stop the loop, its calls and the thread; called once, by the finalizer."""
+        self._schedule(self.stopping.set)
+        if threading.get_ident() != self.ident:  # a thread cannot wait for itself
             self._running.acquire()
 
-    def _takes(self, action: Callable[[], None]) -> bool:
+    def _schedule(self, action: Callable[[], None]) -> bool:
         try:
             self.loop.call_soon_threadsafe(action)
         except RuntimeError:
             if not self.loop.is_closed():
-                raise  # out of a signal's handler
+                raise  # raised by a signal handler
             return False
         return True
 
     def _run(self, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
         self.ident = threading.get_ident()
         try:
-            import anyio  # noqa: PLC0415 - the async client does without
+            import anyio  # noqa: PLC0415 - the async client does not need it
 
             anyio.run(self._serve, backend_options={"loop_factory": loop_factory})
-        except BaseException as error:  # noqa: BLE001 - at exit Python 3.12 refuses the loop its last thread
+        except BaseException as error:  # noqa: BLE001 - Python 3.12 lets a loop start no thread at exit
             self._failure = error
         self._running.release()
-        for call in self.calls.copy():  # what was submitted after the loop had stopped
+        for call in self.calls.copy():  # calls submitted after the loop had stopped
             call.end()
-        with suppress(RuntimeError):  # it had started
+        with suppress(RuntimeError):  # already released: the loop had started
             self._starting.release()
 
     async def _serve(self) -> None:
-        # Asked in a thread of ours: in the main one a signal could make Python 3.11 declare it dead for good.
+        # Checked in this thread: in the main one, a signal could make Python 3.11 mark it as dead for good.
         if not threading.main_thread().is_alive():
             raise RuntimeError("the interpreter is shutting down")
         self.loop, self.stopping = asyncio.get_running_loop(), asyncio.Event()
-        # Without a lock: a signal's handler could not enter it again, and a fork could leave it locked.
+        # No lock: a signal handler could deadlock on it, and a fork could leave it locked.
         if self._threads.setdefault(os.getpid(), self) is not self or not self._finalizer.alive:
             self.stopping.set()
         self._starting.release()
@@ -145,7 +146,7 @@ class _LoopThread:
 
 
 class _Call(Generic[R]):
-    """A call that a task on the loop carries out and a thread waits for."""
+    """A call that runs in a task on the loop while a thread waits for it."""
 
     def __init__(self, start: Callable[[], Coroutine[Any, Any, R]], thread: _LoopThread) -> None:
         self._start = start
@@ -153,14 +154,14 @@ class _Call(Generic[R]):
         self._task: asyncio.Task[None] | None = None
         self._result: tuple[R] | None = None
         self._error: BaseException | None = None
-        self._interrupt: BaseException | None = None  # the last; its context has those before
+        self._interrupt: BaseException | None = None  # the last one; earlier ones are its context
         self._under_way = closed_lock()
 
     def run(self) -> R:
-        """Have it carried out, and return its result."""
+        """Run the call and return its result."""
         try:
-            self._see_to_its_end(_SIGNALS)
-            # From here on nothing is called: with a call a signal could come that does not tell the result.
+            self._wait_for_end(_SIGNALS)
+            # No function calls from here on: a signal could interrupt one, and the result would be lost.
             if self._interrupt is not None:
                 raise self._interrupt
             if self._error is not None:
@@ -169,24 +170,24 @@ class _Call(Generic[R]):
                 return self._result[0]
             raise ClientStateError("the client was closed during the call")
         finally:
-            self._error = self._interrupt = None  # their tracebacks hold this call: do not make a cycle
+            self._error = self._interrupt = None  # their tracebacks refer to this call: avoid a cycle
 
-    def _see_to_its_end(self, more: int) -> None:
-        # A signal can come just as the one before it is dealt with. Then the next frame deals with both.
+    def _wait_for_end(self, signals: int) -> None:
+        # A signal can arrive while the one before it is handled. Then the enclosing frame handles both.
         try:
-            if more:
-                self._see_to_its_end(more - 1)
+            if signals:
+                self._wait_for_end(signals - 1)
             else:
                 self._thread.submit(self, self._begin)
                 self._under_way.acquire()
-        except BaseException as interrupt:  # noqa: BLE001 - out of a signal's handler, so at any of these lines
+        except BaseException as interrupt:  # noqa: BLE001 - from a signal handler, at any of these lines
             if self in self._thread.calls:
                 self._thread.submit(self, self._cancel)
                 self._under_way.acquire()
             if self._error is not None:
                 interrupt.__cause__ = self._error
             elif self._result is not None:
-                interrupt.add_note(f"The call had just ended, with {self._result[0]!r}")
+                interrupt.add_note(f"The call had already returned {self._result[0]!r}")
             self._interrupt = interrupt
 
     def _begin(self) -> None:
@@ -199,9 +200,9 @@ class _Call(Generic[R]):
     async def _work(self) -> None:
         try:
             self._result = (await self._start(),)
-        except asyncio.CancelledError as cancelled:  # whose frames hold what the call holds
+        except asyncio.CancelledError as cancelled:  # not kept: its frames hold the call's arguments
             self._error = cancelled.__cause__
-        except BaseException as error:  # noqa: BLE001 - for the thread that waits
+        except BaseException as error:  # noqa: BLE001 - raised in the waiting thread
             self._error = error
 
     def _cancel(self) -> None:
@@ -211,9 +212,9 @@ class _Call(Generic[R]):
             self._task.cancel()
 
     def end(self, _: object = None) -> None:
-        """Let the waiting thread go on: the task has ended, or will never begin."""
-        # Here, on the loop's thread: in the one that waits a signal could come at each of these and be lost.
+        """Wake the waiting thread: the task has ended or will never start."""
+        # In the loop's thread: in the waiting one, a signal could arrive at each of these lines and be lost.
         self._task = None
         self._thread.calls.discard(self)
-        with suppress(RuntimeError):  # let go before
+        with suppress(RuntimeError):  # already released
             self._under_way.release()

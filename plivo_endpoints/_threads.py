@@ -1,7 +1,7 @@
-"""Threads of the operating system and locks between them, also under gevent.
+"""Native threads and locks between them, also under gevent.
 
-gevent's patches make greenlets of threads, which share one that the system knows, and an event loop needs one
-of its own. A lock of gevent's does not always wake a greenlet from another thread; data on a socket does.
+gevent's patches turn threads into greenlets that share one native thread, but an event loop needs one of its
+own. A gevent lock does not always wake a greenlet from another native thread; data on a socket does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _SocketLock:
-    """A lock that another thread opens for a greenlet."""
+    """A lock that another native thread can release for a greenlet."""
 
     def __init__(self) -> None:
         self._ends = socket.socketpair()
@@ -32,15 +32,15 @@ class _SocketLock:
             end.close()
 
 
-def _gevent() -> Any:  # noqa: ANN401 - a module that is there or not
-    """Return `gevent.monkey` where it has made greenlets of threads."""
+def _gevent() -> Any:  # noqa: ANN401 - a module, which may be missing
+    """Return `gevent.monkey` if it has patched threads, else `None`."""
     monkey: Any = sys.modules.get("gevent.monkey")
     return monkey if monkey is not None and monkey.is_module_patched("threading") else None
 
 
 def closed_lock() -> threading.Lock | _SocketLock:
-    """Return a lock that is held, for one thread to release and others to wait for."""
-    # Futures and events wait in Python code, which a signal's handler may leave half done.
+    """Return an acquired lock, for one thread to release and others to wait for."""
+    # Futures and events wait in Python code, which a signal handler may interrupt halfway.
     if _gevent() is not None:
         return _SocketLock()
     lock = threading.Lock()
@@ -49,7 +49,7 @@ def closed_lock() -> threading.Lock | _SocketLock:
 
 
 def start_thread(target: Callable[[], None]) -> None:
-    """Start a thread of the operating system: a greenlet cannot have a loop of its own."""
+    """Start a native thread, even under gevent: a greenlet cannot have a loop of its own."""
     monkey = _gevent()
     if monkey is not None:
         monkey.get_original("_thread", "start_new_thread")(target, ())

@@ -1,4 +1,4 @@
-"""From a client's arguments to its connections, or to the rule that an argument breaks."""
+"""Validates a client's arguments and builds its connections."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def connect(
 ) -> Connections:
     """Return the connections of a new client.
 
-    What may be a secret comes concealed: an error leads through this frame and those below it.
+    Arguments that may be secret are concealed: tracebacks show this frame and those below it.
     """
     credentials = resolve_credentials(auth_id, auth_token)
     _check_parts(session=session, ssl_context=ssl_context, rate_limit=rate_limit, on_event=on_event)
@@ -69,28 +69,28 @@ def _check_parts(*, session: object, ssl_context: object, rate_limit: object, on
         require("rate_limit", "must be a RateLimit, or None for no limit")
     check_callable("on_event", on_event)
     if inspect.iscoroutinefunction(on_event):
-        require("on_event", "must be a plain function: nobody would await what it returns")
+        require("on_event", "must be a plain function: a coroutine would never be awaited")
 
 
 def _session_problem(session: object) -> str | None:
     if session is None:
         return None
-    import aiohttp  # noqa: PLC0415 - who has a session has imported it
+    import aiohttp  # noqa: PLC0415 - already imported if there is a session
 
-    # No look-alike: that a create leaves once, and that one is told when, rests on aiohttp's own.
+    # No look-alike: sending a create only once, and knowing when it was sent, depends on aiohttp itself.
     if not issubclass(type(session), aiohttp.ClientSession):
         return "must be an aiohttp.ClientSession, or None"
     if session.auth is not None:  # type: ignore[attr-defined]
-        return "must not log in by itself: it was made with auth="
+        return "must not add credentials: it was created with auth="
     return None
 
 
 def _ssl_problem(ssl_context: object) -> str | None:
     if ssl_context is None:
         return None
-    import ssl  # noqa: PLC0415 - costs an import that the default does not need yet
+    import ssl  # noqa: PLC0415 - slow, and not needed by default
 
-    # aiohttp takes False for "do not verify": what turns verification off has to say so in a context.
+    # aiohttp accepts False for "do not verify"; here, only an explicit context can turn verification off.
     if not issubclass(type(ssl_context), ssl.SSLContext):
         return "must be an ssl.SSLContext, or None for the default verification"
     return None

@@ -155,7 +155,7 @@ def test_closing_during_a_call_of_another_thread_ends_it(threaded_sandbox: Sandb
         while box.endpoints[endpoint_id] == made:
             time.sleep(0.001)
         client.close()
-        with pytest.raises(OutcomeUnknownError, match="it was cancelled") as unknown:
+        with pytest.raises(OutcomeUnknownError, match="the call was cancelled") as unknown:
             create.result()
         assert unknown.value.__context__ is None  # which would hold the password
         with pytest.raises(ClientStateError, match="closed during the call"):

@@ -144,4 +144,4 @@ async def test_a_call_outside_of_a_task_is_refused() -> None:
 
     asyncio.get_running_loop().call_soon(call)
     await asyncio.sleep(0)
-    assert ["calls are made in tasks"] == [str(error) for error in refused]
+    assert ["a call must be made from an asyncio task"] == [str(error) for error in refused]

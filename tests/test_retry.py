@@ -501,7 +501,7 @@ async def test_a_timeout_says_what_ate_it() -> None:
         late.value.timeout,
         late.value.attempts,
     )
-    with pytest.raises(OutcomeUnknownError, match=r"no answer within 0\.01 s"):
+    with pytest.raises(OutcomeUnknownError, match=r"no response within 0\.01 s"):
         await retrying.execute(Call(endpoints.CREATE, request, ARGUMENTS[endpoints.CREATE], options))
 
 

@@ -1,1 +1,1 @@
-"""The operations, resource by resource: an `Operation`, an async method, and its blocking twin."""
+"""The resources: for each operation an `Operation`, an async method and its blocking counterpart."""

@@ -1,4 +1,4 @@
-"""What every async resource stands on."""
+"""The base class of async resources."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The blocking twins: each method runs the async one of the same name.
+"""The blocking resources: each method runs the async one of the same name.
 
-They are written out, and not derived, because editors and documentation tools read source and do not run it.
-A test holds signatures and docstrings to those of the async classes.
+They are written out and not generated, because editors and documentation tools read source without running
+it. A test checks that signatures and docstrings match those of the async classes.
 """
 
 from __future__ import annotations
@@ -19,56 +19,57 @@ if TYPE_CHECKING:
 
 
 class Endpoints(BlockingResource[AsyncEndpoints]):
-    """SIP users: make, read, change and delete them."""
+    """SIP users: create, read, update and delete them."""
 
     def create(
         self, *, username: str, password: str, alias: str, app_id: str | None = None
     ) -> CreatedEndpoint:
-        """Create an endpoint; it is sent once, whatever happens.
+        """Create an endpoint; the request is never sent twice.
 
         Args:
             username: 1 to 25 letters and digits, the first a letter. Plivo appends digits: phones register
                 with the `username` of the result.
             password: The SIP password, at least 5 characters.
-            alias: A name for people.
-            app_id: The application that handles its calls; the account's default one without it.
+            alias: A human-readable name.
+            app_id: The application that handles its calls. Defaults to the account's default application.
 
         Raises:
-            InvalidArgumentError: An argument breaks a rule; nothing was sent.
-            OutcomeUnknownError: It was sent, but the answer is lost: ask `find_created`, do not repeat it.
-            APIError: Plivo refused; nothing was made.
-            TransportError: It never left.
+            InvalidArgumentError: If an argument is invalid; nothing was sent.
+            OutcomeUnknownError: If it was sent but the response is lost: do not repeat it, call
+                `find_created`.
+            APIError: If Plivo rejected it; nothing was created.
+            TransportError: If it was never sent.
         """
         return self._run(
             lambda: self._async.create(username=username, password=password, alias=alias, app_id=app_id)
         )
 
     def get(self, endpoint_id: str) -> Endpoint:
-        """Read an endpoint, with its registration if a phone is registered.
+        """Return an endpoint, with its registration if a phone is registered.
 
         Raises:
-            NotFoundError: There is none of that id, or no longer.
+            NotFoundError: If no endpoint has that id, or no longer.
         """
         return self._run(lambda: self._async.get(endpoint_id))
 
     def list(self, *, page_size: int = 20, offset: int = 0, prefetch: int = 0) -> Paginator[Endpoint]:
         """Iterate over all endpoints, one page in memory at a time.
 
-        What is deleted meanwhile, also by the loop itself, moves others past the walk: to delete what you
-        find, collect it first.
+        Deleting endpoints during the iteration, even from the loop itself, makes it skip others. To delete
+        what you find, collect it first.
 
         Args:
             page_size: Endpoints per request, 1 to 20.
-            offset: Endpoints to skip.
-            prefetch: How many further pages to keep under way while you work on one, in order. Helps where
-                lists are linked by offset, as Plivo's are documented to be.
+            offset: Number of endpoints to skip.
+            prefetch: Number of pages to request ahead while you process one. Only helps if lists are linked
+                by offset, as Plivo's are documented to be.
         """
         return Paginator(
             self._async.list(page_size=page_size, offset=offset, prefetch=prefetch), self._runner
         )
 
     def list_page(self, *, limit: int = 20, offset: int = 0) -> Page[Endpoint]:
-        """Read one page of the list, 1 to 20 endpoints from `offset` on."""
+        """Return one page of the list: 1 to 20 endpoints, starting at `offset`."""
         return self._run(lambda: self._async.list_page(limit=limit, offset=offset))
 
     def update(
@@ -79,23 +80,23 @@ class Endpoints(BlockingResource[AsyncEndpoints]):
         alias: str | None = None,
         app_id: str | None = None,
     ) -> Acknowledgement:
-        """Change an endpoint; what is `None` keeps its value. The username cannot change.
+        """Change an endpoint; arguments that are `None` keep their value. The username cannot be changed.
 
         Raises:
-            InvalidArgumentError: An argument breaks a rule, or there is nothing to change.
-            NotFoundError: There is no endpoint of that id, or no longer.
+            InvalidArgumentError: If an argument is invalid, or all of them are `None`.
+            NotFoundError: If no endpoint has that id, or no longer.
         """
         return self._run(
             lambda: self._async.update(endpoint_id, password=password, alias=alias, app_id=app_id)
         )
 
     def delete(self, endpoint_id: str) -> None:
-        """Delete an endpoint for ever.
+        """Delete an endpoint permanently.
 
-        A deletion whose answer is lost is sent again; that the second finds nothing is then its success.
+        A delete whose response is lost is sent again; a 404 for the second one then counts as success.
 
         Raises:
-            NotFoundError: There was none of that id.
+            NotFoundError: If no endpoint had that id.
         """
         self._run(lambda: self._async.delete(endpoint_id))
 
@@ -110,25 +111,27 @@ class Endpoints(BlockingResource[AsyncEndpoints]):
     ) -> tuple[Endpoint, ...]:
         """Find the endpoints that a create with an unknown outcome may have made.
 
-        It takes what an `OutcomeUnknownError` tells, rather than the error: a crashed program has none left.
-        Endpoints match whose alias is equal and whose username is the one asked for and digits, so an older
-        endpoint of the same name and alias matches too. Matches are returned as soon as a walk of the list
-        finds some. Finding none proves nothing while the create may still land, or where endpoints vanish
-        during the walk and move others past it: an empty answer comes only from a walk begun `settle` seconds
-        after the create left, during which the list never shrank and was complete; until then this looks
-        again. The first such walk begins `settle` seconds from now at the latest.
+        It takes the attributes of an `OutcomeUnknownError` rather than the error, which a crashed program no
+        longer has. An endpoint matches if its alias is equal and its username is the requested one followed
+        by digits, so an older endpoint of the same name and alias matches too. Matches are returned as soon
+        as the list contains any. An empty result proves nothing while the create may still be carried out, or
+        if deletes during the walk move other endpoints past it. So the list is read again until a walk that
+        began `settle` seconds after the create was sent was complete and did not see the list shrink. The
+        first such walk begins at most `settle` seconds from now.
 
         Args:
-            username: As it was asked for, without the digits.
-            alias: As it was asked for.
-            sent_at: When the create left; an aware time. It is compared with the system clock once, now.
-            elapsed: Seconds since the create left, `OutcomeUnknownError.elapsed`. Counts instead of `sent_at`
-                and stays right where the system clock was changed meanwhile; in another process it is `None`.
+            username: The requested username, without the appended digits.
+            alias: The requested alias.
+            sent_at: When the create was sent, as an aware datetime. It is compared with the system clock
+                once, at the start.
+            elapsed: Seconds since the create was sent, `OutcomeUnknownError.elapsed`. Takes precedence over
+                `sent_at`, since it stays right if the system clock is changed; in another process it is
+                `None`.
             settle: Seconds after which a lost create counts as never carried out.
 
         Raises:
-            ResponseDecodeError: An endpoint in the list may be it, but its alias or username cannot be read;
-                or the list was still incomplete when it was read for the third time after that.
+            ResponseDecodeError: If an endpoint in the list may match, but its alias or username cannot be
+                read; or if the list was incomplete in three walks after `settle`.
         """
         return self._run(
             lambda: self._async.find_created(
@@ -151,21 +154,21 @@ class Tokens(BlockingResource[AsyncTokens]):
         incoming_allow: bool = False,
         outgoing_allow: bool = False,
     ) -> Token:
-        """Mint a token.
+        """Create a token.
 
-        Times are aware datetimes or whole epoch seconds. Without `exp` and `lifetime` it lasts 24 hours.
+        Times are aware datetimes or whole epoch seconds. Without `exp` and `lifetime`, it lasts 24 hours.
 
         Args:
-            sub: Whom the token lets in, usually an endpoint's `username`; required for incoming calls.
-            nbf: When it starts to be valid; now without it. Ten seconds ago spares phones with a slow clock.
-            exp: When it ends, 3 minutes to 24 hours after `nbf`.
+            sub: Who may log in with it, usually an endpoint's `username`; required for incoming calls.
+            nbf: Start of its validity; defaults to now. Ten seconds ago helps phones with a slow clock.
+            exp: End of its validity, 3 minutes to 24 hours after `nbf`.
             lifetime: How long it lasts from `nbf` on, instead of `exp`.
             app: The application that handles its calls.
-            incoming_allow: May take calls.
-            outgoing_allow: May make calls.
+            incoming_allow: Whether to allow incoming calls.
+            outgoing_allow: Whether to allow outgoing calls.
 
         Raises:
-            InvalidArgumentError: An argument breaks a rule; nothing was sent.
+            InvalidArgumentError: If an argument is invalid; nothing was sent.
         """
         return self._run(
             lambda: self._async.create(

@@ -42,54 +42,55 @@ DELETE: Final = Operation(
     "endpoints.delete", "DELETE", "Endpoint/{endpoint_id}/", returns=type(None), repeatable=True
 )
 
-_FIRST_LOOK: Final = 1.0  # seconds between the first two looks of find_created
+_FIRST_LOOK: Final = 1.0  # seconds between the first two walks of find_created
 _LONGEST_LOOK: Final = 30.0
 _INCOMPLETE_WALKS: Final = 3
 
 
 class AsyncEndpoints(AsyncResource):
-    """SIP users: make, read, change and delete them."""
+    """SIP users: create, read, update and delete them."""
 
     async def create(
         self, *, username: str, password: str, alias: str, app_id: str | None = None
     ) -> CreatedEndpoint:
-        """Create an endpoint; it is sent once, whatever happens.
+        """Create an endpoint; the request is never sent twice.
 
         Args:
             username: 1 to 25 letters and digits, the first a letter. Plivo appends digits: phones register
                 with the `username` of the result.
             password: The SIP password, at least 5 characters.
-            alias: A name for people.
-            app_id: The application that handles its calls; the account's default one without it.
+            alias: A human-readable name.
+            app_id: The application that handles its calls. Defaults to the account's default application.
 
         Raises:
-            InvalidArgumentError: An argument breaks a rule; nothing was sent.
-            OutcomeUnknownError: It was sent, but the answer is lost: ask `find_created`, do not repeat it.
-            APIError: Plivo refused; nothing was made.
-            TransportError: It never left.
+            InvalidArgumentError: If an argument is invalid; nothing was sent.
+            OutcomeUnknownError: If it was sent but the response is lost: do not repeat it, call
+                `find_created`.
+            APIError: If Plivo rejected it; nothing was created.
+            TransportError: If it was never sent.
         """
         new = NewEndpoint(username=username, password=password, alias=alias, app_id=app_id)
         return await self._executor.execute(CREATE, new)
 
     async def get(self, endpoint_id: str) -> Endpoint:
-        """Read an endpoint, with its registration if a phone is registered.
+        """Return an endpoint, with its registration if a phone is registered.
 
         Raises:
-            NotFoundError: There is none of that id, or no longer.
+            NotFoundError: If no endpoint has that id, or no longer.
         """
         return await self._executor.execute(GET, endpoint_id=endpoint_id)
 
     def list(self, *, page_size: int = 20, offset: int = 0, prefetch: int = 0) -> AsyncPaginator[Endpoint]:
         """Iterate over all endpoints, one page in memory at a time.
 
-        What is deleted meanwhile, also by the loop itself, moves others past the walk: to delete what you
-        find, collect it first.
+        Deleting endpoints during the iteration, even from the loop itself, makes it skip others. To delete
+        what you find, collect it first.
 
         Args:
             page_size: Endpoints per request, 1 to 20.
-            offset: Endpoints to skip.
-            prefetch: How many further pages to keep under way while you work on one, in order. Helps where
-                lists are linked by offset, as Plivo's are documented to be.
+            offset: Number of endpoints to skip.
+            prefetch: Number of pages to request ahead while you process one. Only helps if lists are linked
+                by offset, as Plivo's are documented to be.
         """
         check_count("page_size", page_size, 1, LARGEST_PAGE)
         check_count("offset", offset, 0)
@@ -107,7 +108,7 @@ class AsyncEndpoints(AsyncResource):
         return await self._executor.execute(LIST, query=query)
 
     async def list_page(self, *, limit: int = 20, offset: int = 0) -> Page[Endpoint]:
-        """Read one page of the list, 1 to 20 endpoints from `offset` on."""
+        """Return one page of the list: 1 to 20 endpoints, starting at `offset`."""
         check_count("limit", limit, 1, LARGEST_PAGE)
         check_count("offset", offset, 0)
         return await self._fetch_page({"limit": limit, "offset": offset})
@@ -120,22 +121,22 @@ class AsyncEndpoints(AsyncResource):
         alias: str | None = None,
         app_id: str | None = None,
     ) -> Acknowledgement:
-        """Change an endpoint; what is `None` keeps its value. The username cannot change.
+        """Change an endpoint; arguments that are `None` keep their value. The username cannot be changed.
 
         Raises:
-            InvalidArgumentError: An argument breaks a rule, or there is nothing to change.
-            NotFoundError: There is no endpoint of that id, or no longer.
+            InvalidArgumentError: If an argument is invalid, or all of them are `None`.
+            NotFoundError: If no endpoint has that id, or no longer.
         """
         changes = EndpointChanges(password=password, alias=alias, app_id=app_id)
         return await self._executor.execute(UPDATE, changes, endpoint_id=endpoint_id)
 
     async def delete(self, endpoint_id: str) -> None:
-        """Delete an endpoint for ever.
+        """Delete an endpoint permanently.
 
-        A deletion whose answer is lost is sent again; that the second finds nothing is then its success.
+        A delete whose response is lost is sent again; a 404 for the second one then counts as success.
 
         Raises:
-            NotFoundError: There was none of that id.
+            NotFoundError: If no endpoint had that id.
         """
         await self._executor.execute(DELETE, endpoint_id=endpoint_id)
 
@@ -150,25 +151,27 @@ class AsyncEndpoints(AsyncResource):
     ) -> tuple[Endpoint, ...]:
         """Find the endpoints that a create with an unknown outcome may have made.
 
-        It takes what an `OutcomeUnknownError` tells, rather than the error: a crashed program has none left.
-        Endpoints match whose alias is equal and whose username is the one asked for and digits, so an older
-        endpoint of the same name and alias matches too. Matches are returned as soon as a walk of the list
-        finds some. Finding none proves nothing while the create may still land, or where endpoints vanish
-        during the walk and move others past it: an empty answer comes only from a walk begun `settle` seconds
-        after the create left, during which the list never shrank and was complete; until then this looks
-        again. The first such walk begins `settle` seconds from now at the latest.
+        It takes the attributes of an `OutcomeUnknownError` rather than the error, which a crashed program no
+        longer has. An endpoint matches if its alias is equal and its username is the requested one followed
+        by digits, so an older endpoint of the same name and alias matches too. Matches are returned as soon
+        as the list contains any. An empty result proves nothing while the create may still be carried out, or
+        if deletes during the walk move other endpoints past it. So the list is read again until a walk that
+        began `settle` seconds after the create was sent was complete and did not see the list shrink. The
+        first such walk begins at most `settle` seconds from now.
 
         Args:
-            username: As it was asked for, without the digits.
-            alias: As it was asked for.
-            sent_at: When the create left; an aware time. It is compared with the system clock once, now.
-            elapsed: Seconds since the create left, `OutcomeUnknownError.elapsed`. Counts instead of `sent_at`
-                and stays right where the system clock was changed meanwhile; in another process it is `None`.
+            username: The requested username, without the appended digits.
+            alias: The requested alias.
+            sent_at: When the create was sent, as an aware datetime. It is compared with the system clock
+                once, at the start.
+            elapsed: Seconds since the create was sent, `OutcomeUnknownError.elapsed`. Takes precedence over
+                `sent_at`, since it stays right if the system clock is changed; in another process it is
+                `None`.
             settle: Seconds after which a lost create counts as never carried out.
 
         Raises:
-            ResponseDecodeError: An endpoint in the list may be it, but its alias or username cannot be read;
-                or the list was still incomplete when it was read for the third time after that.
+            ResponseDecodeError: If an endpoint in the list may match, but its alias or username cannot be
+                read; or if the list was incomplete in three walks after `settle`.
         """
         check_username("username", username)
         check_text("alias", alias)
@@ -176,11 +179,11 @@ class AsyncEndpoints(AsyncResource):
         if elapsed is not None:
             check_seconds("elapsed", elapsed, zero=True)
         check_seconds("settle", settle, zero=True)
-        # From here on only the clock that nobody can change counts, and a create in the future left just now.
+        # From here on, only the monotonic clock counts. A `sent_at` in the future counts as now.
         age = max(0.0, CLOCK.wall() - sent_at.timestamp()) if elapsed is None else elapsed
         settled, pause = CLOCK.monotonic() + settle - age, _FIRST_LOOK
 
-        incomplete = 0  # walks that could have proved absence, had they been complete
+        incomplete = 0  # walks that would have proved absence if they had been complete
         while True:
             begun = CLOCK.monotonic()
             found, is_all = await search(self.list(), _matcher(username, alias))
@@ -188,7 +191,7 @@ class AsyncEndpoints(AsyncResource):
                 return tuple(found)
             incomplete += begun >= settled
             if incomplete == _INCOMPLETE_WALKS:
-                raise _unreadable("the list is never complete, so nothing proves that it lacks the endpoint")
+                raise _unreadable("the list was incomplete in every walk, so the endpoint may still exist")
             remaining = settled - CLOCK.monotonic()
             await asyncio.sleep(min(pause, remaining) if remaining > 0 else pause)
             pause = min(2 * pause, _LONGEST_LOOK)
@@ -197,26 +200,26 @@ class AsyncEndpoints(AsyncResource):
 async def create_after(
     endpoints: AsyncEndpoints, new: NewEndpoint, before_send: Callable[[], Awaitable[None]]
 ) -> CreatedEndpoint:
-    """Create an endpoint as `create` does, awaiting `before_send` when all else is ready.
+    """Create an endpoint as `create` does, awaiting `before_send` just before sending.
 
-    It is awaited with the rate limit's permission and a connection in hand, before the first byte leaves, and
-    again for every attempt. Where it raises, nothing leaves, and what it raised is raised here: this is where
-    provisioning writes its intent.
+    It is awaited after the rate limit has allowed the request and a connection is open, before the first byte
+    is sent, and again in every attempt. If it raises, nothing is sent and its exception propagates.
+    Provisioning writes its intent there.
     """
     return await endpoints._executor.execute(CREATE, new, before_send=before_send)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def _matcher(username: str, alias: str) -> Callable[[Endpoint], bool]:
-    def may_be_it(endpoint: Endpoint) -> bool:
-        odd = endpoint.extra.keys() & {"alias", "username"}
-        may_be = ("alias" in odd or endpoint.alias == alias) and (
-            "username" in odd or suffix_length(username, endpoint.username or "") is not None
+    def may_match(endpoint: Endpoint) -> bool:
+        unreadable = endpoint.extra.keys() & {"alias", "username"}
+        may_be = ("alias" in unreadable or endpoint.alias == alias) and (
+            "username" in unreadable or suffix_length(username, endpoint.username or "") is not None
         )
-        if may_be and odd:
-            raise _unreadable("the alias or username of an endpoint that may be it cannot be read")
+        if may_be and unreadable:
+            raise _unreadable("an endpoint may match, but its alias or username cannot be read")
         return may_be
 
-    return may_be_it
+    return may_match
 
 
 def _unreadable(problem: str) -> ResponseDecodeError:

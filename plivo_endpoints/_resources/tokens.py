@@ -1,4 +1,4 @@
-"""Access tokens: JWTs, made by Plivo, that let a browser or phone log in."""
+"""Access tokens: JWTs, issued by Plivo, that let a browser or phone log in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from plivo_endpoints._sansio.messages import Operation
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-# A second token harms nobody.
+# Repeatable: a second token does no harm.
 CREATE: Final = Operation("tokens.create", "POST", "JWT/Token/", returns=Token, repeatable=True)
 
 
@@ -31,21 +31,21 @@ class AsyncTokens(AsyncResource):
         incoming_allow: bool = False,
         outgoing_allow: bool = False,
     ) -> Token:
-        """Mint a token.
+        """Create a token.
 
-        Times are aware datetimes or whole epoch seconds. Without `exp` and `lifetime` it lasts 24 hours.
+        Times are aware datetimes or whole epoch seconds. Without `exp` and `lifetime`, it lasts 24 hours.
 
         Args:
-            sub: Whom the token lets in, usually an endpoint's `username`; required for incoming calls.
-            nbf: When it starts to be valid; now without it. Ten seconds ago spares phones with a slow clock.
-            exp: When it ends, 3 minutes to 24 hours after `nbf`.
+            sub: Who may log in with it, usually an endpoint's `username`; required for incoming calls.
+            nbf: Start of its validity; defaults to now. Ten seconds ago helps phones with a slow clock.
+            exp: End of its validity, 3 minutes to 24 hours after `nbf`.
             lifetime: How long it lasts from `nbf` on, instead of `exp`.
             app: The application that handles its calls.
-            incoming_allow: May take calls.
-            outgoing_allow: May make calls.
+            incoming_allow: Whether to allow incoming calls.
+            outgoing_allow: Whether to allow outgoing calls.
 
         Raises:
-            InvalidArgumentError: An argument breaks a rule; nothing was sent.
+            InvalidArgumentError: If an argument is invalid; nothing was sent.
         """
         start, end = token_times(nbf=nbf, exp=exp, lifetime=lifetime, now=int(CLOCK.wall()))
         new = NewToken(

@@ -1,4 +1,4 @@
-"""Credentials to the Authorization header, and what else is to be kept from being shown."""
+"""The Authorization header, and the secrets in a proxy's URL."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def authorization(credentials: Credentials) -> str:
 
 
 def proxy_secrets(proxy: Secret) -> tuple[str, ...]:
-    """Return what nobody may be shown of a proxy's URL: the password, and the header made of it."""
+    """Return the secrets in a proxy's URL: the password, and the header made from it."""
     parts = urlsplit(proxy.reveal())
     if not parts.password:
         return ()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_OK: Final = int(HTTPStatus.OK)  # plain numbers: each look at a member of an enumeration is a call
+_OK: Final = int(HTTPStatus.OK)  # plain numbers: each access to a member of an enumeration is a call
 _REDIRECTIONS: Final = int(HTTPStatus.MULTIPLE_CHOICES)
 _ERRORS: Final[Mapping[int, type[errors.APIError]]] = {
     400: errors.BadRequestError,
@@ -32,7 +32,7 @@ _ERRORS: Final[Mapping[int, type[errors.APIError]]] = {
     422: errors.BadRequestError,
     429: errors.RateLimitedError,
 }
-# What decoding a hostile body can raise; a bug of ours would be of another kind.
+# What decoding a hostile body can raise; a bug of ours would raise something else.
 _DECODING: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError)
 
 
@@ -59,14 +59,14 @@ def build_request(
 def parse_response(
     operation: Operation[T], response: Response, secrets: Callable[[], Iterable[str]] = tuple
 ) -> T:
-    """Return what a success says; raise the `APIError` of a refusal, or what makes a success unreadable.
+    """Decode a success; raise `APIError` for other statuses, `ResponseDecodeError` if it is unreadable.
 
-    `secrets` tells what an error must not repeat. A function, so that no frame holds them when one is raised.
+    `secrets` returns what an error must redact. It is a function, so that no frame holds them on a raise.
     """
     if not _OK <= response.status < _REDIRECTIONS:
         raise _api_error(operation, response, secrets())
     if operation.returns is type(None):
-        # A deletion's answer says no more than its status.
+        # The response to a delete has no content of interest.
         return converter.structure(None, operation.returns)
     body: Any = None
     try:
@@ -79,7 +79,7 @@ def parse_response(
         problem = "its body is larger than max_body allows"
     endpoint_id = _readable_id(body)
     del body  # it may hold a token, and a traceback may show locals
-    # Raised out here, so that no exception that holds the body hangs on it.
+    # Raised outside `except`, so that its context is no exception that holds the body.
     raise errors.ResponseDecodeError(
         problem,
         status=response.status,
@@ -90,17 +90,17 @@ def parse_response(
 
 
 def _describe(response: Response, error: Exception, secrets: Iterable[str], *, decoded: bool) -> str:
-    # Never the body of a success, but for a proxy's page: it may hold a token.
+    # The body of a success is never shown, except for a proxy's page: it may hold a token.
     if not response.complete:
         return "its body is larger than max_body allows"
     if decoded:
-        return f"its body is not of the expected form ({sanitize(str(error), secrets)})"
+        return f"its body does not have the expected form ({sanitize(str(error), secrets)})"
     if response.encoding is not None:
         return _compressed(response.encoding, secrets)
     if not response.body:
         return "its body is empty"
     if response.body.lstrip().startswith(b"<"):
-        return f"its body is a page, not JSON: {_plain(response.body, secrets)}"
+        return f"its body is HTML, not JSON: {_plain(response.body, secrets)}"
     return f"its body is not JSON ({len(response.body)} bytes)"
 
 
@@ -138,14 +138,14 @@ def _error_text(response: Response, secrets: Iterable[str]) -> tuple[str, str | 
     except (ValueError, RecursionError):
         if response.encoding is not None:
             return _compressed(response.encoding, secrets), None
-        # Cut JSON is not shown: it could be a model's, secrets included.
+        # Truncated JSON is not shown: it could be a model, with its secrets.
         return ("" if body.lstrip()[:1] in {b"{", b"["} else _plain(body, secrets)), None
     api_id = fields.get("api_id")
     return sanitize(text, secrets), sanitize(api_id, secrets) if isinstance(api_id, str) else None
 
 
 def _flatten(error: object) -> str:
-    """Return the text of any form of Plivo's errors, a mapping of field to messages among them."""
+    """Return the text of an error in any of Plivo's forms, including a mapping of fields to messages."""
     if isinstance(error, dict):
         fields = cast("dict[str, object]", error)
         inner = fields.get("error") or fields.get("message")
@@ -158,5 +158,5 @@ def _flatten(error: object) -> str:
 
 
 def _plain(body: bytes, secrets: Iterable[str]) -> str:
-    # Whole, for a secret that is cut in half is not recognised.
+    # Not truncated: half a secret would not be recognised.
     return sanitize(" ".join(body.decode("utf-8", "replace").split()), secrets)

@@ -1,4 +1,4 @@
-"""Bodies that come compressed though nobody asked for it, as some proxies send them."""
+"""Decompresses bodies that some proxies compress although the request did not allow it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _WINDOWS: Final[Mapping[str, tuple[int, ...]]] = {
     "deflate": (
         zlib.MAX_WBITS,
         -zlib.MAX_WBITS,
-    ),  # as RFC 9110 has it, and without the zlib header, as some send it
+    ),  # with a zlib header, as in RFC 9110, and without, as some servers send it
 }
 
 
 def decompress(body: bytes, encoding: str, limit: int) -> tuple[bytes, bool] | None:
-    """Return at most `limit` bytes of a body's content, and whether that is all; `None` if it cannot be read.
+    """Return at most `limit` bytes of the content, and whether it is complete; `None` if unreadable.
 
     No more than `limit` + 1 bytes are ever decompressed.
     """

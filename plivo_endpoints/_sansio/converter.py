@@ -1,8 +1,7 @@
-"""The one cattrs converter: request models to JSON objects, and what answers say to models.
+"""The cattrs converter: request models to JSON objects, and responses to models.
 
-Left to itself cattrs turns "false" into `True` and `None` into 'None', and Plivo sends
-"sip_registered": "false". So each type has a strict hook here, and models of answers are read as the types of
-their fields say.
+By default cattrs turns "false" into `True` and `None` into 'None', and Plivo sends "sip_registered": "false".
+So each type has a strict hook here, and response models are read by the types of their fields.
 """
 
 from __future__ import annotations
@@ -57,11 +56,11 @@ def _moment(value: object) -> datetime:
     try:
         return datetime.fromtimestamp(read_number(value), UTC)
     except (ValueError, OverflowError, OSError):
-        raise TypeError("a time is not one of the years 1 to 9999") from None
+        raise TypeError("a time is outside the years 1 to 9999") from None
 
 
 def _with_usable_id(read: Callable[[object, object], Identified]) -> Callable[[object, object], Identified]:
-    """Refuse an id that no later request could carry: what the answer speaks of is then unknown."""
+    """Reject an id that no later request could use: it is then unknown what the response refers to."""
 
     def read_identified(value: object, _: object) -> Identified:
         answer = read(value, None)
@@ -82,7 +81,7 @@ def _make_page_reader(
             raise TypeError("objects is not an array")
         meta = {} if body.get("meta") is None else read_object(body["meta"])
         if meta.get("next") is not None and not (isinstance(meta["next"], str) and meta["next"]):
-            raise TypeError("next is not a link")  # nor the end of the list
+            raise TypeError("next is neither a link nor null")
         return Page(
             objects=tuple(map(read_item, cast("list[object]", objects))),
             meta=read_meta(meta),
@@ -101,7 +100,7 @@ def _token(value: object, _: object) -> Token:
 
 
 def read_claims(jwt: str) -> TokenClaims | None:
-    """Read a token's payload without verifying it; `None` where it is not one that Plivo makes."""
+    """Return a token's claims without verifying it; `None` if they cannot be read."""
     try:
         payload = jwt.split(".")[1]
         return _claims(load_json(urlsafe_b64decode(payload + "=" * (-len(payload) % 4))))
@@ -114,7 +113,7 @@ def _claims(value: object) -> TokenClaims:
     voice = _if_readable(_voice, body)
     return TokenClaims(
         iss=_if_readable(read_text, body.get("iss")),
-        # Plivo writes an absent text as "".
+        # Plivo sends "" for an absent string.
         sub=_if_readable(read_text, body.get("sub")) or None,
         nbf=_if_readable(_moment, body.get("nbf")),
         exp=_if_readable(_moment, body.get("exp")),
@@ -129,7 +128,7 @@ def _voice(claims: object) -> dict[str, Any]:
 
 
 def _new_token(token: NewToken) -> dict[str, object]:
-    # Both permissions always, an explicit false included: what is left out is decided elsewhere.
+    # Both permissions are always sent, even if false: Plivo decides about those that are missing.
     voice = {"incoming_allow": token.incoming_allow, "outgoing_allow": token.outgoing_allow}
     claims = {"iss": token.iss, "sub": token.sub, "nbf": token.nbf, "exp": token.exp, "app": token.app}
     given: dict[str, object] = {name: value for name, value in claims.items() if value is not None}

@@ -1,7 +1,7 @@
-"""JSON text to values and back, so that whatever an answer says can be written down again.
+"""Decodes and encodes JSON, so that all that was decoded can be encoded again.
 
-Some servers write what JSON does not have, or UTF-8 cannot hold: NaN, infinite numbers, half surrogate pairs.
-No answer is lost to one of those, but none of them is passed on.
+Some servers send what JSON does not have or UTF-8 cannot encode: NaN, infinities, lone surrogates. Such a
+response is decoded all the same, but these values are replaced.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import re
 from codecs import BOM_UTF8
 from typing import Final
 
-# Escapes, told apart: a surrogate pair, half of one, any other.
+# Escapes: a surrogate pair, a lone surrogate (the group), or any other.
 _ESCAPE: Final = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)|\\.")
 
 
 def load_json(body: bytes) -> object:
-    """Return what a text in UTF-8 says: `None` for no finite number, and U+FFFD for half a surrogate pair."""
-    # The one encoding of JSON; `json.loads` would look for four others.
+    """Decode JSON in UTF-8; numbers that are not finite become `None`, lone surrogates U+FFFD."""
+    # JSON is always UTF-8; `json.loads` would check for four other encodings.
     text = str(body.removeprefix(BOM_UTF8), "utf-8")
     if "\\" in text:
         text = _ESCAPE.sub(_whole_character, text)
@@ -43,5 +43,5 @@ _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def encode_json(content: object) -> bytes:
-    """Return a body; in ASCII, so that no string can fail to encode."""
+    """Encode a body, in ASCII, so that no string can fail to encode."""
     return _encode(content).encode("ascii")

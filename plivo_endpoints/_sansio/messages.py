@@ -1,4 +1,4 @@
-"""An operation and a call of it; what goes out and what comes back; and the notes of one attempt at it."""
+"""Operations, calls, requests, responses, and the state of an attempt."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from plivo_endpoints._requests import RequestModel
 
 
-# Nobody changes these two, but they are made for every call, and to make what is frozen takes twice as long.
+# These two never change, but one is made for every call, and a frozen class takes twice as long to create.
 @define
 class Request:
-    """One request, ready but for its headers, which carry the credentials and are added at send time."""
+    """A request without its headers, which carry the credentials and are added at send time."""
 
     method: str
     url: str
@@ -29,7 +29,7 @@ class Request:
 
 @define
 class Response:
-    """One answer, read whole or up to the size limit."""
+    """A response, read completely or up to the size limit."""
 
     status: int
     body: bytes = field(repr=False)  # may hold a token
@@ -40,20 +40,20 @@ class Response:
 
 @define(eq=False)
 class Attempt:
-    """What is known about one attempt while it runs: the transport writes it, the retry rules read it."""
+    """The state of one attempt: the transport writes it, the retry rules read it."""
 
     number: int = 1  # within its call
-    send_by: float = math.inf  # monotonic seconds: what has not left by then stays
+    send_by: float = math.inf  # monotonic seconds; what was not sent by then is not sent
     must_not_repeat: bool = False
-    is_harmless: bool = False  # whether it ended, and surely nothing was carried out
+    is_harmless: bool = False  # whether it ended and certainly nothing was carried out
     waited: float = 0.0  # seconds, before it started
     started_at: float | None = None  # monotonic seconds, once the rate limit let it through
     phase: Phase = "connect"
-    sent: bool = False  # whether a byte may have left
+    sent: bool = False  # whether a byte may have been sent
     sent_at: float = 0.0  # epoch seconds, once `sent`
     sent_monotonic: float | None = None  # the same moment in monotonic seconds
-    left_at: float | None = None  # monotonic seconds by when the request had surely left, where known
-    before_send: Callable[[], Awaitable[None]] | None = None  # awaited with the connection in hand
+    left_at: float | None = None  # monotonic seconds when all of it was certainly sent, if known
+    before_send: Callable[[], Awaitable[None]] | None = None  # awaited once there is a connection
     before_send_error: BaseException | None = None  # what `before_send` raised: the request must not leave
     replays: int = 0  # times the HTTP library sent it again by itself
     status: int | None = None
@@ -67,11 +67,11 @@ class Operation(Generic[T]):
     """One row of Plivo's API.
 
     Attributes:
-        name: What events call it: resource and method, such as "endpoints.create".
+        name: Its name in events: resource and method, such as "endpoints.create".
         method: HTTP method.
-        path: Template below the account; ends in a slash, as every path of Plivo's does.
-        returns: What a success decodes to.
-        repeatable: Whether a request whose answer is lost may be sent again. It has no default: create and
+        path: Template below the account; ends in a slash, as all of Plivo's paths do.
+        returns: The type that a success decodes to.
+        repeatable: Whether a request whose response is lost may be sent again. It has no default: create and
             update are both POST, and this is the most important fact of either.
     """
 
@@ -84,7 +84,7 @@ class Operation(Generic[T]):
 
 @define  # not frozen, for the same reason as `Request`
 class Call(Generic[T]):
-    """What the retry loop works on, over as many attempts as it takes."""
+    """A call of an operation, which may take several attempts."""
 
     operation: Operation[T]
     request: Request
@@ -94,5 +94,5 @@ class Call(Generic[T]):
     known_secrets: Callable[[], tuple[str, ...]] = tuple  # those of the client
 
     def secrets(self) -> tuple[str, ...]:
-        """Return what no error may repeat, though the server may have: it can echo what it was sent."""
+        """Return what errors must redact, since a server can echo what it was sent."""
         return (*(() if self.argument is None else self.argument.secrets()), *self.known_secrets())

@@ -1,4 +1,4 @@
-"""The rate limit: a sliding window over what may have reached Plivo."""
+"""The rate limit: a sliding window over the requests that may have reached Plivo."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 class SlidingWindow:
-    """Never more than the limit in any window, whenever within its attempt a request really arrived.
+    """Allows no more than the limit in any window, whenever within its attempt a request arrives.
 
     A request may arrive at any moment between `reserve` and `settle`, so it holds its place from the first
     until one period after the second. Counting from the reservation alone would let a burst that waited for
-    its connections meet the next burst within one window.
+    its connections fall into one window with the next burst.
 
     All times are monotonic seconds. Safe to share between loops in several threads.
     """
@@ -23,18 +23,18 @@ class SlidingWindow:
     def __init__(self, limit: RateLimit | None) -> None:
         self.limit = limit
         self._under_way = 0
-        self._left: list[float] = []  # when each of the last period's requests had left, in order
-        self.paused_until = 0.0  # nothing may leave before
+        self._left: list[float] = []  # when the requests of the last period were sent, sorted
+        self.paused_until = 0.0  # nothing may be sent before
         self._lock = Lock()
 
     def reserve(self, now: float) -> float:
-        """Take a place and return `now`; or take none and return the later time from which to ask again."""
+        """Take a place and return `now`; if none is free, return the later time to try again."""
         with self._lock:
             if now < self.paused_until:
                 return self.paused_until
             if self.limit is None:
                 return now
-            # The same sum as below, or rounding could refuse a place at the very time it named.
+            # The same sum as below; otherwise rounding could refuse a place at the very time returned.
             while self._left and self._left[0] + self.limit.seconds <= now:
                 del self._left[0]
             if self._under_way + len(self._left) < self.limit.requests:
@@ -44,7 +44,7 @@ class SlidingWindow:
             return (self._left[0] if self._left else now) + self.limit.seconds
 
     def settle(self, left: float | None) -> None:
-        """Say by when a request with a place had left; `None` where it never did and the place is free."""
+        """Record when a request with a place was sent; `None` if it never was, which frees the place."""
         if self.limit is None:
             return
         with self._lock:
@@ -53,11 +53,11 @@ class SlidingWindow:
                 insort(self._left, left)
 
     def pause(self, until: float) -> None:
-        """Give out no place before `until`: Plivo said 429, which is meant for the whole account."""
+        """Give out no place before `until`: a 429 applies to the whole account."""
         with self._lock:
             self.paused_until = max(self.paused_until, until)
 
     def spend(self, now: float) -> None:
-        """Take the whole limit as used at `now`: what another process sent until then is not known here."""
+        """Count the whole limit as used at `now`, since it is unknown what another process has sent."""
         if self.limit is not None:
             self.pause(now + self.limit.seconds)

@@ -1,7 +1,7 @@
-"""Values of JSON as the types of a model's fields, strictly.
+"""Strict conversion of JSON values to the types of a model's fields.
 
-An answer is unreadable only where it lacks what its model cannot be without. Everything else that is odd in
-it counts as missing.
+A response is unreadable only if it lacks a required field of its model. Any other invalid value counts as
+missing.
 """
 
 from __future__ import annotations
@@ -25,55 +25,55 @@ _BOOLEANS: Final[Mapping[object, bool]] = {"true": True, "false": False}
 _FACTORY: Final[type[object]] = type(attrs.Factory(list[object]))
 _EMPTY: Final = (None, "")
 # What reading a value of the wrong type can raise.
-_ODD: Final = (TypeError, ValueError, LookupError, AttributeError, OverflowError)
+_INVALID: Final = (TypeError, ValueError, LookupError, AttributeError, OverflowError)
 
 
 def read_object(value: object, _: object = None) -> dict[str, Any]:
-    """Return an object; keys of JSON are strings."""
+    """Return an object; keys in JSON are strings."""
     if isinstance(value, dict):
         return value  # pyright: ignore[reportUnknownVariableType] - see above
-    raise TypeError("not an object")
+    raise TypeError("a value is not an object")
 
 
 def read_text(value: object, _: object = None) -> str:
     """Return a string."""
     if isinstance(value, str):
         return value
-    raise TypeError("a text is not a string")
+    raise TypeError("a value is not a string")
 
 
 def read_flag(value: object, _: object = None) -> bool:
-    """Return a boolean, which may have been written as a string."""
+    """Return a boolean, which may be sent as a string."""
     if type(value) is str:
         value = _BOOLEANS.get(value.lower())
     if value is True or value is False:
         return value
-    raise TypeError("a flag is not a boolean")
+    raise TypeError("a value is not a boolean")
 
 
 def read_whole(value: object, _: object = None) -> int:
     """Return a whole number."""
     if type(value) is int:  # a boolean is an `int` too
         return value
-    raise TypeError("a count is not a whole number")
+    raise TypeError("a value is not a whole number")
 
 
 def read_number(value: object, _: object = None) -> float:
     """Return a finite number."""
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
-    raise TypeError("not a number")
+    raise TypeError("a value is not a number")
 
 
 def read_time(value: object, _: object = None) -> datetime:
-    """Return an aware time; without an offset it is UTC, as Plivo means 2022-07-21 19:26:08."""
+    """Return an aware UTC datetime; without an offset it is UTC, as in Plivo's 2022-07-21 19:26:08."""
     if not isinstance(value, str):
         raise TypeError("a time is not a string")
     try:
         moment = datetime.fromisoformat(value)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise TypeError("a time is not a date") from None  # its own words quote the answer
+        raise TypeError("a time is not a valid date") from None  # whose text quotes the response
 
 
 SCALARS: Final[Mapping[object, Callable[..., object]]] = {
@@ -91,9 +91,9 @@ class _Shape:
 
     texts: frozenset[str]
     hooks: Mapping[str, Callable[[object], object]]  # of the other types
-    certain: tuple[str, ...]  # those without a default that are never `None`
+    required: tuple[str, ...]  # those without a default that are never `None`
     hidden: tuple[str, ...]  # from the model's repr
-    absent: dict[str, object]  # what is in a field that the answer lacks
+    absent: dict[str, object]  # the values of fields that the response lacks
     has_extra: bool
     fills: bool  # whether an instance's fields can be filled in without its constructor
 
@@ -112,7 +112,7 @@ class _Shape:
                 for name, kind in kinds.items()
                 if kind is not str
             },
-            certain=tuple(name for name in bare if kinds[name] is hints[name]),
+            required=tuple(name for name in bare if kinds[name] is hints[name]),
             hidden=tuple(name for name, field in fields.items() if field.repr is not True),
             absent={
                 name: None if name in bare else field.default
@@ -124,31 +124,31 @@ class _Shape:
         )
 
     def forget_hidden(self, extra: dict[str, object]) -> None:
-        """Keep nothing in `extra` that the model's own repr would hide."""
+        """Remove from `extra` what the model's own repr hides."""
         for name in self.hidden:
             extra.pop(name, None)
 
 
 def _without_none(hint: object) -> object:
-    """Return the type of what a field holds when it is not `None`."""
+    """Return the type of a field without `None`."""
     kinds = [kind for kind in get_args(hint) if kind is not NoneType]
     return reduce(lambda one, other: one | other, kinds) if NoneType in get_args(hint) else hint
 
 
 def make_reader(model: type[T], made: Converter) -> Callable[[object, object], T]:  # noqa: C901 - see `read`
-    """Return what makes a `model` of a JSON object, in one pass, as the types of the model's fields say.
+    """Return a function that makes a `model` from a JSON object, in one pass, by the types of its fields.
 
-    A field without a default is certain: an object that lacks it, or has the wrong type or an empty text
-    there, is unreadable. Any other field keeps its default then, and what came goes to the model's `extra`,
-    if it has one, as does what the model does not know; but never what the model's repr hides.
+    A field without a default is required: if it is missing, empty or of the wrong type, the object is
+    unreadable. Any other field then keeps its default. Unknown fields and values of the wrong type go to the
+    model's `extra`, if it has one, except for what the model's repr hides.
     """
     shape = _Shape.of(model, made)
-    texts, hooks, certain, absent = shape.texts, shape.hooks, shape.certain, shape.absent  # quicker to reach
+    texts, hooks, required, absent = shape.texts, shape.hooks, shape.required, shape.absent  # faster
     fills, has_extra, new = shape.fills, shape.has_extra, object.__new__
 
-    def read(value: object, _: object = None) -> T:  # noqa: C901 - a call for each part would show in lists
+    def read(value: object, _: object = None) -> T:  # noqa: C901 - function calls would slow lists down
         # The constructor of a frozen class takes as long as all the rest. So the fields of classes without
-        # slots, which lists are made of, are filled in as `pickle` fills them in.
+        # slots, which lists contain, are filled in the way `pickle` does it.
         instance = new(model)
         known: dict[str, Any] = instance.__dict__ if fills else {}
         known.update(absent)
@@ -165,11 +165,11 @@ def make_reader(model: type[T], made: Converter) -> Callable[[object, object], T
             elif content is not None:
                 try:
                     known[name] = hook(content)
-                except _ODD:
+                except _INVALID:
                     extra[name] = content
-        for name in certain:
+        for name in required:
             if not known[name] and known[name] in _EMPTY:
-                raise TypeError(f"{name} is missing, empty or of another type")
+                raise TypeError(f"{name} is missing, empty or of the wrong type")
         if has_extra:
             known["extra"] = extra
             if extra:

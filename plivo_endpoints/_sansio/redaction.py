@@ -1,4 +1,4 @@
-"""A stranger's text, made fit to be shown: short, printable, and without the secrets that it may repeat."""
+"""Makes text from a server safe to show: short, printable and without secrets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LIMIT: Final = 200
 
 
 def sanitize(text: str, secrets: Iterable[str]) -> str:
-    """Return a text that cannot steer a terminal or forge a log line, and tells no secret."""
+    """Return text that cannot control a terminal or forge a log line, and contains no secret."""
     forms = set[str]().union(*map(_forms, secrets))
     for form in sorted(forms, key=len, reverse=True):  # one may be part of another
         text = text.replace(form, "[secret]")
@@ -24,7 +24,7 @@ def sanitize(text: str, secrets: Iterable[str]) -> str:
 
 
 def _forms(secret: str) -> set[str]:
-    """Return the common ways in which a server may write down what it was sent."""
+    """Return the common encodings in which a server may echo a secret."""
     import html  # noqa: PLC0415 - only an error needs it, and the first call should not wait for it
 
     page = html.escape(secret)
@@ -34,5 +34,5 @@ def _forms(secret: str) -> set[str]:
     forms |= {quote(secret, safe=safe) for safe in ("", "!'()*")} | {quote_plus(secret)}
     forms |= {form.encode("ascii", "xmlcharrefreplace").decode("ascii") for form in forms}
     forms |= {form.replace("/", "\\/") for form in forms}
-    forms |= {" ".join(form.split()) for form in forms}  # as the text of a page is
+    forms |= {" ".join(form.split()) for form in forms}  # as in the text of a page
     return forms - {""}

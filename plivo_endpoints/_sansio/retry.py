@@ -1,4 +1,4 @@
-"""Attempt classes and what follows from each: whether, and after how long, to try again."""
+"""Attempt classes, and whether and when each is retried."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
 class AttemptClass(StrEnum):
-    """How an attempt ended; the table atop this folder says what follows."""
+    """How an attempt ended; the docstring of this package says what follows."""
 
     NOT_SENT = "not sent"
     REFUSED = "refused"
@@ -41,7 +41,7 @@ class AttemptClass(StrEnum):
 
 
 def classify(error: CallError) -> AttemptClass:
-    """Return the class of an attempt that ended in `error`; what is not proven harmless is ambiguous."""
+    """Return the class of an attempt that raised `error`; what is not provably harmless is ambiguous."""
     if isinstance(error, TransportError) and error.sent == "no":
         return AttemptClass.NOT_SENT
     if isinstance(error, RateLimitedError):
@@ -52,8 +52,7 @@ def classify(error: CallError) -> AttemptClass:
 
 
 def _is_refusal(status: int) -> bool:
-    # 303 says where to read the result of what was done; 408 is a server that gave up waiting for a request
-    # it may have read.
+    # 303 says where to read the result of what was done. A server that sends 408 may have read the request.
     return (
         HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _MAYBE_DONE
     )
@@ -61,23 +60,23 @@ def _is_refusal(status: int) -> bool:
 
 @define
 class RetryBudget:
-    """What all calls of a client together may spend on retries: a full outage empties it, success refills it.
+    """Limits the retries of all calls of a client: a full outage empties it, success refills it.
 
-    The AWS SDKs' token bucket: without it every client of a struggling server triples its load.
+    It is the token bucket of the AWS SDKs: without it, every client of a struggling server triples its load.
     """
 
     capacity: float = 500.0
     tokens: float = 500.0
 
     def spend(self, cost: float) -> bool:
-        """Take `cost` tokens if there are as many."""
+        """Take `cost` tokens, if there are enough; return whether there were."""
         if self.tokens < cost:
             return False
         self.tokens -= cost
         return True
 
     def refill(self) -> None:
-        """Give a token back for a call that succeeded at once."""
+        """Add a token for a call that succeeded at the first attempt."""
         self.tokens = min(self.capacity, self.tokens + 1)
 
 
@@ -93,14 +92,14 @@ class RetryPolicy:
     throttled_cost: float = 5.0
 
     def backoff(self, base: float, tries: int, chance: float) -> float:
-        """Return full jitter: a `chance` (0 to 1) of the exponential step; clients must not march in step."""
+        """Return exponential backoff with full jitter; `chance` is a random number from 0 to 1."""
         return chance * min(self.cap, base * 2.0 ** min(tries - 1, 16))
 
     def pause(self, asked: float | None, tries: int, chance: float) -> float:
-        """Return how long everyone waits after a server asked for it.
+        """Return how long all calls pause after a 429 or a Retry-After of `asked` seconds.
 
-        What is asked for is bounded, and below a second no less than the backoff: a server that says zero, or
-        next to nothing, each time would be hammered.
+        Long pauses are capped. Below a second, the pause is at least the backoff: otherwise a server that
+        always sends zero, or close to it, would be hammered.
         """
         if asked is not None and asked >= self.throttled_base:
             return min(asked, self.longest_pause)
@@ -113,8 +112,8 @@ class Verdict:
 
     Attributes:
         kind: How the attempt ended.
-        pause: Seconds for which no call of the client may send, whatever becomes of this one.
-        delay: Seconds until the next attempt of this call, `None` for no more.
+        pause: Seconds during which no call of the client may send.
+        delay: Seconds until the next attempt of this call; `None` if there is none.
     """
 
     kind: AttemptClass
@@ -124,13 +123,13 @@ class Verdict:
 
 @define
 class RetryHistory:
-    """What one call has been through so far."""
+    """The attempts of one call so far."""
 
     policy: RetryPolicy
     budget: RetryBudget
     max_attempts: int
-    attempt: Attempt = field(init=False)  # the one under way, or the last
-    doubt: CallError | None = None  # how the last attempt ended that may have been carried out all the same
+    attempt: Attempt = field(init=False)  # the current one, or the last
+    ambiguous_error: CallError | None = None  # of the last attempt that may have been carried out
     begun: int = 0
     result: object = None  # of the attempt that succeeded
     _throttled: int = 0
@@ -138,7 +137,7 @@ class RetryHistory:
     _waited: float = 0.0
 
     def begin(self) -> Attempt:
-        """Start the notes of the next attempt."""
+        """Return the state of the next attempt."""
         if self.begun:
             self._replays += self.attempt.replays
             self._waited += self.attempt.waited
@@ -148,7 +147,7 @@ class RetryHistory:
 
     @property
     def attempts(self) -> int:
-        """How often the call was tried; an attempt that still waits for the rate limit is none yet."""
+        """Number of attempts made, without one that still waits for the rate limit."""
         if not self.begun:
             return 0
         return self.begun + self._replays + self.attempt.replays - (self.attempt.phase == "rate limit")
@@ -160,28 +159,28 @@ class RetryHistory:
 
     @property
     def phase(self) -> Phase | None:
-        """Where the last attempt is, or was when it ended."""
+        """The phase of the current or last attempt."""
         return self.attempt.phase if self.begun else None
 
     def judge(self, operation: Operation[Any], error: CallError, chance: float) -> Verdict:
-        """Say how the attempt ended, and what follows for this call and for all others."""
+        """Classify a failed attempt, and return what follows for this call and for all others."""
         kind = classify(error)
         if kind is AttemptClass.THROTTLED:
             self._throttled += 1
         elif kind is AttemptClass.AMBIGUOUS:
-            self.doubt = error
+            self.ambiguous_error = error
         asked = error.retry_after if isinstance(error, RateLimitedError | ServerError) else None
         pause = 0.0
         if kind is AttemptClass.THROTTLED or asked is not None:
             pause = self.policy.pause(asked, self._throttled or self.begun, chance)
-        if (asked is not None and asked > self.policy.longest_pause) or not self._may_go_on(operation, kind):
+        if (asked is not None and asked > self.policy.longest_pause) or not self._may_retry(operation, kind):
             return Verdict(kind, pause, None)
         if kind is AttemptClass.THROTTLED:
             return Verdict(kind, pause, 0.0)
         backoff = self.policy.backoff(self.policy.transient_base, self._counted, chance)
         return Verdict(kind, pause, backoff)
 
-    def _may_go_on(self, operation: Operation[Any], kind: AttemptClass) -> bool:
+    def _may_retry(self, operation: Operation[Any], kind: AttemptClass) -> bool:
         if kind is AttemptClass.THROTTLED:
             return self.budget.spend(self.policy.throttled_cost)
         if self._counted >= self.max_attempts:
@@ -192,19 +191,19 @@ class RetryHistory:
 
     @property
     def _counted(self) -> int:
-        """Attempts that count against `max_attempts`: a throttled one does not, the timeout bounds those."""
+        """Attempts that count against `max_attempts`; throttled ones do not, as the timeout limits them."""
         return self.begun - self._throttled
 
-    def is_done_after_all(self, operation: Operation[Any], error: CallError) -> bool:
-        """Whether a DELETE finds nothing because an earlier try of it may have worked."""
-        doubt = self.attempt.replays > 0 or self.doubt is not None
-        return doubt and operation.method == "DELETE" and isinstance(error, NotFoundError)
+    def succeeded_earlier(self, operation: Operation[Any], error: CallError) -> bool:
+        """Whether a DELETE found nothing because an earlier attempt may have deleted it."""
+        may_have_deleted = self.attempt.replays > 0 or self.ambiguous_error is not None
+        return may_have_deleted and operation.method == "DELETE" and isinstance(error, NotFoundError)
 
 
 def parse_retry_after(value: str, now: float) -> float | None:
-    """Return the seconds that a Retry-After header asks for; `None` for what is neither seconds nor a date.
+    """Return the seconds in a Retry-After header; `None` if it is neither seconds nor a date.
 
-    `now` is in epoch seconds. RFC 9110, section 10.2.3; fractions, which some proxies send, are read too.
+    `now` is in epoch seconds. See RFC 9110, section 10.2.3; fractions, which some proxies send, are read too.
     """
     text = value.strip()
     if _SECONDS.fullmatch(text):
@@ -214,6 +213,6 @@ def parse_retry_after(value: str, now: float) -> float | None:
         moment = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    # "-0000" parses as naive: a time in UTC whose zone is not told.
+    # "-0000" parses as naive: UTC, with an unknown local zone.
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     return max(0.0, moment.timestamp() - now)

@@ -169,7 +169,7 @@ def test_credentials_that_cannot_be(sandbox: Sandbox, run: Run, monkeypatch: pyt
     monkeypatch.setenv("PLIVO_AUTH_ID", "alice")
     result = run("list")
     assert (result.exit_code, sandbox.requests) == (2, ())
-    assert result.stderr.startswith("Error: PLIVO_AUTH_ID must be MA or SA and ")
+    assert result.stderr.startswith("Error: PLIVO_AUTH_ID must be MA or SA followed by ")
 
 
 def test_unknown_outcome(sandbox: Sandbox, run: Run) -> None:

@@ -162,7 +162,7 @@ async def test_a_session_that_logs_in_by_itself(
     monkeypatch.setenv("NETRC", str(logins))
     async with aiohttp.ClientSession(trust_env=True) as session:
         client = AsyncClient(AUTH_ID, "t", base_url=url, session=session)
-        with pytest.raises(InvalidArgumentError, match="must not log in by itself") as caught:
+        with pytest.raises(InvalidArgumentError, match="must not add credentials") as caught:
             await client.endpoints.get(SEED)
     assert caught.value.field == "session"
 

@@ -65,7 +65,7 @@ def test_a_client_carried_over_a_fork(
     program = start(START + PROGRAMS[name], AUTH_ID, url, SEED, options=("-W", "ignore"))
     status, out, err = said(program)
     assert (status, err) == (0, "")
-    assert out == "a client that was used does not survive fork: make one in the child process\n"
+    assert out == "a client used before a fork cannot be used in the child process: create a new one there\n"
     assert len(account.arrivals) == 2
 
 

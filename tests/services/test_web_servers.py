@@ -76,7 +76,7 @@ def test_flask_under_gunicorn(
     assert ended_well(service)
 
 
-REFUSED: Final = "a client that was used does not survive fork: make one in the child process"
+REFUSED: Final = "a client used before a fork cannot be used in the child process: create a new one there"
 
 
 def test_a_client_used_before_the_fork(
