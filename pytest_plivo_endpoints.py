@@ -1,10 +1,10 @@
-"""Fixtures for pytest: a sandbox account of one's own for each test, and clients signed in to it.
+"""Pytest fixtures: a sandbox account for each test, and clients of it.
 
-A module beside the package, not in it: pytest imports this in every run, and importing anything from the
-package would cost each of them the package's own import.
+This module is outside the package because pytest imports it in every run: from inside, each run would import
+the whole package.
 """
 
-# ruff: noqa: PLC0415 - importing late is what this module is for
+# ruff: noqa: PLC0415 - the imports are deferred on purpose
 from __future__ import annotations
 
 from types import ModuleType
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def plivo_sandbox_server() -> Iterator[Sandbox]:
-    """Serve from a thread for the whole run, or for one worker's share of it under pytest-xdist."""
+    """A sandbox in a thread, one for the test session; under pytest-xdist one for each worker."""
     from plivo_endpoints.sandbox import Sandbox
 
     with Sandbox() as server:
@@ -30,14 +30,14 @@ def plivo_sandbox_server() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def plivo_sandbox(plivo_sandbox_server: Sandbox) -> Iterator[Account]:
-    """Lend a sandbox account with nothing in it: no endpoint, no request, no fault, no setting."""
+    """An empty sandbox account: no endpoints, no requests, no faults, default settings."""
     with plivo_sandbox_server.fresh_account() as account:
         yield account
 
 
 @pytest.fixture
 def plivo_blocking_client(plivo_sandbox: Account) -> Iterator[Client]:
-    """Lend a blocking client of the test's account."""
+    """A blocking client of the test's account."""
     from plivo_endpoints import Client
 
     with Client(plivo_sandbox.auth_id, plivo_sandbox.auth_token, base_url=plivo_sandbox.base_url) as client:
@@ -46,20 +46,20 @@ def plivo_blocking_client(plivo_sandbox: Account) -> Iterator[Client]:
 
 @pytest.fixture
 def _plivo_async_plugin(request: pytest.FixtureRequest) -> None:
-    # What pytest and trio themselves would say names no remedy.
+    # The errors of pytest and trio themselves suggest no fix.
     if "anyio_backend" in request.fixturenames:
         backend = request.getfixturevalue("anyio_backend")
-        name = backend if isinstance(backend, str) else backend[0]  # the rest of a pair is its options
+        name = backend if isinstance(backend, str) else backend[0]  # a pair is (name, options)
         if name != "asyncio":
-            remedy = 'let a fixture named `anyio_backend` return "asyncio"'
-            pytest.fail(f"plivo_client works with asyncio only, not with trio: {remedy}", pytrace=False)
+            fix = 'let a fixture named `anyio_backend` return "asyncio"'
+            pytest.fail(f"plivo_client works with asyncio only, not with trio: {fix}", pytrace=False)
     elif not request.config.pluginmanager.hasplugin("asyncio"):
-        remedy = "`pip install pytest-asyncio`, or mark the test with `pytest.mark.anyio`"
-        pytest.fail(f"plivo_client is for async tests: {remedy}", pytrace=False)
+        fix = "`pip install pytest-asyncio`, or mark the test with `pytest.mark.anyio`"
+        pytest.fail(f"plivo_client is for async tests: {fix}", pytrace=False)
 
 
 async def plivo_client(_plivo_async_plugin: None, plivo_sandbox: Account) -> AsyncIterator[AsyncClient]:
-    """Lend an async client of the test's account."""
+    """An async client of the test's account."""
     from plivo_endpoints import AsyncClient
 
     async with AsyncClient(
@@ -69,7 +69,7 @@ async def plivo_client(_plivo_async_plugin: None, plivo_sandbox: Account) -> Asy
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Add `plivo_client` in the form that the run's plugin for async tests understands."""
+    """Register `plivo_client` as a fixture of pytest-asyncio if that is installed, and else of pytest."""
     fixtures = ModuleType("plivo_async_fixtures")
     if config.pluginmanager.hasplugin("asyncio"):
         import pytest_asyncio

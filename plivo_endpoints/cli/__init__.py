@@ -1,1 +1,1 @@
-"""The command line, for people and for scripts; needs the extra `cli`. Its commands hang on `root.cli`."""
+"""The command line, for people and scripts; needs the extra `cli`. The root group is `main.cli`."""

@@ -1,4 +1,4 @@
-"""Command lines for people to paste."""
+"""Command lines that people can paste."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ PROGRAM: Final = "plivo-endpoints"
 
 
 def command_line(words: Iterable[str], *, base_url: str | None = None) -> str:
-    """Return a line that runs this program with these words, as a shell reads it."""
+    """Return a shell command line that runs this program with these arguments."""
     server = () if base_url is None else ("--base-url", base_url)
     return " ".join([_program(), *map(quote, (*words, *server))])
 
 
 def quote(word: str) -> str:
-    """Quote a word for a shell.
+    r"""Quote a word for a shell.
 
-    What is not printable ASCII is written out byte by byte, for bash, zsh and ksh to read: nothing steers the
-    terminal, and what is pasted is exactly what was meant, whatever either of them can show.
+    If it is not printable ASCII, its other bytes become `\x` escapes, which bash, zsh and ksh understand. So
+    it cannot control the terminal, and can be pasted unchanged whatever the terminal can display.
     """
     if word.isascii() and word.isprintable():
         return shlex.quote(word)
@@ -37,9 +37,9 @@ def _is_plain(byte: int) -> bool:
 
 
 def _program() -> str:
-    if getattr(sys, "frozen", False):  # by PyInstaller and the like: no Python, but the program itself
+    if getattr(sys, "frozen", False):  # by PyInstaller, for example: the executable is this program
         return shlex.quote(sys.executable)
-    # In a virtual environment that is not activated the shell does not find it by name, or finds another's.
+    # If the virtual environment is not activated, the shell finds no command or that of another environment.
     found, here = shutil.which(PROGRAM), Path(sys.executable).parent.resolve()
     if found is not None and Path(found).resolve().parent == here:
         return PROGRAM

@@ -16,8 +16,8 @@ from plivo_endpoints._config import LARGEST_PAGE, PREFETCH
 from plivo_endpoints.cli.errors import (
     UNKNOWN,
     list_changes_in_one_line,
+    report_if_interrupted,
     report_if_output_lost,
-    told_of_interrupts,
 )
 from plivo_endpoints.cli.options import Settings, endpoint_argument, shared_options
 from plivo_endpoints.cli.passwords import read_password, stdin_option
@@ -36,10 +36,10 @@ Example:
 
 \b
 Exit status:
-  0  one endpoint was created, or none: see what is printed
+  0  one endpoint was created, or none: see the output
   1  refused or failed
   2  wrong usage, or no credentials
-  3  several match: a person has to decide
+  3  several endpoints match: a person has to decide
 """
 
 
@@ -51,14 +51,14 @@ Exit status:
 @shared_options
 @click.pass_obj
 def create(settings: Settings, username: str, alias: str, app_id: str | None, *, from_stdin: bool) -> None:
-    """Create an endpoint. It is sent once, whatever happens.
+    """Create an endpoint. A create that may have reached Plivo is never sent again.
 
     Plivo appends digits to USERNAME; phones register with the name that is printed. The SIP password comes
     from --password-stdin, PLIVO_ENDPOINT_PASSWORD, or a hidden prompt.
     """
     with settings.connect() as client:
         password = read_password(from_stdin=from_stdin)
-        with told_of_interrupts():
+        with report_if_interrupted():
             made = client.endpoints.create(username=username, password=password, alias=alias, app_id=app_id)
         with report_if_output_lost(f"endpoint {made.endpoint_id} was created as {made.username}"):
             settings.output().record(asdict(made))
@@ -70,15 +70,15 @@ def _read_moment(_: click.Context, __: click.Parameter, value: str) -> datetime:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise click.BadParameter(f"{value!r} is no time with an offset, like 2026-01-31T12:00:00+00:00")
+        raise click.BadParameter(f"{value!r} is not a time with an offset, such as 2026-01-31T12:00:00+00:00")
     if moment > datetime.now(UTC):
-        raise click.BadParameter(f"{value!r} has not come yet")
+        raise click.BadParameter(f"{value!r} is in the future")
     return moment
 
 
 @click.command("find-created", epilog=_FIND_EXAMPLE)
-@click.option("--username", required=True, help="As it was asked for, without the digits appended.")
-@click.option("--alias", required=True, help="As it was asked for.")
+@click.option("--username", required=True, help="The username of the create, without the appended digits.")
+@click.option("--alias", required=True, help="The alias of the create.")
 @click.option(
     "--sent-at",
     required=True,
@@ -92,38 +92,40 @@ def _read_moment(_: click.Context, __: click.Parameter, value: str) -> datetime:
     metavar="SECONDS",
     default=120.0,
     show_default=True,
-    help="How long after that it may still be carried out.",
+    help="How long after --sent-at the create may still be carried out.",
 )
 @shared_options
 @click.pass_context
 def find_created(ctx: click.Context, /, username: str, alias: str, sent_at: datetime, settle: float) -> None:
-    """Find what a create with an unknown outcome has made.
+    """Find the endpoint of a create whose outcome is unknown.
 
-    Such a create ends with status 3 and prints this command's whole line. What matches is shown as `list`
-    shows it: the alias is equal, and the username is the one asked for and digits. As long as nothing matches
-    it looks again, until --settle has passed: then nothing was created, and it is safe to create it now.
+    Such a create ends with status 3 and prints this command with all its options. An endpoint matches if it
+    has the same alias, and its username is the given one followed by digits. Matches are printed as by
+    `list`. If nothing matches, the command looks again until --settle has passed. If there is still no match,
+    nothing was created, and it is safe to create the endpoint now.
     """
     settings = ctx.ensure_object(Settings)
     with settings.connect() as client, list_changes_in_one_line():
-        _tell_patience(sent_at.timestamp() + settle, settings)
+        _announce_wait(sent_at.timestamp() + settle, settings)
         found = client.endpoints.find_created(username=username, alias=alias, sent_at=sent_at, settle=settle)
     settings.output().listing(_COLUMNS, [[_fields(endpoint) for endpoint in found]])
     if not found:
-        _tell("Nothing was created, so it is safe to create it now.", settings)
+        _print_note("Nothing was created, so it is safe to create it now.", settings)
     if len(found) > 1:
-        _tell(
-            "Several match, and at most one of them comes of this create: a person has to decide.", settings
+        _print_note(
+            "Several endpoints match, but this create made at most one of them: a person has to decide.",
+            settings,
         )
         ctx.exit(UNKNOWN)
 
 
-def _tell_patience(certain: float, settings: Settings) -> None:
+def _announce_wait(certain: float, settings: Settings) -> None:
     seconds = certain - time.time()
-    if 1 < seconds < math.inf:  # what has no end will be refused
-        _tell(f"Looking, for {seconds:.0f} s at most.", settings)
+    if 1 < seconds < math.inf:  # `find_created` refuses an infinite one
+        _print_note(f"Looking for up to {seconds:.0f} s.", settings)
 
 
-def _tell(text: str, settings: Settings) -> None:
+def _print_note(text: str, settings: Settings) -> None:
     if not settings.as_json:
         click.echo(text, err=True)
 
@@ -133,21 +135,21 @@ def _tell(text: str, settings: Settings) -> None:
 @shared_options
 @click.pass_obj
 def get(settings: Settings, endpoint_id: str) -> None:
-    """Show an endpoint, with its registration if there is one."""
+    """Show an endpoint, with its registration if it has one."""
     with settings.connect() as client:
         settings.output().record(_fields(client.endpoints.get(endpoint_id)))
 
 
 @click.command("list")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many; all without it.")
-@click.option("--offset", type=click.IntRange(min=0), metavar="N", default=0, help="Skip so many.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="List at most N. [default: all]")
+@click.option("--offset", type=click.IntRange(min=0), metavar="N", default=0, help="Skip the first N.")
 @shared_options
 @click.pass_obj
 def list_(settings: Settings, limit: int | None, offset: int) -> None:
-    """List endpoints as they come, a page in memory at a time.
+    """List endpoints page by page, as the pages arrive.
 
-    A table on a terminal; in a pipe, lines of id, username, alias, registered and application id with tabs
-    between; with --json, one array of whole objects.
+    On a terminal the output is a table. In a pipe it is tab-separated lines of id, username, alias,
+    registered and application id. With --json it is one array of complete objects.
     """
     with (
         settings.connect() as client,
@@ -176,7 +178,7 @@ def _walk(client: Client, limit: int | None, offset: int) -> Generator[list[dict
 @endpoint_argument
 @click.option("--alias", help="A new name for people.")
 @click.option("--app-id", metavar="ID", help="The application that handles its calls from now on.")
-@click.option("--password", is_flag=True, help="Change the SIP password; ask for it, hidden.")
+@click.option("--password", is_flag=True, help="Change the SIP password, read from a hidden prompt.")
 @stdin_option
 @shared_options
 @click.pass_obj
@@ -189,10 +191,10 @@ def update(
     password: bool,
     from_stdin: bool,
 ) -> None:
-    """Change an endpoint; what is not named keeps its value. The username cannot change.
+    """Change an endpoint. Only the given options are changed; the username cannot be.
 
-    With --password, PLIVO_ENDPOINT_PASSWORD answers instead of the prompt; without it, the variable changes
-    nothing.
+    With --password, PLIVO_ENDPOINT_PASSWORD is used instead of the prompt. Without it, the variable is
+    ignored.
     """
     if alias is None and app_id is None and not (password or from_stdin):
         raise click.UsageError("nothing to change: give --alias, --app-id or --password")
@@ -207,13 +209,13 @@ def update(
 @shared_options
 @click.pass_obj
 def delete(settings: Settings, endpoint_id: str) -> None:
-    """Delete an endpoint for ever, without asking."""
+    """Delete an endpoint permanently, without confirmation."""
     with settings.connect() as client:
         client.endpoints.delete(endpoint_id)
     settings.output().record({"endpoint_id": endpoint_id, "message": "deleted"})
 
 
 def _fields(endpoint: Endpoint) -> dict[str, object]:
-    # Without the password's hash, which nobody needs on a screen or in a log of a script.
+    # Without the password's hash, which nobody needs on a screen or in a script's log.
     shown = asdict(endpoint, filter=exclude("password"))
     return {**shown, "application_id": endpoint.application_id}

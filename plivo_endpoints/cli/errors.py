@@ -1,8 +1,8 @@
-"""From an exception to a line on stderr and an exit status.
+"""Turn an exception into a line on stderr and an exit status.
 
-0 done, 1 refused or failed, 2 usage, 3 outcome unknown; 130, 141 and 143, as the shell would say it, where
-Ctrl-C, the reader of a pipe or `kill` ended the command. With `--json` the line is a JSON document, still on
-stderr: what reads standard output never meets an error where it expects an answer.
+0 done, 1 refused or failed, 2 usage, 3 outcome unknown; and as in a shell 130 after Ctrl-C, 141 after a
+closed pipe, and 143 after `kill`. With `--json` the line is a JSON document, still on stderr, so that a
+program that reads standard output never takes an error for a result.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _FIND_OUT: Final = """\
 Do not run it again: that could make a second endpoint. To find out whether there is one now, run the line
 below; it takes two minutes at most."""
 
-# What the library takes as an argument, the command line takes from the environment.
+# The environment variables that the command line has instead of the library's arguments.
 _VARIABLES: Final = {
     "auth_id": "PLIVO_AUTH_ID",
     "auth_token": "PLIVO_AUTH_TOKEN",
@@ -53,7 +53,7 @@ _VARIABLES: Final = {
     "proxy": "HTTPS_PROXY (or ALL_PROXY)",
 }
 
-# What of an error's attributes the JSON form shows, where it has them.
+# The attributes of an error that the JSON document includes.
 _FACTS: Final = (
     "field",
     "rule",
@@ -71,30 +71,30 @@ _FACTS: Final = (
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM ended the command, as gently as Ctrl-C does."""
+    """SIGTERM or SIGHUP ended the command, as gently as Ctrl-C does."""
 
 
 class OutputLostError(click.ClickException):
-    """Something was done, but standard output could not take the answer."""
+    """The command did its work, but its output could not be written."""
 
     exit_code = UNKNOWN
 
 
 @contextmanager
 def report_if_output_lost(fact: str) -> Generator[None]:
-    """Tell `fact` on stderr if the output inside is lost: who runs a create again makes a second endpoint."""
+    """Report `fact` if the output is lost, as running a create again would make a second endpoint."""
     try:
         yield
         sys.stdout.flush()
     except OSError as error:
         raise OutputLostError(f"{fact}, but the output was lost: {error.strerror}") from error
     except KeyboardInterrupt as error:
-        raise OutputLostError(f"{fact}, and then it was stopped") from error
+        raise OutputLostError(f"{fact}, but the command was then stopped") from error
 
 
 @contextmanager
-def told_of_interrupts() -> Generator[None]:
-    """Tell what a create inside had made when Ctrl-C came in the instant after it."""
+def report_if_interrupted() -> Generator[None]:
+    """Report the endpoint of a create that had just succeeded when Ctrl-C came."""
     try:
         yield
     except KeyboardInterrupt as interrupt:
@@ -104,53 +104,53 @@ def told_of_interrupts() -> Generator[None]:
 
 
 def report(error: BaseException, settings: Settings) -> int:
-    """Say on stderr what went wrong and return the exit status."""
-    _settle_stdout()
+    """Print what went wrong on stderr and return the exit status."""
+    _discard_lost_output()
     unknown = _unknown_outcome(error)
     if unknown is not None:
-        settings.next_step = _search(unknown, settings)
-        _tell(
+        settings.next_step = _find_created_step(unknown, settings)
+        _print_error(
             unknown,
             f"whether endpoint {unknown.username!r} was created is unknown: {unknown.reason}",
             settings,
         )
         return UNKNOWN
     if isinstance(error, BrokenPipeError):
-        return READER_LEFT  # `list | head` has what it wanted
+        return READER_LEFT  # as in `list | head`
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        _tell(error, "stopped", settings)
+        _print_error(error, "stopped", settings)
         return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
     if isinstance(error, click.ClickException):
-        _tell(error, error.format_message(), settings)
+        _print_error(error, error.format_message(), settings)
         return error.exit_code
-    _tell(error, _in_our_words(error, settings), settings)
+    _print_error(error, _cli_message(error, settings), settings)
     return USAGE if isinstance(error, InvalidArgumentError) else FAILED
 
 
-def _in_our_words(error: BaseException, settings: Settings) -> str:
-    """Return an error's message with the variable or the id that was given for what the library calls it."""
+def _cli_message(error: BaseException, settings: Settings) -> str:
+    """Return an error's message, with environment variables for arguments and the id that was given."""
     if isinstance(error, InvalidArgumentError) and error.field in _VARIABLES:
         return f"{_VARIABLES[error.field]} {error.rule}"
     return str(error).replace("{endpoint_id}", settings.endpoint_id or "{endpoint_id}")
 
 
 def _unknown_outcome(error: BaseException) -> OutcomeUnknownError | None:
-    # Ctrl-C during a create carries it as the cause.
+    # After Ctrl-C during a create it is the cause of the KeyboardInterrupt.
     found = error if isinstance(error, PlivoError) else error.__cause__
     return found if isinstance(found, OutcomeUnknownError) else None
 
 
-def _settle_stdout() -> None:
+def _discard_lost_output() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        # The interpreter flushes once more on its way out, and would complain once more.
+        # The interpreter flushes again at exit, and would report the error again.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
 
 
-def _tell(error: BaseException, message: str, settings: Settings) -> None:
+def _print_error(error: BaseException, message: str, settings: Settings) -> None:
     step, hint = settings.next_step, _hint(error)
     if settings.as_json:
         facts = {name: getattr(error, name) for name in _FACTS if getattr(error, name, None) is not None}
@@ -168,14 +168,14 @@ def _tell(error: BaseException, message: str, settings: Settings) -> None:
 
 def _hint(error: BaseException) -> str | None:
     if isinstance(error, AuthenticationError):
-        return "Check PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN: the server does not know this pair."
+        return "Check PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN: the server does not accept this pair."
     if isinstance(error, RateLimitedError) and error.retry_after:
         return f"Try again in {ceil(error.retry_after)} s."
     return None
 
 
-def _search(error: OutcomeUnknownError, settings: Settings) -> NextStep:
-    """Return the command that finds out, with exactly what the error knows."""
+def _find_created_step(error: OutcomeUnknownError, settings: Settings) -> NextStep:
+    """Return the `find-created` command with the error's values."""
     words = ("find-created", "--username", error.username, "--alias", error.alias)
     line = command_line((*words, "--sent-at", error.sent_at.isoformat()), base_url=settings.base_url)
     return NextStep("find_out_with", _FIND_OUT, line)
@@ -183,7 +183,7 @@ def _search(error: OutcomeUnknownError, settings: Settings) -> NextStep:
 
 @contextmanager
 def list_changes_in_one_line() -> Generator[None]:
-    """Print a `ListChangedWarning` as a sentence, without the line of code that it came from."""
+    """Print a `ListChangedWarning` as one line, without its source location."""
     usual = warnings.showwarning
 
     def show(  # noqa: PLR0917 - as the warnings module calls it

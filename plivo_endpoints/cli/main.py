@@ -1,4 +1,4 @@
-"""The group of all commands, and the one place where their errors end."""
+"""The group of all commands, which handles their errors."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ Examples:
 
 \b
 Environment:
-  PLIVO_AUTH_ID, PLIVO_AUTH_TOKEN  the account; only read from here
+  PLIVO_AUTH_ID, PLIVO_AUTH_TOKEN  the account; there is no option for it
   PLIVO_BASE_URL                   another server, as --base-url
   PLIVO_ENDPOINT_PASSWORD          the SIP password, instead of a prompt
   PLIVO_PROVISION_KEY              the master key for derived passwords
-  HTTPS_PROXY, NO_PROXY            the proxy to Plivo, and who needs none
+  HTTPS_PROXY, NO_PROXY            the proxy to Plivo, and hosts without one
   NO_COLOR                         no colours
 
 \b
@@ -43,27 +43,27 @@ Exit status:
   1    refused or failed
   2    wrong usage, a source file that breaks a rule, or no credentials;
        nothing was sent
-  3    a create whose outcome is unknown: do not repeat it,
-       see what it prints; or something that a person has to look at
+  3    the outcome of a create is unknown: do not repeat it, but follow
+       the advice it prints; or something needs a person's review
   130  stopped by Ctrl-C
-  141  the reader of the pipe left, as `head` does
+  141  the reader of the pipe closed it, as `head` does
   143  a command of provision was stopped by SIGTERM
 """
 
-logger.addHandler(logging.NullHandler())  # a command tells by itself what came of it
+logger.addHandler(logging.NullHandler())  # commands report errors themselves
 
 
 class RootGroup(SharingGroup):
-    """Turns the errors of all commands, its subgroups' too, into a line and an exit status."""
+    """Turns the errors of all commands, including subgroups, into a line and an exit status."""
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command that was asked for."""
+        """Run the command."""
         settings = ctx.ensure_object(Settings)
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
         except click.UsageError:
-            raise  # click shows the usage with it, and exits with 2
+            raise  # click prints the usage too, and exits with 2
         except (PlivoError, click.ClickException, click.Abort, KeyboardInterrupt, OSError) as error:
             ctx.exit(report(error, settings))
         return result
@@ -73,9 +73,9 @@ class RootGroup(SharingGroup):
 @shared_options
 @click.version_option(__version__, package_name="plivo-endpoints")
 def cli() -> None:
-    """Make, read, change and delete Plivo SIP endpoints, and mint tokens for them.
+    """Create, read, update and delete Plivo SIP endpoints, and mint tokens for them.
 
-    Unofficial. `plivo-endpoints demo` shows it all without an account.
+    Unofficial. `plivo-endpoints demo` shows every call without an account.
     """
 
 
@@ -100,18 +100,18 @@ def run() -> NoReturn:
     _fill_in("stdin", "r")
     _fill_in("stderr", "w")
     if cast("io.TextIOBase | None", sys.stdout) is None:
-        # A create that worked must not end in a complaint about this.
-        print("Error: standard output is closed, so no answer could be given", file=sys.stderr)
+        # Checked first, as a create that worked must not fail because of this.
+        print("Error: standard output is closed, so no result could be printed", file=sys.stderr)
         raise SystemExit(USAGE)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # An alias that the terminal's encoding lacks must not turn a create that worked into a traceback.
+            # A create that worked must not end in a UnicodeEncodeError because of its alias.
             stream.reconfigure(errors="backslashreplace")
     cli(prog_name="plivo-endpoints")
     raise SystemExit  # for the type checker: click has exited
 
 
 def _fill_in(name: str, mode: str) -> None:
-    """Put nothing to read, or nowhere to write, in the place of a stream that is closed."""
+    """Replace a closed standard stream by the null device."""
     if getattr(sys, name) is None:
-        setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process
+        setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - stays open until exit

@@ -1,4 +1,4 @@
-"""What every command knows: how to print, and which server to talk to."""
+"""Options that commands share: the output format and the server."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _WINDOW: Final = 5  # seconds, as Plivo counts requests
 
 @frozen
 class NextStep:
-    """A command line that helps after an error.
+    """The command line to run after an error.
 
     Attributes:
-        field: What JSON calls it.
-        advice: What people read before it.
+        field: Its key in the JSON document.
+        advice: The text that is printed before it.
         line: The command line.
     """
 
@@ -38,13 +38,13 @@ class NextStep:
 
 @define
 class Settings:
-    """The options that all commands share, and what an error's message should know.
+    """The values of the shared options, and what error messages need.
 
     Attributes:
         as_json: Whether to print JSON.
-        base_url: The server, if the command line names one.
-        endpoint_id: The endpoint that the command is about, as it was typed.
-        next_step: What helps if the command ends in an error.
+        base_url: The server, if `--base-url` is given.
+        endpoint_id: The argument ID, if the command has one.
+        next_step: The command to run next if this one ends in an error.
     """
 
     as_json: bool = False
@@ -61,26 +61,26 @@ class Settings:
         """Return an async client of the account that the environment names.
 
         Args:
-            rate: Requests a second; `None` for all that Plivo allows an account.
+            rate: Requests per second; `None` for the client's default limit.
         """
         _check_account()
         limit = RateLimit() if rate is None else RateLimit(rate * _WINDOW, float(_WINDOW))
         return AsyncClient(base_url=self.base_url, proxy="environment", rate_limit=limit)
 
     def output(self) -> Output:
-        """Return the form of output that was asked for, or that standard output calls for."""
+        """Return the output format for `--json` and standard output."""
         return choose_output(as_json=self.as_json)
 
 
 def _check_account() -> None:
-    # The client would refuse too, but advise to pass what the command line does not take.
+    # The client would refuse too, but its message is about arguments that the command line does not have.
     for field, name in (("auth_id", "PLIVO_AUTH_ID"), ("auth_token", "PLIVO_AUTH_TOKEN")):
         if not os.environ.get(name):
             raise InvalidArgumentError(field, "is missing: set PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN")
 
 
 def endpoint_argument(command: F) -> F:
-    """Give a command the argument ID, for its errors to name."""
+    """Add the argument ID, which error messages quote."""
     return click.argument("endpoint_id", metavar="ID", callback=_set_endpoint_id)(command)
 
 
@@ -89,19 +89,19 @@ def _set_endpoint_id(ctx: click.Context, _: click.Parameter, value: str) -> str:
     return value
 
 
-def _set_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # click calls it so
+def _set_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # click passes it by position
     if value:
         ctx.ensure_object(Settings).as_json = True
 
 
 def _set_base_url(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
-    # The environment is the client's business: read here, it would beat an option before the command's name.
+    # The client reads the environment. Read here, it would override an option before the command's name.
     if value is not None:
         ctx.ensure_object(Settings).base_url = value
 
 
 def json_option(command: F) -> F:
-    """Give a command `--json`; its groups have it too, so that it may stand before or after the name."""
+    """Add `--json`; groups have it too, so that it can come before or after the command's name."""
     return click.option(
         "--json",
         is_flag=True,
@@ -112,7 +112,7 @@ def json_option(command: F) -> F:
 
 
 def base_url_option(command: F) -> F:
-    """Give a command that asks a server `--base-url`."""
+    """Add `--base-url`, for commands that connect to a server."""
     return click.option(
         "--base-url",
         metavar="URL",
@@ -123,19 +123,19 @@ def base_url_option(command: F) -> F:
 
 
 def shared_options(command: F) -> F:
-    """Give a command that asks a server `--json` and `--base-url`."""
+    """Add `--json` and `--base-url`, for commands that connect to a server."""
     return json_option(base_url_option(command))
 
 
 class SharingGroup(click.Group):
-    """A group whose options are meant for its commands: one that the command does not have is refused."""
+    """A group that accepts its commands' shared options, and refuses those that the command does not have."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that was asked for."""
+        """Find the command, and check that it has the given options."""
         name, command, rest = super().resolve_command(ctx, args)
-        # A shell that completes a line wants no refusal.
+        # Shell completion must not fail.
         if command is not None and not ctx.resilient_parsing:
             _check_offered(ctx, command)
         return name, command, rest
@@ -147,4 +147,4 @@ def _check_offered(ctx: click.Context, command: click.Command) -> None:
     offered = {name for parameter in command.params for name in parameter.opts}
     for option, is_given in given.items():
         if is_given and option not in offered:
-            raise click.UsageError(f"{command.name} takes no {option}", ctx)
+            raise click.UsageError(f"{command.name} has no option {option}", ctx)

@@ -1,6 +1,6 @@
-"""Three forms of output: JSON for programs, tab-separated lines for pipes, tables for terminals.
+"""Three output formats: JSON for programs, tab-separated lines for pipes, tables for terminals.
 
-What the server sent is escaped everywhere: it must not steer a terminal or forge a line.
+All of them escape what the server sent, so that it cannot control the terminal or forge a line.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ if TYPE_CHECKING:
 Fields = Mapping[str, object]
 
 _GAP: Final = 2  # spaces between two columns
-_NARROWEST: Final = 20  # columns; who claims fewer, as `COLUMNS=0` does, does not know
-_USUAL: Final = 80
+_MIN_WIDTH: Final = 20  # columns; a smaller width, such as from `COLUMNS=0`, means that it is unknown
+_DEFAULT_WIDTH: Final = 80
 
 
 class Output(Protocol):
-    """Prints what came back."""
+    """Prints results."""
 
     def record(self, fields: Fields) -> None:
-        """Print one thing."""
+        """Print one record."""
         ...
 
     def listing(self, columns: Sequence[str], pages: Iterable[Sequence[Fields]]) -> None:
-        """Print many things of one kind as they come, a page at a time; text shows these columns only."""
+        """Print records page by page as they arrive; text formats show these columns only."""
         ...
 
 
 class JsonOutput:
-    """One document. A list that breaks off is left open, so that nobody takes it for the whole."""
+    """One document. If a list fails half-way, the document is left open, so that it cannot look complete."""
 
     def record(self, fields: Fields) -> None:
         """Print an object."""
         _print(to_json(fields))
 
     def listing(self, columns: Sequence[str], pages: Iterable[Sequence[Fields]]) -> None:
-        """Print an array of objects with all their fields, whatever the columns."""
+        """Print an array of objects with all their fields; the columns are ignored."""
         del columns
         array = JsonArray()
         for page in pages:
@@ -56,23 +56,23 @@ class JsonOutput:
 
 
 class JsonArray:
-    """An array that is printed while it comes to be; as long as it has no end it is no document."""
+    """An array that is printed item by item; it is not valid JSON until `end`."""
 
     def __init__(self) -> None:
         self._before = "["
 
     def add(self, fields: Fields) -> None:
-        """Print one more object."""
+        """Print an object."""
         _print(self._before + to_json(fields), end="")
         self._before = ",\n "
 
     def end(self) -> None:
-        """Make it whole."""
+        """Close the array."""
         _print("[]" if self._before == "[" else "]")
 
 
 class LineOutput:
-    """Lines of tab-separated values, without a header: what `cut`, `sort` and `while read` expect."""
+    """Lines of tab-separated values without a header, as `cut`, `sort` and `while read` expect them."""
 
     def record(self, fields: Fields) -> None:
         """Print a line for each field that has a value: its name and the value."""
@@ -80,27 +80,27 @@ class LineOutput:
             _print(f"{name}\t{value}")
 
     def listing(self, columns: Sequence[str], pages: Iterable[Sequence[Fields]]) -> None:
-        """Print a line for each thing."""
+        """Print a line for each record."""
         for page in pages:
             for fields in page:
                 _print("\t".join(_to_text(fields[name]) for name in columns))
 
 
 class TerminalOutput:
-    """Tables, or a block of lines for each thing where the terminal is too narrow: no value is ever cut."""
+    """Tables, or a block of lines for each record if the terminal is too narrow. No value is ever cut."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def record(self, fields: Fields) -> None:
-        """Print a line for each field that has a value, long ones unbroken, so that they can be copied."""
+        """Print a line for each field that has a value; long lines are not wrapped, so they can be copied."""
         known = list(_known(fields))
         width = max((len(name) for name, _ in known), default=0)
         for name, value in known:
             self._console.print(Text.assemble((name.ljust(width), "bold"), "  ", value), soft_wrap=True)
 
     def listing(self, columns: Sequence[str], pages: Iterable[Sequence[Fields]]) -> None:
-        """Print a table that grows page by page; its columns widen when a later page needs it."""
+        """Print a table page by page; its columns get wider if a later page needs it."""
         widths = [len(name) for name in columns]
         header = True
         for page in pages:
@@ -108,7 +108,7 @@ class TerminalOutput:
             for row in rows:
                 widths = [max(width, cell_len(cell)) for width, cell in zip(widths, row, strict=True)]
             if not rows:
-                continue  # a header without a table below it tells nothing
+                continue  # print no header without rows
             if sum(widths) + _GAP * (len(widths) - 1) <= self._console.width:
                 self._console.print(_table(columns, widths, rows, header=header))
                 header = False
@@ -132,31 +132,31 @@ def _table(
     return table
 
 
-def widened(console: Console) -> Console:
-    """Give a console that does not know its width the usual one: in no width rich would print nothing."""
-    if console.width < _NARROWEST:
-        console.width = _USUAL
+def with_usable_width(console: Console) -> Console:
+    """Set the usual width on a console that does not know its own; rich prints nothing at width 0."""
+    if console.width < _MIN_WIDTH:
+        console.width = _DEFAULT_WIDTH
     return console
 
 
 def choose_output(*, as_json: bool) -> Output:
-    """Return JSON if that was asked for, else tables on a terminal, else lines."""
+    """Return JSON output if `as_json`, else tables on a terminal, else lines."""
     if as_json:
         return JsonOutput()
     if sys.stdout.isatty():
-        return TerminalOutput(widened(Console(highlight=False, emoji=False, markup=False)))
+        return TerminalOutput(with_usable_width(Console(highlight=False, emoji=False, markup=False)))
     return LineOutput()
 
 
 def escape(text: str) -> str:
-    """Return text with every character written out that is not printable."""
+    """Return text with all unprintable characters escaped."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def to_json(fields: Fields) -> str:
-    """Return a JSON document in one line of ASCII."""
+    """Return a JSON document as one line of ASCII."""
     return json.dumps(fields, default=_to_text)
 
 
@@ -165,7 +165,7 @@ def _print(text: str, end: str = "\n") -> None:
 
 
 def _known(fields: Fields, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Give names and values as text, without those that are not known; what is nested gets dotted names."""
+    """Yield names and values as text, without `None` values; nested fields get dotted names."""
     for name, value in fields.items():
         if isinstance(value, Mapping):
             yield from _known(cast("Fields", value), f"{prefix}{name}.")

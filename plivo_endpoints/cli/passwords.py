@@ -1,4 +1,4 @@
-"""Where a SIP password comes from: never from an argument, which others can see in the list of processes."""
+"""Where a SIP password comes from: never from an argument, which other users can see in the process list."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VARIABLE: Final = "PLIVO_ENDPOINT_PASSWORD"
 
 
 def stdin_option(command: F) -> F:
-    """Give a command `--password-stdin`."""
+    """Add the option `--password-stdin`."""
     return click.option(
         "--password-stdin", "from_stdin", is_flag=True, help="Read the SIP password from standard input."
     )(command)
@@ -29,22 +29,24 @@ def read_password(*, from_stdin: bool) -> str:
         return _from_stdin()
     try:
         password = os.environ.get(VARIABLE) or _from_prompt()
-        password.encode()  # a variable's other bytes are in it as halves of surrogate pairs
+        password.encode()  # bytes of a variable that are not UTF-8 are lone surrogates here
     except UnicodeError:
         password = ""
     if not password:
-        # Raised out here, and below: the exceptions of encoder and decoder hold what was read.
+        # Not raised in the handlers, here and below, as a UnicodeError contains the password.
         raise click.UsageError(f"the SIP password, typed or in {VARIABLE}, must be UTF-8")
     return password
 
 
 def _from_prompt() -> str:
     if not sys.stdin.isatty():
-        raise click.UsageError(f"no terminal to ask for the SIP password: --password-stdin or {VARIABLE}")
+        raise click.UsageError(
+            f"there is no terminal to prompt for the SIP password: use --password-stdin or {VARIABLE}"
+        )
     try:
         answer: str = click.prompt("SIP password", hide_input=True, confirmation_prompt=True, err=True)
     except UnicodeDecodeError:
-        click.echo(err=True)  # the prompt's line is still open
+        click.echo(err=True)  # end the line of the prompt
         raise
     return answer
 

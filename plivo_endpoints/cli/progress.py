@@ -1,4 +1,4 @@
-"""How far a command is: a bar on a terminal, a line now and then elsewhere, always on stderr."""
+"""Progress of a command on stderr: a bar on a terminal, otherwise a line every few seconds."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
 
 _BAR_SECONDS: Final = 0.2
 _LINE_SECONDS: Final = 10.0
-_STRETCH_SECONDS: Final = 10.0  # that a rate is taken over
+_RATE_SECONDS: Final = 10.0  # the period over which a rate is measured
 _CHANGING: Final = frozenset({"creating", "updating"})
 _WALKING: Final = frozenset({"planning", "reconciling", "auditing"})
 
 
 @frozen(kw_only=True)
 class Snapshot:
-    """Where a command is at one moment.
+    """The progress of a command at one moment.
 
     Attributes:
-        phase: What it is at.
-        done: How many of `total` are done; both are 0 as long as that is not known.
+        phase: The current phase.
+        done: How many of `total` are done; both are 0 while that is unknown.
         total: How many there are.
-        unit: Of what: rows of the source, or endpoints of the account's list.
+        unit: What is counted: rows of the source, or endpoints of the account's list.
         text: The counts and the rate.
-        left: Seconds that the phase will still take, if that is known.
+        left: Seconds that the phase will still take, if known.
     """
 
     phase: str
@@ -60,7 +60,7 @@ class Meter(Protocol):
     """Takes snapshots."""
 
     def read(self) -> Snapshot | None:
-        """Return where the command is now; `None` if there is nothing to show yet."""
+        """Return the current progress; `None` if there is nothing to show yet."""
         ...
 
 
@@ -76,18 +76,18 @@ class _Sample:
 
 
 class _Rate:
-    """Things a second, within a phase, over its last seconds."""
+    """Items per second, over the last seconds of a phase."""
 
     def __init__(self) -> None:
-        self._stretch: deque[_Sample] = deque()
+        self._samples: deque[_Sample] = deque()
 
     def add(self, now: _Sample) -> float | None:
-        if self._stretch and self._stretch[0].phase != now.phase:
-            self._stretch.clear()
-        self._stretch.append(now)
-        while now.at - self._stretch[0].at > _STRETCH_SECONDS:
-            self._stretch.popleft()
-        return now.rate_since(self._stretch[0])
+        if self._samples and self._samples[0].phase != now.phase:
+            self._samples.clear()
+        self._samples.append(now)
+        while now.at - self._samples[0].at > _RATE_SECONDS:
+            self._samples.popleft()
+        return now.rate_since(self._samples[0])
 
 
 class WalkMeter:
@@ -97,16 +97,16 @@ class WalkMeter:
         self._walk = walk
         self._phase = phase
         self._rate = _Rate()
-        self._is_long = False
+        self._is_unfinished = False
 
     def read(self) -> Snapshot | None:
-        """Return how far the walk is; `None` for one that is over before anybody could look."""
+        """Return the progress of the walk; `None` if it is finished when first read."""
         snapshot = self.read_in(self._phase, [])
-        self._is_long = self._is_long or (snapshot is not None and snapshot.done < snapshot.total)
-        return snapshot if self._is_long else None
+        self._is_unfinished = self._is_unfinished or (snapshot is not None and snapshot.done < snapshot.total)
+        return snapshot if self._is_unfinished else None
 
     def read_in(self, phase: str, counts: list[str]) -> Snapshot | None:
-        """Return the same as a phase of a run, which has counts beside it."""
+        """Return the progress of the walk as a phase of a run, with the run's counts."""
         done, total = self._walk.read, self._walk.total
         if not total:
             return None
@@ -122,16 +122,16 @@ class WalkMeter:
 
 
 class RateMeter:
-    """Measures a run; its rates leave out what an earlier process did."""
+    """Measures a run; its rates do not include rows that an earlier process did."""
 
     def __init__(self, run: Run, walk: WalkProgress) -> None:
         self._run = run
         self._walk = WalkMeter(walk)
-        self._begun: _Sample | None = None
+        self._start: _Sample | None = None
         self._rate = _Rate()
 
     def read(self) -> Snapshot:
-        """Return where the run is."""
+        """Return the progress of the run."""
         progress = self._run.progress
         counts = _counts(progress)
         if progress.phase in _WALKING and (walk := self._walk.read_in(progress.phase, counts)):
@@ -145,16 +145,16 @@ class RateMeter:
         return Snapshot(phase=progress.phase, done=done, total=total, text=text, left=_left(progress, rate))
 
     def _measure(self, now: _Sample) -> float | None:
-        """Return rows a second: lately, and at the end those of the whole run."""
-        self._begun = self._begun or now
-        lately = self._rate.add(now)
+        """Return rows per second: over the last seconds, and at the end over the whole run."""
+        self._start = self._start or now
+        recent = self._rate.add(now)
         if now.phase == "done":
-            return now.rate_since(self._begun) or None
-        return lately if now.phase in _CHANGING else None
+            return now.rate_since(self._start) or None
+        return recent if now.phase in _CHANGING else None
 
 
 def _counts(progress: RunProgress) -> list[str]:
-    """Return the counts that are not zero, by the words of the report."""
+    """Return the counts that are not zero, named as in the report."""
     named = {
         "waiting" if status == "unprocessed" else status: (
             progress.waiting if status == "unprocessed" else progress.counts[status]
@@ -180,23 +180,23 @@ def _left(progress: RunProgress, rate: float | None) -> float | None:
 
 
 def _clock(seconds: float) -> str:
-    """Return seconds as people read them."""
+    """Return seconds as h:mm:ss."""
     return str(timedelta(seconds=round(seconds)))
 
 
 class _TwoLines(Progress):
-    """A bar, and words below it: beside it there is no room for both."""
+    """A bar with text below it, as one line has no room for both."""
 
     words = ""
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """Return both."""
+        """Yield the bar and the text."""
         yield from super().get_renderables()
         yield Text(self.words)
 
 
 class Bar:
-    """A bar that stays where it is, as wide as the terminal."""
+    """A bar of the terminal's width that is updated in place."""
 
     def __init__(self, console: Console) -> None:
         columns = (
@@ -211,7 +211,7 @@ class Bar:
         self.seconds: float = _BAR_SECONDS
 
     def show(self, now: Snapshot) -> None:
-        """Move the bar."""
+        """Update the bar."""
         if self._task is None:
             self._progress.start()
             self._task = self._progress.add_task(now.phase, total=None, unit=now.unit, left="")
@@ -226,14 +226,14 @@ class Bar:
         )
 
     def end(self, last: Snapshot | None) -> None:
-        """Leave the last snapshot standing."""
+        """Show the last snapshot and stop."""
         if last is not None:
             self.show(last)
         self._progress.stop()
 
 
 class Lines:
-    """A line for every phase, and every ten seconds."""
+    """A line for each phase, and every ten seconds."""
 
     def __init__(self) -> None:
         self.seconds = _LINE_SECONDS
@@ -247,14 +247,14 @@ class Lines:
         click.echo(f"{now.phase}: {far}" if far else now.phase, err=True)
 
     def end(self, last: Snapshot | None) -> None:
-        """Print the last snapshot, if it has figures."""
+        """Print the last snapshot if it has counts."""
         if last is not None and last.total:
             self.show(last)
 
 
 @asynccontextmanager
 async def shown(meter: Meter, *, quiet: bool) -> AsyncGenerator[None]:
-    """Show what a meter reads, within the block."""
+    """Show the readings of a meter while the block runs."""
     if quiet:
         yield
         return
@@ -269,7 +269,7 @@ async def shown(meter: Meter, *, quiet: bool) -> AsyncGenerator[None]:
 
 @asynccontextmanager
 async def walk_shown(*, quiet: bool) -> AsyncGenerator[None]:
-    """Show how far the walks of the account's list are that are begun within the block."""
+    """Show the progress of walks of the account's list that start within the block."""
     with watched_walks() as walk:
         async with shown(WalkMeter(walk), quiet=quiet):
             yield

@@ -1,4 +1,4 @@
-"""`sandbox`: a stand-in for Plivo on loopback, until Ctrl-C."""
+"""`sandbox`: serve a stand-in for Plivo on loopback until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
 
 def _check_host(_: click.Context, __: click.Parameter, host: str) -> str:
     if not host:
-        raise click.BadParameter("an empty one would be all addresses of this machine: 0.0.0.0 says that")
+        raise click.BadParameter("must not be empty: to serve on all addresses, use 0.0.0.0")
     return host
 
 
 @click.command
-@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="A free one without it.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="[default: a free port]")
 @click.option(
-    "--endpoints", type=click.IntRange(min=0), metavar="N", default=0, help="How many to begin with."
+    "--endpoints", type=click.IntRange(min=0), metavar="N", default=0, help="Start with N endpoints."
 )
 @click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
     callback=_check_host,
-    help="Another address than loopback opens it to others.",
+    help="Any address but loopback makes the sandbox reachable for other machines.",
 )
 @click.option(
     "--state",
     "state_file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Keep the account in a file, from one start to the next.",
+    help="Keep the account in a file across restarts.",
 )
-@click.option("--quiet", is_flag=True, help="Log no requests.")
-@click.option("--control", is_flag=True, help="Open /_sandbox/, for faults and settings over HTTP.")
+@click.option("--quiet", is_flag=True, help="Do not log requests.")
+@click.option("--control", is_flag=True, help="Enable /_sandbox/, for faults and settings over HTTP.")
 @json_option
 @click.pass_obj
 def sandbox(
@@ -62,16 +62,16 @@ def sandbox(
 ) -> None:
     """Serve a stand-in for Plivo on this machine.
 
-    It prints three lines to paste into another shell, whose plivo-endpoints, or any other program that reads
-    these variables, then talks to it, until Ctrl-C. With --json, one document instead. Requests are logged to
-    standard error. A page for people is at the URL it prints.
+    It prints three `export` lines to paste into another shell, or with --json one document. In that shell,
+    plivo-endpoints and other programs that read these variables use the sandbox. It runs until Ctrl-C, and
+    logs requests to standard error. PLIVO_BASE_URL also shows a page for people.
     """
-    from plivo_endpoints.sandbox import Sandbox  # noqa: PLC0415 - aiohttp's server costs the others nothing
+    from plivo_endpoints.sandbox import Sandbox  # noqa: PLC0415 - other commands must not import aiohttp.web
 
     log = logging.getLogger("plivo_endpoints.sandbox")
     if logging.lastResort is not None:
         log.addHandler(logging.lastResort)  # a line on standard error
-    if quiet:  # what else is logged there is no request: a mistake of the sandbox itself
+    if quiet:  # errors of the sandbox itself are still logged
         log.setLevel(logging.ERROR)
     try:
         server = Sandbox(
@@ -100,7 +100,7 @@ def sandbox(
 
 async def _serve(server: Sandbox, settings: Settings) -> None:
     ended = asyncio.Event()
-    with suppress(NotImplementedError):  # on Windows, where `kill` is not this gentle
+    with suppress(NotImplementedError):  # on Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     async with server:
         _announce(server, settings)

@@ -11,33 +11,33 @@ from plivo_endpoints.cli.options import Settings, shared_options
 
 
 def _read_time(_: click.Context, __: click.Parameter, value: str | None) -> datetime | int | None:
-    # Whether it is a time that a token may have is the client's business.
+    # The client checks whether a token may have this time.
     if value is None:
         return None
     try:
         time = int(value) if value.isdecimal() else datetime.fromisoformat(value)
     except ValueError:
-        raise click.BadParameter("not a time such as 2026-01-31T12:00:00Z, nor epoch seconds") from None
+        raise click.BadParameter("must be a time such as 2026-01-31T12:00:00Z, or epoch seconds") from None
     if isinstance(time, datetime) and time.tzinfo is None:
-        raise click.BadParameter("a time without an offset could mean any zone: 2026-01-31T12:00:00Z has one")
+        raise click.BadParameter("must have a UTC offset, such as the Z of 2026-01-31T12:00:00Z")
     return time
 
 
 @click.command
-@click.option("--sub", help="Whom it lets in: an endpoint's username. Needed for incoming calls.")
-@click.option("--incoming", is_flag=True, help="May take calls.")
-@click.option("--outgoing", is_flag=True, help="May make calls.")
+@click.option("--sub", help="The username of the endpoint that logs in. Required for incoming calls.")
+@click.option("--incoming", is_flag=True, help="Allow incoming calls.")
+@click.option("--outgoing", is_flag=True, help="Allow outgoing calls.")
 @click.option(
     "--lifetime",
     type=click.IntRange(180, 86_400),
     metavar="SECONDS",
-    help="From 180 to 86400; 24 hours without it.",
+    help="From 180 to 86400. [default: 24 hours]",
 )
 @click.option(
     "--nbf",
     metavar="TIME",
     callback=_read_time,
-    help="When it starts to be valid, in ISO 8601 with an offset or in epoch seconds; now without it.",
+    help="When it becomes valid, in ISO 8601 with an offset or in epoch seconds. [default: now]",
 )
 @click.option("--app", metavar="ID", help="The application that handles its calls.")
 @shared_options
@@ -52,7 +52,7 @@ def token(
     incoming: bool,
     outgoing: bool,
 ) -> None:
-    """Mint a token for a browser or phone. What it prints is a secret until it expires."""
+    """Mint a token for a browser or phone. The token is a secret until it expires."""
     with settings.connect() as client:
         minted = client.tokens.create(
             sub=sub,
@@ -64,4 +64,4 @@ def token(
         )
     settings.output().record({**asdict(minted), "expires_at": minted.expires_at})
     if not incoming and not outgoing:
-        click.echo("Warning: without --incoming or --outgoing the token allows no call", err=True)
+        click.echo("Warning: without --incoming or --outgoing the token allows no calls", err=True)

@@ -1,7 +1,7 @@
 """A stateful stand-in for Plivo's Endpoint and JWT API, on loopback.
 
-It answers every operation over HTTP as Plivo documents it, and shares no code with the client, so that
-neither can hide the other's mistakes. Programs in any language can talk to it.
+It serves every operation over HTTP as Plivo documents it. It shares no code with the client, so that neither
+can hide the other's mistakes. Programs in any language can talk to it.
 """
 
 from plivo_endpoints.sandbox._account import Account, Subaccount

@@ -1,4 +1,4 @@
-"""An account on a sandbox, as a test sees it."""
+"""The account on a sandbox that tests inspect and control."""
 
 import secrets
 import string
@@ -21,17 +21,17 @@ _ID_ALPHABET = string.ascii_uppercase + string.digits
 
 @frozen(kw_only=True)
 class Subaccount:
-    """Credentials of a subaccount: it sees and changes only the endpoints that it made."""
+    """Credentials of a subaccount, which can see and change only the endpoints it created."""
 
     auth_id: str
     auth_token: str = field(repr=False)
 
 
 class Account:
-    """One account: its credentials, its state, and what it has been asked.
+    """One account: its credentials, its state, and the requests it has received.
 
-    The account sees all endpoints; one that a subaccount made carries that subaccount's auth_id as
-    `sub_account`. May be used from any thread.
+    The account sees all endpoints. If a subaccount created an endpoint, `sub_account` is that subaccount's
+    auth_id. May be used from any thread.
     """
 
     def __init__(self, caller: Caller, directory: Directory) -> None:
@@ -57,22 +57,22 @@ class Account:
             RuntimeError: the sandbox is not running.
         """
         if self._directory.origin is None:
-            raise RuntimeError("the sandbox runs inside `with Sandbox()` or `async with Sandbox()` only")
+            raise RuntimeError("the sandbox is not running: use `with Sandbox()` or `async with Sandbox()`")
         return self._directory.origin
 
     @property
     def endpoints(self) -> EndpointsView:
-        """A live view: endpoint_id to `SandboxEndpoint`, oldest first."""
+        """A live mapping of endpoint_id to `SandboxEndpoint`, oldest first."""
         return EndpointsView(self._state.store)
 
     @property
     def requests(self) -> tuple[RequestRecord, ...]:
-        """The last requests answered, oldest first, without secrets: up to 100,000 of them, and 128 MiB."""
+        """The most recent requests, oldest first, without secrets: at most 100,000, in at most 128 MiB."""
         return tuple(self._state.requests)
 
     @property
     def tokens(self) -> tuple[dict[str, Json], ...]:
-        """The claims of the last 1,000 tokens minted, oldest first.
+        """The claims of the last 1,000 tokens, oldest first.
 
         Plain dicts of `iss`, `sub`, `app`, `nbf`, `exp` and `per`, as in the token itself.
         """
@@ -80,12 +80,12 @@ class Account:
 
     @property
     def clock(self) -> Clock:
-        """The account's time: it can be set and moved."""
+        """The account's clock, which can be set and moved."""
         return self._state.clock
 
     @property
     def pagination(self) -> Pagination:
-        """What the list's `meta.next` carries: an offset, a cursor, or both (hybrid); can be set."""
+        """Whether `meta.next` of a list has an offset, a cursor, or both (`"hybrid"`); can be set."""
         return self._state.settings.pagination
 
     @pagination.setter
@@ -94,7 +94,7 @@ class Account:
 
     @property
     def order(self) -> PageOrder:
-        """Whether a list begins with the newest or the oldest endpoint; can be set."""
+        """Whether lists start with the newest or the oldest endpoint; can be set."""
         return self._state.settings.order
 
     @order.setter
@@ -112,7 +112,7 @@ class Account:
 
     @property
     def quota(self) -> bool:
-        """Whether more than 300 requests for endpoints in 5 seconds answer 429; can be set."""
+        """Whether endpoint requests beyond 300 in 5 seconds get a 429; can be set."""
         return self._state.settings.quota
 
     @quota.setter
@@ -121,7 +121,7 @@ class Account:
 
     @property
     def list_lag(self) -> float:
-        """Seconds until a new endpoint shows up in lists, at most a day; can be set."""
+        """Seconds until a new endpoint appears in lists, at most a day; can be set."""
         return self._state.settings.list_lag
 
     @list_lag.setter
@@ -130,9 +130,9 @@ class Account:
 
     @property
     def applied_creates(self) -> dict[str, int]:
-        """How often a create was carried out, by the username asked for, whatever was answered.
+        """How many creates were carried out for each requested username, whatever the response was.
 
-        Of more than 1,000,000 usernames, those asked for first are forgotten.
+        Beyond 1,000,000 usernames, those requested first are dropped.
         """
         return dict(self._state.creates)
 
@@ -146,26 +146,27 @@ class Account:
         method: str | None = None,
         path: str | None = None,
     ) -> None:
-        """Let `fault` strike the next `times` requests (1), or a share `rate` of them until cleared.
+        """Apply `fault` to the next `times` requests (default 1), or to a fraction `rate` until cleared.
 
-        `method` (`GET`, `POST` or `DELETE`) and `path` choose among requests; `path` is a shell pattern
-        for what follows the account's path, such as `Endpoint/*/`. Of several faults that wait, the first
-        strikes. Whether it did shows in the `status` of `requests`.
+        `method` (`GET`, `POST` or `DELETE`) and `path` select the requests. `path` is a shell pattern for the
+        part after the account's path, such as `Endpoint/*/`. If several pending faults match a request, the
+        first is applied. The `status` in `requests` shows whether it was.
 
         Raises:
-            ValueError: `times` below 1, `rate` outside 0 to 1, or both; no operation fits method and path.
+            ValueError: `times` is below 1, `rate` is not from 0 to 1, both are given, or no operation
+                matches `method` and `path`.
         """
         injection = new_injection(fault, times=times, rate=rate, seed=seed, method=method, path=path)
         self._state.faults.add(injection)
 
     def clear_faults(self) -> None:
-        """Let no fault wait any more."""
+        """Remove all pending faults."""
         self._state.faults.clear()
 
     def register(
         self, endpoint_id: str, *, contact: str | None = None, user_agent: str = "Sandbox phone 1.0"
     ) -> None:
-        """Let a SIP client register with an endpoint, from the URI `contact`.
+        """Register a SIP client at the URI `contact` with an endpoint.
 
         It stays registered until `unregister`, whatever `sip_expires` says.
 
@@ -181,27 +182,27 @@ class Account:
         self._state.store.set_registration(endpoint_id, registration)
 
     def unregister(self, endpoint_id: str) -> None:
-        """Let the SIP client go; `KeyError` if there is no such endpoint."""
+        """Unregister the SIP client of an endpoint; `KeyError` if there is no such endpoint."""
         self._state.store.set_registration(endpoint_id, None)
 
     def add_subaccount(self) -> Subaccount:
-        """Make a subaccount and return its credentials."""
+        """Create a subaccount and return its credentials."""
         made = Subaccount(auth_id=new_auth_id("SA"), auth_token=new_auth_token())
         self._directory.add(Caller(state=self._state, auth_id=made.auth_id, auth_token=made.auth_token))
         return made
 
     def seed(self, count: int) -> None:
-        """Make `count` endpoints named user1, user2 and so on."""
+        """Create `count` endpoints named user1, user2 and so on."""
         for number in range(1, count + 1):
             fields = Changes(password=f"password-{number}", alias=f"seeded-{number}")
             self._state.store.create(f"user{number}", fields)
 
 
 def new_auth_id(prefix: str) -> str:
-    """Return an auth_id that nobody has: `MA` or `SA`, and 18 capitals and digits."""
+    """Return a random auth_id: `MA` or `SA`, followed by 18 capitals and digits."""
     return prefix + "".join(secrets.choice(_ID_ALPHABET) for _ in range(18))
 
 
 def new_auth_token() -> str:
-    """Return a secret in the form of Plivo's: 40 characters."""
+    """Return a random auth_token in Plivo's format: 40 characters."""
     return secrets.token_hex(20)

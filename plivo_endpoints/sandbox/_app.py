@@ -1,4 +1,4 @@
-"""The aiohttp application: everything around the operations."""
+"""The aiohttp application, and the middlewares around its operations."""
 
 import ipaddress
 import re
@@ -22,13 +22,13 @@ _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]*)?", re.ASCII
 # Set aside for private use: RFC 6761, RFC 6762, and ICANN's resolution on .internal.
 _PRIVATE_DOMAINS = (".internal", ".local", ".localhost", ".test")
 _HOST_RULE = (
-    f"Host must be an address, a name without dots or below {', '.join(_PRIVATE_DOMAINS)}, "
-    "or the name that the sandbox serves at"
+    f"Host must be an IP address, a name without dots, a name under {', '.join(_PRIVATE_DOMAINS)}, "
+    "or the host that the sandbox serves on"
 )
 
 
 def guarding(served_host: str) -> Middleware:
-    """Refuse what a foreign page sends; `served_host` is the name or address that the sandbox serves at."""
+    """Reject requests from other web sites; `served_host` is the name or address of the sandbox."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -37,14 +37,14 @@ def guarding(served_host: str) -> Middleware:
         if host is not None and not _is_private(_host_name(host), served_host.lower()):
             return refuse(HTTPStatus.FORBIDDEN, _HOST_RULE)
         if origin is not None and origin.partition("://")[2].lower() != (host or "").lower():
-            return refuse(HTTPStatus.FORBIDDEN, "requests of other web sites are refused")
+            return refuse(HTTPStatus.FORBIDDEN, "requests from other web sites are refused")
         return await handler(request)
 
     return guard
 
 
 def _host_name(host: str) -> str:
-    # Not by way of request.url, which raises on some of what may stand in a Host header.
+    # Not request.url, which raises on some Host headers.
     match = _HOST.fullmatch(host.lower())
     return match[1] or match[2] if match else ""
 
@@ -63,15 +63,21 @@ def _is_private(name: str, served_host: str) -> bool:
 
 MAX_BODY = 2**20  # bytes
 
-# What happens when nothing does: the real answer, at once.
-_CALM = Fault(applied=True)
+# The real response, at once.
+_NO_FAULT = Fault(applied=True)
 
 REQUEST_ID = web.RequestKey("request_id", str)
 
 
 def build_app(directory: Directory, host: str, *, control: bool) -> web.Application:
-    """Return the application that answers for the accounts of `directory` at `host`."""
-    middlewares = [guarding(host), _attending(directory), _refusing, _signing_in(directory), _metering]
+    """Return the application that serves the accounts of `directory` on `host`."""
+    middlewares = [
+        guarding(host),
+        _injecting(directory),
+        _refusing,
+        _authenticating(directory),
+        _enforcing_quota,
+    ]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
     add_closing(app)
     app.on_response_prepare.append(_name_request)
@@ -82,24 +88,24 @@ def build_app(directory: Directory, host: str, *, control: bool) -> web.Applicat
     return app
 
 
-def _attending(directory: Directory) -> Middleware:
-    """Let faults strike, and remember every request before its answer is under way."""
+def _injecting(directory: Directory) -> Middleware:
+    """Apply faults, and record each request before its response is sent."""
 
     @web.middleware
-    async def attend(request: web.Request, handler: Handler) -> web.StreamResponse:
-        begun = time.perf_counter()
+    async def inject(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = time.perf_counter()
         request[REQUEST_ID] = str(uuid.uuid4())
         if _is_own(request.path):
             return await handler(request)
-        waiting = _concerned(directory, request).faults
-        fault = waiting.strike(request.method, _operation(request)) or _CALM
+        faults = _state_for(directory, request).faults
+        fault = faults.strike(request.method, _operation(request)) or _NO_FAULT
         real = await handler(request) if fault.applied else None
         sent = faulty_answer(fault, real)
-        state = _concerned(directory, request)  # by now it is known who asks
-        state.remember(_record(request, state, begun, real=real, sent=sent))
+        state = _state_for(directory, request)  # the caller is authenticated only now
+        state.remember(_record(request, state, started, real=real, sent=sent))
         return await send_faulty_response(request, fault, sent)
 
-    return attend
+    return inject
 
 
 @web.middleware
@@ -108,21 +114,21 @@ async def _refusing(request: web.Request, handler: Handler) -> web.StreamRespons
         return await handler(request)
     except RefusedError as problem:
         return refuse(HTTPStatus.BAD_REQUEST, str(problem))
-    except (web.RequestPayloadError, ConnectionError):  # the latter where the sender leaves half-way
+    except (web.RequestPayloadError, ConnectionError):  # ConnectionError if the sender disconnects half-way
         return refuse(HTTPStatus.BAD_REQUEST, "the request body cannot be read")
     except web.HTTPException as problem:
         return refuse_like(problem)
 
 
-def _signing_in(directory: Directory) -> Middleware:
-    """Check credentials first: who may not sign in learns nothing about what exists.
+def _authenticating(directory: Directory) -> Middleware:
+    """Check credentials first, so that a caller without them learns nothing about what exists.
 
-    An account's credentials open that account's own path only, a subaccount's its own only; any
-    other account in the path answers 401, whether it exists or not.
+    The credentials of an account or subaccount are valid for its own path only. Any other account in the
+    path gets a 401, whether it exists or not.
     """
 
     @web.middleware
-    async def sign_in(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not request.path.startswith(("/v1/", "/_sandbox/")):
             return await handler(request)
         caller = directory.sign_in(request.headers.get("Authorization", ""))
@@ -131,11 +137,11 @@ def _signing_in(directory: Directory) -> Middleware:
         request[CALLER] = caller
         return await handler(request)
 
-    return sign_in
+    return authenticate
 
 
 @web.middleware
-async def _metering(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _enforcing_quota(request: web.Request, handler: Handler) -> web.StreamResponse:
     caller = request.get(CALLER)
     if caller is not None and _operation(request).startswith("Endpoint/"):
         state = caller.state
@@ -145,17 +151,17 @@ async def _metering(request: web.Request, handler: Handler) -> web.StreamRespons
 
 
 def _is_own(path: str) -> bool:
-    # The page and the control path are no part of Plivo: no fault strikes there, no record is kept.
+    # The page and the control path are not part of Plivo: their requests get no faults and are not recorded.
     return path == "/" or path.startswith("/_")
 
 
 async def _name_request(request: web.Request, response: web.StreamResponse) -> None:
-    # aiohttp refuses an unknown Expect by itself, before any of the above has seen the request.
+    # aiohttp rejects an unknown Expect by itself, before any of these middlewares.
     response.headers["X-Request-ID"] = request.get(REQUEST_ID) or str(uuid.uuid4())
 
 
-def _concerned(directory: Directory, request: web.Request) -> AccountState:
-    # Requests of strangers count for the account that they ask for, else for the first one.
+def _state_for(directory: Directory, request: web.Request) -> AccountState:
+    # Unauthenticated requests count for the account in their path, or else for the first account.
     caller = request.get(CALLER) or directory.find(request.match_info.get("auth_id", ""))
     return (caller or directory.first()).state
 
@@ -168,7 +174,7 @@ def _operation(request: web.Request) -> str:
 def _record(
     request: web.Request,
     state: AccountState,
-    begun: float,
+    started: float,
     *,
     real: web.StreamResponse | None,
     sent: web.StreamResponse | None,
@@ -184,6 +190,6 @@ def _record(
         auth_id=caller.auth_id if caller else None,
         status=None if sent is None else sent.status,
         applied=carried_out and request.method != "GET",
-        seconds=time.perf_counter() - begun,
+        seconds=time.perf_counter() - started,
         request_id=request[REQUEST_ID],
     )

@@ -6,29 +6,29 @@ _FIRST_YEAR, _LAST_YEAR = 1970, 9000
 
 
 class Clock:
-    """Wall-clock time in UTC, which a test can set and move; it runs on from there."""
+    """A UTC clock that a test can set and move, and that keeps running from there."""
 
     def __init__(self) -> None:
         self._shift = timedelta()
 
     def now(self) -> datetime:
-        """Return the account's time, aware, in UTC."""
+        """Return the account's time, as an aware datetime in UTC."""
         return datetime.now(UTC) + self._shift
 
     def set(self, moment: datetime) -> None:
-        """Make it `moment` now; a naive datetime counts as UTC.
+        """Set the time to `moment`; a naive datetime is taken as UTC.
 
         Raises:
-            ValueError: before 1970 or after 8999.
+            ValueError: `moment` is before 1970 or after 8999.
         """
         aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         self._shift_by(aware - datetime.now(UTC))
 
     def move(self, seconds: float) -> None:
-        """Move by `seconds`, backwards if negative.
+        """Move the time by `seconds`, backwards if negative.
 
         Raises:
-            ValueError: to before 1970 or after 8999.
+            ValueError: the time would be before 1970 or after 8999.
         """
         self._shift_by(self._shift, seconds)
 
@@ -36,9 +36,9 @@ class Clock:
         try:
             shift += timedelta(seconds=seconds)
             year = (datetime.now(UTC) + shift).year
-        except (OverflowError, ValueError):  # not a number is a ValueError
+        except (OverflowError, ValueError):  # NaN raises ValueError
             year = 0
-        # Room to the end of Python's calendar, for what is added to the time later.
+        # This leaves room before Python's last year, 9999, for durations that are added later.
         if not _FIRST_YEAR <= year < _LAST_YEAR:
-            raise ValueError("the clock goes from 1970 to 8999")
+            raise ValueError("the clock must be between 1970 and 8999")
         self._shift = shift

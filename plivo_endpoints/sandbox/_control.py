@@ -1,6 +1,6 @@
-"""The control path `/_sandbox/`: for tests in other languages, what Python has as attributes.
+"""The control path `/_sandbox/`, which gives tests in other languages what `Account` gives Python.
 
-Callers sign in as for the API, and what they see and change is their own account.
+Callers authenticate as for the API, and see and change their own account.
 """
 
 from collections.abc import Generator, Mapping
@@ -21,14 +21,14 @@ from plivo_endpoints.sandbox._routes import CALLER
 from plivo_endpoints.sandbox._state import AccountState, Directory
 from plivo_endpoints.sandbox._store import SandboxEndpoint, listed
 
-# What the page shows of each kind.
+# How many of each the page shows.
 _SHOWN_ENDPOINTS = 50
 _SHOWN_TOKENS = 20
 _SHOWN_REQUESTS = 50
 
 
 def show_state(state: AccountState) -> dict[str, Json]:
-    """Return everything about an account."""
+    """Return the whole account, without secrets."""
     return {
         "auth_id": state.auth_id,
         "now": state.clock.now().isoformat(),
@@ -40,7 +40,7 @@ def show_state(state: AccountState) -> dict[str, Json]:
 
 
 def show_record(record: RequestRecord) -> dict[str, Json]:
-    """Return a request."""
+    """Return a request record as JSON."""
     return {
         "at": record.at.isoformat(),
         "method": record.method,
@@ -85,7 +85,7 @@ _FAULT: Types = {
     "truncate_at": (int,),
     "reset": (bool,),
 }
-_ORDER: Types = {
+_INJECTION: Types = {
     "fault": (dict,),
     "times": (int,),
     "rate": _NUMBER,
@@ -107,7 +107,7 @@ _MAX_ERROR = 500  # characters
 
 
 def add_control(app: web.Application, directory: Directory) -> None:
-    """Open the control path."""
+    """Add the routes of the control path."""
     control = Control(directory)
     app.router.add_routes(
         [
@@ -125,39 +125,39 @@ def add_control(app: web.Application, directory: Directory) -> None:
 
 
 class Control:
-    """What the control path does."""
+    """The handlers of the control path."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
 
     async def state(self, request: web.Request) -> web.Response:
-        """Answer everything about the account, but no secret."""
+        """Return the whole account, without secrets."""
         return answer(200, show_state(request[CALLER].state))
 
     async def requests(self, request: web.Request) -> web.Response:
-        """Answer the requests received, oldest first."""
+        """Return the recent requests, oldest first."""
         return answer(200, {"requests": [show_record(each) for each in self._account(request).requests]})
 
     async def creates(self, request: web.Request) -> web.Response:
-        """Answer how often a create was carried out, by the username asked for."""
+        """Return how many creates were carried out for each requested username."""
         return answer(200, {"creates": dict(self._account(request).applied_creates)})
 
     async def inject(self, request: web.Request) -> web.Response:
-        """Order a fault."""
-        order = _checked(await _read(request), _ORDER)
+        """Inject a fault."""
+        options = _checked(await _read(request), _INJECTION)
         if len(request[CALLER].state.faults) >= _MAX_FAULTS:
-            raise RefusedError(f"{_MAX_FAULTS} faults are waiting: DELETE /_sandbox/faults ends them")
+            raise RefusedError(f"{_MAX_FAULTS} faults are pending: clear them with DELETE /_sandbox/faults")
         with _refusing():
-            self._account(request).inject(read_fault(order.pop("fault", {})), **order)
+            self._account(request).inject(read_fault(options.pop("fault", {})), **options)
         return answer(200, {"message": "waiting"})
 
     async def clear_faults(self, request: web.Request) -> web.Response:
-        """Forget the faults that wait."""
+        """Remove all pending faults."""
         self._account(request).clear_faults()
         return answer(200, {"message": "cleared"})
 
     async def settings(self, request: web.Request) -> web.Response:
-        """Change how the account behaves."""
+        """Change the account's settings."""
         changes = _checked(await _read(request), _SETTINGS)
         with _refusing():
             request[CALLER].state.configure(**changes)
@@ -172,11 +172,11 @@ class Control:
         return answer(200, {"now": clock.now().isoformat()})
 
     async def register(self, request: web.Request) -> web.Response:
-        """Let a SIP client register."""
+        """Register a SIP client with an endpoint."""
         return self._set_registration(request, registered=True)
 
     async def unregister(self, request: web.Request) -> web.Response:
-        """Let the SIP client go."""
+        """Unregister the SIP client of an endpoint."""
         return self._set_registration(request, registered=False)
 
     def _set_registration(self, request: web.Request, *, registered: bool) -> web.Response:
@@ -188,7 +188,7 @@ class Control:
 
 
 def set_registration(account: Account, endpoint_id: str, *, registered: bool) -> None:
-    """Register or unregister an endpoint; 404 if there is none."""
+    """Register or unregister an endpoint; raise `HTTPNotFound` if there is none."""
     if endpoint_id not in account.endpoints:
         raise web.HTTPNotFound
     (account.register if registered else account.unregister)(endpoint_id)
@@ -198,7 +198,7 @@ def read_fault(fields: Mapping[str, Json]) -> Fault:
     """Return the fault that a JSON object describes.
 
     Raises:
-        ValueError: an unknown field, a wrong type, or a combination that makes no sense.
+        ValueError: a field is unknown or has the wrong type, or the fields contradict each other.
     """
     known = _checked(fields, _FAULT)
     if "applied" not in known:
@@ -210,7 +210,7 @@ def read_fault(fields: Mapping[str, Json]) -> Fault:
 
 @contextmanager
 def _refusing() -> Generator[None]:
-    """Let a broken rule be a 400; what it quotes may be as long as a body."""
+    """Turn a broken rule into a 400; its message is cut, as it may quote as much as a request body."""
     try:
         yield
     except (ValueError, OverflowError) as problem:
@@ -222,11 +222,11 @@ async def _read(request: web.Request) -> dict[str, Json]:
 
 
 def _checked(fields: Mapping[str, Json], types: Types) -> dict[str, Any]:
-    """Return the fields that are given (`null` is not), each of the type that `types` asks for."""
+    """Return the fields that are not `null`, after checking names and types."""
     for name, value in fields.items():
         if name not in types:
-            raise RefusedError(f"{name[:50]} is not known; {', '.join(types)} are")
-        # True is an int to Python, but not to whoever writes JSON.
+            raise RefusedError(f"unknown field {name[:50]}: expected one of {', '.join(types)}")
+        # True is an int in Python, but not in JSON.
         fits = isinstance(value, types[name]) and (bool in types[name] or not isinstance(value, bool))
         if value is not None and not fits:
             raise RefusedError(f"{name} must be of type {types[name][-1].__name__}")

@@ -1,4 +1,4 @@
-"""Faults on order: what goes wrong, for which requests, how often; and carrying one out on a connection."""
+"""Injected faults: what goes wrong, for which requests and how often, and how it is sent."""
 
 import random
 import re
@@ -20,7 +20,7 @@ from plivo_endpoints.sandbox._settings import MAX_SECONDS, is_between
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t -~]*")
 
-# What follows the account's path, with an id for `{}`, and the methods that it knows.
+# Paths below the account's, with `{}` for an id, and their methods.
 _OPERATIONS = {
     "Endpoint/": ("GET", "POST"),
     "Endpoint/{}/": ("GET", "POST", "DELETE"),
@@ -33,14 +33,15 @@ _WILDCARD = re.compile(r"\[(.)[^]]*\]|[*?]")
 
 @frozen(kw_only=True)
 class Fault:
-    """What a request meets instead of its answer, or on the way to it.
+    """What goes wrong with a response.
 
-    `applied`: whether the operation is carried out all the same, which is what a caller cannot see.
-    `status` and `body` replace the answer; without a `status` the real one is sent, or nothing if it
-    was not applied. Without a `body` an error in Plivo's shape is sent.
-    `latency`: seconds before the answer begins, at most a day. `drip`: seconds between two bytes of its body.
+    `applied`: whether the operation is carried out anyway, which the caller cannot see.
+    `status` and `body` replace the response. Without a `status` the real response is sent, or nothing if the
+    operation was not applied. Without a `body` an error in Plivo's format is sent.
+    `latency`: seconds before the response starts, at most a day.
+    `drip`: seconds between two bytes of the body, at most a day.
     `truncate_at`: how many bytes of the body are sent before the connection is closed.
-    `reset`: the connection ends by RST; without `truncate_at` before any byte.
+    `reset`: close the connection by RST; without `truncate_at` before any byte is sent.
     """
 
     applied: bool
@@ -54,32 +55,32 @@ class Fault:
     reset: bool = False
 
     def __attrs_post_init__(self) -> None:
-        # Below 200 are interim answers, which no client takes for the end.
+        # Below 200 are interim responses, after which a client waits for the final one.
         if self.status is not None and not HTTPStatus.OK <= self.status <= 599:  # noqa: PLR2004
             raise ValueError("status must be 200 to 599")
         if (self.truncate_at or 0) < 0:
             raise ValueError("truncate_at must not be negative")
         if self.status is None and not self.applied and not self.reset:
-            raise ValueError("a fault that is not applied needs a status, or reset")
+            raise ValueError("a fault that is not applied needs a status or reset")
         self._check_text()
 
     def _check_text(self) -> None:
         if len(self.headers) > _MAX_HEADERS:
-            raise ValueError(f"a fault has at most {_MAX_HEADERS} headers")
+            raise ValueError(f"headers must have at most {_MAX_HEADERS} entries")
         for name, value in {**self.headers, "Content-Type": self.content_type}.items():
             if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-                raise ValueError("headers and content_type must be something that HTTP can carry")
+                raise ValueError("headers and content_type must be valid in HTTP")
             if name.lower() in ("content-length", "transfer-encoding"):
-                raise ValueError(f"{name} must be left alone: truncate_at makes a body too short")
+                raise ValueError(f"headers must not set {name}: use truncate_at to cut the body short")
         if self.body is not None:
             if self.status is None:
                 raise ValueError("a body needs a status")
-            self.body.encode()  # lone surrogates: UnicodeEncodeError is a ValueError
+            self.body.encode()  # lone surrogates raise UnicodeEncodeError, a ValueError
 
 
 @define
 class Injection:
-    """A fault with the requests that it is meant for."""
+    """A fault, and which requests it applies to."""
 
     fault: Fault
     times: int | None
@@ -89,7 +90,7 @@ class Injection:
     path: str
 
     def strikes(self, method: str, path: str) -> bool:
-        """Tell whether this request is hit, and count it."""
+        """Whether the fault applies to this request; counts it if so."""
         if self.times == 0 or self.method not in (None, method) or not fnmatchcase(path, self.path):
             return False
         if self.times is not None:
@@ -99,14 +100,14 @@ class Injection:
 
 
 class Faults:
-    """The faults that wait for requests; every method may be called from any thread."""
+    """The pending faults; every method may be called from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._injections: list[Injection] = []
 
     def add(self, injection: Injection) -> None:
-        """Let a fault wait, after those that wait already."""
+        """Add a fault after the pending ones."""
         with self._lock:
             self._injections.append(injection)
 
@@ -114,12 +115,12 @@ class Faults:
         return len(self._injections)
 
     def clear(self) -> None:
-        """Forget all that wait."""
+        """Remove all pending faults."""
         with self._lock:
             self._injections.clear()
 
     def strike(self, method: str, path: str) -> Fault | None:
-        """Return what this request meets; `path` is what follows the account's path."""
+        """Return the fault for this request; `path` is the part after the account's path."""
         with self._lock:
             hit = next((each for each in self._injections if each.strikes(method, path)), None)
             self._injections = [each for each in self._injections if each.times != 0]
@@ -135,10 +136,11 @@ def new_injection(
     method: str | None = None,
     path: str | None = None,
 ) -> Injection:
-    """Return an injection for the next `times` requests (1), or for a share `rate` of them until cleared.
+    """Return an injection for the next `times` requests (default 1), or for a fraction `rate` of them.
 
     Raises:
-        ValueError: `times` below 1, `rate` outside 0 to 1, or both; no operation fits method and path.
+        ValueError: `times` is below 1, `rate` is not from 0 to 1, both are given, or no operation matches
+            `method` and `path`.
     """
     if times is not None and rate is not None:
         raise ValueError("give times or rate, not both")
@@ -155,29 +157,29 @@ def new_injection(
 
 
 def _check_aim(method: str | None, path: str) -> None:
-    # A fault that can never strike would let a test of what it does pass without it.
+    # With a fault that never applies, a test would pass without testing anything.
     for operation, methods in _OPERATIONS.items():
         if method in (None, *methods) and any(fnmatchcase(each, path) for each in _examples(operation, path)):
             return
     raise ValueError(
-        f"method={method!r} with path={path!r} fits no operation: there are GET and POST of Endpoint/, "
+        f"method={method!r} with path={path!r} matches no operation: there are GET and POST of Endpoint/, "
         "GET, POST and DELETE of Endpoint/*/, and POST of JWT/Token/"
     )
 
 
 def _examples(operation: str, path: str) -> set[str]:
-    """Return paths of an operation; if `path` fits any, it fits one of them."""
-    # One part of the pattern stands for the id: for a wildcard take its first choice, or a digit.
+    """Return paths of an operation: if `path` matches any path of it, it matches one of these."""
+    # One part of the pattern stands for the id: replace wildcards by their first choice, or a digit.
     parts = _WILDCARD.sub(lambda wildcard: wildcard[1] or "1", path).split("/")
     return {operation.format(each) for each in parts if each}
 
 
 # Close at once, with RST instead of FIN.
-_LINGER_NOT = struct.pack("ii", 1, 0)
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 def faulty_answer(fault: "Fault", real: web.StreamResponse | None) -> web.StreamResponse | None:
-    """Return what is sent in the end; `None` if the connection drops before any byte."""
+    """Return the response to send; `None` if the connection is dropped before any byte."""
     if fault.reset and fault.truncate_at is None:
         return None
     answer = real if fault.status is None else _substitute(fault, fault.status)
@@ -189,7 +191,7 @@ def faulty_answer(fault: "Fault", real: web.StreamResponse | None) -> web.Stream
 async def send_faulty_response(
     request: web.Request, fault: "Fault", answer: web.StreamResponse | None
 ) -> web.StreamResponse:
-    """Send `answer`, or nothing, as slowly and as incompletely as the fault wants."""
+    """Send `answer`, or nothing, with the delays and truncation of the fault."""
     if fault.latency:
         await pause(request.app, fault.latency)
     if answer is None:
@@ -197,7 +199,7 @@ async def send_faulty_response(
         return web.Response()
     if not fault.drip and fault.truncate_at is None:
         return answer
-    # Whoever asked may have left: that is the point of a slow answer.
+    # The client may have disconnected, which is what slow responses are for.
     with suppress(ConnectionError):
         return await _send_in_part(request, fault, answer)
     return answer
@@ -223,11 +225,11 @@ async def _send_in_part(
 
 def _drop(request: web.Request, *, reset: bool) -> None:
     transport = request.transport
-    if transport is None:  # the other side was quicker
+    if transport is None:  # the client disconnected first
         return
     if reset:
         connection: socket.socket = transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         transport.abort()
     else:
         transport.close()

@@ -1,4 +1,4 @@
-"""JSON in and out: what a program sends, read without surprises, and answers in Plivo's shapes."""
+"""Strict reading of JSON requests, and JSON responses in Plivo's format."""
 
 import json
 import uuid
@@ -9,7 +9,7 @@ from aiohttp import web
 
 
 class RefusedError(ValueError):
-    """The request breaks a rule; the message names it, and is answered with a 400."""
+    """The request breaks a rule, which the message names; the response is a 400."""
 
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
@@ -19,7 +19,7 @@ def read_object(body: bytes) -> dict[str, Json]:
     """Return the JSON object that `body` holds.
 
     Raises:
-        RefusedError: not UTF-8, not JSON, nested too deep to read, or not an object.
+        RefusedError: `body` is not UTF-8, not JSON, nested too deep, or not an object.
     """
     try:
         value = json.loads(body.decode(), parse_constant=_refuse_constant)
@@ -31,7 +31,7 @@ def read_object(body: bytes) -> dict[str, Json]:
 
 
 def is_text(value: Json) -> bool:
-    """Tell whether `value` is a string that UTF-8 can carry: JSON can spell lone surrogates."""
+    """Whether `value` is a string that can be encoded as UTF-8: JSON can contain lone surrogates."""
     if not isinstance(value, str):
         return False
     try:
@@ -42,35 +42,35 @@ def is_text(value: Json) -> bool:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    # Python reads NaN and Infinity, which are no JSON.
+    # Python accepts NaN and Infinity, which are not JSON.
     raise ValueError(name)
 
 
 def answer(status: int, fields: Mapping[str, Json]) -> web.Response:
-    """Return a JSON response that carries an `api_id`."""
+    """Return a JSON response with an `api_id`."""
     return _json_response(status, {"api_id": str(uuid.uuid4()), **fields})
 
 
 def refuse(status: int, error: str) -> web.Response:
-    """Return an error in one line of text."""
+    """Return an error response with a one-line message."""
     return answer(status, {"error": error})
 
 
 def refuse_fields(errors: Mapping[str, list[str]]) -> web.Response:
-    """Return the error of a create: messages by field."""
+    """Return the error response of a create: messages by field."""
     by_field: dict[str, Json] = {name: list(messages) for name, messages in errors.items()}
     return answer(400, {"error": by_field})
 
 
 def refuse_caller() -> web.Response:
-    """Return a 401; as on Plivo it has no `api_id`."""
-    refusal = _json_response(401, {"error": "auth_id and auth_token do not open this account"})
+    """Return a 401, which as on Plivo has no `api_id`."""
+    refusal = _json_response(401, {"error": "auth_id and auth_token are not valid for this account"})
     refusal.headers["WWW-Authenticate"] = 'Basic realm="Plivo"'
     return refusal
 
 
 def refuse_like(problem: web.HTTPException) -> web.Response:
-    """Return what aiohttp decided, such as 404 or 405, in Plivo's shape."""
+    """Return an error response of aiohttp, such as 404 or 405, in Plivo's format."""
     refusal = refuse(problem.status, problem.reason.lower())
     if "Allow" in problem.headers:
         refusal.headers["Allow"] = problem.headers["Allow"]

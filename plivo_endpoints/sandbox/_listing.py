@@ -1,7 +1,7 @@
-"""One page of a list: by offset, by cursor, or both.
+"""Pages of a list, by offset, by cursor, or both.
 
-Ids grow with time, so a list is kept in one order for ever and a page is a slice of it: a request
-costs the same with a hundred thousand endpoints as with ten.
+Ids grow with time, so the list is always sorted and a page is a slice of it: a request costs the same with a
+hundred thousand endpoints as with ten.
 """
 
 import base64
@@ -23,7 +23,7 @@ _ENDPOINT_ID = re.compile(r"[0-9]{14}", re.ASCII)
 
 @frozen(kw_only=True)
 class PageRequest:
-    """What a caller asks for; `anchor` is the id that a cursor stands for."""
+    """The page that a caller requests; `anchor` is the id in its cursor."""
 
     limit: int = MAX_LIMIT
     offset: int = 0
@@ -32,7 +32,7 @@ class PageRequest:
 
 @frozen(kw_only=True)
 class Window:
-    """The ids of a page, with what is needed to point at its neighbours."""
+    """The ids of a page, and what its links to the next and previous page need."""
 
     ids: tuple[str, ...]
     offset: int
@@ -44,11 +44,11 @@ class Window:
 def read_page_request(query: Mapping[str, str]) -> PageRequest:
     """Read `limit`, `offset` and `cursor`.
 
-    An offset beside a cursor wins, as on Plivo's hybrid deployments: a walk that sends both is
-    pinned to its first page.
+    An offset takes precedence over a cursor, as on Plivo's hybrid deployments: a walk that sends both stays
+    on its first page.
 
     Raises:
-        RefusedError: a value is no number, or out of range, or no cursor of ours.
+        RefusedError: a value is not a number, out of range, or not a cursor of this sandbox.
     """
     limit = _number(query, "limit", MAX_LIMIT)
     if not 1 <= limit <= MAX_LIMIT:
@@ -59,7 +59,7 @@ def read_page_request(query: Mapping[str, str]) -> PageRequest:
 
 
 def cut_window(ids: Sequence[str], total: int, request: PageRequest, order: PageOrder) -> Window:
-    """Return the asked-for page of the first `total` of `ids`, which are sorted oldest first."""
+    """Return the requested page of the first `total` ids; `ids` are sorted, oldest first."""
     start = request.offset if request.anchor is None else _position(ids, total, request.anchor, order)
     end = start + request.limit
     before = max(0, start - request.limit)
@@ -79,7 +79,7 @@ def cut_window(ids: Sequence[str], total: int, request: PageRequest, order: Page
 
 
 def page_meta(window: Window, limit: int, path: str, pagination: Pagination) -> dict[str, Json]:
-    """Return the `meta` of a page, its links relative paths under `path`."""
+    """Return the `meta` of a page; its links are relative URLs under `path`."""
 
     def link(offset: int, anchor: str) -> str:
         arguments: dict[str, str | int] = {"limit": limit}
@@ -109,7 +109,7 @@ def _number(query: Mapping[str, str], name: str, default: int) -> int:
 
 
 def _position(ids: Sequence[str], total: int, anchor: str, order: PageOrder) -> int:
-    # Found by place, not by presence: the endpoint may have been deleted in the meantime.
+    # By bisection, as the anchor's endpoint may have been deleted since.
     if order == "oldest":
         return bisect_left(ids, anchor, hi=total)
     return total - bisect_right(ids, anchor, hi=total)
@@ -126,5 +126,5 @@ def _anchor(cursor: str) -> str:
     except (UnicodeError, binascii.Error):
         kind, anchor = "", ""
     if kind != "at" or not _ENDPOINT_ID.fullmatch(anchor):
-        raise RefusedError("cursor is not one that a list answered")
+        raise RefusedError("cursor must come from a list's meta.next or meta.previous")
     return anchor

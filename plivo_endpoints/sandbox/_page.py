@@ -1,4 +1,4 @@
-"""The page at the root: what the first account holds and has been asked, live, for people."""
+"""The page at the root, a live view of the first account and its requests."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from plivo_endpoints.sandbox._json import answer
 from plivo_endpoints.sandbox._server import is_closing, pause
 from plivo_endpoints.sandbox._state import Directory
 
-# Enough for the eye; a test run changes the state thousands of times a second.
+# Often enough for people; a test run changes the state thousands of times a second.
 _SECONDS_BETWEEN_EVENTS = 0.1
 _SECONDS_OF_SILENCE = 15.0
 _HTML_HEADERS = {
@@ -28,7 +28,7 @@ _HTML_HEADERS = {
 def add_page(app: web.Application, directory: Directory) -> None:
     """Add the page, its events and its buttons.
 
-    It asks for no password; the buttons need a header that no foreign page can send.
+    It needs no credentials. The buttons need a header that no page of another web site can send.
     """
     page = Page(directory)
     app.on_shutdown.append(page.wake)
@@ -42,13 +42,13 @@ def add_page(app: web.Application, directory: Directory) -> None:
 
 
 class Page:
-    """What the page can do."""
+    """The handlers of the page."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
 
     async def show(self, _request: web.Request) -> web.StreamResponse:
-        """Answer the HTML."""
+        """Return the HTML."""
         html = files("plivo_endpoints.sandbox").joinpath("page.html").read_bytes()
         return web.Response(body=html, content_type="text/html", charset="utf-8", headers=_HTML_HEADERS)
 
@@ -63,12 +63,12 @@ class Page:
                 changed.clear()
                 await response.write(f"data: {json.dumps(show_latest(state))}\n\n".encode())
                 await pause(request.app, _SECONDS_BETWEEN_EVENTS)
-                while not await _comes_true(changed):
+                while not await _is_set_in_time(changed):
                     await response.write(b": still here\n\n")
         return response
 
     async def wake(self, _app: web.Application) -> None:
-        """Let the streams see that the sandbox is about to stop."""
+        """Wake the event streams, so that they see that the sandbox is stopping."""
         self._directory.first().state.feed.publish()
 
     async def click(self, request: web.Request) -> web.StreamResponse:
@@ -81,7 +81,7 @@ class Page:
         return answer(200, {"message": "done"})
 
 
-async def _comes_true(event: asyncio.Event) -> bool:
+async def _is_set_in_time(event: asyncio.Event) -> bool:
     try:
         await asyncio.wait_for(event.wait(), _SECONDS_OF_SILENCE)
     except TimeoutError:

@@ -1,4 +1,4 @@
-"""What the sandbox remembers of the requests that it received: never a secret, and only so many bytes."""
+"""The requests that the sandbox has received, without secrets and within a fixed amount of memory."""
 
 import sys
 from collections import deque
@@ -13,30 +13,29 @@ from plivo_endpoints.sandbox._json import Json
 
 REDACTED = "[redacted]"
 
-# Named one by one, so that a field which nobody thought of is hidden, not shown.
+# An allowlist, so that an unforeseen field is hidden.
 _SHOWN = frozenset(
     {"username", "alias", "app_id", "iss", "sub", "nbf", "exp", "app", "limit", "offset", "cursor"}
     | {"per", "voice", "incoming_allow", "outgoing_allow"}
 )
-# What is kept of one request: characters of a text, fields of an object.
+# Limits for one request: characters of a string, fields of an object.
 MAX_TEXT = 200
 _MAX_FIELDS = 50
 
-# What is kept of all.
+# Limits for all requests.
 MAX_RECORDS = 100_000
 MAX_BYTES = 128 * 2**20
-_OWN_SIZE = 300  # bytes: the record itself, its numbers and its time
+_OWN_SIZE = 300  # bytes of the record itself, its numbers and its time
 
 
 @frozen(kw_only=True)
 class RequestRecord:
-    """One request: `path` without its query; `body` and `query` hold no secret.
+    """One request.
 
-    Of each text 200 characters are kept, of each object 50 fields.
-
-    `status` is `None` where the connection was dropped instead of an answer. `applied` tells whether
-    the request was carried out and changed the state or minted a token, whatever was answered.
-    `auth_id` is who signed in, `None` if nobody did. `seconds` is the time until the answer was ready.
+    `path` has no query. `body` and `query` contain no secret. Strings are cut to 200 characters, objects to
+    50 fields. `status` is `None` if the connection was dropped without a response. `applied` is whether the
+    request changed the state or minted a token, whatever the response was. `auth_id` is the authenticated
+    caller, or `None`. `seconds` is the time until the response was ready.
     """
 
     at: datetime
@@ -52,14 +51,14 @@ class RequestRecord:
 
 
 class RecentRequests:
-    """The last requests, as many as fit; may be read while another thread appends."""
+    """The most recent requests that fit within the limits; may be read while another thread appends."""
 
     def __init__(self) -> None:
         self._records: deque[RequestRecord] = deque()
         self._bytes = 0
 
     def append(self, record: RequestRecord) -> None:
-        """Add the latest, and forget the oldest where there is no room for it."""
+        """Add the latest request, and drop the oldest ones that no longer fit."""
         self._records.append(record)
         self._bytes += _record_size(record)
         while len(self._records) > MAX_RECORDS or self._bytes > MAX_BYTES:
@@ -76,7 +75,7 @@ class RecentRequests:
 
 
 def redact(fields: Mapping[str, Json] | Mapping[str, str], depth: int = 2) -> dict[str, Json]:
-    """Return the first of `fields`, with every value hidden but those known to be harmless."""
+    """Return the first of `fields`, with every value hidden except those known to be harmless."""
     return {
         name[:MAX_TEXT]: _shown(value, depth) if name in _SHOWN else REDACTED
         for name, value in islice(fields.items(), _MAX_FIELDS)
@@ -97,7 +96,7 @@ def _record_size(record: RequestRecord) -> int:
 
 
 def _size(value: object) -> int:
-    """Return how many bytes a JSON value takes in memory."""
+    """Return the bytes that a JSON value takes in memory."""
     size = sys.getsizeof(value)
     if isinstance(value, dict):
         fields = cast("dict[str, object]", value)

@@ -1,4 +1,4 @@
-"""The operations: what each path of Plivo's API does."""
+"""The handlers of Plivo's API."""
 
 from aiohttp import web
 
@@ -16,9 +16,9 @@ _ACCOUNT = "/v1/Account/{auth_id}"
 
 
 def add_routes(app: web.Application) -> None:
-    """Add every operation; a path that is known under another method answers 405."""
+    """Add all operations; other methods of their paths get a 405."""
     endpoints, endpoint = f"{_ACCOUNT}/Endpoint/", f"{_ACCOUNT}/Endpoint/{{endpoint_id}}/"
-    # add_get would answer HEAD as well, which Plivo does not.
+    # add_get would allow HEAD as well, which Plivo does not.
     app.router.add_route("POST", endpoints, create_endpoint)
     app.router.add_route("GET", endpoints, list_endpoints)
     app.router.add_route("GET", endpoint, retrieve_endpoint)
@@ -28,7 +28,7 @@ def add_routes(app: web.Application) -> None:
 
 
 async def create_endpoint(request: web.Request) -> web.Response:
-    """Make an endpoint under a username with digits added."""
+    """Create an endpoint, with digits appended to its username."""
     caller, body = request[CALLER], await _read_body(request)
     errors = creation_errors(body, strict_alias=caller.state.settings.strict_alias)
     if errors:
@@ -48,17 +48,17 @@ async def create_endpoint(request: web.Request) -> web.Response:
 
 
 async def list_endpoints(request: web.Request) -> web.Response:
-    """Answer one page."""
+    """Return one page of endpoints."""
     caller = request[CALLER]
-    asked = read_page_request(request.query)
+    page = read_page_request(request.query)
     store, settings = caller.state.store, caller.state.settings
-    window, endpoints = store.page(asked, settings.order, settings.list_lag, caller.sub_account)
-    meta = page_meta(window, asked.limit, caller.endpoints_path, settings.pagination)
+    window, endpoints = store.page(page, settings.order, settings.list_lag, caller.sub_account)
+    meta = page_meta(window, page.limit, caller.endpoints_path, settings.pagination)
     return answer(200, {"meta": meta, "objects": [listed(endpoint) for endpoint in endpoints]})
 
 
 async def retrieve_endpoint(request: web.Request) -> web.Response:
-    """Answer one endpoint."""
+    """Return one endpoint."""
     return answer(200, detailed(_find(request)))
 
 
@@ -69,13 +69,13 @@ async def update_endpoint(request: web.Request) -> web.Response:
     error = change_error(body, strict_alias=state.settings.strict_alias)
     if error:
         return refuse(400, error)
-    # Looked up again: it may have been deleted while the body came in.
+    # Looked up again, as it may have been deleted while the body was read.
     state.store.change(_find(request).endpoint_id, read_changes(body))
     return answer(202, {"message": "changed"})
 
 
 async def delete_endpoint(request: web.Request) -> web.Response:
-    """Delete an endpoint for good."""
+    """Delete an endpoint."""
     request[CALLER].state.store.delete(_find(request).endpoint_id)
     return web.Response(status=204)
 

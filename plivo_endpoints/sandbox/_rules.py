@@ -1,4 +1,4 @@
-"""Plivo's documented rules for what an endpoint may be made of.
+"""Plivo's documented rules for the fields of an endpoint.
 
 Source: https://www.plivo.com/docs/voice/api/endpoints
 """
@@ -11,7 +11,7 @@ from attrs import frozen
 from plivo_endpoints.sandbox._json import Json, is_text
 
 MIN_PASSWORD = 5
-MAX_TEXT = 1000  # characters of a password, an alias, or what a token names
+MAX_TEXT = 1000  # characters of a password, an alias, or a token's sub and app
 
 _USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,24}")
 _STRICT_ALIAS = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_TEXT}}}")
@@ -22,7 +22,7 @@ Rule = Callable[[Json], str | None]
 
 @frozen(kw_only=True)
 class Changes:
-    """The fields of an update; `None` leaves one as it is."""
+    """The fields of an update; `None` leaves a field unchanged."""
 
     password: str | None = None
     alias: str | None = None
@@ -30,7 +30,7 @@ class Changes:
 
 
 def creation_errors(body: Mapping[str, Json], *, strict_alias: bool) -> dict[str, list[str]]:
-    """Return what is wrong with a create, by field; nothing if all is well."""
+    """Return what is wrong with a create, by field."""
     rules = _change_rules(strict_alias=strict_alias) | {"username": _username_error}
     found = {
         field: "is required" if body.get(field) in (None, "") else rules[field](body[field])
@@ -42,10 +42,10 @@ def creation_errors(body: Mapping[str, Json], *, strict_alias: bool) -> dict[str
 
 
 def change_error(body: Mapping[str, Json], *, strict_alias: bool) -> str | None:
-    """Return what is wrong with an update in one line.
+    """Return what is wrong with an update, or `None`.
 
-    What Plivo answers to an update of nothing is unknown; the sandbox refuses it, so that a program
-    which sends one by mistake is found out.
+    How Plivo responds to an update without fields is unknown. The sandbox rejects it, to expose programs that
+    send one by mistake.
     """
     rules = _change_rules(strict_alias=strict_alias)
     given = [field for field in rules if field in body]
@@ -56,7 +56,7 @@ def change_error(body: Mapping[str, Json], *, strict_alias: bool) -> str | None:
 
 
 def read_changes(body: Mapping[str, Json]) -> Changes:
-    """Take the known fields out of a body that `creation_errors` or `change_error` passed."""
+    """Return the known fields of a body that `creation_errors` or `change_error` has checked."""
     return Changes(**{name: str(body[name]) for name in ("password", "alias", "app_id") if name in body})
 
 
@@ -90,5 +90,5 @@ def _strict_alias_error(value: Json) -> str | None:
 
 
 def app_id_error(value: Json) -> str | None:
-    """Return what is wrong with an application's id."""
+    """Return what is wrong with an application's id, or `None`."""
     return None if isinstance(value, str) and _APP_ID.fullmatch(value) else "must be an application's id"

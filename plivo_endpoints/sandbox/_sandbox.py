@@ -1,4 +1,4 @@
-"""The sandbox: an account, and the server that answers for it."""
+"""The sandbox: an account, and the server that it runs on."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -16,23 +16,24 @@ from plivo_endpoints.sandbox._state_file import StateFile, dump_account, restore
 
 
 class Sandbox(Account):
-    """A Plivo of one's own on loopback, gone when the block is left.
+    """A stand-in for Plivo on loopback, which runs until the block exits.
 
-    `async with Sandbox() as sandbox:` serves in the running loop; `with Sandbox() as sandbox:` serves
-    from a thread, for programs that block. Credentials that are not given are made up. `port=0` takes a
-    free port; `endpoints` is how many to begin with; `control` opens `/_sandbox/` to whoever has the
-    account's credentials. A page for people is at the root.
+    `async with Sandbox() as sandbox:` serves in the running loop. `with Sandbox() as sandbox:` serves from a
+    thread, for blocking programs. Credentials are random unless given. `port=0` picks a free port.
+    `endpoints` is the initial number of endpoints. `control` enables `/_sandbox/` for callers with the
+    account's credentials. The root shows a page for people.
 
-    `state_file` keeps the account over restarts: it is read at the start if it exists (credentials and
-    endpoints are then those in it) and written when the block is left. It holds the account's token, so only
-    its owner can read it. While the block runs, no other sandbox can use it.
-    `on_request` is called with each request as it is answered, in the thread that serves.
+    `state_file` keeps the account across restarts. If the file exists, the credentials and endpoints come
+    from it. It is written when the block exits. Only its owner can read it, as it contains the account's
+    token. While the block runs, no other sandbox can use it.
+
+    `on_request` is called with each request when its response is ready, in the thread of the server.
 
     Raises:
-        ValueError: an argument breaks its rule; `state_file` holds something else, or an account with other
-            credentials.
-        OSError: on entering the block: the address cannot be served, another sandbox is using `state_file`,
-            or it cannot be written. Its `filename` is set where it is about the file.
+        ValueError: an argument breaks its rule, or `state_file` contains something else or an account with
+            other credentials.
+        OSError: on entering the block, if the address cannot be served, another sandbox is using
+            `state_file`, or it cannot be written. `filename` is set if the error is about the file.
     """
 
     def __init__(
@@ -52,15 +53,15 @@ class Sandbox(Account):
     ) -> None:
         directory = Directory()
         self._state_file = None if state_file is None else StateFile(Path(state_file))
-        kept = self._state_file and _kept_account(self._state_file, directory, auth_id, auth_token)
-        super().__init__(kept or _new_account(directory, auth_id, auth_token), directory)
+        saved = self._state_file and _saved_account(self._state_file, directory, auth_id, auth_token)
+        super().__init__(saved or _new_account(directory, auth_id, auth_token), directory)
         self._state.configure(strict_alias=strict_alias, pagination=pagination, order=order)
         self._state.on_request = on_request
         self._address = (host, port)
         self._control = control
         self._loop_server: LoopServer
         self._thread_server: ThreadServer
-        if not kept:
+        if not saved:
             self.seed(endpoints)
 
     async def __aenter__(self) -> Self:
@@ -92,7 +93,7 @@ class Sandbox(Account):
 
     def __exit__(self, *exc_info: object) -> None:
         if not self._thread_server.is_here:
-            return  # nor is the account: a child would overwrite what the parent keeps
+            return  # in a forked child, which would overwrite the parent's state file
         self._directory.origin = None
         try:
             self._thread_server.stop()
@@ -101,7 +102,7 @@ class Sandbox(Account):
 
     @contextmanager
     def fresh_account(self) -> Generator[Account]:
-        """Lend another account on the same server, with nothing in it, gone after the block."""
+        """Create another, empty account on the same server, and remove it when the block exits."""
         caller = _new_account(self._directory)
         try:
             yield Account(caller, self._directory)
@@ -114,7 +115,7 @@ class Sandbox(Account):
         if self._state_file is not None:
             self._state_file.acquire()
             try:
-                # A file that cannot be written is reported now, not when there is something to lose.
+                # Fail now if the file cannot be written, and not when there is something to lose.
                 self._save(self._state_file)
             except BaseException:
                 self._state_file.release()
@@ -142,10 +143,10 @@ def _new_account(directory: Directory, auth_id: str | None = None, auth_token: s
     return caller
 
 
-def _kept_account(
+def _saved_account(
     file: StateFile, directory: Directory, auth_id: str | None, auth_token: str | None
 ) -> Caller | None:
-    """Return the account in the file, `None` if there is none yet."""
+    """Return the account in the file, or `None` if there is none yet."""
     saved = file.read()
     if saved is None:
         return None
@@ -154,5 +155,5 @@ def _kept_account(
     except ValueError as problem:
         raise file.refuse(str(problem)) from None
     if auth_id not in (None, caller.auth_id) or auth_token not in (None, caller.auth_token):
-        raise ValueError(f"{file.path} holds an account with other credentials")
+        raise ValueError(f"{file.path} contains an account with other credentials")
     return caller

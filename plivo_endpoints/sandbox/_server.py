@@ -1,4 +1,4 @@
-"""Serving, in the caller's event loop or in a thread with a loop of its own, and coming to an end."""
+"""Servers in the caller's event loop or in a thread, and their shutdown."""
 
 import asyncio
 import errno
@@ -19,13 +19,13 @@ _CLOSING = web.AppKey("closing", asyncio.Event)
 
 
 def add_closing(app: web.Application) -> None:
-    """Let `pause` and `is_closing` work."""
+    """Prepare an application for `pause` and `is_closing`."""
     app[_CLOSING] = asyncio.Event()
     app.on_shutdown.append(_close)
 
 
 async def pause(app: web.Application, seconds: float) -> None:
-    """Sleep, but no longer than the sandbox runs."""
+    """Sleep, but wake up when the sandbox stops."""
     try:
         await asyncio.wait_for(app[_CLOSING].wait(), seconds)
     except TimeoutError:
@@ -33,7 +33,7 @@ async def pause(app: web.Application, seconds: float) -> None:
 
 
 def is_closing(app: web.Application) -> bool:
-    """Tell whether the sandbox is about to stop."""
+    """Whether the sandbox is stopping."""
     return app[_CLOSING].is_set()
 
 
@@ -47,15 +47,15 @@ LOGGER = logging.getLogger("plivo_endpoints.sandbox")
 
 _IPV4 = 4
 
-# For requests that are only half sent; all else ends at once.
+# For requests that are only half received; everything else ends at once.
 _SHUTDOWN_SECONDS = 0.5
 
-# Connections that may wait to be accepted, when many clients begin at once.
+# Connections that may wait to be accepted when many clients connect at once.
 _BACKLOG = 128
 
 
 def _hide_request(record: logging.LogRecord) -> bool:
-    """Log that a malformed request came, but nothing of it: aiohttp quotes the line, credentials and all."""
+    """Log malformed requests without their content: aiohttp quotes the line, including credentials."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError | web.RequestPayloadError):
         record.levelno, record.levelname = logging.WARNING, "WARNING"
@@ -66,13 +66,13 @@ def _hide_request(record: logging.LogRecord) -> bool:
 LOGGER.addFilter(_hide_request)
 
 
-def _read_any_target(make_request: Callable[..., web.BaseRequest]) -> Callable[..., web.BaseRequest]:
-    """Take a target that cannot be read for `*`: aiohttp would log it, and give no answer."""
+def _accept_any_target(make_request: Callable[..., web.BaseRequest]) -> Callable[..., web.BaseRequest]:
+    """Replace an invalid request target by `*`: aiohttp would log it and send no response."""
 
     def make(message: RawRequestMessage, *parts: object) -> web.BaseRequest:
         try:
             return make_request(message, *parts)
-        except Exception:  # noqa: BLE001 - whatever its parts raise
+        except Exception:  # noqa: BLE001 - the parts of a target raise various errors
             return make_request(message._replace(path="*", url=URL("*")), *parts)
 
     return make
@@ -88,12 +88,12 @@ class LoopServer:
         self._listener: asyncio.Server
 
     async def start(self) -> str:
-        """Begin to listen and return the origin at which this machine reaches it."""
+        """Start listening and return the origin for clients on this machine."""
         await self._runner.setup()
         try:
             protocol_factory = self._runner.server
             assert protocol_factory is not None  # noqa: S101 - made by the setup
-            protocol_factory.request_factory = _read_any_target(protocol_factory.request_factory)
+            protocol_factory.request_factory = _accept_any_target(protocol_factory.request_factory)
             loop = asyncio.get_running_loop()
             self._listener = await loop.create_server(
                 protocol_factory, self._host, self._port, backlog=_BACKLOG
@@ -109,20 +109,21 @@ class LoopServer:
         return f"http://{address}:{port}" if address.version == _IPV4 else f"http://[{address}]:{port}"
 
     def _check_sockets(self) -> None:
-        # asyncio passes over the addresses for which the system gives it no socket.
+        # asyncio skips addresses for which it cannot create a socket.
         if not self._listener.sockets:
-            socket.socket().close()  # no descriptor left: this says so
+            socket.socket().close()  # raises if the process is out of file descriptors
             raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
 
     async def stop(self) -> None:
         """Stop listening and drop every connection."""
         loop = asyncio.get_running_loop()
         for listening in self._listener.sockets:
-            # Where accepting is not waiting for the socket to be readable, it has no halves to fall between.
+            # A loop without readers accepts connections in one step and does not need this.
             with suppress(NotImplementedError):
                 loop.remove_reader(listening)
-        # asyncio accepts a connection in three turns of the loop. One that the server's end meets half-way is
-        # lost without being closed, and its client waits: so accept no more, and let those under way come in.
+        # asyncio accepts a connection in three iterations of the loop. If the server closes in between, the
+        # connection is lost without being closed, and its client hangs. So accept no new connections, and
+        # let the pending ones finish.
         try:
             for _ in range(2):
                 await asyncio.sleep(0)
@@ -136,7 +137,7 @@ class ThreadServer:
 
     def __init__(self, server: LoopServer) -> None:
         self._server = server
-        # Made here, not in the thread: what keeps a loop from starting is then raised to the caller.
+        # Created here and not in the thread, so that an error is raised to the caller.
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._loop = self._runner.get_loop()
         self._thread = threading.Thread(target=self._run, name="plivo-sandbox", daemon=True)
@@ -144,11 +145,11 @@ class ThreadServer:
 
     @property
     def is_here(self) -> bool:
-        """Whether the thread is this process's: after a fork it is the parent's."""
+        """Whether the thread belongs to this process; after a fork it belongs to the parent."""
         return os.getpid() == self._pid
 
     def start(self) -> str:
-        """Start the thread and return the origin once it listens; raise what kept it from that."""
+        """Start the thread and return the origin once it is listening; raise if it cannot."""
         try:
             self._thread.start()
         except BaseException:

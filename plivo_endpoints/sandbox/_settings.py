@@ -1,6 +1,6 @@
-"""What an account's owner can set, and the validators of the sandbox's own models.
+"""The settings of an account, and the validators of the sandbox's models.
 
-A message names the field, never its value.
+Their messages name the field, never its value.
 """
 
 import re
@@ -21,31 +21,31 @@ Check = Callable[[Any, "Attribute[Any]", Any], None]
 
 
 def is_string(_instance: object, attribute: "Attribute[Any]", value: object) -> None:
-    """Refuse what is no string, or none that UTF-8 can carry."""
+    """Require a string that can be encoded as UTF-8."""
     if not isinstance(value, str) or not is_text(value):
         raise ValueError(f"{attribute.name} must be a string")
 
 
 def is_token(_instance: object, attribute: "Attribute[Any]", value: object) -> None:
-    """Refuse what is no string, or none that a header can carry."""
+    """Require a string that is valid in a header."""
     if not isinstance(value, str) or not value.isprintable() or not 1 <= len(value) <= _MAX_TOKEN:
         raise ValueError(f"{attribute.name} must be a string of 1 to {_MAX_TOKEN} printable characters")
 
 
 def is_time(_instance: object, attribute: "Attribute[Any]", value: object) -> None:
-    """Refuse what is no time, or one without its zone."""
+    """Require an aware datetime."""
     if not isinstance(value, datetime) or value.tzinfo is None:
-        raise ValueError(f"{attribute.name} must be a time with its zone")
+        raise ValueError(f"{attribute.name} must be a time with a UTC offset")
 
 
 def is_flag(_instance: object, attribute: "Attribute[Any]", value: object) -> None:
-    """Refuse what is neither true nor false."""
+    """Require a bool."""
     if type(value) is not bool:
         raise ValueError(f"{attribute.name} must be true or false")
 
 
 def matches(pattern: str, rule: str) -> Check:
-    """Refuse what the whole of `pattern` does not match; `rule` says what does."""
+    """Require a full match of `pattern`, which `rule` describes in words."""
 
     def check(_instance: object, attribute: "Attribute[Any]", value: object) -> None:
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
@@ -55,7 +55,7 @@ def matches(pattern: str, rule: str) -> Check:
 
 
 def is_one_of(*choices: str) -> Check:
-    """Refuse what is none of `choices`."""
+    """Require one of `choices`."""
 
     def check(_instance: object, attribute: "Attribute[Any]", value: object) -> None:
         if value not in choices:
@@ -65,10 +65,10 @@ def is_one_of(*choices: str) -> Check:
 
 
 def is_between(first: float, last: float) -> Check:
-    """Refuse what is no number from `first` to `last`."""
+    """Require a number from `first` to `last`."""
 
     def check(_instance: object, attribute: "Attribute[Any]", value: object) -> None:
-        # True is an int to isinstance.
+        # bool is a subclass of int.
         if isinstance(value, bool) or not isinstance(value, int | float) or not first <= value <= last:
             raise ValueError(f"{attribute.name} must be a number from {first} to {last}")
 
@@ -78,7 +78,7 @@ def is_between(first: float, last: float) -> Check:
 Pagination = Literal["offset", "cursor", "hybrid"]
 PageOrder = Literal["newest", "oldest"]
 
-MAX_SECONDS = 86_400  # a day: of lag, latency and drip
+MAX_SECONDS = 86_400  # of lag, latency and drip: a day
 
 
 @frozen(kw_only=True)

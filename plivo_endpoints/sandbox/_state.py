@@ -1,4 +1,4 @@
-"""The accounts that a sandbox knows, who may sign in to them, their quota, and who watches them."""
+"""The accounts of a sandbox, with their callers, quota and listeners."""
 
 import asyncio
 import base64
@@ -32,14 +32,14 @@ class Feed:
         self._listeners: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
 
     def publish(self) -> None:
-        """Wake all listeners: several changes may wake them only once."""
+        """Wake all listeners; several changes may wake them only once."""
         for event, loop in tuple(self._listeners.items()):
-            with suppress(RuntimeError):  # its loop is closed, and the listener gone with it
+            with suppress(RuntimeError):  # its loop is closed, so the listener is gone
                 loop.call_soon_threadsafe(event.set)
 
     @contextmanager
     def listen(self) -> Generator[asyncio.Event]:
-        """Give an event that is set at every change; whoever waits clears it."""
+        """Yield an event that is set at every change; the listener clears it."""
         event = asyncio.Event()
         self._listeners[event] = asyncio.get_running_loop()
         try:
@@ -53,27 +53,27 @@ WINDOW = 5.0  # seconds
 
 
 class Quota:
-    """At most 300 admitted requests in any 5 seconds; refused ones do not count."""
+    """Allows 300 requests in any 5 seconds; rejected requests do not count."""
 
     def __init__(self) -> None:
         self._admitted: deque[float] = deque(maxlen=LIMIT)
 
     def admit(self, now: float) -> bool:
-        """Tell whether a request at `now` (seconds) fits, and count it if so."""
-        # What is later than now was counted before the clock was set back.
+        """Whether a request at `now` (seconds) is within the quota; counts it if so."""
+        # A time after now was counted before the clock was set back.
         if len(self._admitted) == LIMIT and 0 <= now - self._admitted[0] < WINDOW:
             return False
         self._admitted.append(now)
         return True
 
 
-# Bounds, so that a sandbox may run for weeks.
+# Limits, so that a sandbox can run for weeks.
 MAX_TOKENS = 1_000
 MAX_USERNAMES = 1_000_000
 
 
 class AccountState:
-    """Everything that one account consists of."""
+    """The state of one account."""
 
     def __init__(self, auth_id: str) -> None:
         self.auth_id: str = auth_id
@@ -90,18 +90,18 @@ class AccountState:
         self._lock = threading.Lock()
 
     def configure(self, **changes: Any) -> None:  # noqa: ANN401 - `Settings` checks them
-        """Change settings, all or, where one breaks its rule (`ValueError`), none."""
+        """Change settings; if one breaks its rule, raise `ValueError` and change none."""
         with self._lock:
             self.settings = evolve(self.settings, **changes)
 
     def count_create(self, username: str) -> None:
-        """Note that an endpoint was made under that name."""
+        """Count a create for the requested username."""
         self.creates[username] = self.creates.get(username, 0) + 1
         if len(self.creates) > MAX_USERNAMES:
             self.creates.popitem(last=False)
 
     def remember(self, record: "RequestRecord") -> None:
-        """Add a request to those received."""
+        """Record a request and notify listeners."""
         self.requests.append(record)
         self.feed.publish()
         if self.on_request is not None:
@@ -110,7 +110,7 @@ class AccountState:
 
 @frozen(kw_only=True)
 class Caller:
-    """Somebody who can sign in: the account itself, or one of its subaccounts."""
+    """An account or subaccount, with its credentials."""
 
     state: AccountState
     auth_id: str = field(validator=matches("[A-Za-z0-9_-]{1,64}", "1 to 64 letters, digits, - and _"))
@@ -118,7 +118,7 @@ class Caller:
 
     @property
     def sub_account(self) -> str | None:
-        """Whose endpoints the caller is confined to; `None` sees the whole account."""
+        """The subaccount whose endpoints the caller is limited to; `None` for the whole account."""
         return None if self.auth_id == self.state.auth_id else self.auth_id
 
     @property
@@ -128,7 +128,7 @@ class Caller:
 
 
 class Directory:
-    """All callers of a sandbox, by auth_id, and where it can be reached (`None` while it is not)."""
+    """All callers of a sandbox by auth_id, and its origin (`None` while it is not running)."""
 
     def __init__(self) -> None:
         self.origin: str | None = None
@@ -136,22 +136,22 @@ class Directory:
         self._first: Caller
 
     def add(self, caller: Caller) -> None:
-        """Let `caller` sign in from now on."""
+        """Accept the credentials of `caller`."""
         if not self._callers:
             self._first = caller
         self._callers[caller.auth_id] = caller
 
     def remove(self, state: AccountState) -> None:
-        """Let nobody sign in to this account any more."""
+        """Remove an account and its subaccounts."""
         for auth_id in [each.auth_id for each in tuple(self._callers.values()) if each.state is state]:
             del self._callers[auth_id]
 
     def subaccounts(self, state: AccountState) -> list[Caller]:
-        """Return who can sign in to this account but itself."""
+        """Return the subaccounts of an account."""
         return [each for each in tuple(self._callers.values()) if each.state is state and each.sub_account]
 
     def find(self, auth_id: str) -> Caller | None:
-        """Return the caller of that auth_id."""
+        """Return the caller with this auth_id."""
         return self._callers.get(auth_id)
 
     def first(self) -> Caller:
@@ -159,7 +159,7 @@ class Directory:
         return self._first
 
     def sign_in(self, authorization: str) -> Caller | None:
-        """Return whom an `Authorization` header belongs to, `None` if its credentials are not right."""
+        """Return the caller of an `Authorization` header, or `None` if its credentials are wrong."""
         scheme, _, credentials = authorization.partition(" ")
         try:
             decoded = base64.b64decode(credentials, validate=True).decode()

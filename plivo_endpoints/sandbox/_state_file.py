@@ -1,4 +1,4 @@
-"""The file in which an account outlives the program: as a JSON document, used by one sandbox at a time."""
+"""The file that keeps an account across restarts: a JSON document, used by one sandbox at a time."""
 
 import errno
 import hashlib
@@ -48,7 +48,7 @@ def dump_account(caller: Caller, directory: Directory) -> dict[str, Json]:
 
 
 def restore_account(saved: Mapping[str, Json], directory: Directory) -> Caller:
-    """Let the callers of a saved account sign in.
+    """Add a saved account and its subaccounts to `directory`.
 
     Raises:
         ValueError: `saved` is not what `dump_account` returns; the message names the field.
@@ -69,16 +69,16 @@ def restore_account(saved: Mapping[str, Json], directory: Directory) -> Caller:
     directory.add(caller)
     for auth_id, auth_token in account["subaccounts"].items():
         if directory.find(auth_id) is not None:
-            raise ValueError("subaccounts must have other auth_ids than the account")
+            raise ValueError("subaccounts must not have the account's auth_id")
         directory.add(Caller(state=state, auth_id=auth_id, auth_token=auth_token))
     return caller
 
 
 def _check_types(account: Mapping[str, Any]) -> Mapping[str, Any]:
     if account.get("format") != _FORMAT:
-        raise ValueError(f"it has no format, or another than {_FORMAT}")
+        raise ValueError(f"format must be {_FORMAT}")
     for name, kind in _TYPES.items():
-        if type(account.get(name)) is not kind:  # True is an int to isinstance
+        if type(account.get(name)) is not kind:  # bool is a subclass of int
             raise ValueError(f"{name} must be of type {kind.__name__}")
     if problem := app_id_error(account["default_app_id"]):
         raise ValueError(f"default_app_id {problem}")
@@ -111,25 +111,25 @@ def _restore_endpoint(saved: Json, place: str) -> SandboxEndpoint:
 def _read_fields(saved: Json, model: type[Any]) -> dict[str, Any]:
     names = list(fields_dict(model))
     if not isinstance(saved, dict) or set(saved) != set(names):
-        raise ValueError(f"must be an object of {', '.join(names)}")
+        raise ValueError(f"must be an object with exactly the keys {', '.join(names)}")
     return dict(saved)
 
 
-def _read_time(value: Any) -> datetime:  # noqa: ANN401 - whatever stands in the file
+def _read_time(value: Any) -> datetime:  # noqa: ANN401 - any JSON value
     try:
         return datetime.fromisoformat(value)
     except (TypeError, ValueError):
         raise ValueError("a time must be a string in ISO 8601") from None
 
 
-# Neither follow a link nor wait for the other end of a pipe; Windows knows neither flag.
-_SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+# Do not follow a link, and do not wait for the other end of a pipe. Windows has neither flag.
+_SAFE_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class StateFile:
-    """A JSON document in a file, locked while a sandbox serves from it.
+    """A JSON document in a file, locked while a sandbox uses it.
 
-    The lock is a database beside the file, because SQLite can lock on every system.
+    The lock is a database next to the file, because SQLite can lock files on every system.
     """
 
     def __init__(self, path: Path) -> None:
@@ -141,14 +141,14 @@ class StateFile:
 
     @property
     def is_held(self) -> bool:
-        """Whether this process holds the lock: after a fork the parent does."""
+        """Whether this process holds the lock; after a fork the parent still does."""
         return self._holder == os.getpid()
 
     def read(self) -> dict[str, Json] | None:
-        """Return what the file holds, `None` if it is missing or empty.
+        """Return the content of the file, or `None` if it is missing or empty.
 
         Raises:
-            ValueError: it is not a regular file, or no JSON object.
+            ValueError: it is not a regular file, or not a JSON object.
             OSError: it cannot be read.
         """
         content = self._read_bytes() or b""
@@ -177,10 +177,10 @@ class StateFile:
             raise
 
     def write(self, value: dict[str, Json]) -> None:
-        """Replace what the file holds, whole or not at all; only its owner can read it."""
+        """Replace the content of the file atomically; only its owner can read it."""
         content = json.dumps(value | {"process": os.getpid()}).encode()
         with self._errors_about_the_file():
-            # A new file under a name that nobody can foresee, with mode 0600.
+            # A new file with an unpredictable name and mode 0600.
             descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
             unfinished = Path(name)
             try:
@@ -197,17 +197,17 @@ class StateFile:
     def release(self) -> None:
         """Let other sandboxes use the file."""
         if self._lock is not None:
-            with closing(self._lock), suppress(OSError):  # Windows removes no file that is open
+            with closing(self._lock), suppress(OSError):  # Windows does not remove open files
                 self._lock_path.unlink()
             self._lock = self._holder = None
 
     def refuse(self, problem: str) -> ValueError:
-        """Return the error for a file that holds something else."""
-        return ValueError(f"{self.path} holds no state of a sandbox: {problem}")
+        """Return the error for a file that contains something else."""
+        return ValueError(f"{self.path} is not a sandbox state file: {problem}")
 
     def _open_lock(self) -> sqlite3.Connection:
         """Return a connection that holds the lock."""
-        os.close(os.open(self._lock_path, os.O_RDWR | os.O_CREAT | _SAFELY, 0o600))
+        os.close(os.open(self._lock_path, os.O_RDWR | os.O_CREAT | _SAFE_FLAGS, 0o600))
         opened = self._lock_path.lstat()
         with ExitStack() as undone:
             try:
@@ -221,7 +221,7 @@ class StateFile:
                 if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
                     raise self._in_use() from None
                 raise OSError(errno.EIO, f"{self._lock_path.name} cannot be locked: {error}") from None
-            # Whoever held the lock before may have removed its file after we opened it.
+            # The previous holder may have removed the lock file after we opened it.
             if not self._lock_path.exists() or not os.path.samestat(opened, self._lock_path.lstat()):
                 raise self._in_use()
             undone.pop_all()
@@ -243,7 +243,7 @@ class StateFile:
         if self.path.is_symlink():
             raise self.refuse("it is a link, not a regular file")
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | _SAFELY)
+            descriptor = os.open(self.path, os.O_RDONLY | _SAFE_FLAGS)
         except FileNotFoundError:
             return None
         try:
@@ -256,7 +256,7 @@ class StateFile:
 
     @contextmanager
     def _errors_about_the_file(self) -> Generator[None]:
-        # A full disk names no file, and the files beside this one are none that the user knows of.
+        # An error for a full disk names no file, and the user does not know the files next to this one.
         try:
             yield
         except OSError as error:

@@ -1,4 +1,4 @@
-"""The endpoints of one account, in the order of their making, and the two ways in which Plivo shows one."""
+"""The endpoints of one account in the order of creation, and Plivo's two representations of them."""
 
 import hashlib
 import secrets
@@ -19,7 +19,7 @@ from plivo_endpoints.sandbox._settings import PageOrder, is_string, is_time, mat
 
 @frozen(kw_only=True)
 class Registration:
-    """A SIP client's registration: where it can be reached, until when, and what it is."""
+    """A SIP client's registration: its contact URI, expiry and user agent."""
 
     contact: str = field(validator=is_string)
     expires: datetime = field(validator=is_time)
@@ -30,8 +30,8 @@ class Registration:
 class SandboxEndpoint:
     """An endpoint as it was when it was looked up.
 
-    `username` carries its digits. `password` is what Plivo shows of one: the MD5 in 32 hexadecimal digits.
-    `sub_account` is the auth_id of the subaccount that made it, `None` if none did. `created` is in UTC.
+    `username` includes the appended digits. `password` is the MD5 that Plivo returns, as 32 hexadecimal
+    digits. `sub_account` is the auth_id of the subaccount that created it, or `None`. `created` is in UTC.
     """
 
     account_id: str = field(validator=is_string)
@@ -46,7 +46,7 @@ class SandboxEndpoint:
 
     @property
     def sip_uri(self) -> str:
-        """The address under which others call this endpoint."""
+        """The SIP address that others call to reach this endpoint."""
         return f"sip:{self.username}@phone.plivo.com"
 
     @property
@@ -56,7 +56,7 @@ class SandboxEndpoint:
 
 
 def listed(endpoint: SandboxEndpoint) -> dict[str, Json]:
-    """Return the endpoint as an item of a list: never with a password."""
+    """Return the endpoint as an item of a list, without the password."""
     account = f"/v1/Account/{endpoint.account_id}"
     shown: dict[str, Json] = {
         "alias": endpoint.alias,
@@ -77,14 +77,14 @@ def listed(endpoint: SandboxEndpoint) -> dict[str, Json]:
 
 
 def detailed(endpoint: SandboxEndpoint) -> dict[str, Json]:
-    """Return the endpoint as retrieved by itself: with the password's MD5 unless registered."""
+    """Return the endpoint as retrieved by id, with the password's MD5 unless registered."""
     shown = listed(endpoint)
     if endpoint.registration is None:
         shown["password"] = endpoint.password
     return shown
 
 
-# Ids have 14 digits, whatever else: 10^12 of them are to be had above the last.
+# Ids always have 14 digits. There is room for more than 10^12 ids above the last initial one.
 FIRST_ID, LAST_ID = 10**13, 9 * 10**13
 LAST_SUFFIX = 10**12 - 10**9
 
@@ -99,13 +99,13 @@ class EndpointStore:
         self._changed = changed
         self._lock = threading.RLock()
         self._by_id: dict[str, SandboxEndpoint] = {}
-        # Sorted, as ids only grow. Under None all, under a subaccount its own.
+        # Sorted, as ids only grow. None maps to all ids, a subaccount to its own.
         self._ids: dict[str | None, list[str]] = {None: []}
         self.last_id: int = secrets.randbelow(LAST_ID - FIRST_ID) + FIRST_ID
         self.last_suffix: int = 0
 
     def create(self, username: str, fields: Changes, sub_account: str | None = None) -> SandboxEndpoint:
-        """Make an endpoint out of fields that passed the rules."""
+        """Create an endpoint from validated fields."""
         with self._lock:
             endpoint = SandboxEndpoint(
                 account_id=self._account_id,
@@ -122,14 +122,14 @@ class EndpointStore:
         return endpoint
 
     def add(self, endpoint: SandboxEndpoint) -> None:
-        """Take in an endpoint that is newer than all others."""
+        """Add an endpoint that is newer than all others."""
         with self._lock:
             self._by_id[endpoint.endpoint_id] = endpoint
             for view in {None, endpoint.sub_account}:
                 self._ids.setdefault(view, []).append(endpoint.endpoint_id)
 
     def get(self, endpoint_id: str, sub_account: str | None = None) -> SandboxEndpoint | None:
-        """Return an endpoint, unless it is gone or `sub_account` may not see it."""
+        """Return an endpoint, or `None` if there is none or `sub_account` may not see it."""
         endpoint = self._by_id.get(endpoint_id)
         if endpoint is None or sub_account not in (None, endpoint.sub_account):
             return None
@@ -154,7 +154,7 @@ class EndpointStore:
         self._changed()
 
     def delete(self, endpoint_id: str) -> None:
-        """Remove an endpoint for good."""
+        """Remove an endpoint."""
         with self._lock:
             endpoint = self._by_id.pop(endpoint_id)
             for view in {None, endpoint.sub_account}:
@@ -165,7 +165,7 @@ class EndpointStore:
     def page(
         self, request: PageRequest, order: PageOrder, lag: float = 0.0, sub_account: str | None = None
     ) -> tuple[Window, list[SandboxEndpoint]]:
-        """Return one page of what `sub_account` may see (`None` sees all) and is `lag` seconds old."""
+        """Return one page of the endpoints that `sub_account` may see and that are `lag` seconds old."""
         with self._lock:
             ids = self._ids.get(sub_account, [])
             window = cut_window(ids, self._count_older(ids, lag), request, order)
@@ -190,8 +190,8 @@ class EndpointStore:
         return str(self.last_id)
 
     def _next_suffix(self) -> str:
-        # The time of making, as on Plivo, but for what is made within the same second: that counts
-        # on from it, since two usernames must never be the same.
+        # The time of creation, as on Plivo. Within one second the suffixes count up, as two usernames must
+        # never be equal.
         self.last_suffix = max(self.last_suffix + 1, int(f"{self._clock.now():%y%m%d%H%M%S}"))
         return f"{self.last_suffix:012d}"
 
@@ -214,13 +214,13 @@ class EndpointsView(Mapping[str, SandboxEndpoint]):
     def __len__(self) -> int:
         return len(self._store)
 
-    # Mapping's own would look each id up again, when it may be gone.
+    # Mapping's own methods would look up each id again, when it may be gone.
     def values(self) -> ValuesView[SandboxEndpoint]:
-        """Return the endpoints as they are now."""
+        """Return a snapshot of the endpoints."""
         return self._store.snapshot().values()
 
     def items(self) -> ItemsView[str, SandboxEndpoint]:
-        """Return ids and endpoints as they are now."""
+        """Return a snapshot of ids and endpoints."""
         return self._store.snapshot().items()
 
     def __repr__(self) -> str:

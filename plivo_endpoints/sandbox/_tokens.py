@@ -1,4 +1,4 @@
-"""JSON Web Tokens as Plivo mints them for its Voice SDKs."""
+"""JSON Web Tokens as Plivo issues them for its Voice SDKs."""
 
 import base64
 import hashlib
@@ -14,17 +14,17 @@ MIN_LIFETIME = 180  # seconds
 MAX_LIFETIME = 86_400
 
 _HEADER: dict[str, Json] = {"alg": "HS256", "cty": "plivo;v=1", "typ": "JWT"}
-# The official SDK for Python can send these numbers only as strings.
+# The official Python SDK can send these numbers only as strings.
 _EPOCH = re.compile(r"[0-9]{1,12}", re.ASCII)
 _LAST_EPOCH = 10**12
 
 
 def read_claims(body: Mapping[str, Json], auth_id: str, now: int) -> dict[str, Json]:
-    """Return the claims of the token that `body` asks for, absent ones filled in.
+    """Return the claims of the token that `body` requests, with defaults for missing ones.
 
     Raises:
-        RefusedError: `iss` is not the caller, a value has the wrong type, the lifetime is
-            not between 3 minutes and 24 hours, or incoming calls are allowed to nobody (no `sub`).
+        RefusedError: `iss` is not the caller, a value has the wrong type, the lifetime is not between 3
+            minutes and 24 hours, or incoming calls are allowed without a `sub`.
     """
     if body.get("iss") != auth_id:
         raise RefusedError("iss must be the auth_id")
@@ -84,7 +84,7 @@ def _mapping(body: Mapping[str, Json], name: str, known: tuple[str, ...]) -> Map
     if value is None:
         return {}
     if not isinstance(value, dict) or not set(value) <= set(known):
-        raise RefusedError(f"{name} must be an object with no other key than {', '.join(known)}")
+        raise RefusedError(f"{name} must be an object without other keys than {', '.join(known)}")
     return value
 
 

@@ -221,7 +221,7 @@ def test_a_token_that_allows_nothing(sandbox: Sandbox, run: Run) -> None:
     result = run("token", "--sub", "alice", "--json")
     assert (result.exit_code, len(sandbox.tokens)) == (0, 1)
     assert json.loads(result.stdout)["claims"]["sub"] == "alice"
-    assert result.stderr == "Warning: without --incoming or --outgoing the token allows no call\n"
+    assert result.stderr == "Warning: without --incoming or --outgoing the token allows no calls\n"
     for permission in ("--incoming", "--outgoing"):
         assert run("token", "--sub", "alice", permission).stderr == ""
 
@@ -321,6 +321,6 @@ def test_an_option_without_effect(run: Run, command: tuple[str, ...], option: tu
     """It is refused, before the name and after it."""
     before, after = run(*option, *command), run(*command, *option)
     assert (before.exit_code, after.exit_code) == (2, 2)
-    assert f" takes no {option[0]}\n" in before.stderr
+    assert f" has no option {option[0]}\n" in before.stderr
     assert re.search(f"No such option.*{option[0]}", after.stderr)
     assert option[0] not in run(*command, "--help").stdout

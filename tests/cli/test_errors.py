@@ -53,7 +53,7 @@ def test_refused_as_json(sandbox: Sandbox, run: Run) -> None:
 def test_the_wrong_token(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second line names the variables to look at; in JSON it is a field."""
     monkeypatch.setenv("PLIVO_AUTH_TOKEN", "another")
-    hint = "Check PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN: the server does not know this pair."
+    hint = "Check PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN: the server does not accept this pair."
     refused = run("list")
     assert (refused.exit_code, refused.stderr.splitlines()[1:]) == (1, [hint])
     assert json.loads(run("list", "--json").stderr)["error"]["hint"] == hint
@@ -89,7 +89,7 @@ def test_no_server(run: Run, sandbox: Sandbox) -> None:
         (("create", "alice"), "Missing option '--alias'"),
         (
             ("sandbox", "--host", "", "--state", "missing/x"),
-            "an empty one would be all addresses of this machine",
+            "must not be empty: to serve on all addresses",
         ),
         (("invent",), "No such command 'invent'"),
     ],

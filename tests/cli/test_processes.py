@@ -78,7 +78,7 @@ def test_sandbox_with_a_file_that_is_no_state(tmp_path: Path) -> None:
     other = tmp_path / "notes.txt"
     other.write_text("hello")
     process = start("sandbox", "--state", str(other))
-    problem = f"{other} holds no state of a sandbox: it is not a JSON object"
+    problem = f"{other} is not a sandbox state file: it is not a JSON object"
     assert ("", f"Error: {problem}\n") == process.communicate()
     assert process.returncode == 1
 
@@ -139,7 +139,10 @@ async def test_sandbox_in_json() -> None:
 
 def test_closed_streams(sandbox: Sandbox) -> None:
     """Without standard output nothing is sent; without standard input there is no password."""
-    for closed, complaint in ((">&-", "standard output is closed"), ("<&-", "no terminal to ask")):
+    for closed, complaint in (
+        (">&-", "standard output is closed"),
+        ("<&-", "there is no terminal to prompt"),
+    ):
         script = f"{sys.executable} -m plivo_endpoints create alice --alias a {closed}"
         ended = subprocess.run(  # noqa: S602
             script, shell=True, capture_output=True, text=True, check=False

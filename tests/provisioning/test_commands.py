@@ -176,7 +176,7 @@ def test_a_failed_row(account: Sandbox, run: Run, users: Callable[[int], None]) 
     done = run("apply", "users.csv", "--state", "run.db")
     assert done.exit_code == 1
     assert done.stdout.endswith("\n\n2\tuser1x\tfailed\tPlivo refused it: no such luck\n")
-    assert "what failed is tried again" in done.stderr
+    assert "failed rows are tried again" in done.stderr
     shown: dict[str, Any] = json.loads(run("status", "--state", "run.db", "--json").stdout)
     assert (shown["counts"]["failed"], shown["rows"][0]["key"]) == (1, "user1x")
     assert run("status", "--state", "run.db").exit_code == 1
@@ -210,7 +210,7 @@ def test_duplicates_are_deleted(account: Sandbox, run: Run, users: Callable[[int
     assert run("duplicates", "--yes").exit_code == 2  # nothing to confirm
     assert len(account.endpoints) == 5
     deleted = run("duplicates", "--delete", "--yes")
-    assert "1 deleted, 1 left alone" in deleted.stderr
+    assert "1 deleted, 1 skipped" in deleted.stderr
     assert (deleted.exit_code, set(account.endpoints)) == (3, kept | {registered, colleagues})
     account.unregister(registered)
     assert "1 deleted." in run("duplicates", "--delete", "--yes").stderr
@@ -446,7 +446,7 @@ def test_stopped_by_a_signal(
         _, told = process.communicate(timeout=30)
     assert process.returncode == status
     assert told.endswith(f" {' '.join(words[:5])} --concurrency 4 --settle 1.0\n")
-    assert "\nError: stopped\nNothing is lost. To go on:\n  " in told
+    assert "\nError: stopped\nNothing is lost. To continue:\n  " in told
     made = len(account.endpoints)
     assert made < 300
     account.clear_faults()
@@ -488,7 +488,7 @@ def test_a_full_disk(run: Run, users: Callable[[int], None], monkeypatch: pytest
         1,
         "Error: the state plivo-fleet.db failed: database or disk is full",
     )
-    assert advice == "Make room on the disk of that file. Nothing is lost. To go on then:"
+    assert advice == "Nothing is lost. Free some space on the disk of that file. Then, to continue:"
     assert line.endswith(" provision apply users.csv --state plivo-fleet.db --concurrency 8")
     assert run("apply", *line.rpartition(" apply ")[2].split()).exit_code == 0
 
@@ -584,7 +584,7 @@ def test_a_run_that_stops_says_why_and_then_how_to_go_on(
     stopped = run(*words)
     reason, _, hint, line = stopped.stderr.splitlines()[-4:]
     assert (stopped.exit_code, "answered 401" in reason) == (1, True)
-    assert hint == "Nothing is lost. To go on:"
+    assert hint == "Nothing is lost. To continue:"
     assert line.endswith(f" provision {' '.join(words)}")
     told = json.loads(run(*words, "--json").stderr)["error"]
     assert told["go_on_with"].endswith(
@@ -612,7 +612,7 @@ def test_a_source_that_is_a_pipe(account: Sandbox, run: Run, tmp_path: Path) -> 
     os.mkfifo(tmp_path / "pipe.csv")
     for words in (["apply", "pipe.csv", "--state", "run.db"], ["plan", "pipe.csv"]):
         refused = run(*words)
-        assert (refused.exit_code, "pipe.csv is not a file" in refused.stderr) == (2, True)
+        assert (refused.exit_code, "pipe.csv is not a regular file" in refused.stderr) == (2, True)
     assert account.requests == ()
 
 
@@ -657,7 +657,7 @@ def test_no_state(account: Sandbox, run: Run) -> None:
     """`status` makes none, and says which command does."""
     refused = run("status", "--state", "run.db")
     assert (refused.exit_code, Path("run.db").exists()) == (2, False)
-    assert "there is no state run.db: the first `apply` makes it" in refused.stderr
+    assert "there is no state run.db: the first `apply` creates it" in refused.stderr
     assert account.requests == ()
 
 

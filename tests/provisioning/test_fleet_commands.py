@@ -210,8 +210,11 @@ def test_a_key_that_is_not_there(fleet: Sandbox, run: Run, tmp_path: Path, comma
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("plan", "users.csv", "--only", "key-1", "--out", "plan.json"), "--out saves a plan of all rows"),
-        (("apply", "users.csv", "--only", "key-1", "--plan", "users.csv"), "--only cannot be joined"),
+        (("plan", "users.csv", "--only", "key-1", "--out", "plan.json"), "--only cannot be used with --out"),
+        (
+            ("apply", "users.csv", "--only", "key-1", "--plan", "users.csv"),
+            "--only cannot be used with --plan",
+        ),
     ],
 )
 def test_only_and_saved_plans(fleet: Sandbox, run: Run, arguments: tuple[str, ...], message: str) -> None:

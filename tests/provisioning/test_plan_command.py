@@ -133,7 +133,7 @@ def test_as_markdown(run: Run) -> None:
         '| ~ | update | dora | alias "reception" -> "front desk" |',
     ]
     refused = run("plan", "users.csv", "--markdown", "--json")
-    assert (refused.exit_code, "leave out --markdown" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "--json and --markdown cannot be used together" in refused.stderr) == (2, True)
 
 
 @pytest.mark.usefixtures("account")

@@ -72,10 +72,10 @@ def test_options_of_a_source(account: Sandbox, run: Run, tmp_path: Path) -> None
         (("plan", "-", "--encoding", "no-such"), "encoding: is not the name of a text encoding"),
         (("plan", "users.csv", "--delimiter", ";;"), "delimiter: must be one character"),
         (("plan", "users.csv", "--delimiter", ""), "delimiter: must be one character"),
-        (("plan", "users.jsonl", "--delimiter", ";"), "are about CSV, and the source is JSON lines"),
-        (("plan", "users.jsonl", "--ignore-column", "x"), "are about CSV, and the source is JSON lines"),
+        (("plan", "users.jsonl", "--delimiter", ";"), "are for CSV, but the source is JSON lines"),
+        (("plan", "users.jsonl", "--ignore-column", "x"), "are for CSV, but the source is JSON lines"),
         (("plan", "missing.csv"), "'missing.csv' does not exist"),
-        (("results", "--state", "users.csv", "--encoding", "utf-8"), "need --passwords: add that"),
+        (("results", "--state", "users.csv", "--encoding", "utf-8"), "need --passwords"),
     ],
 )
 def test_options_that_are_refused(

@@ -145,7 +145,7 @@ async def test_a_rows_endpoint_with_another_alias_by_now(
 
 @pytest.mark.parametrize(
     ("count", "what"),
-    [(1, "1 endpoint that is no row's has appeared"), (2, "2 endpoints that are no row's have appeared")],
+    [(1, "1 endpoint that belongs to no row appeared"), (2, "2 endpoints that belong to no row appeared")],
 )
 @pytest.mark.usefixtures("account")
 def test_what_is_told(run: Run, appearing: Make, tmp_path: Path, count: int, what: str) -> None:
@@ -153,8 +153,8 @@ def test_what_is_told(run: Run, appearing: Make, tmp_path: Path, count: int, wha
     (tmp_path / "users.csv").write_text("username,alias,password\nuser1x,row-1,secret-1\n")
     appearing(*[(f"during{number}", "theirs") for number in range(count)])
     words = (
-        f"{what} on the account during the run; this is no error, but a colleague's or another program's "
-        "work.\n"
+        f"{what} on the account during the run. This is not an error: a colleague or another program may "
+        f"have created {'it' if count == 1 else 'them'}.\n"
     )
     applied, status = run("apply", "users.csv"), run("status")
     assert (applied.exit_code, applied.stderr.endswith(words)) == (0, True)

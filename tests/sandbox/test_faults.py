@@ -201,7 +201,7 @@ def test_an_order_that_makes_no_sense(times: int | None, rate: float | None) -> 
 )
 def test_an_order_that_no_request_can_fit(method: str | None, path: str | None) -> None:
     """It is refused at once, or a test would wait for its fault in vain and pass."""
-    with pytest.raises(ValueError, match="fits no operation"):
+    with pytest.raises(ValueError, match="matches no operation"):
         Sandbox().inject(Fault(applied=True, status=500), method=method, path=path)
 
 

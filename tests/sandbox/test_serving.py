@@ -75,12 +75,12 @@ def test_a_sandbox_can_be_started_again() -> None:
 async def test_a_sandbox_runs_once_at_a_time() -> None:
     """To enter it twice is an error, as is asking for its address before or after."""
     sandbox = Sandbox()
-    with pytest.raises(RuntimeError, match="inside"):
+    with pytest.raises(RuntimeError, match="not running"):
         _ = sandbox.base_url
     async with sandbox:
         with pytest.raises(RuntimeError, match="already"):
             await sandbox.__aenter__()
-    with pytest.raises(RuntimeError, match="inside"):
+    with pytest.raises(RuntimeError, match="not running"):
         _ = sandbox.base_url
 
 

@@ -71,7 +71,7 @@ def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
     """What is no state is neither read nor overwritten."""
     file = tmp_path / "state.json"
     file.write_text(text)
-    with pytest.raises(ValueError, match="no state"):
+    with pytest.raises(ValueError, match="not a sandbox state file"):
         Sandbox(state_file=file)
     assert file.read_text() == text
 
@@ -317,7 +317,7 @@ def test_values_of_the_wrong_type(state_file: Path) -> None:
         try:
             sandbox = Sandbox(state_file=state_file, control=True)
         except ValueError as problem:
-            assert str(problem).startswith(f"{state_file} holds no state of a sandbox: ")
+            assert str(problem).startswith(f"{state_file} is not a sandbox state file: ")
             assert (1, True) == (len(str(problem).splitlines()), len(str(problem)) < 400)
             refused += 1
             continue
@@ -338,7 +338,7 @@ def test_values_of_the_wrong_type(state_file: Path) -> None:
         (("subaccounts",), {"SA": 5}, "auth_token must be"),
         (("endpoints", 1), 5, r"endpoints\[1\]: must be an object"),
         (("endpoints", 0, "alias"), 5, r"endpoints\[0\]: alias must be a string"),
-        (("endpoints", 0, "created"), "2026-01-01", "created must be a time with its zone"),
+        (("endpoints", 0, "created"), "2026-01-01", "created must be a time with a UTC offset"),
         (("endpoints", 0, "registration", "expires"), 5, "a time must be a string"),
         (("endpoints", 1, "endpoint_id"), "00000000000000", r"endpoints\[1\] .* out of order"),
     ],

@@ -1,4 +1,4 @@
-"""`demo`: every operation, really carried out, against a sandbox in the same process."""
+"""`demo`: runs every operation against a sandbox in the same process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from plivo_endpoints._client import AsyncClient, Client
 from plivo_endpoints.cli.command_line import command_line
 from plivo_endpoints.cli.demo import script
 from plivo_endpoints.cli.demo.stepper import walk, walk_async
-from plivo_endpoints.cli.output import widened
+from plivo_endpoints.cli.output import with_usable_width
 
 if TYPE_CHECKING:
     from plivo_endpoints._errors import PlivoError
@@ -25,40 +25,42 @@ _MARGIN: Final = " " * 4
 
 
 class _Console(Console):
-    """Leaves a reader that left to `main`: rich would end the program, with another status."""
+    """Leaves a closed pipe to `main`: rich would exit with another status."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
 
 
 class ConsoleStage:
-    """Shows a walkthrough as an interactive Python would."""
+    """Prints a walkthrough as an interactive Python session."""
 
     def __init__(self) -> None:
-        # Code, and what holds no space, is left for the terminal to wrap: so it can be copied whole.
-        self._console = widened(_Console(highlight=False, emoji=False, markup=False, soft_wrap=True))
-        # In a file or pipe a line stays a line.
+        # The terminal wraps code and words without spaces, so that they can be copied in one piece.
+        self._console = with_usable_width(
+            _Console(highlight=False, emoji=False, markup=False, soft_wrap=True)
+        )
+        # Lines are not wrapped in a file or pipe.
         self._width = self._console.width if self._console.is_terminal else sys.maxsize
 
     def title(self, text: str) -> None:
-        """Head a part."""
+        """Print a heading."""
         self._console.print()
         self._text(text, style="bold")
         self._console.print()
 
     def code(self, source: str) -> None:
-        """Show a statement that is about to run."""
+        """Print a statement that is about to run."""
         *comments, last = source.splitlines()
         for comment in comments:
             self._text(comment.removeprefix("# "), style="green", margin="# ")
         self._console.print(f">>> {last}", style="cyan")
 
     def value(self, value: object) -> None:
-        """Show what it gave."""
+        """Print the statement's value."""
         self._text(repr(value), margin=_MARGIN)
 
     def error(self, error: PlivoError) -> None:
-        """Show what it raised, and what it knows."""
+        """Print the error that it raised, with its attributes."""
         self._text(f"{type(error).__name__}: {error}", style="red", margin=_MARGIN)
         facts = ", ".join(f"{name}={value!r}" for name, value in vars(error).items())
         self._text(facts, margin=_MARGIN)
@@ -70,13 +72,13 @@ class ConsoleStage:
 
 @click.command
 def demo() -> None:
-    """Show every call against a sandbox; needs no account.
+    """Show every call against a sandbox. Needs no account.
 
-    It serves a sandbox on this machine, then creates, reads, updates, lists, mints a token and deletes, over
-    HTTP, with the async client and the blocking one, and shows what errors look like, and how a create whose
-    answer was lost is found again. Each line is the code that runs, with what came back below it.
+    It serves a sandbox on this machine, and runs every operation over HTTP, with the async and the blocking
+    client. Then it shows errors, and how to find the endpoint of a create whose answer was lost. Each line is
+    the code that runs, followed by its result.
     """
-    from plivo_endpoints.sandbox import Sandbox  # noqa: PLC0415 - aiohttp's server costs the others nothing
+    from plivo_endpoints.sandbox import Sandbox  # noqa: PLC0415 - other commands must not import aiohttp.web
 
     stage = ConsoleStage()
     with Sandbox(endpoints=_ENDPOINTS) as sandbox:
@@ -85,7 +87,7 @@ def demo() -> None:
         click.echo(f"export PLIVO_AUTH_ID={sandbox.auth_id}")
         click.echo(f"export PLIVO_AUTH_TOKEN={sandbox.auth_token}")
         _script(stage, sandbox)
-    stage.title("All of it went over HTTP to that sandbox, which has ended. Start one for your own tries:")
+    stage.title("All of this went over HTTP to that sandbox, which has stopped. To start one of your own:")
     click.echo(command_line(["sandbox"]))
 
 
@@ -109,6 +111,6 @@ async def _async_script(stage: ConsoleStage, client: AsyncClient) -> None:
 
 
 def _lose_next_answer(sandbox: Sandbox) -> None:
-    from plivo_endpoints.sandbox import Fault  # noqa: PLC0415 - likewise
+    from plivo_endpoints.sandbox import Fault  # noqa: PLC0415 - as above
 
     sandbox.inject(Fault(applied=True, reset=True), method="POST")

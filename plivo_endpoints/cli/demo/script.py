@@ -1,6 +1,6 @@
-"""What the demo runs: real code, read by the type checkers, of which each statement is shown as it runs."""
+"""The code that the demo runs and shows, statement by statement."""
 
-# ruff: noqa: S106 - these passwords open nothing but a sandbox
+# ruff: noqa: S106 - passwords for a sandbox only
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def with_async_client(client: AsyncClient) -> None:
     sizes = [len(page.objects) async for page in client.endpoints.list().pages()]
     sum(sizes)
 
-    # Mint a token with which a browser can log in as alice for an hour, and read when it ends.
+    # Mint a token with which a browser can log in as alice for an hour, and read when it expires.
     hour = timedelta(hours=1)
     token = await client.tokens.create(sub=made.username, outgoing_allow=True, lifetime=hour)
     str(token.expires_at)
@@ -37,7 +37,7 @@ async def with_async_client(client: AsyncClient) -> None:
 
 def with_blocking_client(client: Client) -> None:
     """The blocking client, inside `with Client() as client:`."""
-    # The same names: only async and await go.
+    # The same calls, without async and await.
     made = client.endpoints.create(username="alice", password="s3cret", alias="front-desk")
     client.endpoints.get(made.endpoint_id)
     client.endpoints.update(made.endpoint_id, alias="lobby")
@@ -51,16 +51,16 @@ def with_blocking_client(client: Client) -> None:
 
 def with_errors(client: Client) -> None:
     """What errors look like."""
-    # Yours, before anything is sent.
+    # A mistake of yours, found before anything is sent.
     client.endpoints.create(username="7alice", password="s3cret", alias="front-desk")
 
-    # Plivo's.
+    # An error from Plivo.
     client.endpoints.get("18406780198123")
 
 
 def with_a_lost_answer(client: Client) -> None:
-    """What a lost answer looks like: the sandbox makes the endpoint, then drops the connection."""
-    # A create is sent once, whatever happens. Its error says that the endpoint may exist.
+    """What a lost answer looks like: the sandbox creates the endpoint, then drops the connection."""
+    # The create is not sent again. Its error says that the endpoint may exist.
     begun = datetime.now(UTC)
     client.endpoints.create(username="bob", password="s3cret", alias="desk-7")
 

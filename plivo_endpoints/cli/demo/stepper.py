@@ -1,4 +1,4 @@
-"""Runs a function statement by statement and shows each with what came of it: the two cannot differ."""
+"""Runs a function statement by statement, and shows each statement with its result."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ if TYPE_CHECKING:
 
 
 class Stage(Protocol):
-    """Where a walkthrough shows itself."""
+    """Where a walkthrough is shown."""
 
     def code(self, source: str) -> None:
         """Show a statement that is about to run."""
         ...
 
     def value(self, value: object) -> None:
-        """Show what it gave."""
+        """Show the statement's value."""
         ...
 
     def error(self, error: PlivoError) -> None:
-        """Show what it raised."""
+        """Show the error that it raised."""
         ...
 
 
 @frozen
 class Step:
-    """One statement: its source with the comments before it, and the code that runs."""
+    """One statement: its source with the comments before it, and its compiled code."""
 
     source: str
     code: CodeType
-    target: str  # the name that its value goes to
+    target: str  # the name that its value is assigned to
 
     def begin(self, names: dict[str, Any]) -> Awaitable[None] | None:
-        """Run it; return what is left to await where it is async."""
-        pending: Awaitable[None] | None = eval(self.code, names)  # noqa: S307 - our own source, read just now
+        """Run it; if it is async, return the rest to await."""
+        pending: Awaitable[None] | None = eval(self.code, names)  # noqa: S307 - this package's own source
         return pending
 
 
 def read_steps(function: Callable[..., object]) -> Iterator[Step]:
-    """Read the statements of a function, without its docstring."""
+    """Yield the statements of a function, without its docstring."""
     lines, first = inspect.getsourcelines(function)
     source = textwrap.dedent("".join(lines))
     filename = inspect.getfile(function)
@@ -72,7 +72,7 @@ def _as_assignment(statement: ast.stmt) -> ast.Assign:
         return ast.fix_missing_locations(ast.copy_location(made, statement))
     if isinstance(statement, ast.Assign):
         return statement
-    raise TypeError("a walkthrough is made of assignments and expressions")
+    raise TypeError("a walkthrough can contain only assignments and expressions")
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def _showing(stage: Stage, step: Step, names: dict[str, Any], *, fails: bool) ->
 
 
 def walk(function: Callable[..., object], stage: Stage, *, fails: bool = False, **arguments: object) -> None:
-    """Run a function's statements; `fails` when errors are what they are to show."""
+    """Run a function's statements; `fails` if its errors are to be shown and not raised."""
     names = {**function.__globals__, **arguments}
     for step in read_steps(function):
         with _showing(stage, step, names, fails=fails):

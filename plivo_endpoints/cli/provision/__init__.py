@@ -1,4 +1,4 @@
-"""`provision`: a file of SIP users, and the endpoints of an account kept as it says."""
+"""`provision`: keep the endpoints of an account as a file describes them."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ First steps:
 def provision() -> None:
     """Keep an account's endpoints as a file describes them.
 
-    Each row gets exactly one endpoint: lost answers, crashes and power cuts do not change that. Edit the file
-    and apply it again: a new alias, application or password is an update, and the endpoint of a removed row
-    is deleted if you allow it.
+    Each row gets exactly one endpoint, even after lost answers, crashes and power cuts. Edit the file and
+    apply it again: a new alias, application or password updates the endpoint, and the endpoint of a removed
+    row is deleted if you allow it.
 
     The source is a CSV file whose first line names the columns, or JSON lines (*.jsonl), or one of these
     compressed (*.gz); - is standard input. The columns are username and alias, and optionally password,
     password_version, app_id and key. Rows without a password get one that is derived from the master key in
-    PLIVO_PROVISION_KEY: keep that key, and `results --passwords` shows them. The state, a file in the current
-    folder, remembers which endpoint belongs to which row: keep that too.
+    PLIVO_PROVISION_KEY. Keep that key: with it, `results --passwords` shows the passwords. Also keep the
+    state, a file in the current folder that remembers which endpoint belongs to which row.
     """
 
 

@@ -1,4 +1,4 @@
-"""What a run that stops leaves behind: a state to go on with, or, where nothing had begun, no file."""
+"""Cleanup after an aborted run: keep a state to continue with, or remove its files if nothing was done."""
 
 from __future__ import annotations
 
@@ -17,42 +17,48 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Generator
     from pathlib import Path
 
-_NOT_AGAIN: Final = (DeletionLimitError, InvalidArgumentError, StaleError)  # the same would be refused again
-_NOTHING_LOST: Final = "Nothing is lost. To go on:"
-_NO_ROOM: Final = "Make room on the disk of that file. Nothing is lost. To go on then:"
-_FULL: Final = "disk is full"  # as SQLite puts it
-_ENDINGS: Final = ("-wal", "-shm", "", "-lock")  # the lock goes last
+_NOT_RETRYABLE: Final = (
+    DeletionLimitError,
+    InvalidArgumentError,
+    StaleError,
+)  # the same command would fail again
+_NOTHING_LOST: Final = "Nothing is lost. To continue:"
+_NO_ROOM: Final = "Nothing is lost. Free some space on the disk of that file. Then, to continue:"
+_FULL: Final = "disk is full"  # from SQLite's message
+_SUFFIXES: Final = ("-wal", "-shm", "", "-lock")  # the lock is removed last
 
 
 @contextmanager
 def cleanup_on_abort(ctx: click.Context, state: Path) -> Generator[None]:
-    """Where the block stops, let the error say how to go on, or remove what it made before anything began."""
+    """If the block fails, show how to continue, or remove new state files if nothing was done."""
     path = state.resolve()
-    files = [path.with_name(path.name + ending) for ending in _ENDINGS]
+    files = [path.with_name(path.name + suffix) for suffix in _SUFFIXES]
     made = [] if path.exists() else [file for file in files if not file.exists()]
     try:
         yield
     except BaseException as error:
-        may_go_on = isinstance(error, (PlivoError, KeyboardInterrupt)) and not isinstance(error, _NOT_AGAIN)
+        may_go_on = isinstance(error, (PlivoError, KeyboardInterrupt)) and not isinstance(
+            error, _NOT_RETRYABLE
+        )
         is_full = isinstance(error, StateError) and _FULL in str(error)
-        # On a full disk the state cannot be opened, and nothing of it is to be removed.
+        # On a full disk the state cannot be opened, and none of its files may be removed.
         has_begun = path.exists() and not is_full and asyncio.run(_has_begun(path, made))
         if is_full or (has_begun and may_go_on):
             settings = ctx.ensure_object(Settings)
             advice = _NO_ROOM if is_full else _NOTHING_LOST
-            settings.next_step = NextStep("go_on_with", advice, _same_again(ctx, settings))
+            settings.next_step = NextStep("go_on_with", advice, _rerun_command(ctx, settings))
         raise
 
 
 async def _has_begun(path: Path, made: Collection[Path]) -> bool:
-    """Whether a state holds a run; if it does not, remove those of its files that this command made."""
+    """Whether a state contains a run; if not, remove those of its files that this command created."""
     state = SqliteState(path)
     try:
-        await state.open()  # takes the lock: nobody else works on it while it goes
+        await state.open()  # takes the lock, so that no other process uses the state while it is removed
     except StateError:
         return False
     try:
-        begun = "planned" in await state.facts()  # before that, every run begins anew
+        begun = "planned" in await state.facts()  # before that, a run starts over
         if not begun:
             _remove(made)
     finally:
@@ -61,12 +67,12 @@ async def _has_begun(path: Path, made: Collection[Path]) -> bool:
 
 
 def _remove(files: Collection[Path]) -> None:
-    with suppress(OSError):  # Windows removes no file that is open
+    with suppress(OSError):  # Windows does not remove open files
         for file in files:
             file.unlink(missing_ok=True)
 
 
-def _same_again(ctx: click.Context, settings: Settings) -> str:
+def _rerun_command(ctx: click.Context, settings: Settings) -> str:
     """Return the command line that was given."""
     words = ["provision", ctx.command.name or ""]
     for parameter in ctx.command.params:
@@ -82,5 +88,5 @@ def _same_again(ctx: click.Context, settings: Settings) -> str:
 
 def _word(value: object) -> str:
     word = str(value)
-    # A file's name must not look like an option, and - alone is standard input.
+    # A file name must not look like an option, but - alone is standard input.
     return f"./{word}" if word.startswith("-") and word != "-" else word

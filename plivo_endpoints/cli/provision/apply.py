@@ -1,4 +1,4 @@
-"""`provision apply`: do what the plan shows."""
+"""`provision apply`: make the changes that the plan shows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from plivo_endpoints.cli.provision.options import (
     run_to_end,
     state_option,
 )
-from plivo_endpoints.cli.provision.output import tell, tell_if_not_compared
+from plivo_endpoints.cli.provision.output import note_if_not_compared, print_note
 from plivo_endpoints.cli.provision.results import write_results
 from plivo_endpoints.cli.provision.source import source_argument
 from plivo_endpoints.provisioning import AsyncFleet, load_plan
@@ -39,26 +39,31 @@ if TYPE_CHECKING:
     "--plan",
     "plan_file",
     type=FILE,
-    help="Refuse to begin unless source and account are as this plan found them.",
+    help="Refuse to start if the source or the account has changed since this plan.",
 )
 @only_option
 @click.option(
-    "--import", "import_existing", is_flag=True, help="Take over the one endpoint that matches a row."
+    "--import",
+    "import_existing",
+    is_flag=True,
+    help="Take over an existing endpoint if it is the only match for a row.",
 )
 @click.option(
     "--replace",
     is_flag=True,
-    help="Where a username was edited, create a new endpoint and delete the old one.",
+    help="If a username was edited, create a new endpoint and delete the old one.",
 )
-@click.option("--recreate", is_flag=True, help="Create endpoints again that somebody has deleted.")
+@click.option("--recreate", is_flag=True, help="Create again endpoints that somebody has deleted.")
 @click.option("--delete", is_flag=True, help="Delete the endpoints of rows that are no longer in SOURCE.")
 @click.option(
     "--delete-limit",
     type=click.IntRange(0),
     metavar="N",
-    help="Delete at most so many; by default 10, or a tenth of all if that is more.",
+    help="Delete at most N endpoints. [default: 10, or a tenth of all if that is more]",
 )
-@click.option("--even-registered", is_flag=True, help="Delete even those that a phone is registered with.")
+@click.option(
+    "--even-registered", is_flag=True, help="Also delete endpoints that a phone is registered with."
+)
 @new_file_option("--results", explanation="Write the result of each row to a new file, *.csv or *.jsonl.")
 @rate_option
 @click.option(
@@ -67,7 +72,7 @@ if TYPE_CHECKING:
     metavar="N",
     default=32,
     show_default=True,
-    help="Requests at once.",
+    help="Concurrent requests.",
 )
 @click.option(
     "--settle",
@@ -75,7 +80,7 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     default=120.0,
     show_default=True,
-    help="How long until a create with a lost answer counts as never carried out.",
+    help="How long until a create with a lost answer counts as not carried out.",
 )
 @click.option(
     "--max-failures",
@@ -83,7 +88,7 @@ if TYPE_CHECKING:
     metavar="N",
     default=20,
     show_default=True,
-    help="Stop once Plivo has refused so many rows in a row.",
+    help="Stop after Plivo has refused N consecutive rows.",
 )
 @shared_options
 @click.pass_context
@@ -98,18 +103,18 @@ def apply(
     rate: int | None,
     **options: Any,  # noqa: ANN401 - as `AsyncFleet.apply` takes them
 ) -> None:
-    """Make the account's endpoints as SOURCE describes them.
+    """Change the account's endpoints to match SOURCE.
 
     SOURCE is a file, or - for standard input.
 
-    New rows are created and edited ones updated. An endpoint is taken over, replaced, created again or
-    deleted only with the option that allows it. After a crash, a power cut or Ctrl-C the same command goes on
-    where it stopped. SOURCE may be edited between runs: rows are recognised by their keys.
+    New rows are created and edited rows are updated. An endpoint is taken over, replaced, created again or
+    deleted only with the option that allows it. After a crash, a power cut or Ctrl-C, the same command
+    continues where it stopped. SOURCE may be edited between runs: rows are identified by their keys.
     """
     settings = ctx.ensure_object(Settings)
     _check_usage(options, plan_file)
     if results is not None:
-        form_of(results)  # a name without a form is refused now, not after hours
+        form_of(results)  # refuse a name without a known suffix now, not after hours
 
     async def work() -> Report:
         expected = None if plan_file is None else load_plan(plan_file)
@@ -127,16 +132,16 @@ def apply(
     with cleanup_on_abort(ctx, state):
         report = run_to_end(work(), settings)
     if not is_first:
-        tell_if_not_compared(settings)
+        note_if_not_compared(settings)
     if results is not None:
         run_to_end(write_results(state, results, settings=settings), settings)
-        tell(f"The result of each row is in {results}.", settings)
+        print_note(f"The result of each row is in {results}.", settings)
     finish(ctx, state, report, only=options["only"])
 
 
 def _check_usage(options: Mapping[str, object], plan_file: Path | None) -> None:
     if plan_file is not None and options["only"]:
-        raise click.UsageError("--only cannot be joined with --plan, which is of all rows")
+        raise click.UsageError("--only cannot be used with --plan, which is for all rows")
     for name in ("delete_limit", "even_registered"):
         if options[name] not in {None, False} and not options["delete"]:
             raise click.UsageError(f"--{name.replace('_', '-')} needs --delete")

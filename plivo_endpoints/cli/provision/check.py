@@ -1,4 +1,4 @@
-"""`provision status`, `drift`, `audit` and `duplicates`: how the state and the account stand."""
+"""`provision status`, `drift`, `audit` and `duplicates`: check the state and the account."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from plivo_endpoints.cli.progress import walk_shown
 from plivo_endpoints.cli.provision.options import EXIT_STATUS, run_to_end, state_option
 from plivo_endpoints.cli.provision.output import (
     is_confirmed,
+    print_note,
+    show_delete_command,
     show_drift,
     show_duplicates,
     show_report,
-    tell,
-    tell_how_to_delete,
 )
 from plivo_endpoints.provisioning import AsyncFleet, SqliteState
 from plivo_endpoints.provisioning._maintenance import read_report
@@ -42,7 +42,7 @@ Exit status:
 _DUPLICATES_STATUS: Final = """
 \b
 Exit status:
-  0  there are no duplicates, or none any more
+  0  there are no duplicates, or all of them were deleted
   1  refused or failed
   2  wrong usage, or no credentials
   3  there are duplicates
@@ -54,10 +54,9 @@ Exit status:
 @json_option
 @click.pass_context
 def status(ctx: click.Context, /, state: Path) -> None:
-    """Show how the last run stands.
+    """Show the status of the last run.
 
-    It reads the state alone, and can be used while a run is under way. Rows that failed or need review are
-    listed.
+    It reads only the state, and can be used during a run. Rows that failed or need review are listed.
     """
     finish(ctx, state, run_to_end(read_report(SqliteState(state)), ctx.ensure_object(Settings)))
 
@@ -69,9 +68,9 @@ def status(ctx: click.Context, /, state: Path) -> None:
 def drift(ctx: click.Context, /, state: Path) -> None:
     """Show what has changed on the account since the last run.
 
-    It compares the state with the account and changes neither. Listed are endpoints whose alias or
-    application was changed, which `apply` puts back, and those that are gone, which `apply --recreate`
-    creates again.
+    It compares the state with the account and changes neither. It lists endpoints whose alias or application
+    was changed, which `apply` changes back, and endpoints that are gone, which `apply --recreate` creates
+    again.
     """
     settings = ctx.ensure_object(Settings)
 
@@ -89,37 +88,37 @@ def drift(ctx: click.Context, /, state: Path) -> None:
 @shared_options
 @click.pass_context
 def audit(ctx: click.Context, /, state: Path) -> None:
-    """Check that each row has its endpoint, and only one.
+    """Check that each row has exactly one endpoint.
 
-    Every run ends with an audit. This repeats it, as a create whose answer was lost may have been carried out
-    since.
+    Every run ends with an audit. This command repeats it, as a create whose answer was lost may have been
+    carried out since.
     """
     finish(ctx, state, run_to_end(_audit(ctx.ensure_object(Settings), state), ctx.ensure_object(Settings)))
 
 
 @click.command(epilog=_DUPLICATES_STATUS)
 @state_option(exists=True)
-@click.option("--delete", "deletes", is_flag=True, help="Delete the deletable ones, after a confirmation.")
-@click.option("--yes", is_flag=True, help="Delete without a confirmation.")
+@click.option("--delete", "deletes", is_flag=True, help="Delete the deletable ones, after confirmation.")
+@click.option("--yes", is_flag=True, help="Delete without confirmation.")
 @shared_options
 @click.pass_context
 def duplicates(ctx: click.Context, /, state: Path, *, deletes: bool, yes: bool) -> None:
-    """Find second endpoints of a row, and delete them if asked to.
+    """Find duplicate endpoints of rows, and delete them.
 
-    Deletable are only those that a create of this fleet whose answer was lost can have made. One that a phone
-    is registered with is left alone.
+    An endpoint can be deleted only if a create of this fleet whose answer was lost may have made it.
+    Endpoints that a phone is registered with are kept.
     """
     settings = ctx.ensure_object(Settings)
     if yes and not deletes:
         raise click.UsageError("--yes needs --delete")
     if deletes and not yes and not sys.stdin.isatty():
-        raise click.UsageError("no terminal to confirm --delete on: add --yes")
+        raise click.UsageError("there is no terminal to confirm --delete: add --yes")
     report = run_to_end(_audit(settings, state), settings)
     if deletes:
         report = _delete(settings, state, report, yes=yes)
     show_duplicates(report.duplicates, settings)
     if not deletes and any(duplicate.deletable for duplicate in report.duplicates):
-        tell_how_to_delete(state, settings)
+        show_delete_command(state, settings)
     ctx.exit(ExitStatus.REVIEW if report.duplicates else ExitStatus.DONE)
 
 
@@ -137,8 +136,8 @@ def _delete(settings: Settings, state: Path, report: Report, *, yes: bool) -> Re
         async with settings.connect_async() as client:
             deleted = await AsyncFleet(client, state).delete_duplicates()
         left = len(deletable) - len(deleted)
-        more = f", {left} left alone: registered, changed or gone" if left else ""
-        tell(f"{len(deleted)} deleted{more}.", settings)
+        more = f", {left} skipped: registered, changed or gone" if left else ""
+        print_note(f"{len(deleted)} deleted{more}.", settings)
         return await read_report(SqliteState(state))
 
     return run_to_end(delete(), settings)
@@ -147,11 +146,11 @@ def _delete(settings: Settings, state: Path, report: Report, *, yes: bool) -> Re
 def finish(
     ctx: click.Context, state: Path, report: Report, *, only: Collection[str] | None = None
 ) -> NoReturn:
-    """Show a report with the rows that are not done, of those that the run was for; end with its status."""
+    """Show a report and the rows (`only` these) that failed or need review; exit with its status."""
     settings = ctx.ensure_object(Settings)
     show_report(report, run_to_end(_troubled(state, only), settings), settings)
     if any(duplicate.deletable for duplicate in report.duplicates):
-        tell_how_to_delete(state, settings)
+        show_delete_command(state, settings)
     ctx.exit(report.exit_status)
 
 

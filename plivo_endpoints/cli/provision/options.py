@@ -1,4 +1,4 @@
-"""What the commands of `provision` share: the state, and running to the end."""
+"""Options that the commands of `provision` share, and how they run and stop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from plivo_endpoints._config import RateLimit
 from plivo_endpoints._events import logger
 from plivo_endpoints.cli.errors import USAGE, Terminated
 from plivo_endpoints.cli.output import escape
-from plivo_endpoints.cli.provision.output import tell_problems
+from plivo_endpoints.cli.provision.output import show_problems
 from plivo_endpoints.provisioning import SourceError
 
 if TYPE_CHECKING:
@@ -31,23 +31,23 @@ EXIT_STATUS: Final = """
 \b
 Exit status:
   0    all rows are done, and the audit has found each endpoint once
-  1    some rows failed or are left, or the command was refused or failed
+  1    some rows failed or are unprocessed, or the command was refused or failed
   2    wrong usage, a source that breaks a rule, or no credentials;
        nothing was sent
   3    some rows need review, or the audit has found duplicates
   130  stopped by Ctrl-C
-  143  stopped by SIGTERM or SIGHUP, as `kill`, the end of a container, a
-       timeout or a closed terminal sends it
+  143  stopped by SIGTERM or SIGHUP, which `kill`, a container's end, a
+       timeout or a closed terminal sends
 """
 
 STATE: Final = "plivo-fleet.db"
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _LIMIT: Final = RateLimit()
-RATE: Final = round(_LIMIT.requests / _LIMIT.seconds)  # a second: the client's own limit
+RATE: Final = round(_LIMIT.requests / _LIMIT.seconds)  # requests per second, the client's default limit
 
 
 def state_option(*, exists: bool) -> Callable[[F], F]:
-    """Give a command the option `--state`."""
+    """Add the option `--state`."""
     return click.option(
         "--state",
         type=click.Path(dir_okay=False, path_type=Path),
@@ -55,22 +55,22 @@ def state_option(*, exists: bool) -> Callable[[F], F]:
         show_default=True,
         metavar="FILE",
         callback=_check_state if exists else _check_name,
-        help="The file that remembers which endpoint each row is.",
+        help="The file that remembers which endpoint belongs to which row.",
     )
 
 
 def rate_option(command: F) -> F:
-    """Give a command the option `--rate`."""
+    """Add the option `--rate`."""
     return click.option(
         "--rate",
         type=click.IntRange(1),
         metavar="N",
-        help=f"Requests a second: this run's share of the account's quota. [default: {RATE}]",
+        help=f"Requests per second: this run's share of the account's quota. [default: {RATE}]",
     )(command)
 
 
 def only_option(command: F) -> F:
-    """Give a command the option `--only`."""
+    """Add the option `--only`."""
     return click.option(
         "--only",
         multiple=True,
@@ -86,42 +86,42 @@ def _none_if_empty(_: click.Context, __: click.Parameter, keys: tuple[str, ...])
 
 def _check_state(ctx: click.Context, parameter: click.Parameter, path: Path) -> Path:
     if not _check_name(ctx, parameter, path).exists():
-        raise click.BadParameter(f"there is no state {path}: the first `apply` makes it")
+        raise click.BadParameter(f"there is no state {path}: the first `apply` creates it")
     return path
 
 
 def _check_name(_: click.Context, __: click.Parameter, path: Path) -> Path:
     if not path.name:
-        raise click.BadParameter("a file must have a name")
+        raise click.BadParameter("must name a file")
     if not path.parent.is_dir():
         raise click.BadParameter(f"there is no folder {path.parent}")
     return path
 
 
 def run_to_end(work: Coroutine[Any, Any, T], settings: Settings) -> T:
-    """Run to the end or to a signal; what is wrong with a source is told line by line, and is wrong usage."""
+    """Run until done or a signal; print the problems of a source, and exit as for wrong usage."""
     try:
-        with _warnings_told(settings):
-            return asyncio.run(_ended_by_signals(work))
+        with _warnings_printed(settings):
+            return asyncio.run(_cancelled_by_signals(work))
     except SourceError as error:
-        tell_problems(error, settings)
+        show_problems(error, settings)
         raise click.exceptions.Exit(USAGE) from None
     except asyncio.CancelledError:
         raise Terminated from None
 
 
 @contextmanager
-def _warnings_told(settings: Settings) -> Generator[None]:
-    """Tell what the library warns of, that it waits for the server say, for as long as the block runs."""
-    teller = _Teller(settings)
-    logger.addHandler(teller)
+def _warnings_printed(settings: Settings) -> Generator[None]:
+    """Print the library's warnings, such as that it is waiting for the server, while the block runs."""
+    printer = _WarningPrinter(settings)
+    logger.addHandler(printer)
     try:
         yield
     finally:
-        logger.removeHandler(teller)
+        logger.removeHandler(printer)
 
 
-class _Teller(logging.Handler):
+class _WarningPrinter(logging.Handler):
     def __init__(self, settings: Settings) -> None:
         super().__init__(logging.WARNING)
         self._settings = settings
@@ -129,26 +129,26 @@ class _Teller(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if text != self._last and not self._settings.as_json:  # pages under way together fail together
-            # Not with click, which would write into the bar: to this name rich has its own.
+        if text != self._last and not self._settings.as_json:  # concurrent requests fail with the same text
+            # Not click.echo, which would break the progress bar: rich only redirects sys.stderr.
             print(f"Warning: {escape(text)}", file=sys.stderr)
         self._last = text
 
 
-async def _ended_by_signals(work: Coroutine[Any, Any, T]) -> T:
+async def _cancelled_by_signals(work: Coroutine[Any, Any, T]) -> T:
     """Cancel the work on the first SIGTERM or SIGHUP, as `asyncio.run` does on Ctrl-C."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    # `nohup` has SIGHUP ignored, and means it.
+    # If SIGHUP is ignored, as under `nohup`, it stays ignored.
     numbers = [number for name in names if signal.getsignal(number := signal.Signals[name]) != signal.SIG_IGN]
 
     def end() -> None:
         for number in numbers:
-            loop.add_signal_handler(number, lambda: None)  # another would cut short what is under way
+            loop.add_signal_handler(number, lambda: None)  # a second signal must not interrupt the cleanup
         if task is not None:
             task.cancel()
 
-    with suppress(RuntimeError, NotImplementedError):  # in a thread; and Windows has no such handlers
+    with suppress(RuntimeError, NotImplementedError):  # outside the main thread, and on Windows
         for number in numbers:
             loop.add_signal_handler(number, end)
     return await work

@@ -1,4 +1,4 @@
-"""What the commands of `provision` print, and what they ask."""
+"""The output and prompts of the commands of `provision`."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ _DUPLICATE: Final = ("duplicate", "username", "key", "kept", "delete")
 _SHOWN_PROBLEMS: Final = 50
 _NO_KEY: Final = f"password: {NO_PASSWORD}"
 _KEY: Final = "PLIVO_PROVISION_KEY"
-# Pasted again, it keeps the key that is there: with another one the passwords could not be told any more.
+# Pasting this again keeps an existing key (`set -C`): with a new key, all passwords would be different.
 KEY_STEPS: Final = f"""\
   (umask 077; set -C; openssl rand -hex 32 > provision.key)
   export {_KEY}=$(cat provision.key)"""
 _KEY_HINT: Final = f"""\
-To have passwords derived, make a master key, and keep it: the same key gives the same passwords again.
+To derive passwords, create a master key, and keep it: the same key always gives the same passwords.
 {KEY_STEPS}"""
 _NOT_COMPARED: Final = (
-    f"Passwords are not compared: that needs {_KEY}. Without it, only an edited password_version has a "
-    "password sent again."
+    f"Passwords are not compared: that needs {_KEY}. Without it, a password is sent again only if "
+    "password_version was edited."
 )
 NO_ROWS: Final = "The source has no rows: there is nothing to do."
-_PUT_RIGHT: Final = (
-    "Correct these rows, or allow the change (--import, --replace, --recreate), and apply again: what failed "
-    "is tried again. To choose a row's endpoint yourself: `provision import KEY=ENDPOINT_ID`."
+_HOW_TO_CORRECT: Final = (
+    "Correct these rows, or allow the change (--import, --replace, --recreate), and apply again: failed rows "
+    "are tried again. To choose a row's endpoint yourself: `provision import KEY=ENDPOINT_ID`."
 )
 
 
-def tell_problems(error: SourceError, settings: Settings) -> None:
-    """Name every line that cannot be used, those together that share a reason, and what helps."""
+def show_problems(error: SourceError, settings: Settings) -> None:
+    """Print the lines that cannot be used, with their reasons, and a hint if there is one."""
     hint = _KEY_HINT if any(_KEY in problem.reason for problem in error.problems) else None
     if settings.as_json:
         problems = [
@@ -53,11 +53,11 @@ def tell_problems(error: SourceError, settings: Settings) -> None:
         document = {"type": "SourceError", "message": "the source cannot be used", "problems": problems}
         click.echo(to_json({"error": document if hint is None else {**document, "hint": hint}}), err=True)
         return
-    told = list(_describe(error.problems))
-    for text in told[:_SHOWN_PROBLEMS]:
+    lines = list(_describe(error.problems))
+    for text in lines[:_SHOWN_PROBLEMS]:
         click.echo(escape(text), err=True)
-    if len(told) > _SHOWN_PROBLEMS:
-        click.echo(f"and {len(told) - _SHOWN_PROBLEMS} more; --json shows all", err=True)
+    if len(lines) > _SHOWN_PROBLEMS:
+        click.echo(f"and {len(lines) - _SHOWN_PROBLEMS} more; --json shows all", err=True)
     click.echo(f"Error: {_count(error.problems)} cannot be used; nothing was sent", err=True)
     if hint is not None:
         click.echo(hint, err=True)
@@ -70,7 +70,7 @@ def _count(problems: Sequence[Problem]) -> str:
 
 
 def _describe(problems: Sequence[Problem]) -> Iterator[str]:
-    """Describe each problem, but at once the lines that lack nothing but a master key."""
+    """Describe each problem; lines that only lack a master key are described together."""
     keyless = [problem.line for problem in problems if problem.reason == _NO_KEY]
     for problem in problems:
         if problem.reason != _NO_KEY or len(keyless) == 1:
@@ -92,38 +92,38 @@ def _name_lines(numbers: Sequence[int]) -> str:
 
 
 def is_confirmed(duplicates: Sequence[Duplicate]) -> bool:
-    """Show duplicates and have the person type that they shall go."""
+    """Show duplicates, and ask the person to confirm by typing that they are to be deleted."""
     for duplicate in duplicates:
         name, key = escape(duplicate.username), escape(duplicate.key)
         click.echo(f"duplicate: {duplicate.endpoint_id} {name} of {key}, kept: {duplicate.kept}", err=True)
     wanted = f"delete {len(duplicates)}"
-    answer: str = click.prompt(f"Type '{wanted}' to delete them for ever", err=True)
+    answer: str = click.prompt(f"Type '{wanted}' to delete them permanently", err=True)
     if answer != wanted:
         click.echo("nothing deleted", err=True)
     return answer == wanted
 
 
-def tell(text: str, settings: Settings) -> None:
+def print_note(text: str, settings: Settings) -> None:
     """Print a sentence for people, on stderr."""
     if not settings.as_json:
         click.echo(text, err=True)
 
 
-def tell_if_not_compared(settings: Settings) -> None:
-    """Say that edited passwords are not noticed, if there is no key."""
+def note_if_not_compared(settings: Settings) -> None:
+    """If there is no master key, print that edited passwords are not noticed."""
     if not os.environ.get(_KEY):
-        tell(_NOT_COMPARED, settings)
+        print_note(_NOT_COMPARED, settings)
 
 
 def show_drift(steps: Sequence[Step], settings: Settings) -> None:
-    """Print what the account has changed."""
+    """Print what has changed on the account."""
     rows = [{"key": step.key, "endpoint_id": step.endpoint_id, "change": step.reason} for step in steps]
     if settings.as_json:
         settings.output().record({"drift": [asdict(step) for step in steps]})
     elif rows:
         _list(("key", "endpoint_id", "change"), rows, settings)
     else:
-        tell("Nothing has changed on the account.", settings)
+        print_note("Nothing has changed on the account.", settings)
 
 
 def show_duplicates(duplicates: Sequence[Duplicate], settings: Settings) -> None:
@@ -133,7 +133,7 @@ def show_duplicates(duplicates: Sequence[Duplicate], settings: Settings) -> None
     elif duplicates:
         _list(_DUPLICATE, [_row_of(duplicate) for duplicate in duplicates], settings)
     else:
-        tell("There are no duplicates.", settings)
+        print_note("There are no duplicates.", settings)
 
 
 def _row_of(duplicate: Duplicate) -> dict[str, object]:
@@ -145,7 +145,7 @@ def _row_of(duplicate: Duplicate) -> dict[str, object]:
 
 
 def show_report(report: Report, troubled: list[Outcome], settings: Settings) -> None:
-    """Print how many rows are what, the duplicates, and the rows that failed or need review."""
+    """Print the counts, the duplicates, and the rows that failed or need review."""
     rows = [asdict(outcome) for outcome in troubled]
     if settings.as_json:
         settings.output().record({**asdict(report), "rows": rows})
@@ -160,13 +160,13 @@ def show_report(report: Report, troubled: list[Outcome], settings: Settings) -> 
             click.echo()
             _list(columns, table, settings)
     if report.gone:
-        tell(_name_gone(report.gone), settings)
+        print_note(_name_gone(report.gone), settings)
     if report.appeared:
-        tell(_name_appeared(report.appeared), settings)
+        print_note(_name_appeared(report.appeared), settings)
     if not report.total:
-        tell(NO_ROWS, settings)
-    if rows and not report.counts["unprocessed"]:  # before, a create of the run could still land
-        tell(_PUT_RIGHT, settings)
+        print_note(NO_ROWS, settings)
+    if rows and not report.counts["unprocessed"]:  # until then a create of the run may still be carried out
+        print_note(_HOW_TO_CORRECT, settings)
 
 
 def _name_gone(count: int) -> str:
@@ -176,17 +176,17 @@ def _name_gone(count: int) -> str:
 
 
 def _name_appeared(count: int) -> str:
-    what = "endpoint that is no row's has" if count == 1 else "endpoints that are no row's have"
+    what, them = ("endpoint that belongs", "it") if count == 1 else ("endpoints that belong", "them")
     return (
-        f"{count} {what} appeared on the account during the run; this is no error, but a colleague's or "
-        "another program's work."
+        f"{count} {what} to no row appeared on the account during the run. This is not an error: a colleague "
+        f"or another program may have created {them}."
     )
 
 
-def tell_how_to_delete(state: Path, settings: Settings) -> None:
+def show_delete_command(state: Path, settings: Settings) -> None:
     """Print the command that deletes duplicates."""
     words = ("provision", "duplicates", "--state", str(state), "--delete")
-    tell(f"To delete the duplicates:\n  {command_line(words, base_url=settings.base_url)}", settings)
+    print_note(f"To delete the duplicates:\n  {command_line(words, base_url=settings.base_url)}", settings)
 
 
 def _list(columns: Sequence[str], rows: Sequence[Mapping[str, object]], settings: Settings) -> None:

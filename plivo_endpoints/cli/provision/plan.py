@@ -1,4 +1,4 @@
-"""`provision plan` and `provision validate`: what would be done, and whether a source is right."""
+"""`provision plan` and `provision validate`: show what would be done, and check a source."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from plivo_endpoints.cli.files import made_whole, new_file_option
+from plivo_endpoints.cli.files import atomic_path, new_file_option
 from plivo_endpoints.cli.options import Settings, json_option, shared_options
 from plivo_endpoints.cli.progress import walk_shown
 from plivo_endpoints.cli.provision.options import RATE, only_option, rate_option, run_to_end, state_option
-from plivo_endpoints.cli.provision.output import tell, tell_if_not_compared
+from plivo_endpoints.cli.provision.output import note_if_not_compared, print_note
 from plivo_endpoints.cli.provision.plan_output import show_markdown, show_plan
 from plivo_endpoints.cli.provision.source import source_argument
 from plivo_endpoints.provisioning import AsyncFleet, save_plan
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _STATUS: Final = """
 \b
 Exit status:
-  0  nothing stands in the way
+  0  every step can be done
   1  refused or failed
   2  wrong usage, a source that breaks a rule, or no credentials
   3  a row needs a decision or a permission, other than --delete
@@ -72,14 +72,14 @@ def plan(
     """Show what apply would do.
 
     It compares SOURCE (a file, or - for standard input) with the state of earlier runs and with the account,
-    and changes neither. Without a master key in PLIVO_PROVISION_KEY, passwords cannot be compared: only an
-    edited password_version has a password sent again.
+    and changes neither. Without a master key in PLIVO_PROVISION_KEY, passwords cannot be compared: a password
+    is sent again only if password_version was edited.
     """
     settings = ctx.ensure_object(Settings)
     if markdown and settings.as_json:
-        raise click.UsageError("--json is a form of its own: leave out --markdown")
+        raise click.UsageError("--json and --markdown cannot be used together")
     if only and out is not None:
-        raise click.UsageError("--out saves a plan of all rows: leave out --only")
+        raise click.UsageError("--only cannot be used with --out, which saves a plan for all rows")
 
     async def compare() -> Plan:
         async with settings.connect_async(rate) as client, walk_shown(quiet=settings.as_json):
@@ -87,16 +87,16 @@ def plan(
 
     found = run_to_end(compare(), settings)
     if out is not None:
-        with made_whole(out) as unfinished:
-            save_plan(found, unfinished)
+        with atomic_path(out) as temporary:
+            save_plan(found, temporary)
     if markdown:
         show_markdown(found)
     else:
         show_plan(found, settings, rate or RATE)
     if state.exists():
-        tell_if_not_compared(settings)
+        note_if_not_compared(settings)
     if out is not None:
-        tell(f"The plan is in {out}.", settings)
+        print_note(f"The plan is in {out}.", settings)
     if any(step.kind == "conflict" or step.needs for step in found.steps if step.needs != "delete"):
         ctx.exit(ExitStatus.REVIEW)
     ctx.exit(_CHANGES if detailed and found.steps else ExitStatus.DONE)

@@ -1,4 +1,4 @@
-"""How a plan is shown: as lines, as JSON, and as a table for a pull request."""
+"""Print a plan as lines, as JSON, or as a table for a pull request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 from attrs import asdict
 
 from plivo_endpoints.cli.output import escape
-from plivo_endpoints.cli.provision.output import NO_ROWS, tell
+from plivo_endpoints.cli.provision.output import NO_ROWS, print_note
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,13 +26,13 @@ _SIGNS: Final[Mapping[str, str]] = {
     "drift": "  ~",
     "conflict": "  !",
 }
-# What a step takes at least, beside the walk of the account before and after.
+# The requests that a step takes at least, besides listing the account before and after.
 _REQUESTS: Final[Mapping[str, int]] = {"create": 1, "update": 1, "replace": 2, "delete": 2, "drift": 1}
 _ALLOW: Final = "needs --{}"
 
 
 def show_plan(found: Plan, settings: Settings, rate: int) -> None:
-    """Print what would be done, a line for each step, and the counts."""
+    """Print a line for each step, and the counts."""
     if settings.as_json:
         document = {"account": found.account, "counts": found.counts, "summary": found.summary}
         settings.output().record({**document, "steps": [asdict(step) for step in found.steps]})
@@ -45,13 +45,13 @@ def show_plan(found: Plan, settings: Settings, rate: int) -> None:
     if len(found.steps) > _SHOWN:
         click.echo(f"    and {len(found.steps) - _SHOWN} more; --json shows all")
     if not found.steps and not found.unchanged:
-        tell(NO_ROWS, settings)
+        print_note(NO_ROWS, settings)
         return
     click.echo(f"Plan: {found.summary}{_duration(found, rate)}")
 
 
 def show_markdown(found: Plan) -> None:
-    """Print a table that GitHub and GitLab show as one."""
+    """Print a Markdown table for GitHub and GitLab."""
     click.echo(f"**Plan:** {found.summary}\n")
     if found.steps:
         click.echo("| | step | key | |\n|---|---|---|---|")
@@ -63,7 +63,7 @@ def show_markdown(found: Plan) -> None:
 
 
 def _describe(step: Step) -> str:
-    """Return what is to be done about a row, from what to what, and what it needs."""
+    """Return the change of a row, from which values to which, and the option it needs."""
     parts = [_change(name, *values) for name, values in step.changes.items()]
     if step.kind == "create":
         parts.insert(0, f"alias {_quote(step.alias)}")

@@ -1,4 +1,4 @@
-"""`provision results`: what came of each row, on standard output or in a file."""
+"""`provision results`: print or save the result of each row."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Write = Callable[[Outcome], None]
 
-_STATE_WHOLE: Final = "The state is whole. To write the results again, once there is room, or elsewhere:"
+_WRITE_AGAIN: Final = "The state is intact. To write the results again, with enough space or elsewhere:"
 _EXAMPLES: Final = """
 \b
 Examples:
@@ -46,12 +46,12 @@ Examples:
 
 @click.command(epilog=_EXAMPLES + EXIT_STATUS)
 @state_option(exists=True)
-@new_file_option("--out", explanation="Write to a new file, *.csv or *.jsonl, which only you may read.")
+@new_file_option("--out", explanation="Write to a new file, *.csv or *.jsonl, which only you can read.")
 @click.option(
     "--format",
     "form",
     type=click.Choice(["jsonl", "csv"]),
-    help="The form, if the name of --out does not tell it.",
+    help="The format, if it does not follow from the name of --out.",
 )
 @click.option("--status", "kept", type=click.Choice(STATUSES), multiple=True, help="Only these rows.")
 @passwords_option
@@ -69,17 +69,21 @@ def results(
 ) -> None:
     """Show the result of each row.
 
-    It reads the state alone, and can be used while a run is under way. Without --out it prints JSON lines,
-    with --format csv CSV, and with --json one array. The exit status is that of the run.
+    It reads only the state, and can be used during a run. Without --out it prints JSON lines, with --format
+    csv CSV, and with --json one array. The exit status is that of the run.
     """
     settings = ctx.ensure_object(Settings)
     if source is not None and out is None:
-        raise click.UsageError("--passwords needs --out: passwords go to a file that only you may read")
+        raise click.UsageError(
+            "--passwords needs --out: passwords are written only to a file, which only you can read"
+        )
     if out is None and form is not None and settings.as_json:
-        raise click.UsageError("--json is a form of its own: leave --format out, or write to --out")
+        raise click.UsageError("--json and --format cannot be used together without --out")
     form = form or ("jsonl" if out is None else form_of(out))
     if source is not None and form == "csv":
-        raise click.UsageError("--passwords writes JSON lines only: what is safe in CSV would change some")
+        raise click.UsageError(
+            "--passwords writes JSON lines only: escaping for CSV would change some passwords"
+        )
     kept = kept or STATUSES
     if out is None:
         run_to_end(_print(state, form, kept, as_json=settings.as_json), settings)
@@ -100,7 +104,7 @@ async def write_results(
     source: RowSource | None = None,
     settings: Settings,
 ) -> int:
-    """Write the result of each row to a new file, and return how many rows it has."""
+    """Write the result of each row to a new file, and return the number of rows written."""
     form = form or form_of(out)
     outcomes = (
         read_outcomes(SqliteState(state))
@@ -112,9 +116,9 @@ async def write_results(
             write = writer(file, form, Outcome if source is None else SipCredentials)
             return await _write(outcomes, write, kept)
     except OSError as error:
-        error.filename = error.filename or str(out)  # a full disk does not say of which file
+        error.filename = error.filename or str(out)  # an error for a full disk names no file
         words = ("provision", "results", "--state", str(state), "--out", str(out))
-        settings.next_step = NextStep("write_again_with", _STATE_WHOLE, command_line(words))
+        settings.next_step = NextStep("write_again_with", _WRITE_AGAIN, command_line(words))
         raise
 
 

@@ -1,4 +1,4 @@
-"""What the commands of `provision` read rows from: a file, or standard input by a private copy."""
+"""The sources of the commands of `provision`: a file, or a private copy of standard input."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 _STDIN: Final = "-"
 _FILE: Final = click.Path(exists=True, dir_okay=False, allow_dash=True)
-_SPACE: Final = "\ufeff \t\r\n"  # may stand before the first object
+_SPACE: Final = "\ufeff \t\r\n"  # may come before the first object
 
 
 def source_argument(command: F) -> F:
-    """Give a command the argument SOURCE, which it gets as a `RowSource`, and the options that go with it."""
+    """Add the argument SOURCE, which the command gets as a `RowSource`, and the options for reading it."""
     with_options: F = _source_options(command)
     return click.argument("source", type=_FILE, callback=_check_source)(with_options)
 
 
 def passwords_option(command: F) -> F:
-    """Give a command the option `--passwords SOURCE`; without it the command gets `None` for the source."""
+    """Add the option `--passwords SOURCE`; without it, the command gets `None` as the source."""
     with_options: F = _source_options(command)
     return click.option(
         "--passwords",
@@ -41,27 +41,27 @@ def passwords_option(command: F) -> F:
         type=_FILE,
         callback=_check_source,
         metavar="SOURCE",
-        help="Add the passwords, from the run's source and key; needs --out, and JSON lines.",
+        help="Add the passwords, from the run's source and master key. Needs --out and JSON lines.",
     )(with_options)
 
 
 def _check_source(_: click.Context, __: click.Parameter, path: str | None) -> str | None:
-    # To wait for what a second reading of a pipe brings cannot be stopped.
+    # A source is read several times, and a second read of a pipe would block and ignore Ctrl-C.
     if path is not None and path != _STDIN and not Path(path).is_file():
         raise click.BadParameter(
-            f"{path} is not a file, but a source is read several times: pass it as standard input (-)"
+            f"{path} is not a regular file and cannot be read several times: pass it as standard input (-)"
         )
     return path
 
 
-def _source_options(command: Callable[..., Any]) -> Any:  # noqa: ANN401 - a command like the one that it got
+def _source_options(command: Callable[..., Any]) -> Any:  # noqa: ANN401 - a command of the same type
     @click.option(
         "--delimiter",
         metavar="CHARACTER",
         callback=_read_tab,
-        help="What separates the cells of a CSV file: a comma by default, \\t for a tab.",
+        help="The delimiter of a CSV file; \\t is a tab. [default: a comma]",
     )
-    @click.option("--encoding", metavar="NAME", help="The source's encoding; UTF-8 by default.")
+    @click.option("--encoding", metavar="NAME", help="The source's encoding. [default: UTF-8]")
     @click.option(
         "--ignore-column",
         "ignore_columns",
@@ -92,15 +92,15 @@ def _read_tab(_: click.Context, __: click.Parameter, value: str | None) -> str |
 
 @contextmanager
 def _opened(source: str | None, options: dict[str, Any]) -> Generator[RowSource | None]:
-    """Return the rows of a source for the block."""
+    """Open a source for the block."""
     if source is None:
         if options:
-            raise click.UsageError("--delimiter, --encoding and --ignore-column need --passwords: add that")
+            raise click.UsageError("--delimiter, --encoding and --ignore-column need --passwords")
         yield None
     elif source != _STDIN:
         yield _rows(Path(source), options, is_jsonl=is_json_lines(Path(source)))
     else:
-        CsvSource(source, **options)  # refuses wrong options before any input is waited for
+        CsvSource(source, **options)  # refuses wrong options before it waits for input
         with closing(PrivateCopy(sys.stdin.buffer, "standard input")) as copy:
             yield _rows(copy, options, is_jsonl=_is_object(copy, options.get("encoding", "utf-8")))
 
@@ -109,11 +109,11 @@ def _rows(file: Path | PrivateCopy, options: dict[str, Any], *, is_jsonl: bool) 
     if not is_jsonl:
         return CsvSource(file, **options)
     if options.keys() - {"encoding"}:
-        raise click.UsageError("--delimiter and --ignore-column are about CSV, and the source is JSON lines")
+        raise click.UsageError("--delimiter and --ignore-column are for CSV, but the source is JSON lines")
     return JsonlSource(file, **options)
 
 
 def _is_object(copy: PrivateCopy, encoding: str) -> bool:
-    """Whether it begins like JSON lines."""
+    """Whether the copy starts like JSON lines."""
     with copy.open() as file:
         return file.read(64).decode(encoding, "ignore").lstrip(_SPACE).startswith("{")

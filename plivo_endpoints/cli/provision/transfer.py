@@ -1,4 +1,4 @@
-"""`provision import` and `provision export`: from the account into a state or a file."""
+"""`provision import` and `provision export`: bring endpoints of the account into a state or a file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from plivo_endpoints.cli.files import new_file, new_file_option
 from plivo_endpoints.cli.options import Settings, base_url_option, shared_options
 from plivo_endpoints.cli.provision.options import run_to_end, state_option
-from plivo_endpoints.cli.provision.output import tell
+from plivo_endpoints.cli.provision.output import print_note
 from plivo_endpoints.provisioning import AsyncFleet
 from plivo_endpoints.provisioning._entries import DOCUMENTED_SUFFIX
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from plivo_endpoints import Endpoint
     from plivo_endpoints.provisioning import Outcome, Status
 
-# What `apply` does about a row after its import.
+# What is left to do for a row after its import.
 _NEXT: Final[Mapping[Status, str]] = {"imported": "nothing to do", "unprocessed": "apply updates it"}
 _COLUMNS: Final = ("username", "alias", "app_id", "endpoint_id")
 
@@ -33,12 +33,12 @@ _IMPORT_STATUS: Final = """
 \b
 Exit status:
   0  done
-  1  refused or failed; then none is done
+  1  refused or failed; no row was imported
   2  wrong usage, or no credentials
 """
 _EXPORT_HELP: Final = """
 \b
-To have `provision` manage these endpoints from now on:
+To manage these endpoints with `provision` from now on:
   plivo-endpoints provision export --out users.csv
   plivo-endpoints provision apply users.csv --import --ignore-column endpoint_id
 
@@ -56,16 +56,16 @@ Exit status:
 @shared_options
 @click.pass_context
 def import_(ctx: click.Context, /, pairs: tuple[str, ...], state: Path) -> None:
-    """Choose the endpoint of a row.
+    """Assign endpoints to rows.
 
-    This decides conflicts that only a person can decide. The endpoint of a row that is no longer in the
-    source is taken over from it; that of another row is refused.
+    This resolves conflicts that only a person can decide. The endpoint of a row that is no longer in the
+    source can be assigned; that of another row is refused.
     """
     settings = ctx.ensure_object(Settings)
     wanted = [_read(pair) for pair in pairs]
 
     if len({key for key, _ in wanted}) < len(wanted):
-        raise click.UsageError("a key is there twice")
+        raise click.UsageError("the same key is given twice")
 
     async def work() -> tuple[Outcome, ...]:
         async with settings.connect_async() as client:
@@ -87,14 +87,14 @@ def _read(pair: str) -> tuple[str, str]:
 
 
 @click.command(epilog=_EXPORT_HELP)
-@new_file_option("--out", explanation="Write to a new file, which only you may read.")
+@new_file_option("--out", explanation="Write to a new file, which only you can read.")
 @base_url_option
 @click.pass_context
 def export(ctx: click.Context, /, out: Path | None) -> None:
     """Write the account's endpoints as a CSV source, with their ids.
 
-    The usernames come without the digits that Plivo appended. Passwords cannot be read: add a column for
-    them, or set PLIVO_PROVISION_KEY.
+    The usernames are written without the digits that Plivo appended. Passwords cannot be read from Plivo: add
+    a column for them, or set PLIVO_PROVISION_KEY.
     """
     settings = ctx.ensure_object(Settings)
 
@@ -108,9 +108,9 @@ def export(ctx: click.Context, /, out: Path | None) -> None:
                     rows.writerow(row)
                     count += 1
                 else:
-                    tell(
-                        f"Left out: endpoint {endpoint.endpoint_id}, whose name lacks Plivo's "
-                        f"{DOCUMENTED_SUFFIX} digits, or which has no alias",
+                    print_note(
+                        f"Left out: endpoint {endpoint.endpoint_id}, because its username does not end in "
+                        f"{DOCUMENTED_SUFFIX} digits, or it has no alias",
                         settings,
                     )
         return count
@@ -120,7 +120,7 @@ def export(ctx: click.Context, /, out: Path | None) -> None:
         return
     with new_file(out) as file:
         count = run_to_end(work(file), settings)
-    tell(f"{count} endpoints are in {out}.", settings)
+    print_note(f"{count} endpoints are in {out}.", settings)
 
 
 def _row(endpoint: Endpoint) -> tuple[str, str, str, str] | None:
