@@ -144,7 +144,7 @@ class MemoryState:
         for before, after in changes:
             now = rows.get(before.key)
             if now is None or (now.state, now.epoch) != (before.state, before.epoch):
-                raise self._failed(f"row {before.number} was changed by somebody else")
+                raise self._failed(f"row {before.number} was changed by another process")
             rows[before.key] = after
         self._own.rows = rows
 

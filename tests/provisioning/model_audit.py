@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 from plivo_endpoints._models import Endpoint
 from plivo_endpoints._validation import suffix_length
 from plivo_endpoints.provisioning import _transitions as states
-from plivo_endpoints.provisioning._audit import Findings, doubt, is_idle_duplicate, is_kept
+from plivo_endpoints.provisioning._audit import Findings, find_mismatch, is_idle_duplicate, is_kept
 from plivo_endpoints.provisioning._entries import HELD, OPEN, Entry, Found, RowState
 from tests.provisioning.model import LAG, MADE, SUFFIXES, Create, Model, World
 
@@ -167,10 +167,10 @@ class AuditModel(Model):
             for entry in world.entries:
                 if suffix_length(entry.sought.username, found.username) in SUFFIXES:
                     findings.add(entry, found)
-        become = {before.number: after for before, after in findings.made_after_all()}
+        become = {before.number: after for before, after in findings.changes_of_failed()}
         for entry in world.entries:
-            if entry.state in HELD and findings.lack(entry) and self._lacks != "asking":
-                reason = doubt(entry, world.get(entry.endpoint_id))
+            if entry.state in HELD and findings.is_unseen(entry) and self._lacks != "asking":
+                reason = find_mismatch(entry, world.get(entry.endpoint_id))
                 become |= {entry.number: states.doubted(entry, reason)} if reason else {}
         doubted = {entry.key for entry in world.entries if entry.number in become}
         return tuple(become.get(e.number, e) for e in world.entries), findings.duplicates(doubted)
@@ -179,7 +179,7 @@ class AuditModel(Model):
         """Delete a duplicate, if it may be."""
         (entry,) = (entry for entry in world.entries if entry.key == duplicate.key)
         may_go = is_kept(entry, duplicate) or (self._lacks == "lost" and entry.endpoint_id == duplicate.kept)
-        has_own = self._lacks == "own" or doubt(entry, world.get(duplicate.kept)) is None
+        has_own = self._lacks == "own" or find_mismatch(entry, world.get(duplicate.kept)) is None
         endpoint = world.get(duplicate.endpoint_id)
         world = evolve(world, duplicates=rest)
         if endpoint is None or not (may_go and has_own):

@@ -17,7 +17,7 @@ from attrs import evolve, field, frozen
 from plivo_endpoints._models import Endpoint as Shown
 from plivo_endpoints._validation import suffix_length
 from plivo_endpoints.provisioning import _transitions as states
-from plivo_endpoints.provisioning._audit import Findings, doubt, is_idle_duplicate, is_kept
+from plivo_endpoints.provisioning._audit import Findings, find_mismatch, is_idle_duplicate, is_kept
 from plivo_endpoints.provisioning._entries import (
     HELD,
     KEPT,
@@ -707,14 +707,16 @@ class DuplicatesModel:
         findings = Findings(1, (len(SUFFIX),))
         for number in sorted(world.endpoints):
             findings.add(deleting.entry, Found(str(number), f"a{SUFFIX}", "x"))
-        is_doubted = doubt(deleting.entry, world.get(deleting.entry.endpoint_id)) is not None
+        is_doubted = find_mismatch(deleting.entry, world.get(deleting.entry.endpoint_id)) is not None
         doubted = {deleting.entry.key} if is_doubted else set[str]()
         return evolve(deleting, audited=True, duplicates=findings.duplicates(doubted))
 
     def _looked(self, world: DuplicatesWorld, deleting: Deleting) -> Deleting:
         duplicate, *rest = deleting.duplicates
         may_go = is_kept(deleting.entry, duplicate) or self._without == "one order"
-        has_own = self._without == "read again" or doubt(deleting.entry, world.get(duplicate.kept)) is None
+        has_own = (
+            self._without == "read again" or find_mismatch(deleting.entry, world.get(duplicate.kept)) is None
+        )
         endpoint = world.get(duplicate.endpoint_id)
         if endpoint and may_go and has_own and is_idle_duplicate(duplicate, endpoint):
             return evolve(deleting, is_sure=True)

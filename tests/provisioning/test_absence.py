@@ -45,7 +45,7 @@ def break_lists(client: AsyncClient, monkeypatch: pytest.MonkeyPatch) -> Break:
 
 
 BREAKS = pytest.mark.parametrize(
-    ("breaks", "doubt"),
+    ("breaks", "gap"),
     [({"total_count": None}, NO_TOTAL), ({"next": None}, SHORT), ({"shrinks": True}, CHANGED)],
     ids=["no total", "no next page", "shrinks"],
 )
@@ -53,7 +53,7 @@ BREAKS = pytest.mark.parametrize(
 
 @BREAKS
 async def test_a_walk(
-    client: AsyncClient, sandbox: Sandbox, break_lists: Break, breaks: dict[str, Any], doubt: str
+    client: AsyncClient, sandbox: Sandbox, break_lists: Break, breaks: dict[str, Any], gap: str
 ) -> None:
     """It says what is wrong with the list."""
     sandbox.seed(60)
@@ -61,7 +61,7 @@ async def test_a_walk(
     walk = Walk(client)
     async for _ in walk.pages():
         pass
-    assert walk.doubt == doubt
+    assert walk.gap == gap
 
 
 @BREAKS
@@ -73,14 +73,14 @@ async def test_a_plan(
     sandbox: Sandbox,
     break_lists: Break,
     breaks: dict[str, Any],
-    doubt: str,
+    gap: str,
 ) -> None:
     """There is none, and no run either, as what is not in the list may be there: the message says why."""
     sandbox.seed(300)
     break_lists(**breaks)
     with pytest.raises(ProvisioningError) as refused:
         await plan(client, rows(3))
-    assert str(refused.value) == f"what the account has cannot be told: {doubt}"
+    assert str(refused.value) == f"the account's endpoints could not be listed completely: {gap}"
     with pytest.raises(ProvisioningError, match="cannot be told"):
         await applied(rows(3))
     assert [request for request in sandbox.requests if request.method == "POST"] == []
@@ -96,7 +96,7 @@ async def test_an_audit(
     break_lists: Break,
     tmp_path: Path,
     breaks: dict[str, Any],
-    doubt: str,
+    gap: str,
 ) -> None:
     """It says so instead of passing for one, and the rows stay as they are."""
     await applied(rows(2))
@@ -104,7 +104,7 @@ async def test_an_audit(
     break_lists(**breaks)
     with pytest.raises(ProvisioningError) as refused:
         await audit(client, tmp_path / "run.db")
-    assert str(refused.value) == f"nothing is audited, a duplicate could have been overlooked: {doubt}"
+    assert str(refused.value) == f"the audit is not complete and could overlook a duplicate: {gap}"
     report = await read_report(tmp_path / "run.db")
     assert (report.counts["created"], report.audited) == (2, False)
 
@@ -118,7 +118,7 @@ async def lost(
     async def lose(*, made: bool, **breaks: Any) -> dict[str, str | None]:
         sandbox.inject(Fault(applied=made, status=500), times=1, method="POST")
         told: dict[str, str | None] = {}
-        with pytest.raises(ProvisioningError, match=r"nothing is audited|cannot be told"):
+        with pytest.raises(ProvisioningError, match=r"audit is not complete|could not be listed"):
             async with apply(client, rows(2), state=tmp_path / "run.db", settle=0.3) as run:
                 while run.progress.phase != "settling":
                     await asyncio.sleep(0.01)
@@ -133,11 +133,11 @@ async def lost(
 
 @BREAKS
 async def test_a_lost_row(
-    lost: Callable[..., Awaitable[dict[str, str | None]]], *, breaks: dict[str, Any], doubt: str
+    lost: Callable[..., Awaitable[dict[str, str | None]]], *, breaks: dict[str, Any], gap: str
 ) -> None:
     """It is not sent again: a person decides, and is told why nobody else can."""
     told = await lost(made=False, **breaks)
-    assert told == {"key-1 review": f"whether it was made cannot be told: {doubt}", "key-2 created": None}
+    assert told == {"key-1 review": f"it is unknown whether it was created: {gap}", "key-2 created": None}
 
 
 async def test_a_lost_row_that_was_made(lost: Callable[..., Awaitable[dict[str, str | None]]]) -> None:
@@ -148,7 +148,7 @@ async def test_a_lost_row_that_was_made(lost: Callable[..., Awaitable[dict[str, 
 @pytest.fixture
 def vanish(client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Delete the last endpoint of an alias when the next walk has read the first page, which it is on."""
-    monkeypatch.setattr(_reach, "_PAGES_AHEAD", 0)  # so that the change falls between two pages
+    monkeypatch.setattr(_reach, "PREFETCH", 0)  # so that the change falls between two pages
     sandbox.order = "oldest"
     fetch = client.endpoints._fetch_page
 

@@ -140,7 +140,7 @@ async def test_no_folder_for_locks(  # noqa: PLR0917 - fixtures
     assert ended.report.exit_status == 0
     warnings = [record.getMessage() for record in caplog.records if "no lock" in record.getMessage()]
     assert len(warnings) == 2
-    assert warnings[0].startswith("no lock against a second run on this account: ")
+    assert warnings[0].startswith("cannot lock the account against a second run: ")
 
 
 async def test_a_folder_that_is_gone(

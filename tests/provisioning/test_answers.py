@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     ("fields", "reason"),
     [
         ('"username": "somebody1", "alias": "row-2"', "named 'somebody1'"),
-        ('"username": "user2x1", "alias": "row-2 (2)"', r"alias came out as 'row-2 \(2\)'"),
+        ('"username": "user2x1", "alias": "row-2 (2)"', r"Plivo returned the alias 'row-2 \(2\)'"),
     ],
     ids=["name", "alias"],
 )
@@ -81,7 +81,7 @@ async def on_mismatch(
 ) -> str:
     """Let a run of 50 rows stop at its second endpoint, and return that one's id."""
     with pytest.raises(
-        CanaryError, match=r"for 'key-2', alias 'row-2'\): its alias came out as 'row-2 \(2\)'"
+        CanaryError, match=r"for 'key-2', alias 'row-2'\): Plivo returned the alias 'row-2 \(2\)'"
     ):
         async with apply(client, rows(50), state=tmp_path / "run.db", settle=0.5, concurrency=1) as run:
             async for _ in run:
@@ -135,7 +135,7 @@ async def test_the_row_is_edited_to_what_came_of_it(
     bend(" (2)")
     with pytest.raises(CanaryError):
         await applied(rows(3))
-    with pytest.raises(CanaryError, match="its alias came out as 'row-1 \\(2\\)'"):
+    with pytest.raises(CanaryError, match="Plivo returned the alias 'row-1 \\(2\\)'"):
         await applied([*reversed(rows(4))])
     bend("")
     ended = await applied([evolve(rows(1)[0], alias="row-1 (2)"), *rows(3)[1:]])
@@ -225,7 +225,7 @@ async def test_a_process_that_ends_with_an_answer_in_its_hands(
             async for _ in run:
                 bend(" (2)")
     bend("")
-    with pytest.raises(CanaryError, match="its alias came out as 'row-2 \\(2\\)'"):
+    with pytest.raises(CanaryError, match="Plivo returned the alias 'row-2 \\(2\\)'"):
         await applied(rows(5))
     assert len(sandbox.endpoints) == 2
     await client.endpoints.delete(max(sandbox.endpoints))
@@ -253,6 +253,6 @@ async def test_an_alias_with_blanks_around_it(
     applied: Apply, rows: Rows, sandbox: Sandbox, alias: str
 ) -> None:
     """Whoever keeps it may cut them off, and then nobody finds it by that alias."""
-    with pytest.raises(SourceError, match="alias: begins or ends with a blank"):
+    with pytest.raises(SourceError, match="alias: must not begin or end with whitespace"):
         await applied([evolve(row, alias=alias) for row in rows(1)])
     assert not sandbox.requests

@@ -114,7 +114,7 @@ async def test_what_is_there_already(
     assert (apps["row-1"], apps["row-2"], apps["row-5"]) == ("111", "222", "333")
     assert before == {endpoint_id: sandbox.endpoints[endpoint_id].password for endpoint_id in before}
     reasons = {outcome.key: outcome.error or "" for outcome in ended.outcomes}
-    assert reasons["key-3"].endswith("has its username, and another alias")
+    assert reasons["key-3"].endswith("has its username but another alias")
     three = [endpoint_id for endpoint_id, each in sandbox.endpoints.items() if each.alias == "row-4"]
     assert reasons["key-4"] == f"several endpoints match it: {', '.join(sorted(three))}"
     reviewed = [outcome for outcome in ended.outcomes if outcome.status == "review"]
@@ -161,7 +161,9 @@ async def test_a_lost_create_that_did_not_work(
     ended = await applied(rows(1), settle=0.0)
     (outcome,) = ended.outcomes
     assert outcome.status == "failed"
-    assert (outcome.error or "").startswith("tried 5 times and not made; last: POST Endpoint/ answered 500")
+    assert (outcome.error or "").startswith(
+        "tried 5 times but not created; last: POST Endpoint/ answered 500"
+    )
     assert (creates(sandbox), len(sandbox.endpoints)) == (5, 0)
     assert ended.report.exit_status == ExitStatus.FAILED
 
@@ -221,7 +223,7 @@ async def test_the_canary_has_another_alias(
 ) -> None:
     """An alias that is changed on the way could not be found again either."""
     sandbox.list_lag = 0.5
-    with pytest.raises(CanaryError, match="alias came out as 'changed'"):
+    with pytest.raises(CanaryError, match="Plivo returned the alias 'changed'"):
         async with apply(client, rows(5), state=tmp_path / "run.db", settle=5.0) as run:
             async for outcome in run:
                 await client.endpoints.update(outcome.endpoint_id or "", alias="changed")
@@ -274,10 +276,10 @@ async def test_answers_that_are_all_lost(
     monkeypatch.setattr(run_module, "_MOST_LOST", 10)
     refusing = Fault(applied=False, status=500)
     sandbox.inject(refusing, rate=1.0, method="POST")
-    with pytest.raises(OutageError, match="3 creates in a row"):
+    with pytest.raises(OutageError, match="responses to 3 creates in succession"):
         await applied(rows(50), settle=0.0)
     sandbox.clear_faults()
-    with pytest.raises(OutageError, match="10 creates in a row"):
+    with pytest.raises(OutageError, match="responses to 10 creates in succession"):
         async with (
             sandbox_client(sandbox) as client,
             apply(client, rows(50), state=tmp_path / "run.db", settle=0.1) as run,
@@ -308,7 +310,7 @@ async def test_nothing_can_be_sent(  # noqa: PLR0917 - fixtures
     assert ended.report.counts["created"] == 3
     monkeypatch.setattr(run_module, "Outage", partial(Outage, patience=0.3, pause=0.1))
     sandbox.inject(throttled, rate=1.0, method="POST")
-    with pytest.raises(OutageError, match="nothing could be sent for"):
+    with pytest.raises(OutageError, match="no request could be sent for"):
         await applied(rows(4), client=hasty, state=tmp_path / "other.db", settle=60.0)
 
 

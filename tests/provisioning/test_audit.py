@@ -118,7 +118,7 @@ async def test_an_endpoint_of_another_name_beside_a_lost_create(
         await client.endpoints.create(username="ext12", password="secret", alias="Sales")
         (outcome,) = [outcome async for outcome in run]
     assert outcome.status == "review"
-    assert "which is not quite what was asked for" in (outcome.error or "")
+    assert "which does not quite match the request" in (outcome.error or "")
     assert len(sandbox.endpoints) == 1
 
 
@@ -181,7 +181,7 @@ async def test_a_state_of_a_run_that_never_began(
         prune(client, tmp_path / "run.db"),
         anext(read_credentials(tmp_path / "run.db", rows(1))),
     ):
-        with pytest.raises(StateError, match="no run has begun"):
+        with pytest.raises(StateError, match="no run has started"):
             await call
 
 

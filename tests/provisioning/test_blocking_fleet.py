@@ -140,7 +140,7 @@ def test_one_run_at_a_time(fleet: Fleet, blocking_client: Client, rows: Rows, tm
 
 def test_a_client_of_the_wrong_kind(blocking_client: Client, client: AsyncClient) -> None:
     """Each is told which fleet goes with it."""
-    with pytest.raises(InvalidArgumentError, match="an AsyncClient goes with AsyncFleet"):
+    with pytest.raises(InvalidArgumentError, match="use AsyncFleet with an AsyncClient"):
         Fleet(client)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    with pytest.raises(InvalidArgumentError, match="a Client goes with Fleet"):
+    with pytest.raises(InvalidArgumentError, match="use Fleet with a Client"):
         AsyncFleet(blocking_client)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

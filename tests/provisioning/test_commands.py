@@ -97,7 +97,7 @@ def test_a_stale_plan(account: Sandbox, run: Run, users: Callable[[int], None]) 
     run("plan", "users.csv", "--out", "plan.json")
     users(3)
     other = run("apply", "users.csv", "--state", "run.db", "--plan", "plan.json")
-    assert (other.exit_code, "not the one that was planned" in other.stderr) == (1, True)
+    assert (other.exit_code, "has changed since the plan was made" in other.stderr) == (1, True)
     users(2)
     run("apply", "users.csv", "--state", "first.db")
     changed = run("apply", "users.csv", "--state", "run.db", "--plan", "plan.json")
@@ -128,7 +128,7 @@ def test_a_column_that_is_not_known(account: Sandbox, run: Run, tmp_path: Path) 
     told = run("plan", "users.csv")
     assert (told.exit_code, account.requests) == (2, ())
     assert told.stderr == (
-        "users.csv, line 1: there is no column 'pasword'; known are username, alias, password, "
+        "users.csv, line 1: unknown column 'pasword'; known columns are username, alias, password, "
         "password_version, app_id, key; "
         "to ignore a column: --ignore-column NAME, or ignore_columns= in Python\n"
         "Error: 1 line cannot be used; nothing was sent\n"
@@ -272,8 +272,8 @@ def test_a_server_that_is_not_there(
     told = run("plan", "users.csv", "--base-url", "http://127.0.0.1:1")
     reason = "cannot connect to 127.0.0.1:1: Connection refused"
     assert told.stderr.splitlines() == [
-        f"Warning: {reason}; tried again in 0 s",
-        f"Warning: {reason}; tried again in 0.001 s",
+        f"Warning: {reason}; retrying in 0 s",
+        f"Warning: {reason}; retrying in 0.001 s",
         f"Error: {reason}",
     ]
     document = json.loads(run("plan", "users.csv", "--base-url", "http://127.0.0.1:1", "--json").stderr)
@@ -298,7 +298,7 @@ def test_a_vanished_endpoint(account: Sandbox, run: Run, users: Callable[[int], 
     gone = min(account.endpoints)
     assert CliRunner().invoke(cli, ["delete", gone]).exit_code == 0
     audited = run("audit")
-    assert (audited.exit_code, f"its endpoint {gone} does not exist any more" in audited.stdout) == (3, True)
+    assert (audited.exit_code, f"its endpoint {gone} no longer exists" in audited.stdout) == (3, True)
     again = run("apply", "users.csv")
     assert (again.exit_code, f"its endpoint {gone} is gone" in again.stdout) == (3, True)
     assert "--recreate" in again.stderr
@@ -417,7 +417,7 @@ def test_results_with_passwords(
     assert mode(tmp_path / "secret.jsonl") == 0o600
     monkeypatch.setenv("PLIVO_PROVISION_KEY", "another horse battery staple")
     assert (
-        "is not the one that this state was begun with"
+        "is not the one this state was created with"
         in run("apply", "users.jsonl", "--state", "run.db").stderr
     )
     monkeypatch.delenv("PLIVO_PROVISION_KEY")

@@ -52,7 +52,7 @@ async def test_drift(
             kind="drift",
             endpoint_id=first,
             changes={"alias": ("by hand", "row-1")},
-            reason="the account has changed it: alias 'row-1' -> 'by hand'",
+            reason="changed on the account: alias 'row-1' -> 'by hand'",
             line=1,
         ),
         Step(
@@ -60,7 +60,7 @@ async def test_drift(
             kind="drift",
             endpoint_id=second,
             needs="recreate",
-            reason=f"its endpoint {second} is gone: allow recreate",
+            reason=f"its endpoint {second} is gone: allow a new one with recreate",
             line=2,
         ),
     )
@@ -72,7 +72,7 @@ async def test_drift(
 
 async def test_a_state_of_nothing(sandbox: Sandbox, fleet: AsyncFleet) -> None:
     """There is nothing to compare with the account."""
-    with pytest.raises(StateError, match="no run has begun with this state"):
+    with pytest.raises(StateError, match="no run has started with this state yet"):
         await fleet.drift()
     assert sandbox.requests == ()
 

@@ -278,7 +278,7 @@ async def test_another_alias_or_several(
     first, second, third = sandbox.endpoints.values()
     assert {outcome.key: outcome.error for outcome in ended.outcomes} == {
         "key-1": f"several endpoints match it: {first.endpoint_id}, {second.endpoint_id}",
-        "key-2": f"endpoint {third.endpoint_id} ({third.username}) has its username, and another alias",
+        "key-2": f"endpoint {third.endpoint_id} ({third.username}) has its username but another alias",
     }
     assert (ended.report.exit_status, len(sandbox.endpoints)) == (3, 3)
 
@@ -375,7 +375,7 @@ async def test_rows_that_are_all_refused(applied: Apply, rows: Rows, sandbox: Sa
     sandbox.inject(
         Fault(applied=False, status=400, body='{"error": "no such application"}'), times=1000, method="POST"
     )
-    with pytest.raises(RefusedError, match="refused 20 rows one after the other; the last: no such app"):
+    with pytest.raises(RefusedError, match="refused 20 rows in succession; the last: no such app"):
         await applied(rows(1000))
     assert creates(sandbox) == 20
     sandbox.clear_faults()

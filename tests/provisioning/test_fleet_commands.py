@@ -110,8 +110,8 @@ def test_drift(fleet: Sandbox, run: Run, tmp_path: Path) -> None:
     assert shown.exit_code == 3
     drifted = {line.split("\t")[1]: line.split("\t")[2] for line in shown.stdout.splitlines()}
     assert drifted.keys() == {first, second}
-    assert drifted[first].startswith("the account has changed it: alias 'row-")
-    assert drifted[second] == f"its endpoint {second} is gone: allow recreate"
+    assert drifted[first].startswith("changed on the account: alias 'row-")
+    assert drifted[second] == f"its endpoint {second} is gone: allow a new one with recreate"
     steps = json.loads(run("drift", "--json").stdout)["drift"]
     assert {step["endpoint_id"]: step["needs"] for step in steps} == {first: None, second: "recreate"}
     assert state_of(tmp_path) == known
@@ -150,7 +150,7 @@ def test_an_import_that_is_refused(fleet: Sandbox, run: Run, tmp_path: Path) -> 
         (f"nobody={named['bob']}", "the state has no key 'nobody': apply the source first"),
         ("key-1=123", "the account has no endpoint 123"),
         (f"key-1={named['user2x']}", f"endpoint {named['user2x']} is "),
-        (f"bob={named['bob1']}", f"endpoint {named['bob1']} is that of 'bob-1'"),
+        (f"bob={named['bob1']}", f"endpoint {named['bob1']} belongs to 'bob-1'"),
     ):
         refused = run("import", pair)
         assert (refused.exit_code, refused.stdout) == (1, "")
@@ -202,7 +202,7 @@ def test_a_key_that_is_not_there(fleet: Sandbox, run: Run, tmp_path: Path, comma
     (tmp_path / "users.csv").write_text(USERS.replace("row-", "desk-"))
     refused = run(command, "users.csv", "--only", "key-1", "--only", "nobody")
     assert refused.exit_code != 0
-    assert "neither the source nor the state has a key 'nobody'" in refused.stderr
+    assert "has a key that is in neither the source nor the state: 'nobody'" in refused.stderr
     assert refused.stderr.count("\n") == 1
     assert (run("results").stdout, len(fleet.requests)) == (before, sent)
 

@@ -95,8 +95,8 @@ async def gone_on(applied: Apply) -> list[Row]:
 @pytest.mark.parametrize(
     ("key", "alias", "reason"),
     [
-        ("long", "gone", "endpoint {} is named {}, and 'long' wants 'ext12'"),
-        ("short", "long", "endpoint {} is that of 'long'"),
+        ("long", "gone", "endpoint {} has the username {}, but 'long' wants 'ext12'"),
+        ("short", "long", "endpoint {} belongs to 'long'"),
         ("nobody", "gone", "the state has no key 'nobody': apply the source first"),
         ("gone", "gone", "the state has no key 'gone': apply the source first"),
     ],

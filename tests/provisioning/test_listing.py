@@ -27,7 +27,7 @@ async def test_deletes_that_creates_make_up_for(
     client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The total stays, and yet one moved from a page to come to a page that was read."""
-    monkeypatch.setattr(_reach, "_PAGES_AHEAD", 0)  # so that the change falls between two pages
+    monkeypatch.setattr(_reach, "PREFETCH", 0)  # so that the change falls between two pages
     sandbox.order = "oldest"
     sandbox.seed(60)
     there = set(sandbox.endpoints)
@@ -39,7 +39,7 @@ async def test_deletes_that_creates_make_up_for(
             await client.endpoints.create(username="another", password="secret", alias=f"another-{number}")
         met |= {found.endpoint_id for found in page}
     assert there - met
-    assert walk.doubt == CHANGED
+    assert walk.gap == CHANGED
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
@@ -53,7 +53,7 @@ async def test_a_list_that_rests(
     sandbox.seed(count)
     walk = Walk(client)
     met = {found.endpoint_id async for page in walk.pages() for found in page}
-    assert (met, walk.doubt) == (set(sandbox.endpoints), None)
+    assert (met, walk.gap) == (set(sandbox.endpoints), None)
 
 
 @pytest.mark.parametrize("name", ["alias", "username"])
@@ -82,7 +82,7 @@ async def test_a_list_that_comes_to_rest(
     client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is given time to: walks at once, one after the other, would all meet the same unrest."""
-    monkeypatch.setattr(_reach, "_PAGES_AHEAD", 0)
+    monkeypatch.setattr(_reach, "PREFETCH", 0)
     sandbox.order = "oldest"
     sandbox.seed(60)
     begun = time.monotonic()
@@ -106,7 +106,7 @@ async def test_a_page_that_is_hard_to_get(
 ) -> None:
     """It alone is asked for again, however often pages fail during a walk: what was read stays read."""
     monkeypatch.setattr(_retry, "_PAUSES", (0.0, 0.0))
-    monkeypatch.setattr(_reach, "_PAGES_AHEAD", 0)
+    monkeypatch.setattr(_reach, "PREFETCH", 0)
     sandbox.seed(200)
     fetch, fetched = client.endpoints._fetch_page, Counter[str]()
 

@@ -124,7 +124,7 @@ async def test_a_source_object(client: AsyncClient) -> None:
     with pytest.raises(SourceError) as raised:
         await plan(client, Twice())
     assert str(raised.value).splitlines()[1:] == [
-        f"row 7, key 'alice': alias: begins or ends with a blank: remove it; password: {NO_PASSWORD}",
+        f"row 7, key 'alice': alias: must not begin or end with whitespace; password: {NO_PASSWORD}",
         "other.csv, line 8: is no row",
     ]
 
@@ -153,9 +153,9 @@ async def test_bad_rows_in_memory(client: AsyncClient, sandbox: Sandbox) -> None
     ]
     with pytest.raises(SourceError) as raised:
         await plan(client, bad)
-    known = "known are username, alias, password, password_version, app_id, key"
+    known = "known fields are username, alias, password, password_version, app_id, key"
     assert str(raised.value).splitlines()[1:] == [
-        f"row 2, key 'alice': there is no field 'pasword', 5; {known}",
+        f"row 2, key 'alice': unknown field 'pasword', 5; {known}",
         f"row 3, key 'bob': alias: must be a string; app_id: must be a string; password: {NO_PASSWORD}",
         "row 4, key 'carol': alias: is missing; password: must be a string",
         "row 6: is neither a Row nor a mapping",
@@ -173,8 +173,8 @@ async def test_rows_that_share_something(client: AsyncClient) -> None:
     with pytest.raises(SourceError) as raised:
         await plan(client, rows)
     assert list(raised.value.problems) == [
-        Problem(2, "username: is already that of row 1", "bob"),
-        Problem(3, "key: is already that of row 1", "alice"),
+        Problem(2, "username: is already used by row 1", "bob"),
+        Problem(3, "key: is already used by row 1", "alice"),
     ]
 
 
@@ -195,15 +195,15 @@ class Frame:
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ((row for row in [ALICE]), "can be read only once, but a source is read several times: pass list"),
-        (iter([ALICE]), "can be read only once"),
-        (map(str, []), "can be read only once"),
+        ((row for row in [ALICE]), "must be readable more than once: pass a list of its items"),
+        (iter([ALICE]), "must be readable more than once"),
+        (map(str, []), "must be readable more than once"),
         (_rows_later(), "must not be an async iterable, as it is read in a thread: collect its rows"),
         (Frame(), 'must be rows, not a data frame: pass df.to_dict("records") (pandas) or df.to_dicts()'),
         (Client("MA000000000000000000", "token"), "must be rows, not a client: the client is the first"),
-        (MAPPING, "must be a path, a CsvSource or the like, or a list of rows or mappings, not dict"),
-        (ALICE, "must be a path, a CsvSource or the like, or a list of rows or mappings, not Row"),
-        (None, "must be a path, a CsvSource or the like, or a list of rows or mappings, not NoneType"),
+        (MAPPING, "must be a path, a source object, or a list of rows or mappings, not dict"),
+        (ALICE, "must be a path, a source object, or a list of rows or mappings, not Row"),
+        (None, "must be a path, a source object, or a list of rows or mappings, not NoneType"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -229,7 +229,7 @@ async def test_an_open_file_is_no_source(client: AsyncClient, tmp_path: Path) ->
     (tmp_path / "users.csv").write_text("username,alias\n")
     with (tmp_path / "users.csv").open() as file:
         given: Any = file
-        with pytest.raises(InvalidArgumentError, match="or a file's path"):
+        with pytest.raises(InvalidArgumentError, match="or the path of a file"):
             await plan(client, given)
 
 

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
     from plivo_endpoints.provisioning import RowSource
 
-BLANK = "begins or ends with a blank: remove it"
-UNDECODABLE = "is not text in the file's encoding: pass the right one (--encoding), or save the file as UTF-8"
-UNCLOSED = "opens a quote that does not close; the rest was not read"
-KNOWN = "known are username, alias, password, password_version, app_id, key"
+BLANK = "must not begin or end with whitespace"
+UNDECODABLE = (
+    "is not valid in the file's encoding: pass the right one (--encoding), or save the file as UTF-8"
+)
+UNCLOSED = "opens a quote that is never closed; the rest was not read"
+KNOWN = "username, alias, password, password_version, app_id, key"
 PACKED = "is not a complete gzip file: compress it again"
 UTF_16 = "is UTF-16: save it as UTF-8, or pass its encoding (--encoding utf-16)"
 ALICE = b"username,alias,password\nalice,a,s3cret\n"
@@ -91,28 +93,28 @@ def test_json_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "reason"),
     [
-        ("", "must name the columns, with commas between; missing: username, alias"),
-        ("username", "must name the columns, with commas between; missing: alias; found 'username'"),
+        ("", "must name the columns, separated by commas; missing: username, alias"),
+        ("username", "must name the columns, separated by commas; missing: alias; found 'username'"),
         (
             "Username;Alias",
             (
-                "must name the columns, with commas between; missing: username, alias; "
+                "must name the columns, separated by commas; missing: username, alias; "
                 "found 'Username;Alias'; "
                 "if ';' separates them, pass it as the delimiter (--delimiter)"
             ),
         ),
         (
             "username\talias\tpassword",
-            "must name the columns, with commas between; missing: username, alias; found "
+            "must name the columns, separated by commas; missing: username, alias; found "
             + repr("username\talias\tpassword")
             + r"; if '\t' separates them, pass it as the delimiter (--delimiter)",
         ),
-        ("bob,front-desk,s3cret", "must name the columns, with commas between; missing: username, alias"),
+        ("bob,front-desk,s3cret", "must name the columns, separated by commas; missing: username, alias"),
         ("username,alias,alias", "names a column twice"),
         (
             "username,alias,pasword,team",
             (
-                f"there is no column 'pasword', 'team'; {KNOWN}; "
+                f"unknown column 'pasword', 'team'; known columns are {KNOWN}; "
                 "to ignore a column: --ignore-column NAME, or ignore_columns= in Python"
             ),
         ),
@@ -146,12 +148,12 @@ async def test_every_bad_line_of_a_csv_file(tmp_path: Path) -> None:
         (3, "password: must be a string of at least 5 characters"),
         (4, f"password: {NO_PASSWORD}"),
         (5, "alias: is missing"),
-        (6, "has 3 cells where 4 columns are named"),
+        (6, "has 3 cells, but the header has 4 columns"),
         (7, "app_id: must be 1 to 64 letters, digits, '-' or '_'"),
-        (8, "alias: holds a control character"),
+        (8, "alias: contains a control character"),
         (9, f"alias: {UNDECODABLE}"),
         (10, "alias: is longer than 1024 characters"),
-        (11, "alias: holds a control character"),
+        (11, "alias: contains a control character"),
         (12, f"password: {BLANK}"),
         (
             13,
@@ -161,7 +163,7 @@ async def test_every_bad_line_of_a_csv_file(tmp_path: Path) -> None:
                 "app_id: must be 1 to 64 letters, digits, '-' or '_'"
             ),
         ),
-        (14, f"username: {UNDECODABLE}; alias: is missing; password: holds a control character"),
+        (14, f"username: {UNDECODABLE}; alias: is missing; password: contains a control character"),
     ]
 
 
@@ -186,7 +188,7 @@ async def test_text_after_a_quote(tmp_path: Path) -> None:
     """That is no CSV either; the quote before, in another row, has nothing to do with it."""
     source = csv_file(tmp_path, 'username,alias\nalice,"a, ""b"" 5"""\nbea,5"\nbob,"b"c\n')
     ((line, reason),) = await problems(source, derives=True)
-    assert (line, reason.partition(" (")[0]) == (4, "is not CSV")
+    assert (line, reason.partition(" (")[0]) == (4, "is not valid CSV")
 
 
 def test_rows_of_commas_alone(tmp_path: Path) -> None:
@@ -216,7 +218,7 @@ async def test_a_column_that_is_read_past(tmp_path: Path) -> None:
     assert list(csv_file(tmp_path, ALICE, ignore_columns=("alias",))) == [
         Problem(
             1,
-            "must name the columns, with commas between; missing: alias; found 'username,alias,password'",
+            "must name the columns, separated by commas; missing: alias; found 'username,alias,password'",
         )
     ]
 
@@ -226,7 +228,7 @@ def test_another_delimiter_is_named(tmp_path: Path) -> None:
     ((problem,),) = [list(csv_file(tmp_path, ALICE, delimiter=";"))]
     assert isinstance(problem, Problem)
     assert problem.reason == (
-        "must name the columns, with ';' between; missing: username, alias; found 'username,alias,password'; "
+        "must name the columns, separated by ';'; missing: username, alias; found 'username,alias,password'; "
         "if ',' separates them, pass it as the delimiter (--delimiter)"
     )
 
@@ -235,9 +237,7 @@ def test_another_delimiter_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [CsvSource, JsonlSource])
 def test_an_encoding_that_is_none(kind: Callable[..., RowSource], name: Any) -> None:
     """It is refused at once."""
-    with pytest.raises(
-        InvalidArgumentError, match="encoding: is not the name of a text encoding that Python"
-    ):
+    with pytest.raises(InvalidArgumentError, match="encoding: must be a text encoding that Python"):
         kind("users.csv", encoding=name)
 
 
@@ -300,7 +300,7 @@ def test_utf_16(tmp_path: Path) -> None:
     text = ALICE.decode().encode("utf-16")
     assert len(list(csv_file(tmp_path, text, encoding="utf-16"))) == 1
     *_, last = csv_file(tmp_path, text + b"x", encoding="utf-16")
-    assert last == Problem(0, "is not text in utf-16: pass the right encoding")
+    assert last == Problem(0, "is not valid utf-16: pass the right encoding")
 
 
 @pytest.mark.parametrize("kind", [CsvSource, JsonlSource])
@@ -361,16 +361,16 @@ async def test_every_bad_line_of_json(tmp_path: Path) -> None:
     ]
     path.write_text("\n".join([*lines, " " * 70_000]))
     assert await problems(JsonlSource(path)) == [
-        (1, "is not JSON"),
+        (1, "is not valid JSON"),
         (2, "is not a JSON object"),
         (3, f"username: must be a string; password: {NO_PASSWORD}"),
-        (4, f"there is no field 'x'; {KNOWN}; password: {NO_PASSWORD}"),
-        (5, "is not JSON"),
+        (4, f"unknown field 'x'; known fields are {KNOWN}; password: {NO_PASSWORD}"),
+        (5, "is not valid JSON"),
         (6, "names a field twice"),
         (
             7,
             (
-                f"there is no field 'x', 'z'; {KNOWN}; "
+                f"unknown field 'x', 'z'; known fields are {KNOWN}; "
                 f"alias: must be a string; password: {BLANK}; app_id: must be a string"
             ),
         ),
@@ -385,15 +385,15 @@ async def test_duplicates(tmp_path: Path) -> None:
     rows += ["user1x,other-1,other-1", "other2,alias-2,other-2", "other3,other-3,key-3"]
     source = csv_file(tmp_path, "username,alias,key\n" + "\n".join(rows))
     assert await problems(source, derives=True) == [
-        (1002, "username: is already that of line 3"),
-        (1004, "key: is already that of line 5"),
+        (1002, "username: is already used by line 3"),
+        (1004, "key: is already used by line 5"),
     ]
 
 
 async def test_a_username_twice_without_keys(tmp_path: Path) -> None:
     """It is the key as well then, but that is not what the file calls it."""
     source = csv_file(tmp_path, "username,alias\nalice,a\nalice,b\n")
-    assert await problems(source, derives=True) == [(3, "username: is already that of line 2")]
+    assert await problems(source, derives=True) == [(3, "username: is already used by line 2")]
 
 
 async def test_all_that_is_wrong_with_a_line(tmp_path: Path) -> None:
@@ -406,12 +406,12 @@ async def test_all_that_is_wrong_with_a_line(tmp_path: Path) -> None:
         (
             3,
             (
-                "password: must be a string of at least 5 characters; username: is already that of line 2; "
-                "key: is already that of line 2"
+                "password: must be a string of at least 5 characters; username: is already used by line 2; "
+                "key: is already used by line 2"
             ),
         ),
         (4, "password: must be a string of at least 5 characters"),
-        (5, "username: is already that of line 4"),
+        (5, "username: is already used by line 4"),
     ]
 
 
@@ -436,7 +436,7 @@ async def test_the_key_of_a_bad_line(tmp_path: Path) -> None:
 
 def test_the_error_names_the_first_fifty() -> None:
     """In its message; all are in `problems`."""
-    error = SourceError(tuple(Problem(line, "is not JSON", None, "x.jsonl") for line in range(1, 61)))
-    assert str(error).splitlines()[:2] == ["the source cannot be used", "x.jsonl, line 1: is not JSON"]
+    error = SourceError(tuple(Problem(line, "is not valid JSON", None, "x.jsonl") for line in range(1, 61)))
+    assert str(error).splitlines()[:2] == ["the source cannot be used", "x.jsonl, line 1: is not valid JSON"]
     assert (len(str(error).splitlines()), str(error).splitlines()[-1]) == (52, "and 10 more")
     assert len(error.problems) == 60

@@ -68,8 +68,8 @@ def test_options_of_a_source(account: Sandbox, run: Run, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("plan", "users.csv", "--encoding", "no-such"), "encoding: is not the name of a text encoding"),
-        (("plan", "-", "--encoding", "no-such"), "encoding: is not the name of a text encoding"),
+        (("plan", "users.csv", "--encoding", "no-such"), "encoding: must be a text encoding"),
+        (("plan", "-", "--encoding", "no-such"), "encoding: must be a text encoding"),
         (("plan", "users.csv", "--delimiter", ";;"), "delimiter: must be one character"),
         (("plan", "users.csv", "--delimiter", ""), "delimiter: must be one character"),
         (("plan", "users.jsonl", "--delimiter", ";"), "are about CSV, and the source is JSON lines"),
@@ -181,7 +181,7 @@ def test_bad_lines_as_people_read_them(run: Run, tmp_path: Path) -> None:
     rows = [f"user{n}x, a{n},s3cret" for n in range(2, 62)]
     (tmp_path / "users.csv").write_text("username,alias,password\n" + "\n".join([*rows, "zoe,z,"]))
     told = run("plan", "users.csv").stderr.splitlines()
-    assert told[0] == "users.csv, line 2, key 'user2x': alias: begins or ends with a blank: remove it"
+    assert told[0] == "users.csv, line 2, key 'user2x': alias: must not begin or end with whitespace"
     assert told[50] == "and 11 more; --json shows all"
     assert told[51] == "Error: 61 lines cannot be used; nothing was sent"
     problems = json.loads(run("plan", "users.csv", "--json").stderr)["error"]["problems"]
@@ -191,7 +191,7 @@ def test_bad_lines_as_people_read_them(run: Run, tmp_path: Path) -> None:
             "file": "users.csv",
             "line": 2,
             "key": "user2x",
-            "reason": "alias: begins or ends with a blank: remove it",
+            "reason": "alias: must not begin or end with whitespace",
         },
     )
 

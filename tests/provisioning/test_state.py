@@ -201,7 +201,7 @@ async def test_compare_and_swap(tmp_path: Path) -> None:
     await state.add([new])
     await state.take_up({})
     await state.save([(new, stamp(new, 1.0))])
-    with pytest.raises(StateError, match="row 1 was changed by somebody else"):
+    with pytest.raises(StateError, match="row 1 was changed by another process"):
         await state.save([(new, stamp(new, 2.0))])
     await state.close()
 
@@ -303,7 +303,7 @@ async def test_a_lock_that_is_removed_by_whoever_had_it(
         return connection
 
     monkeypatch.setattr(_file, "connect", connect_and_remove)
-    with pytest.raises(StateError, match="just in use by another run"):
+    with pytest.raises(StateError, match="just released by another run"):
         await SqliteState(tmp_path / "run.db").open()
 
 
@@ -376,7 +376,7 @@ async def test_a_state_without_its_log(left: Path, tmp_path: Path, how: str) -> 
     """It has forgotten what was done last, so it is refused, as often as it is tried; not so with its log."""
     other, log = _part(left, tmp_path, how)
     for read_only in (False, True, False):
-        with pytest.raises(StateError, match="endpoints would be made twice"):
+        with pytest.raises(StateError, match="endpoints would be created twice"):
             await SqliteState(other, read_only=read_only).open()
     log.rename(other.resolve().with_name(f"{other.resolve().name}-wal"))
     assert await keys(SqliteState(other)) == {"a"}
@@ -459,7 +459,7 @@ async def test_somebody_who_reads_all_the_time(tmp_path: Path, monkeypatch: pyte
     with closing(sqlite3.connect(path)) as db:
         db.execute("BEGIN")
         db.execute("SELECT * FROM rows").fetchall()
-        with pytest.raises(StateError, match="another program is reading the state"):
+        with pytest.raises(StateError, match="another program is reading it"):
             await SqliteState(path).open()
     assert await keys(SqliteState(path)) == set()
 

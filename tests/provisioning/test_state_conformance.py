@@ -190,9 +190,9 @@ async def test_a_row_that_somebody_else_changed(state: FleetState, stale: str) -
         "epoch": evolve(intent, epoch=0),
         "key": evolve(intent, key="nobody"),
     }[stale]
-    with pytest.raises(StateError, match="row 1 was changed by somebody else"):
+    with pytest.raises(StateError, match="row 1 was changed by another process"):
         await state.save([(new(2), stamp(new(2))), (expected, stamp(intent))])
-    with pytest.raises(StateError, match="row 1 was changed by somebody else"):
+    with pytest.raises(StateError, match="row 1 was changed by another process"):
         await state.facts()
     await state.close()
     await state.open()

@@ -76,7 +76,7 @@ async def test_a_walk_that_endpoints_vanish_from(client: AsyncClient, sandbox: S
                 sandbox.seed(1)
             else:
                 await change(max(sandbox.endpoints))
-        assert walk.doubt == expected
+        assert walk.gap == expected
 
 
 async def test_an_update_that_fails(
@@ -163,7 +163,7 @@ async def test_an_outage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     await outage.unsent(error)
     outage.done()
     await outage.unsent(error)
-    told = ["nothing can be sent: no network; tried again for 60 s"] * 2
+    told = ["cannot send requests: no network; retrying for 60 s"] * 2
     assert told == [record.getMessage() for record in caplog.records]
 
 
@@ -220,5 +220,5 @@ def test_passwords_for_a_spreadsheet(tmp_path: Path) -> None:
 def test_a_file_that_is_no_plan(tmp_path: Path, content: str) -> None:
     """It says so, in one line."""
     (tmp_path / "plan.json").write_text(content)
-    with pytest.raises(ProvisioningError, match="holds no plan"):
+    with pytest.raises(ProvisioningError, match="is not a plan file"):
         load_plan(tmp_path / "plan.json")
