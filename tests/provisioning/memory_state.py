@@ -1,4 +1,4 @@
-"""A fleet's state in memory: what the protocol asks for, and nothing else."""
+"""A fleet's state in memory: exactly what the protocol requires."""
 
 from __future__ import annotations
 

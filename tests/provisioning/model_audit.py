@@ -1,9 +1,9 @@
-"""A model of the audit: a run to which something happens that the protocol does not reckon with.
+"""A model of the audit: a run with events that the protocol does not expect.
 
-To the model of a run (`model`) come mismatches at any moment: a create lands long after it was given up, an
-endpoint vanishes or becomes somebody else's. When all rows are finished, the audit looks once; then the
-duplicates that it found are deleted one by one, while mismatches go on. What the audit concludes and what
-may be deleted is decided by the very functions that the real thing uses (`_audit`).
+The model of a run (`model`) is extended by mismatches at any moment: a create takes effect long after it was
+given up, an endpoint vanishes or is changed by somebody else. When all rows are finished, the audit runs
+once; then the duplicates that it found are deleted one by one, while mismatches continue. The functions that
+decide what the audit concludes and what may be deleted are those of the real code (`_audit`).
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""A model of a living fleet: its source is edited from life to life, and others work in the account too.
+"""A model of a fleet over time: its source is edited between runs, and others work in the account too.
 
-A life is a run of one process. It is killed between any two of its steps, and the next one takes up the same
-source or an edited one. Creates land at once, late, or never, and the list shows them later still; the wait
-that the model of a run (`model`) proves long enough is taken as such here: a life decides on what is in doubt
-when nothing is on its way any more. Meanwhile a colleague makes endpoints of confusable names, and changes or
-deletes those of the fleet. What a row becomes is decided by the very functions that the real thing uses
-(`_transitions`); what is modelled is when they are called, and with what.
+A life is a run of one process. It may be killed between any two of its steps, and the next one uses the same
+source or an edited one. Creates take effect at once, late, or never, and the list shows them even later. The
+model of a run (`model`) proves that the settling time suffices, so here a life decides on lost creates when
+nothing is in flight any more. At the same time a colleague creates endpoints with confusable names, and
+changes or deletes those of the fleet. The transitions of rows are those of the real code (`_transitions`);
+the model covers when they are called, and with what.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A walk over a list that changes meanwhile knows whether it missed anything."""
+"""A walk over a list that changes knows whether it may have missed an endpoint."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Kind = Literal["offset", "cursor", "hybrid"]
 async def test_deletes_that_creates_make_up_for(
     client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The total stays, and yet one moved from a page to come to a page that was read."""
+    """The total is unchanged, and yet an endpoint moved to a page already read."""
     monkeypatch.setattr(_reach, "PREFETCH", 0)  # so that the change falls between two pages
     sandbox.order = "oldest"
     sandbox.seed(60)
@@ -48,7 +48,7 @@ async def test_deletes_that_creates_make_up_for(
 async def test_a_list_that_rests(
     client: AsyncClient, sandbox: Sandbox, kind: Kind, order: Literal["newest", "oldest"], count: int
 ) -> None:
-    """However it is linked and ordered, and wherever its last page ends, a walk of it is whole."""
+    """However it is linked and ordered, and wherever its last page ends, a walk of it is complete."""
     sandbox.pagination, sandbox.order = kind, order
     sandbox.seed(count)
     walk = Walk(client)
@@ -60,7 +60,7 @@ async def test_a_list_that_rests(
 async def test_an_endpoint_that_cannot_be_read(
     client: AsyncClient, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may be any row's, so the walk proves no row absent; and another walk would not help."""
+    """It may belong to any row, so the walk proves no absence; walking again would not help."""
     named = Endpoint(endpoint_id="1", username="alice1", alias="desk")
     odd = evolve(named, endpoint_id="2", extra={name: {}}, **{name: None})
     walks = 0
@@ -81,7 +81,7 @@ async def test_an_endpoint_that_cannot_be_read(
 async def test_a_list_that_comes_to_rest(
     client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is given time to: walks at once, one after the other, would all meet the same unrest."""
+    """It gets time: walks in quick succession would all meet the same changes."""
     monkeypatch.setattr(_reach, "PREFETCH", 0)
     sandbox.order = "oldest"
     sandbox.seed(60)
@@ -104,7 +104,7 @@ async def test_a_list_that_comes_to_rest(
 async def test_a_page_that_is_hard_to_get(
     client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It alone is asked for again, however often pages fail during a walk: what was read stays read."""
+    """Only that page is fetched again, however often pages fail during a walk."""
     monkeypatch.setattr(_retry, "_PAUSES", (0.0, 0.0))
     monkeypatch.setattr(_reach, "PREFETCH", 0)
     sandbox.seed(200)
