@@ -1,22 +1,23 @@
-"""Provisioning: an account's endpoints kept as a source of rows describes them, each made exactly once.
+"""Provisioning: keep an account's endpoints as a source of rows describes them, each created exactly once.
 
-Plivo has no idempotency key, so *exactly once* is made out of a state that knows, before a create leaves,
-that it is about to; of lists that are walked to find what was made of a create whose answer was lost; and of
-an audit at the end. The way of a row, with the file of each step:
+Plivo has no idempotency key. *Exactly once* therefore rests on three things: a state that records an intent
+before each create is sent, walks of the account's list that find what a create with a lost response has made,
+and an audit at the end. A row goes through these steps, each in the modules named:
 
-1. read, and checked with all others (`_source`, `_rows`, `_load`);
-2. taken up into the state by its key, as a new row or an edited one (`_attach`, `_state`);
-3. compared with the account: what is to be done? (`_survey`, `_plan`; the states of a row are in `_entries`
-   and `_transitions`);
-4. created, after the first of all was made alone and looked at (`_canary`): at its turn (`_rate`), with an
-   intent that is durable before the first byte leaves (`_create`);
-5. if the answer was lost, decided on when nothing can land any more, by a walk (`_reconcile`, `_listing`);
-6. or updated, replaced, deleted (`_change`);
-7. looked at once more, with all others (`_audit`), while endpoints that have appeared and are no row's are
+1. It is read and validated together with all others (`_source`, `_rows`, `_load`).
+2. It is merged into the state by its key, as a new or an edited row (`_attach`, `_state`).
+3. It is compared with the account to find out what to do (`_survey`, `_plan`; `_entries` and `_transitions`
+   define the states of a row).
+4. It is created at its turn (`_rate`), with an intent that is durable before the first byte leaves
+   (`_create`). The first endpoint of all is created alone and checked (`_canary`).
+5. If the response was lost, a walk decides, once the create can no longer take effect (`_reconcile`,
+   `_listing`).
+6. Or it is updated, replaced or deleted (`_change`).
+7. It is checked again with all others (`_audit`). Endpoints that have appeared and belong to no row are
    counted (`_strangers`).
 
-`_run` goes through the phases, `_outage` stops it when nothing gets through, `_apply` lets a caller
-follow, and `_fleet` is the face of it all.
+`_run` goes through the phases, `_outage` stops the run when nothing gets through, `_apply` lets the caller
+follow it, and `_fleet` is the public interface.
 """
 
 from plivo_endpoints.provisioning._apply import Progress, Run

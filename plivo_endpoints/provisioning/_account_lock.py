@@ -1,8 +1,8 @@
-"""One run at a time for an account on one machine: two of them could not tell their creates apart.
+"""A lock that allows one run per account on a machine: two runs could not tell their creates apart.
 
-The lock is a file in the user's state folder, held by SQLite, so that it ends with the process. Beside it
-stands who holds it. Where there is no such folder, as in some containers, there is no lock: that is warned
-of.
+The lock is a file in the user's state directory. SQLite holds it, so it ends with the process. A text file
+beside it names the holder. Without such a directory, as in some containers, a warning is logged and there is
+no lock.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ _APP: Final = "plivo-endpoints"
 
 @contextmanager
 def account_locked(account: str) -> Generator[None]:
-    """Hold the lock of an account, by its URL, for the block.
+    """Hold the lock of the account with this URL for the block.
 
     Raises:
-        StateError: Another run works on the account.
+        StateError: Another run holds the lock.
     """
     try:
         path = _folder() / f"{hashlib.sha256(account.encode()).hexdigest()[:32]}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         make_private(path)
-    except (OSError, RuntimeError) as error:  # the latter: nobody knows the user's home
-        logger.warning("no lock against a second run on this account: %s", error)
+    except (OSError, RuntimeError) as error:  # RuntimeError: the user's home directory is unknown
+        logger.warning("cannot lock the account against a second run: %s", error)
         yield
         return
     holder = path.with_suffix(".txt")
     with exclusively(path) as is_ours:
         if not is_ours:
             raise StateError(f"another run works on this account: {_read(holder)}")
-        with suppress(OSError):  # a disk that is full, say: the lock holds all the same
+        with suppress(OSError):  # such as a full disk: the lock holds anyway
             holder.write_text(_who(), encoding="utf-8")
         yield
 
 
 def _folder() -> Path:
-    """Return where programs keep their state for this user."""
+    """Return the directory for this user's state files."""
     given = Path(os.environ.get("XDG_STATE_HOME", ""))
-    if given.is_absolute():  # another has to be ignored, says the specification
+    if given.is_absolute():  # the XDG specification says to ignore a relative one
         return given / _APP
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home()) / _APP
@@ -67,7 +67,7 @@ def _who() -> str:
     try:
         folder = str(Path.cwd())
     except OSError:
-        folder = "a folder that is gone"
+        folder = "a folder that no longer exists"
     return f"process {os.getpid()} on {socket.gethostname()}, since {since}, in {folder}"
 
 

@@ -1,4 +1,4 @@
-"""A run as its caller sees it: opening it, following it, leaving it."""
+"""A run as its caller sees it: start it, follow it, leave it."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._run import Phase
     from plivo_endpoints.provisioning._state._protocol import FleetState
 
-_GRACE: Final = 5.0  # seconds for creates under way, when a run is left
+_GRACE: Final = 5.0  # seconds that requests in flight get when the caller leaves a run
 
 
 @frozen(kw_only=True)
 class Progress:
-    """Where a run is right now.
+    """A snapshot of a run.
 
     Attributes:
-        phase: What it is at.
-        counts: Rows by status.
-        waiting: Of the unprocessed, those whose create was lost, so that it may have happened or not.
-        settles_in: Seconds until these can be decided on, while the run waits for that; else `None`.
+        phase: The current phase.
+        counts: Number of rows by status.
+        waiting: How many of the unprocessed rows have a create whose response was lost.
+        settles_in: Seconds until the outcome of those creates can be determined, while the run waits for it;
+            otherwise `None`.
     """
 
     phase: Phase
@@ -47,31 +48,31 @@ class Progress:
 
 
 class Run:
-    """A run under way: iterate over it for the outcomes of the rows that it finishes, as it does.
+    """A run in progress: iterate over it to receive the outcome of each row as it finishes.
 
-    What an interrupted run had finished is in the report, but does not come again. Leave the block without
-    iterating, and it runs to its end; leave it in the middle, and it begins no further row, gives those under
-    way 5 s, and leaves the state right. An error that stops the run is raised by the iteration, after the
-    outcomes that came before it.
+    Rows that an interrupted run had finished are in the report, but are not repeated. If you leave the block
+    without iterating, the run continues to its end. If you leave it in the middle, the run starts no further
+    row, waits up to 5 s for requests in flight, and leaves the state consistent. The iteration raises an
+    error that stops the run, after the outcomes that came before it.
     """
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._phases = Phases(job)
         self._work = asyncio.create_task(self._phases.work())
-        self._is_told = False
+        self._is_raised = False
         self._is_followed = False
 
     async def __aiter__(self) -> AsyncGenerator[Outcome]:
         self._is_followed = True
         while (outcome := await self._job.outcomes.get()) is not None:
             yield outcome
-        self._is_told = True
+        self._is_raised = True
         await self._work
 
     @property
     def progress(self) -> Progress:
-        """Where it is now."""
+        """A snapshot of the run."""
         state = self._job.state
         return Progress(
             phase=self._phases.phase,
@@ -82,7 +83,7 @@ class Run:
 
     @property
     def report(self) -> Report:
-        """Where all rows stand, those of earlier processes included."""
+        """The results for all rows, including those from earlier processes."""
         audit = self._phases.audit
         return Report(
             counts=self._job.state.counts,
@@ -93,27 +94,27 @@ class Run:
         )
 
     def stop(self) -> None:
-        """Begin no further row; the iteration ends once those under way are finished."""
+        """Start no further row; the iteration ends once the rows in progress are finished."""
         self._is_followed = True
         self._phases.stop()
 
     async def complete(self) -> None:
-        """Run to the end, where nobody has asked for the outcomes."""
+        """Run to the end, unless the caller has iterated over the outcomes."""
         if not self._is_followed:
             async for _ in self:
                 pass
 
     async def end(self) -> None:
-        """Let creates under way finish, begin no others, and raise an error that nobody was told."""
+        """Let requests in flight finish, start no others, and raise an error that was not raised yet."""
         self._phases.stop()
         grace = _GRACE if self._phases.phase in {"canary", "creating", "updating", "deleting"} else 0.0
         try:
             self._job.outcomes.close()
             await asyncio.wait({self._work}, timeout=grace)
-        finally:  # also if the grace is cut short: the work needs the state, which is closed next
+        finally:  # also if the wait is cancelled: the work needs the state, which is closed next
             self._work.cancel()
             (ended,) = await asyncio.gather(self._work, return_exceptions=True)
-        if isinstance(ended, Exception) and not self._is_told:
+        if isinstance(ended, Exception) and not self._is_raised:
             raise ended
 
 
@@ -121,7 +122,7 @@ class Run:
 async def follow(
     client: AsyncClient, source: RowSource, state: FleetState, master_key: str | None, options: Options
 ) -> AsyncGenerator[Run]:
-    """Open a run and follow it to its end, or leave it: see `AsyncFleet.apply`."""
+    """Start a run for the block; see `AsyncFleet.apply`."""
     with account_locked(account_of(client)):
         await state.open()
         try:
@@ -149,7 +150,7 @@ async def _followed(run: Run) -> AsyncGenerator[Run]:
         yield run
         await run.complete()
     except BaseException:
-        with suppress(Exception):  # the caller's own error is the one to raise
+        with suppress(Exception):  # raise the caller's own error
             await run.end()
         raise
     await run.end()

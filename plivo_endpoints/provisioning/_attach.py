@@ -1,4 +1,4 @@
-"""A state belongs to one account and one master key, and to one source in all its editions."""
+"""Attach a state to its source: it belongs to one account, one master key and one source in all editions."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._rows import RowSource
     from plivo_endpoints.provisioning._state._protocol import FleetState
 
-_TO_LOOK_AT: Final = (*WAITING, RowState.FAILED, RowState.REVIEW)
+_COMPARED_AGAIN: Final = (*WAITING, RowState.FAILED, RowState.REVIEW)
 
 
 async def attach(
     client: AsyncClient, source: RowSource, state: FleetState, master_key: str | None, plan: Plan | None
 ) -> tuple[Contents, Deriver | None]:
-    """Let a state take up a source, or check that it has; and that a plan belongs to both."""
+    """Merge a source into a state unless that was done before; check that a plan belongs to both."""
     facts, account = await state.facts(), account_of(client)
     if facts:
         spend_rate_limit(client)
     if "planned" in facts:
         check_account(facts, account)
-        contents, deriver = await _go_on(state, facts, source, master_key)
-    else:  # nothing was sent yet, so it begins anew
+        contents, deriver = await _resume(state, facts, source, master_key)
+    else:  # nothing was sent yet, so start over
         await state.clear()
         begun = {"account": account, "run_id": secrets.token_hex(16), "mark": ""}
         contents, deriver = await _take_up(state, begun, source, master_key)
@@ -46,24 +46,24 @@ async def attach(
 
 
 async def check_keys(keys: Collection[str] | None, source: RowSource, state: FleetState) -> None:
-    """Raise `InvalidArgumentError` if neither the source nor the state has a row of one of these keys."""
+    """Raise `InvalidArgumentError` if a key is neither in the source nor in the state."""
     unknown = {key for key in keys or () if await state.find_key(key) is None}
     if unknown:
         async with aclosing(chunks(source)) as reading:
             async for _, chunk in reading:
                 unknown -= {item.key for item in chunk}
     names = ", ".join(map(repr, sorted(unknown)))
-    require("only", f"neither the source nor the state has a key {names}" if unknown else None)
+    require("only", f"has a key that is in neither the source nor the state: {names}" if unknown else None)
 
 
-async def _go_on(
+async def _resume(
     state: FleetState, facts: Mapping[str, str], source: RowSource, master_key: str | None
 ) -> tuple[Contents, Deriver | None]:
     contents = await read_contents(source)
     is_edited = contents.digest(facts["run_id"]) != facts["digest"]
     counts = await state.count()
-    # What Plivo refused, or a person had to look at, is looked at anew: it may have been put right.
-    is_interrupted = not facts.get("done") and not any(counts.get(each) for each in _TO_LOOK_AT)
+    # Rows that failed or needed review are compared again: somebody may have fixed the cause.
+    is_interrupted = not facts.get("done") and not any(counts.get(each) for each in _COMPARED_AGAIN)
     if is_interrupted and not is_edited:
         deriver = _deriver(facts, master_key)
         _check_key(contents, deriver)
@@ -74,7 +74,7 @@ async def _go_on(
 async def _take_up(
     state: FleetState, facts: Mapping[str, str], source: RowSource, master_key: str | None
 ) -> tuple[Contents, Deriver | None]:
-    """Let a state take up a new edition of its source, which is planned next."""
+    """Merge a new edition of the source into the state; the run plans it next."""
     await state.discard()
     deriver = _deriver(facts, master_key)
     contents = await load(state, source, deriver)
@@ -97,24 +97,24 @@ def _deriver(facts: Mapping[str, str], master_key: str | None) -> Deriver | None
         return None
     deriver = Deriver(master_key, facts["run_id"])
     if facts["mark"] and deriver.mark != facts["mark"]:
-        raise StaleError("the master key (PLIVO_PROVISION_KEY) is not the one that this state was begun with")
+        raise StaleError("the master key (PLIVO_PROVISION_KEY) is not the one this state was created with")
     return deriver
 
 
 def _check_key(contents: Contents, deriver: Deriver | None) -> None:
     if deriver is None and contents.derives:
-        raise StaleError("the master key (PLIVO_PROVISION_KEY) is missing, from which passwords are derived")
+        raise StaleError("the master key (PLIVO_PROVISION_KEY) is missing; passwords are derived from it")
 
 
 async def verify_source(
     state: FleetState, source: RowSource, master_key: str | None
 ) -> tuple[Contents, Deriver | None]:
-    """Raise `StaleError` unless source and master key are the ones that the state was made with."""
+    """Raise `StaleError` unless the state was made with this source and this master key."""
     facts = await state.facts()
     check_begun(facts)
     contents = await read_contents(source)
     if contents.digest(facts["run_id"]) != facts["digest"]:
-        raise StaleError("the source is not the one that was applied with this state: apply it first")
+        raise StaleError("the source has changed since it was last applied with this state: apply it first")
     deriver = _deriver(facts, master_key)
     _check_key(contents, deriver)
     return contents, deriver
@@ -125,17 +125,17 @@ def check_source(expected: Plan, account: str, contents: Contents) -> None:
     if account != expected.account:
         raise StaleError(f"the plan was made for {expected.account}, not for {account}")
     if contents.digest(expected.salt) != expected.digest:
-        raise StaleError("the source is not the one that was planned: plan again")
+        raise StaleError("the source has changed since the plan was made: plan again")
 
 
 def check_account(facts: Mapping[str, str], account: str) -> None:
-    """Raise if a state belongs to nothing yet, or to another account."""
+    """Raise if no run has started with the state yet, or if it belongs to another account."""
     check_begun(facts)
     if facts["account"] != account:
         raise StaleError(f"the state belongs to {facts['account']}, not to {account}")
 
 
 def check_begun(facts: Mapping[str, str]) -> None:
-    """Raise `StateError` if a state belongs to nothing yet."""
+    """Raise `StateError` if no run has started with the state yet."""
     if not facts:
-        raise StateError("no run has begun with this state")
+        raise StateError("no run has started with this state yet")

@@ -1,6 +1,6 @@
-"""The audit: a complete walk that compares account and state; and deleting the duplicates that it found.
+"""The audit: a complete walk that compares account and state, and the deletion of the duplicates it found.
 
-What it concludes is pure (`Findings` and what follows), so that the tests can walk through every account.
+Its conclusions are pure functions (`Findings` and below), so the tests can explore every account.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from plivo_endpoints.provisioning._report import Duplicate
 from plivo_endpoints.provisioning._retry import retry_transient
 from plivo_endpoints.provisioning._state._counting import batches
 from plivo_endpoints.provisioning._strangers import IdSet, Present, find_strangers
-from plivo_endpoints.provisioning._workers import ask_each
+from plivo_endpoints.provisioning._workers import map_concurrently
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
@@ -37,26 +37,26 @@ NOT_AUDITED: Final = {"audited": "", "appeared": ""}
 
 @frozen
 class Audit:
-    """What an audit found: the duplicates, and how many endpoints appeared that are no row's."""
+    """What an audit found: the duplicates, and how many endpoints appeared that belong to no row."""
 
     duplicates: tuple[Duplicate, ...]
     appeared: int
 
 
 async def audit_account(client: AsyncClient, state: Entries, present: Present | None = None) -> Audit:
-    """Check that each finished row has its one endpoint; return what was found.
+    """Check that each finished row has exactly one endpoint; return what was found.
 
-    What the list does not show (it may lag) is asked for by id. A row whose endpoint is gone, or is not its
-    own any more, needs review until it is right again, and so does one that failed but seems to have been
-    made: what else can be theirs may be all that they have, so it is no duplicate.
+    Endpoints that the list does not show (it may lag) are fetched by id. A row needs review if its endpoint
+    is gone or no longer its own, or if it failed but an endpoint of it seems to exist. Other endpoints that
+    match such a row are not duplicates, as they may be all that it has.
 
     Args:
-        client: Whose account.
+        client: The client of the account.
         state: Has the rows.
-        present: The endpoints that were there when the run began; if they are not known, none has appeared.
+        present: The endpoints that existed when the run began. If unknown, none counts as having appeared.
 
     Raises:
-        ProvisioningError: No walk was whole, so a duplicate could be overlooked; nothing was changed.
+        ProvisioningError: No walk was complete, so a duplicate could be overlooked. Nothing was changed.
     """
     await state.note(NOT_AUDITED)
     rows, suffixes = sum((await state.count()).values()), await known_suffixes(state)
@@ -76,53 +76,58 @@ async def audit_account(client: AsyncClient, state: Entries, present: Present | 
         findings, appeared = Findings(rows, suffixes), IdSet()
 
     if reason := await walk(client, visit, forget=forget):
-        raise ProvisioningError(f"nothing is audited, a duplicate could have been overlooked: {reason}")
+        raise ProvisioningError(f"the audit is not complete and could overlook a duplicate: {reason}")
     await _restore(client, state)
-    await state.save(findings.made_after_all())
+    await state.save(findings.changes_of_failed())
     doubted: set[str] = set()
     async with aclosing(batches(state, *HELD)) as held:
         async for batch in held:
-            doubted |= await _ask_for(client, state, [entry for entry in batch if findings.lack(entry)])
+            doubted |= await _check_unseen(
+                client, state, [entry for entry in batch if findings.is_unseen(entry)]
+            )
     duplicates = findings.duplicates(doubted)
     await note_duplicates(state, duplicates)
     await state.note({"audited": "yes", "appeared": str(len(appeared))})
     return Audit(duplicates, len(appeared))
 
 
-async def _ask_for(client: AsyncClient, state: Entries, unseen: list[Entry]) -> set[str]:
-    """Ask for the endpoints of rows that no walk showed; return the keys of rows that lost theirs."""
-    doubts = await ask_each(unseen, partial(_doubt, client))
+async def _check_unseen(client: AsyncClient, state: Entries, unseen: list[Entry]) -> set[str]:
+    """Fetch the endpoints that the walk did not show; return the keys of rows that lost theirs."""
+    mismatches = await map_concurrently(partial(_fetch_mismatch, client), unseen)
     changes = [
-        (entry, states.doubted(entry, doubt)) for entry, doubt in zip(unseen, doubts, strict=True) if doubt
+        (entry, states.doubted(entry, mismatch))
+        for entry, mismatch in zip(unseen, mismatches, strict=True)
+        if mismatch
     ]
     await state.save(changes)
     return {entry.key for entry, _ in changes}
 
 
 async def _restore(client: AsyncClient, state: Entries) -> None:
-    """Look again at the endpoints of rows that an audit doubted: they may have been put right."""
+    """Check the endpoints of rows under review again: somebody may have fixed them."""
     async with aclosing(batches(state, RowState.REVIEW)) as reviewed:
         async for batch in reviewed:
             doubted = [entry for entry in batch if entry.endpoint_id]
-            doubts = await ask_each(doubted, partial(_doubt, client))
-            right = [entry for entry, doubt in zip(doubted, doubts, strict=True) if doubt is None]
+            mismatches = await map_concurrently(partial(_fetch_mismatch, client), doubted)
+            right = [entry for entry, mismatch in zip(doubted, mismatches, strict=True) if mismatch is None]
             await state.save([(entry, states.restored(entry)) for entry in right])
 
 
-async def _doubt(client: AsyncClient, entry: Entry) -> str | None:
+async def _fetch_mismatch(client: AsyncClient, entry: Entry) -> str | None:
     try:
         endpoint = await retry_transient(lambda: client.endpoints.get(entry.endpoint_id or ""))
     except NotFoundError:
         endpoint = None
-    return doubt(entry, endpoint)
+    return find_mismatch(entry, endpoint)
 
 
 async def delete_duplicates(
     client: AsyncClient, state: Entries, duplicates: tuple[Duplicate, ...]
 ) -> AsyncGenerator[Duplicate]:
-    """Delete duplicates and give those deleted: never one with a phone registered, or changed since.
+    """Delete duplicates and yield those deleted.
 
-    And never one whose row has not, at this very moment, the endpoint that the state holds for it.
+    One that has a registered phone or has changed since the audit stays. So does one whose row does not have,
+    at this moment, the endpoint that the state holds for it.
     """
     for duplicate in duplicates:
         with suppress(NotFoundError):
@@ -136,31 +141,31 @@ async def delete_duplicates(
 async def _has_its_own(client: AsyncClient, state: Entries, duplicate: Duplicate) -> bool:
     for entry in await state.holders([duplicate.kept or ""]):
         if is_kept(entry, duplicate):
-            return await _doubt(client, entry) is None
+            return await _fetch_mismatch(client, entry) is None
     return False
 
 
 async def note_duplicates(state: Entries, duplicates: Iterable[Duplicate]) -> None:
-    """Note the duplicates that there are now."""
+    """Record the current duplicates in the state."""
     await state.note({"duplicates": json.dumps([asdict(duplicate) for duplicate in duplicates])})
 
 
 def read_duplicates(facts: Mapping[str, str]) -> tuple[Duplicate, ...]:
-    """Return the duplicates that the last audit noted."""
+    """Return the duplicates that the last audit recorded."""
     return tuple(Duplicate(**each) for each in json.loads(facts.get("duplicates", "[]")))
 
 
 class Findings:
-    """What a walk of the account's list tells of the rows."""
+    """What a walk of the account's list shows about the rows."""
 
     def __init__(self, rows: int, suffixes: Collection[int]) -> None:
         self._suffixes = suffixes  # how many digits Plivo is known to append
-        self._seen = bytearray(rows + 1)  # by number: a set would not stay small
+        self._seen = bytearray(rows + 1)  # by number; a set would take more memory
         self._duplicates: dict[str, Duplicate] = {}
         self._failed: dict[int, tuple[Entry, set[str]]] = {}
 
     def add(self, entry: Entry, found: Found) -> None:
-        """Take in an endpoint that has a row's username; more than once does no harm."""
+        """Add an endpoint that has a row's username; adding it twice does no harm."""
         if found.endpoint_id in {entry.endpoint_id, entry.replaces}:
             if not entry.is_gone:
                 self._seen[entry.number] = found.alias == entry.sought.alias
@@ -171,50 +176,50 @@ class Findings:
         elif entry.state is RowState.FAILED:
             self._failed.setdefault(entry.number, (entry, set()))[1].add(found.endpoint_id)
 
-    def made_after_all(self) -> Sequence[Change]:
-        """Return what becomes of rows that failed, yet seem to have been made."""
+    def changes_of_failed(self) -> Sequence[Change]:
+        """Return the changes to rows that failed but for which an endpoint seems to exist."""
         return [(entry, states.found_after_all(entry, ids)) for entry, ids in self._failed.values()]
 
-    def lack(self, entry: Entry) -> bool:
-        """Whether the walk did not show a finished row's endpoint: to be asked for, as the list may lag."""
+    def is_unseen(self, entry: Entry) -> bool:
+        """Whether the walk did not show a finished row's endpoint."""
         return not self._seen[entry.number]
 
     def duplicates(self, doubted: Collection[str]) -> tuple[Duplicate, ...]:
-        """Return the duplicates, but for those of rows, by key, whose own endpoint is in doubt."""
+        """Return the duplicates, except those of rows with a doubted key."""
         return tuple(duplicate for duplicate in self._duplicates.values() if duplicate.key not in doubted)
 
 
-def doubt(entry: Entry, endpoint: Endpoint | None) -> str | None:
-    """Say why what Plivo returns for a finished row's id is not the row's endpoint, if it is not."""
+def find_mismatch(entry: Entry, endpoint: Endpoint | None) -> str | None:
+    """Return why the endpoint with a finished row's id is not the row's, or `None` if it is."""
     if endpoint is None:
-        return f"its endpoint {entry.endpoint_id} does not exist any more"
+        return f"its endpoint {entry.endpoint_id} no longer exists"
     if endpoint.alias != entry.sought.alias:
-        return f"its endpoint {entry.endpoint_id} has another alias now"
+        return f"its endpoint {entry.endpoint_id} now has another alias"
     if not is_made_from(entry.sought.username, endpoint.username or ""):
-        return f"its endpoint {entry.endpoint_id} is named {endpoint.username}"
+        return f"its endpoint {entry.endpoint_id} now has the username {endpoint.username}"
     return None
 
 
 def is_kept(entry: Entry, duplicate: Duplicate) -> bool:
-    """Whether the state still holds what a duplicate was told from, and that one stays."""
+    """Whether the state still holds the endpoint that a duplicate was compared with, and that one stays."""
     return (
         entry.state in HELD and entry.endpoint_id == duplicate.kept and _may_go(entry, duplicate.endpoint_id)
     )
 
 
 def is_idle_duplicate(duplicate: Duplicate, endpoint: Endpoint) -> bool:
-    """Whether a duplicate is as the audit found it, and it is known that no phone is registered."""
+    """Whether a duplicate is as the audit found it and certainly has no registered phone."""
     same = (endpoint.alias, endpoint.username) == (duplicate.alias, duplicate.username)
     return same and endpoint.sip_registered is False
 
 
 def _may_go(entry: Entry, endpoint_id: str) -> bool:
-    """Whether a lost create of this row can have made it, and the row's own is the one that stays."""
+    """Whether a lost create of this row can have made the endpoint, and the row's own is the one to keep."""
     return entry.lost > 0 and _age(entry.endpoint_id or "") < _age(endpoint_id)
 
 
 def _age(endpoint_id: str) -> tuple[int, str]:
-    # Of two numbers the smaller one; of whatever else ids may be, any order that all runs share.
+    # Orders numbers by size; other ids get some order that is the same in all runs.
     return len(endpoint_id), endpoint_id
 
 

@@ -1,4 +1,4 @@
-"""The blocking twin of a fleet: the same coroutines, run on the loop of a blocking client."""
+"""The blocking counterpart of `AsyncFleet`: runs its coroutines on the loop of a blocking client."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 
 class _LeftError(Exception):
-    """Stands for whatever the caller's block was left by: an interrupt must not be raised on the loop."""
+    """Stands in for the exception that ended the caller's block; an interrupt must not reach the loop."""
 
 
 class BlockingRun:
-    """A run under way: iterate over it for the outcomes of the rows that it finishes; see `Run`."""
+    """A run in progress: iterate over it to receive the outcome of each row as it finishes; see `Run`."""
 
     def __init__(self, run: Run, run_on_loop: RunOnLoop[Any]) -> None:
         self._async = run
@@ -43,16 +43,16 @@ class BlockingRun:
 
     @property
     def progress(self) -> Progress:
-        """Where it is now."""
+        """A snapshot of the run."""
         return self._async.progress
 
     @property
     def report(self) -> Report:
-        """Where all rows stand, those of earlier processes included."""
+        """The results for all rows, including those from earlier processes."""
         return self._async.report
 
     def stop(self) -> None:
-        """Begin no further row; the iteration ends once those under way are finished."""
+        """Start no further row; the iteration ends once the rows in progress are finished."""
 
         async def stop() -> None:
             self._async.stop()
@@ -61,7 +61,7 @@ class BlockingRun:
 
 
 class Fleet:
-    """The blocking twin of `AsyncFleet`: the same names, arguments and errors, on a `Client`.
+    """The blocking counterpart of `AsyncFleet`: the same methods, arguments and errors, with a `Client`.
 
     ```python
     fleet = Fleet(client, "plivo-fleet.db")
@@ -104,7 +104,7 @@ class Fleet:
         settle: float = 120.0,
         max_failures: int = 20,
     ) -> Generator[BlockingRun]:
-        """Make the account's endpoints as a source describes them; see `AsyncFleet.apply`."""
+        """Make the account match a source; see `AsyncFleet.apply`."""
         following = self._async.apply(
             source,
             plan=plan,
@@ -129,15 +129,15 @@ class Fleet:
         self._run_on_loop(lambda: _leave(following, None))
 
     def report(self) -> Report:
-        """Return where the fleet stands, by its state alone; see `AsyncFleet.report`."""
+        """Return the fleet's report from its state alone; see `AsyncFleet.report`."""
         return self._run_on_loop(self._async.report)
 
     def outcomes(self) -> Generator[Outcome]:
-        """Return what came of each row in the last run; see `AsyncFleet.outcomes`."""
+        """Return the outcome of each row in the last run; see `AsyncFleet.outcomes`."""
         return _iterate(self._async.outcomes(), self._run_on_loop)
 
     def credentials(self, source: Source) -> Generator[SipCredentials]:
-        """Return the same with each row's password; see `AsyncFleet.credentials`."""
+        """Return the outcomes with each row's password; see `AsyncFleet.credentials`."""
         return _iterate(self._async.credentials(source), self._run_on_loop)
 
     def drift(self) -> tuple[Step, ...]:

@@ -1,4 +1,4 @@
-"""Changing what there is: updates, and the deletion of what was replaced or is gone from the source."""
+"""Updates, and deletion of endpoints that were replaced or are no longer in the source."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._state._protocol import Entries
 
 _MOST_DELETED: Final = 10  # endpoints
-_SHARE_DELETED: Final = 10  # of all, one in so many
+_SHARE_DELETED: Final = 10  # a tenth of all
 
 
 async def check_deletions(state: Entries, options: Options) -> None:
-    """Refuse to delete more than a person can have meant, unless that was allowed."""
+    """Raise `DeletionLimitError` if more endpoints would be deleted than allowed."""
     held, gone = await state.count_held()
     limit = options.delete_limit
     if limit is None:  # an empty source is an accident
         limit = max(_MOST_DELETED, held // _SHARE_DELETED) if gone < held else 0
     if options.delete and gone > limit:
         raise DeletionLimitError(
-            f"{gone} of {held} endpoints would be deleted, more than {limit}: look whether the source is "
-            f"whole, then allow it with a limit of {gone}"
+            f"{gone} of {held} endpoints would be deleted, more than {limit}: check that the source is "
+            f"complete, then allow it with a limit of {gone}"
         )
 
 
 class Changes:
-    """Carries out the changes of rows that have an endpoint. All of them may be done twice."""
+    """Updates and deletes endpoints; every operation may safely be repeated."""
 
     def __init__(self, client: AsyncClient, state: Entries, outage: Outage) -> None:
         self._client = client
@@ -47,7 +47,7 @@ class Changes:
         self._outage = outage
 
     async def update(self, entry: Entry, password: str) -> None:
-        """Update an endpoint; the password is sent only where it was edited."""
+        """Update an endpoint; send the password only if it was edited."""
         changes: dict[str, Any] = {
             name: password if name == "password" else getattr(entry.wanted, name)
             for name in (entry.known or entry.wanted).changes_to(entry.wanted)
@@ -72,15 +72,15 @@ class Changes:
             self._outage.done()
 
     async def delete_replaced(self, entry: Entry) -> None:
-        """Delete the endpoint that a row had before."""
+        """Delete a row's previous endpoint."""
         reason = await self._delete(entry.replaces or "")
         after = states.replaced(entry) if reason is None else states.not_deleted(entry, reason)
         await self._state.save([(entry, after)])
 
     async def delete_gone(self, entry: Entry, *, even_registered: bool) -> None:
-        """Delete the endpoint of a row that the source has no more."""
+        """Delete the endpoint of a row that is no longer in the source."""
         reason = None
-        if entry.state is not RowState.DELETING:  # a deletion that was begun may have been carried out
+        if entry.state is not RowState.DELETING:  # a deletion that was started may have taken effect
             reason = await self._why_claimed(entry)
             if reason is None and not even_registered:
                 reason = await self._why_in_use(entry.endpoint_id or "")
@@ -92,9 +92,10 @@ class Changes:
         await self._state.save([(entry, after)])
 
     async def finish_deletion(self, entry: Entry) -> None:
-        """Delete the endpoint of a row that came back to the source after its deletion had begun.
+        """Delete the endpoint of a row that came back to the source after its deletion had started.
 
-        Whether that was carried out, or will be yet, cannot be seen. So it is, and the row gets a new one.
+        Whether that deletion has taken effect, or still will, is unknown. So it is finished, and the row gets
+        a new endpoint.
         """
         reason = await self._delete(entry.endpoint_id or "")
         after = states.remade(entry) if reason is None else states.not_deleted(entry, reason)
@@ -104,7 +105,7 @@ class Changes:
         if (other := await claimant(self._state, entry)) is None:
             return None
         return (
-            f"not deleted, as endpoint {entry.endpoint_id} can be that of {other.key!r}: import it for that "
+            f"not deleted, as endpoint {entry.endpoint_id} may belong to {other.key!r}: import it for that "
             "key, or give the row its old key"
         )
 
@@ -113,13 +114,13 @@ class Changes:
             endpoint = await retry_transient(lambda: self._client.endpoints.get(endpoint_id))
             if endpoint.sip_registered is not False:
                 return (
-                    f"not deleted, as a phone may be registered with endpoint {endpoint_id}: it takes "
-                    "even-registered to delete it"
+                    f"not deleted, as a phone may be registered with endpoint {endpoint_id}: allow it with "
+                    "even-registered"
                 )
         return None
 
     async def _delete(self, endpoint_id: str) -> str | None:
-        """Delete an endpoint; return why not, if it stays."""
+        """Delete an endpoint; return why it was not deleted, or `None` if it was."""
         while True:
             try:
                 await retry_transient(lambda: self._client.endpoints.delete(endpoint_id))

@@ -1,4 +1,4 @@
-"""Sending one create, with the intent written before the first byte and the result after the last."""
+"""Send one create: write the intent before the first byte leaves, and the result after the response."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class CreateSender:
-    """One row on its way."""
+    """Sends the create of one row."""
 
     def __init__(
         self, state: Entries, entry: Entry, *, on_mismatch: Callable[[Entry], Awaitable[None]]
@@ -34,16 +34,16 @@ class CreateSender:
         self._on_mismatch = on_mismatch
 
     async def send(self, client: AsyncClient, new: NewEndpoint, outage: Outage) -> Entry:
-        """Send the create once; return the entry as it is in the state after that.
+        """Send the create once; return the entry as it is in the state afterwards.
 
-        It is still NEW where nothing was sent. Cancelled, it leaves an INTENT, which the next run decides on.
+        The entry is still NEW if nothing was sent. Cancellation leaves an INTENT for the next run to resolve.
 
         Raises:
             StateError: The intent or the result could not be written.
-            CanaryError: It does not match what was asked for.
+            CanaryError: The endpoint does not match the request.
             OutageError: No row gets through any more.
-            RefusedError: Plivo refuses one row after the other.
-            CallError: Plivo refused for a reason that every row would meet.
+            RefusedError: Plivo refused too many rows in succession.
+            CallError: Plivo refused for a reason that applies to every row.
         """
         try:
             made = await create_after(client.endpoints, new, self._intend)
@@ -67,13 +67,13 @@ class CreateSender:
         try:
             check_answer(made, alias)
         except CanaryError:
-            await self._on_mismatch(made)  # first: should this process end now, the next must know
+            await self._on_mismatch(made)  # first: if this process ends now, the next one must know
             await self._become(made)
             raise
         await self._become(made)
 
     async def _intend(self) -> None:
-        """Write the intent; again, if the disk took so long that it no longer entitles to send."""
+        """Write the intent, again if the disk took so long that it is no longer fresh."""
         while True:
             await self._become(states.stamp(self._entry, time.time()))
             if states.is_fresh(self._entry, time.time()):
@@ -84,6 +84,6 @@ class CreateSender:
             await self._become(states.released(self._entry))
 
     async def _become(self, after: Entry) -> None:
-        # Noted first: the state carries out what it was asked for even if this wait is cut short.
+        # Assigned first: the state completes the write even if this wait is cancelled.
         before, self._entry = self._entry, after
         await self._state.save([(before, after)])

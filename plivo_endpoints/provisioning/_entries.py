@@ -1,4 +1,4 @@
-"""What the state knows of a row, and where a row can stand."""
+"""What the state knows about a row, and the states that a row can be in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DOCUMENTED_SUFFIX: Final = 12  # digits that Plivo appends to a username
 
 
 class RowState(StrEnum):
-    """Where a row stands."""
+    """The state of a row."""
 
     NEW = "new"
     INTENT = "intent"
@@ -47,9 +47,9 @@ HELD: Final = frozenset(
         RowState.UNCHANGED,
     }
 )
-# Its endpoint is on the account, as far as is known.
+# Its endpoint is believed to be on the account.
 KEPT: Final = frozenset({*HELD, RowState.OUTDATED, RowState.RENAMED})
-# A person has to allow or decide it.
+# A person has to allow the next step or decide.
 WAITING: Final = frozenset({RowState.FOUND, RowState.RENAMED, RowState.VANISHED, RowState.CONFLICT})
 _COUNTED_IF_GONE: Final = frozenset(
     {RowState.INTENT, RowState.PARKED, RowState.DELETED, RowState.FAILED, RowState.REVIEW}
@@ -59,25 +59,25 @@ WANTING: Final = frozenset({RowState.NEW, RowState.FOUND, RowState.RENAMED, RowS
 
 @frozen(kw_only=True)
 class Spec:
-    """What an endpoint is to be, or is.
+    """The wanted or known fields of an endpoint.
 
     Attributes:
-        username: The username asked for, without the digits that Plivo appends.
+        username: The requested username, without the digits that Plivo appends.
         alias: The alias.
-        app_id: The application; `None` if it is not named.
-        password: What is kept of the password: see `_marks`.
+        app_id: The application id; `None` if not given.
+        password: The mark kept of the password; see `_marks`.
     """
 
     username: str
     alias: str
     app_id: str | None = None
-    password: str = "v::"  # noqa: S105 - the mark of none
+    password: str = "v::"  # noqa: S105 - the mark of no password
 
     def changes_to(self, wanted: Spec) -> tuple[str, ...]:
-        """Return which fields of an endpoint that is so are to be updated.
+        """Return the names of the fields to update to get from this spec to `wanted`.
 
-        An application that the source does not name is left as it is, and so is a password that nobody can
-        compare.
+        An application that the source does not give is left as it is, and so is a password that cannot be
+        compared.
         """
         fields = {
             "alias": self.alias != wanted.alias,
@@ -89,23 +89,23 @@ class Spec:
 
 @frozen(kw_only=True)
 class Entry:
-    """What the state knows of a row: never its password.
+    """What the state knows about a row; never its password.
 
     Attributes:
-        number: Its place in the source, from 1; below 0 for a row that the source has no more.
-        line: Its line in the source, for people; 0 without lines.
+        number: Its position in the source, from 1; negative if the row is no longer in the source.
+        line: Its line in the source, for people; 0 if the source has no lines.
         key: The row's key.
-        wanted: What the source asks for, or asked for last.
-        known: What its endpoint is known to be: as was asked for last, or as the account has shown since.
-        sent: What the last create asked for, from its intent until it is known what came of it.
-        state: Where it stands.
-        epoch: Counts the intents; a decision about one epoch says nothing about the next.
-        lost: Creates of it whose answer was lost.
-        intent_at: When its last intent was made, in epoch seconds.
-        endpoint_id: The endpoint that it is; in FOUND the one that it can be.
-        made_as: The username as Plivo made it.
-        replaces: The endpoint that it was before, which is deleted once there is the new one.
-        reason: Why it failed or needs review, or what has changed on the account, in words.
+        wanted: What the source requests, or last requested.
+        known: What its endpoint is known to be: as last requested, or as the account has shown since.
+        sent: What the last create requested, from its intent until its outcome is known.
+        state: The state of the row.
+        epoch: Number of intents; a decision about one epoch does not apply to the next.
+        lost: Number of its creates whose response was lost.
+        intent_at: Time of its last intent, in seconds since the Unix epoch.
+        endpoint_id: The row's endpoint; in FOUND the endpoint that matches it.
+        made_as: The username that Plivo assigned.
+        replaces: The row's previous endpoint, which is deleted once the new one exists.
+        reason: Why it failed or needs review, or what has changed on the account.
     """
 
     number: int
@@ -125,35 +125,35 @@ class Entry:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the source has it no more."""
+        """Whether the row is no longer in the source."""
         return self.number < 0
 
     @property
     def is_counted(self) -> bool:
-        """Whether a report counts it: rows of the source do, and what became of others."""
+        """Whether a report counts it: all rows of the source, and some that are no longer in it."""
         return not self.is_gone or self.state in _COUNTED_IF_GONE
 
     @property
     def has_endpoint(self) -> bool:
-        """Whether it is known which endpoint of the account is this row's."""
+        """Whether it is known which endpoint of the account belongs to this row."""
         return self.endpoint_id is not None and self.state not in {RowState.FOUND, RowState.DELETED}
 
     @property
     def has_known_password(self) -> bool:
-        """Whether its endpoint has the password that the source, or the master key, gives."""
+        """Whether its endpoint has the password from the source or the master key."""
         known = self.known
         return self.state in HELD and known is not None and is_known(known.password, self.wanted.password)
 
     @property
     def is_open(self) -> bool:
-        """Whether there is something left to do for it that needs nobody's permission."""
+        """Whether there is something left to do for it that needs no permission."""
         if self.state is RowState.DELETING:
-            return not self.is_gone  # else it takes the permission to delete
+            return not self.is_gone  # a row that is gone needs the permission to delete
         return self.state in OPEN or (self.replaces is not None and self.state in HELD)
 
     @property
     def sought(self) -> Spec:
-        """What an endpoint must look like to be this row's: as asked for, and not as edited since."""
+        """What an endpoint must look like to be this row's: as requested, not as edited since."""
         if self.sent is not None or self.known is None or self.state in WANTING:
             return self.sent or self.wanted
         return self.known
@@ -161,7 +161,7 @@ class Entry:
 
 @frozen
 class Found:
-    """An endpoint of the account, as far as it matters here."""
+    """An endpoint of the account, with the fields that matter here."""
 
     endpoint_id: str
     username: str

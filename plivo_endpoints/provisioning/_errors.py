@@ -1,18 +1,18 @@
-"""What stops a run, or keeps it from beginning.
+"""Errors that stop a run, or prevent it from starting.
 
 ```
 PlivoError
 └── ProvisioningError
-    ├── SourceError         the input breaks a rule; .problems names every line
-    ├── StaleError          account, master key or plan does not belong to the state, or the input has changed
-    ├── CanaryError         an endpoint, mostly the first, does not match what was asked for
-    ├── OutageError         Plivo cannot be reached, or loses every answer
-    ├── RefusedError        Plivo refuses one row after the other
-    ├── DeletionLimitError  more endpoints would be deleted than was allowed
-    └── StateError          the state cannot be read or written: nothing more is sent
+    ├── SourceError         the source is invalid; .problems names every line
+    ├── StaleError          account, master key, plan or source does not belong to the state
+    ├── CanaryError         an endpoint, usually the first, does not match the request
+    ├── OutageError         Plivo cannot be reached, or every response is lost
+    ├── RefusedError        Plivo refused too many rows in succession
+    ├── DeletionLimitError  more endpoints would be deleted than allowed
+    └── StateError          the state cannot be read or written; nothing more is sent
 ```
 
-Each leaves the state right: the same call goes on once the cause is gone.
+Each leaves the state consistent: the same call continues once the cause is gone.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ _SHOWN: Final = 50  # problems in a message
 
 
 def shorten(items: Sequence[object], most: int) -> list[str]:
-    """Return the first of many things as lines of a message, and how many more there are."""
+    """Return the first `most` items as lines of a message, and how many more there are."""
     shown = [str(item) for item in items[:most]]
     return [*shown, f"and {len(items) - most} more"] if len(items) > most else shown
 
 
 class ProvisioningError(PlivoError):
-    """Base of what provisioning raises by itself; the client's own errors pass through it."""
+    """Base class of provisioning errors; errors of the client are raised unchanged."""
 
 
 class SourceError(ProvisioningError):
-    """Lines of the input break rules; nothing was sent.
+    """The source is invalid; nothing was sent.
 
     Attributes:
-        problems: Every one of them, in the order of the input.
+        problems: All problems, in the order of the source.
     """
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
@@ -52,30 +52,30 @@ class SourceError(ProvisioningError):
 
 
 class StaleError(ProvisioningError):
-    """Account, master key or plan is not the state's, or the input was edited where it must not be."""
+    """Account, master key or plan does not belong to the state, or the source changed at the wrong time."""
 
 
 class CanaryError(ProvisioningError):
-    """An endpoint, mostly the first, does not match what was asked for: the run stopped at it.
+    """An endpoint, usually the first, does not match the request, so the run stopped.
 
-    So does every later one, until that endpoint matches, or is deleted; then one is created alone again.
+    Every later run stops too until that endpoint matches or is deleted. Then one create runs alone again.
     """
 
 
 class OutageError(ProvisioningError):
-    """One create after the other failed without a word that is about the row itself."""
+    """Plivo cannot be reached, or the responses to many creates in succession were lost."""
 
 
 class RefusedError(ProvisioningError):
-    """Plivo refused so many rows one after the other that the reason is hardly in the rows.
+    """Plivo refused so many rows in succession that the cause is probably not in the rows.
 
-    They are tried again by the next run.
+    The next run tries them again.
     """
 
 
 class DeletionLimitError(ProvisioningError):
-    """The source lacks so many rows that it may have been cut short; none was deleted."""
+    """So many rows are missing from the source that it may have been truncated; none was deleted."""
 
 
 class StateError(ProvisioningError):
-    """The state cannot be read or written, so nothing more may be sent."""
+    """The state cannot be read or written, so nothing more is sent."""

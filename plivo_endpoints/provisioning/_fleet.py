@@ -1,4 +1,4 @@
-"""A fleet: the endpoints that one source describes, and the state that remembers which they are."""
+"""A fleet: the endpoints that one source describes, and the state that remembers them."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 class AsyncFleet:
     """The endpoints that one source describes, in one account.
 
-    Its state knows for each key of the source which endpoint that is, what was asked for last, and whether a
-    create may be on its way. It outlives every run and every edit of the source. Nothing is held between two
-    calls: each opens the state by itself, so that others can look at it meanwhile.
+    For each key of the source, the state stores which endpoint belongs to it, what was last requested, and
+    whether a create may be in flight. The state outlives every run and every edit of the source. Each call
+    opens and closes the state by itself, so that others can read it in between.
 
     ```python
     fleet = AsyncFleet(client, "plivo-fleet.db")
@@ -47,13 +47,13 @@ class AsyncFleet:
     ```
 
     Args:
-        client: Whose account. Its rate limit is the fleet's.
-        state: The state's file, made by the first `apply`; or another `FleetState`.
-        master_key: At least 16 characters. Rows that come without a password get one that is derived from it,
-            and edited passwords are noticed by it. `PLIVO_PROVISION_KEY` without it.
+        client: The client of the account. Its rate limit applies to the fleet.
+        state: The path of the state file, created by the first `apply`; or another `FleetState`.
+        master_key: At least 16 characters. Rows without a password get one derived from it, and it is used to
+            detect edited passwords. Defaults to the environment variable `PLIVO_PROVISION_KEY`.
 
     Raises:
-        InvalidArgumentError: The client is a blocking one, or the master key too short.
+        InvalidArgumentError: The client is a blocking one, or the master key is too short.
     """
 
     def __init__(
@@ -69,17 +69,17 @@ class AsyncFleet:
         self._master_key = master_key_of(master_key)
 
     async def plan(self, source: Source, *, only: Collection[str] | None = None) -> Plan:
-        """Compare a source with the state and the account; nothing is written, and nothing sent but reads.
+        """Compare a source with the state and the account; write nothing and send only reads.
 
         Args:
             source: The rows: a path, `*.csv` or `*.jsonl`, each also with `.gz`; a source object such as
-                `CsvSource`; or a collection of `Row`s or of mappings with the same fields, a list say.
-            only: Keys of the rows to plan for, where that is not all.
+                `CsvSource`; or a collection, such as a list, of `Row`s or of mappings with the same fields.
+            only: Keys of the rows to plan for; all rows by default.
 
         Raises:
-            InvalidArgumentError: The source is not a source, or can be read only once; or there is no row of
-                such a key.
-            SourceError: Rows break rules; all of them are named.
+            InvalidArgumentError: The source is not valid or can be read only once, or no row has a key in
+                `only`.
+            SourceError: Rows are invalid; all of them are named.
             StaleError: The account or the master key does not belong to this state.
             StateError: The state cannot be read.
             ProvisioningError: The account's list could not be read completely.
@@ -103,42 +103,42 @@ class AsyncFleet:
         settle: float = 120.0,
         max_failures: int = 20,
     ) -> AbstractAsyncContextManager[Run]:
-        """Make an endpoint of each row that has none, and put right those that were edited here or there.
+        """Create an endpoint for each row that has none, and update those that do not match their row.
 
-        After a run that was interrupted it goes on where that stopped; after one that ended it looks at
-        everything anew. Rows are known again by their keys, whatever else was edited.
+        After an interrupted run it continues where that run stopped; after a finished one it compares
+        everything again. Rows are recognised by their keys, whatever else was edited.
 
         Args:
             source: As for `plan`. It is read once to check all rows before anything is sent, and again for
                 each pass.
-            plan: Refuse to begin unless source and account still are as this plan found them.
-            only: Keys of the rows to work on, where that is not all; the report counts these. The others are
-                left as they are, and the audit looks at them too.
-            import_existing: Take over the one endpoint of the account that can be a row, by username and
-                alias. Its password is left as it is. Without it such a row waits for a person; so it does
-                always where several can be it, or one that has another alias.
-            replace: Where a username was edited, make a new endpoint, and once that is there delete the old
-                one.
-            recreate: Make those endpoints again that somebody has deleted.
-            delete: Delete the endpoints of rows that the source has no more.
-            delete_limit: How many of these at most; without it ten, or a tenth of all where that is more.
-            even_registered: Delete also those that a phone is registered with.
-            concurrency: Requests under way at the same time.
-            settle: Seconds after which a create with a lost answer counts as never carried out: more than
-                Plivo may take to carry out what it received, and its list to show it.
-            max_failures: Stop after so many rows one after the other that Plivo refused.
+            plan: Refuse to start unless source and account are still as this plan found them.
+            only: Keys of the rows to work on; all rows by default. The report counts only these. Other rows
+                are left as they are, but the audit checks them too.
+            import_existing: Take over an existing endpoint if it is the only one with the row's username and
+                alias. Its password is left as it is. Without this option such a row needs review. A row
+                always does if several endpoints match it, or one with another alias.
+            replace: If a username was edited, create a new endpoint, then delete the old one.
+            recreate: Create endpoints again that somebody has deleted.
+            delete: Delete the endpoints of rows that are no longer in the source.
+            delete_limit: The most endpoints that `delete` may delete. By default ten, or a tenth of all if
+                that is more.
+            even_registered: Also delete endpoints that a phone is registered with.
+            concurrency: Maximum number of requests in flight.
+            settle: Seconds after which a create with a lost response counts as not carried out. Must be more
+                than Plivo may take to process a request and show the result in its list.
+            max_failures: Stop after Plivo has refused this many rows in succession.
 
         Raises:
-            InvalidArgumentError: The source is not a source, or can be read only once; there is no row of a
-                key in `only`; or a number is out of its range.
-            SourceError: Rows break rules; nothing was sent.
+            InvalidArgumentError: The source is not valid or can be read only once, no row has a key in
+                `only`, or a number is out of range.
+            SourceError: Rows are invalid; nothing was sent.
             StaleError: The account, the master key or the plan does not belong to this state, or the source
                 has changed since the plan.
             DeletionLimitError: More would be deleted than `delete_limit`; none was.
             StateError: The state cannot be used, or another run works on it or on the account.
-            CanaryError: An endpoint does not match what was asked for.
-            RefusedError: Plivo refuses one row after the other.
-            OutageError: Plivo cannot be reached, or answers nothing that can be read.
+            CanaryError: An endpoint does not match the request.
+            RefusedError: Plivo refused too many rows in succession.
+            OutageError: Plivo cannot be reached, or its responses cannot be read.
             ProvisioningError: The account's list could not be read completely.
         """
         options = Options(
@@ -157,7 +157,7 @@ class AsyncFleet:
         return follow(self._client, source_of(source), self._state, self._master_key, options)
 
     async def report(self) -> Report:
-        """Return where the fleet stands, by its state alone, also while a run is under way.
+        """Return the fleet's report from its state alone; also during a run.
 
         Raises:
             StateError: There is no state, or it cannot be read.
@@ -165,15 +165,15 @@ class AsyncFleet:
         return await maintenance.read_report(self._state)
 
     def outcomes(self) -> AsyncGenerator[Outcome]:
-        """Return what came of each row in the last run, in the order of the source; also during one."""
+        """Return the outcome of each row in the last run, in the order of the source; also during a run."""
         return read_outcomes(self._state)
 
     def credentials(self, source: Source) -> AsyncGenerator[SipCredentials]:
-        """Return the same with each row's password, from the source or derived again.
+        """Return the outcomes with each row's password, from the source or derived again.
 
         Raises:
-            InvalidArgumentError: The source is not a source, or can be read only once.
-            StaleError: Source or master key is not the one of the last run.
+            InvalidArgumentError: The source is not valid or can be read only once.
+            StaleError: Source or master key is not that of the last run.
         """
         return read_credentials(self._state, source_of(source), self._master_key)
 
@@ -181,18 +181,18 @@ class AsyncFleet:
         """Compare the state with the account, without a source; nothing is written.
 
         Returns:
-            A step for each endpoint that the account has changed, or has no more.
+            A step for each endpoint that was changed or deleted on the account.
         """
         return await maintenance.find_drift(self._client, self._state)
 
     async def audit(self) -> Report:
-        """Compare account and state, in one walk of the list, and return where the fleet stands after that.
+        """Compare account and state in one walk of the list, and return the resulting report.
 
-        As a run may have used the rate limit until now, the first request waits for one period of it.
+        A run may have used up the rate limit, so the first request waits for one period of it.
 
         Raises:
             StaleError: The state belongs to another account.
-            ProvisioningError: No walk was complete; the message says why.
+            ProvisioningError: No walk was complete; the message gives the reason.
             StateError: The state cannot be used, or is in use.
         """
         return await maintenance.audit(self._client, self._state)
@@ -200,21 +200,21 @@ class AsyncFleet:
     async def delete_duplicates(self) -> tuple[Duplicate, ...]:
         """Delete the duplicates that the last audit found deletable, and return those deleted.
 
-        One that a phone is registered with, or that has changed since, is left alone and stays in the report;
-        so is one whose row has lost the endpoint that was kept for it. There is no way back, so ask first.
+        A duplicate stays, and remains in the report, if it has a registered phone or has changed since, or if
+        its row has lost the endpoint that was kept for it. Deletion cannot be undone, so ask first.
         """
         return await maintenance.delete_found_duplicates(self._client, self._state)
 
     async def import_endpoints(self, pairs: Mapping[str, str]) -> tuple[Outcome, ...]:
-        """Assign an endpoint to each of some rows, where only a person can decide; all of them or none.
+        """Assign endpoints to rows, where only a person can decide; either all of them or none.
 
-        An endpoint is taken over from a row that the source has no more, if it was that one's.
+        An endpoint may be taken from a row that is no longer in the source.
 
         Args:
-            pairs: Endpoint ids, by the rows' keys.
+            pairs: Endpoint ids by row key.
 
         Raises:
-            ProvisioningError: The state has no such key, a run has not finished with it, the endpoint is that
-                of another row, has another username, or is not there.
+            ProvisioningError: The state has no such key, or a run has not finished with it; or the endpoint
+                belongs to another row, has another username, or does not exist.
         """
         return await maintenance.import_endpoints(self._client, self._state, pairs)

@@ -1,4 +1,4 @@
-"""Walks over the whole list of an account."""
+"""Walks over an account's complete list of endpoints."""
 
 from __future__ import annotations
 
@@ -26,21 +26,23 @@ _PAUSES: Final = (0.0, 0.25, 1.0, 4.0, 16.0)  # seconds before each walk
 _NEEDED: Final = {"alias", "username"}
 
 # Why a walk may have missed an endpoint.
-NO_TOTAL: Final = (
-    "the list lacks the total_count that Plivo's has, and may be cut short: ask the service for it"
+NO_TOTAL: Final = "the list has no total_count, so it may be truncated: ask the service provider about it"
+CHANGED: Final = (
+    "endpoints were deleted or moved while the list was read: try again when nobody changes the account"
 )
-CHANGED: Final = "endpoints were deleted, or moved, while the list was read: try again while nobody does that"
 SHORT: Final = (
-    "the list ended before it had shown as many endpoints as its total_count: try again, or ask the service"
+    "the list ended before it had shown as many endpoints as its total_count: try again, or ask the service "
+    "provider about it"
 )
 UNREADABLE: Final = (
-    "the list has an endpoint whose alias or username cannot be read, so it may be any row's: ask the service"
+    "the list has an endpoint whose alias or username cannot be read, so it may belong to any row: ask the "
+    "service provider about it"
 )
 
 
 @define
 class WalkProgress:
-    """How far the latest walk has come; `total` is 0 until it is known."""
+    """How many endpoints the latest walk has read; `total` is 0 until it is known."""
 
     read: int = 0
     total: int = 0
@@ -51,7 +53,7 @@ _watched: Final[ContextVar[WalkProgress | None]] = ContextVar("watched", default
 
 @contextmanager
 def watched_walks() -> Generator[WalkProgress]:
-    """Lend a progress that the walks begun within the block, and in its tasks, keep up to date."""
+    """Return a progress object that is updated by walks started within the block, including in its tasks."""
     progress = WalkProgress()
     token = _watched.set(progress)
     try:
@@ -61,43 +63,43 @@ def watched_walks() -> Generator[WalkProgress]:
 
 
 class Walk:
-    """One walk; `doubt` says afterwards why it may have missed an endpoint, and is `None` if it cannot have.
+    """One walk; afterwards `gap` is why it may have missed an endpoint, or `None` if it was complete.
 
-    Endpoints that vanish while the list is read move those after them to pages already read; a total that
-    stays does not prove that none did, as others may have been made meanwhile. So where pages are linked by
-    offset they overlap: a list keeps its order, so if each page holds the endpoint that the one before ended
-    with, nothing was between them. A few creates do no harm: a list in order of age repeats some, or grows at
-    its end. Cursors keep their place by themselves; there the sign is a total that never fell. A list that
-    does not tell its total, or ends before it, proves nothing.
+    If endpoints are deleted while the list is read, those after them move to pages already read. An unchanged
+    total does not rule that out, as others may have been created at the same time. So pages that are linked
+    by offset overlap: a list keeps its order, so if each page contains the last endpoint of the page before,
+    nothing was missed between them. A few creates do no harm: a list ordered by age repeats some endpoints or
+    grows at its end. Cursors keep their place by themselves; with them, the total must never have fallen. A
+    list that has no total, or ends before reaching it, proves nothing.
     """
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
         self._before: Page[Endpoint] | None = None
         self._met = 0
-        self._total = 0  # the least that there was: what is made meanwhile need not be met
+        self._total = 0  # the smallest seen: endpoints created during the walk need not be met
         self._progress = _watched.get() or WalkProgress()
         self._progress.read = self._progress.total = 0
-        self.doubt: str | None = None
+        self.gap: str | None = None
 
     async def pages(self) -> AsyncGenerator[list[Found]]:
-        """Return the pages, without endpoints that cannot be anybody's row."""
+        """Return the pages, without endpoints that cannot belong to any row."""
         async with aclosing(overlapping_pages(self._client)) as pages:
             async for page in pages:
-                self.doubt = self.doubt or self._doubt(page)
+                self.gap = self.gap or self._find_gap(page)
                 self._count(page)
                 self._before = page
                 yield [found for endpoint in page.objects if (found := _found(endpoint))]
-        if self.doubt is None and self._met < self._total:
-            self.doubt = SHORT
+        if self.gap is None and self._met < self._total:
+            self.gap = SHORT
 
     def _count(self, page: Page[Endpoint]) -> None:
         overlap = 0 if self._before is None or _has_cursor(self._before) else 1
         self._progress.read += len(page.objects) - overlap
         self._progress.total = page.meta.total_count or 0
 
-    def _doubt(self, page: Page[Endpoint]) -> str | None:
-        """Return why something can have been missed between the page before and this one."""
+    def _find_gap(self, page: Page[Endpoint]) -> str | None:
+        """Return why an endpoint may have been missed between the previous page and this one."""
         before, total = self._before, page.meta.total_count
         if any(endpoint.extra.keys() & _NEEDED for endpoint in page.objects):
             return UNREADABLE
@@ -124,27 +126,27 @@ async def walk(
     *,
     forget: Callable[[], Awaitable[None]] | None = None,
 ) -> str | None:
-    """Show every page of the list to `visit`; return why some may be missing, `None` if none can.
+    """Pass every page of the list to `visit`; return why endpoints may be missing, or `None` if none are.
 
-    Pages overlap, so `visit` may be shown an endpoint more than once. As long as some may be missing, the
-    list is walked again, a few times, after longer and longer pauses: what was made of late may still be
-    coming in. Before that `forget` is called, where what an earlier walk met must not count, because it may
-    be just that which has vanished.
+    Pages overlap, so `visit` may receive an endpoint more than once. While endpoints may be missing, the list
+    is walked again, a few times, with growing pauses, as recent creates may still be appearing. `forget` is
+    called before each repetition, for callers that must not count what an earlier walk met, as it may have
+    been deleted since.
     """
-    doubt: str | None = None
+    gap: str | None = None
     for pause in _PAUSES:
         await asyncio.sleep(pause)
-        if doubt and forget is not None:
+        if gap and forget is not None:
             await forget()
         attempt = Walk(client)
         async with aclosing(attempt.pages()) as pages:
             async for page in pages:
                 if page:
                     await visit(page)
-        doubt = attempt.doubt
-        if doubt in {None, NO_TOTAL, UNREADABLE}:  # walking again would not help
+        gap = attempt.gap
+        if gap in {None, NO_TOTAL, UNREADABLE}:  # walking again would not help
             break
-    return doubt
+    return gap
 
 
 def _found(endpoint: Endpoint) -> Found | None:

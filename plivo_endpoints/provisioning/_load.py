@@ -1,4 +1,4 @@
-"""Reading a source: into the state once, and again for the passwords."""
+"""Read a source: once into the state, and again for the passwords."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._rows import RowSource
     from plivo_endpoints.provisioning._state._protocol import FleetState
 
-CHUNK: Final = 250  # rows; few enough to leave the event loop its turns
+CHUNK: Final = 250  # rows; few enough not to block the event loop
 
 
 @frozen
 class Contents:
-    """What a source holds.
+    """A summary of a source.
 
     Attributes:
-        hash: Of all rows, passwords included.
-        derives: Whether rows came without a password.
-        marks: A hash of each row, to know it again when it is read again: of this process alone, because it
-            would tell a password to who can guess it.
+        hash: Hash of all rows, including passwords.
+        derives: Whether there are rows without a password.
+        marks: A hash of each row, to recognise it when it is read again. It never leaves this process, as a
+            password could be guessed from it.
     """
 
     hash: bytes = field(repr=False)
@@ -46,11 +46,11 @@ class Contents:
     marks: array[int] = field(repr=False)
 
     def has(self, row: Row | Problem, number: int) -> TypeGuard[Row]:
-        """Whether a row, read again, is the one that was at this place, from 1 on."""
+        """Whether a row is the same as the one that was read at this position, from 1."""
         return number <= len(self.marks) and self.marks[number - 1] == hash(row)
 
     def digest(self, salt: str) -> str:
-        """Return what may be kept of the hash: slow to compute, because it tells of passwords."""
+        """Return a digest that may be stored; it is slow to compute because the hash covers passwords."""
         return stretch(self.hash, salt).hex()
 
 
@@ -64,7 +64,7 @@ class _Hash:
         if isinstance(item, Row):
             texts = [item.key, item.username, item.alias, item.password, item.password_version, item.app_id]
             self._derives = self._derives or item.password is None
-        else:  # only where a source has changed since it was loaded
+        else:  # only if the source has changed since it was loaded
             texts = [item.reason]
         self._hash.update(json.dumps(texts).encode() + b"\n")
         self._marks.append(hash(item))
@@ -74,7 +74,7 @@ class _Hash:
 
 
 async def chunks(source: RowSource) -> AsyncGenerator[tuple[int, list[Row | Problem]]]:
-    """Read a source in a thread, some rows at a time, each time with the number of the first, from 1 on."""
+    """Read a source in a thread, in chunks of rows, each with the number of its first row, from 1."""
     rows: Iterator[Row | Problem] = iter(source)
     first = 1
     while chunk := await asyncio.to_thread(lambda: list(islice(rows, CHUNK))):
@@ -83,10 +83,10 @@ async def chunks(source: RowSource) -> AsyncGenerator[tuple[int, list[Row | Prob
 
 
 async def load(state: FleetState, source: RowSource, deriver: Deriver | None) -> Contents:
-    """Add the rows of a source to a state, as an edition that is not taken up yet.
+    """Add the rows of a source to a state, as an edition that has not taken effect yet.
 
     Raises:
-        SourceError: Rows cannot be used, or share a key or username; all of them are named.
+        SourceError: Rows are invalid, or share a key or username; all of them are named.
     """
     derives = deriver is not None
     path: PathLike[str] | None = getattr(source, "path", None)
@@ -101,12 +101,12 @@ async def load(state: FleetState, source: RowSource, deriver: Deriver | None) ->
                 if faults := _faults(item, derives=derives):
                     found[number] = faults
                 contents.add(item)
-                # Bad rows, too, may share something with others.
+                # Invalid rows, too, may share a key or username with others.
                 if isinstance(item, Row) and (not faults or is_encodable(item)):
                     entries.append(_entry(item, number, "" if faults else mark_of(item, deriver)))
             for clash in await state.add(entries):
                 other = f"{'line' if file else 'row'} {clash.first.line}"
-                found.setdefault(clash.entry.number, []).append(f"{clash.field}: is already that of {other}")
+                found.setdefault(clash.entry.number, []).append(f"{clash.field}: is already used by {other}")
             problems += [_problem(chunk[number - first], number, found[number], file) for number in found]
     if problems:
         raise SourceError(tuple(sorted(problems, key=lambda problem: problem.line)))
@@ -114,10 +114,10 @@ async def load(state: FleetState, source: RowSource, deriver: Deriver | None) ->
 
 
 async def count_rows(source: RowSource) -> int:
-    """Return how many rows a source has, if every one can be used.
+    """Return the number of rows of a source, if all of them are valid.
 
     Raises:
-        SourceError: Rows cannot be used; all of them are named.
+        SourceError: Rows are invalid; all of them are named.
     """
     key = master_key_of(None)
     async with opened(SqliteState(None)) as scratch:
@@ -126,7 +126,7 @@ async def count_rows(source: RowSource) -> int:
 
 
 async def read_contents(source: RowSource) -> Contents:
-    """Return what a source holds that was loaded before."""
+    """Return the summary of a source that was loaded before."""
     contents = _Hash()
     async with aclosing(chunks(source)) as reading:
         async for _, chunk in reading:

@@ -1,4 +1,4 @@
-"""Beside the runs of a fleet: report, audit, drift, duplicates, imports."""
+"""The operations of a fleet other than plan and apply: report, audit, drift, duplicates, imports."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 async def read_report(state: FleetState) -> Report:
-    """Return where a fleet stands: see `AsyncFleet.report`."""
+    """Return a fleet's report: see `AsyncFleet.report`."""
     async with opened(state.read_only()) as known:
         return await _report(known)
 
@@ -56,14 +56,14 @@ async def delete_found_duplicates(client: AsyncClient, state: FleetState) -> tup
         deleted: list[Duplicate] = []
         try:
             async for duplicate in delete_duplicates(client, known, duplicates):
-                deleted.append(duplicate)  # noqa: PERF401 - known even where the next raises
+                deleted.append(duplicate)  # noqa: PERF401 - kept even if the next one raises
         finally:
             await note_duplicates(known, [duplicate for duplicate in duplicates if duplicate not in deleted])
         return tuple(deleted)
 
 
 async def find_drift(client: AsyncClient, state: FleetState) -> tuple[Step, ...]:
-    """Return what the account has changed: see `AsyncFleet.drift`."""
+    """Return what has changed on the account: see `AsyncFleet.drift`."""
     async with state.scratch_copy() as scratch:
         check_account(await scratch.facts(), account_of(client))
         async with aclosing(batches(scratch, RowState.VANISHED)) as vanished:
@@ -78,13 +78,13 @@ async def import_endpoints(
 ) -> tuple[Outcome, ...]:
     """Assign endpoints to rows: see `AsyncFleet.import_endpoints`."""
     if len(set(pairs.values())) < len(pairs):
-        raise ProvisioningError("an endpoint can be that of one key only")
+        raise ProvisioningError("an endpoint can be assigned to one key only")
     async with _own(client, state) as known:
         chosen: list[Entry] = []
         changes: list[Change] = []
         for key, endpoint_id in pairs.items():
             entry, holders = await _entries_of(known, key, endpoint_id)
-            found = await _look_at(client, known, entry, endpoint_id)
+            found = await _fetch_endpoint(client, known, entry, endpoint_id)
             if (
                 entry.has_endpoint
                 and entry.endpoint_id != endpoint_id
@@ -98,22 +98,22 @@ async def import_endpoints(
 
 
 async def _entries_of(known: FleetState, key: str, endpoint_id: str) -> tuple[Entry, list[Entry]]:
-    """Return the entry of a key, and those that hold the endpoint now, if it may be taken from them."""
+    """Return the entry of a key, and the current holders of the endpoint, if it may be taken from them."""
     entry = await known.find_key(key)
     if entry is None or entry.is_gone:
         raise ProvisioningError(f"the state has no key {key!r}: apply the source first")
     holders = [each for each in await known.holders([endpoint_id]) if each.key != key]
     for holder in holders:
         if not holder.is_gone:
-            raise ProvisioningError(f"endpoint {endpoint_id} is that of {holder.key!r}")
+            raise ProvisioningError(f"endpoint {endpoint_id} belongs to {holder.key!r}")
     for each in (entry, *holders):
         if each.state in {RowState.INTENT, RowState.PARKED, RowState.DELETING} or each.replaces is not None:
             raise ProvisioningError(f"a run has not finished with {each.key!r}: apply the source first")
     return entry, holders
 
 
-async def _look_at(client: AsyncClient, known: FleetState, entry: Entry, endpoint_id: str) -> Found:
-    """Return an endpoint of the account, if its name is one that Plivo makes from the row's."""
+async def _fetch_endpoint(client: AsyncClient, known: FleetState, entry: Entry, endpoint_id: str) -> Found:
+    """Return an endpoint of the account, if Plivo can have made its username from the row's."""
     try:
         endpoint = await client.endpoints.get(endpoint_id)
     except NotFoundError:
@@ -122,14 +122,14 @@ async def _look_at(client: AsyncClient, known: FleetState, entry: Entry, endpoin
     username = entry.wanted.username
     if suffix_length(username, found.username) not in await plausible_suffixes(known):
         raise ProvisioningError(
-            f"endpoint {endpoint_id} is named {found.username}, and {entry.key!r} wants {username!r}"
+            f"endpoint {endpoint_id} has the username {found.username}, but {entry.key!r} wants {username!r}"
         )
     return found
 
 
 @asynccontextmanager
 async def _own(client: AsyncClient, state: FleetState) -> AsyncGenerator[FleetState]:
-    async with opened(state.read_only()):  # not to make a state where there is none
+    async with opened(state.read_only()):  # do not create a state if there is none
         pass
     account = account_of(client)
     with account_locked(account):

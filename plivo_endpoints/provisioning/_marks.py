@@ -1,9 +1,9 @@
-"""What the state keeps of a password: enough to see that it was edited, and of no use to anybody else.
+"""Password marks: what the state keeps of a password to detect that it was edited, without revealing it.
 
-A mark has three parts, with colons between: a kind, a fingerprint that takes the master key to make, and the
-row's `password_version`. The kind is `d` for a password derived from the master key, `h` for one that the
-source gives, `v` where there is no master key and so no fingerprint. `u:` comes before it where the fleet has
-not sent that password: an endpoint was imported, or the fingerprint was made only later.
+A mark has three parts, separated by colons: a kind, a fingerprint that can only be computed with the master
+key, and the row's `password_version`. The kind is `d` for a password derived from the master key, `h` for one
+from the source, and `v` without a master key and so without a fingerprint. The prefix `u:` means that the
+fleet has not sent that password: the endpoint was imported, or the fingerprint was computed only later.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 UNSENT: Final = "u:"
-IN_DOUBT: Final = "?"  # an update was sent: which of two passwords it is, is not known
+UNCERTAIN: Final = "?"  # an update was sent, so it is unknown which of two passwords is set
 
 
 def make_mark(fingerprint: str, version: str, *, derived: bool) -> str:
@@ -26,8 +26,8 @@ def unsent(mark: str) -> str:
 
 
 def is_edited(known: str, wanted: str) -> bool:
-    """Whether the password has to be sent. Two that cannot be compared count as the same."""
-    if known == IN_DOUBT:
+    """Whether the password has to be sent; two that cannot be compared count as equal."""
+    if known == UNCERTAIN:
         return True
     kind, fingerprint, version = _parts(known)
     wanted_kind, wanted_fingerprint, wanted_version = _parts(wanted)
@@ -35,21 +35,21 @@ def is_edited(known: str, wanted: str) -> bool:
         return True
     if fingerprint and wanted_fingerprint:
         return fingerprint != wanted_fingerprint
-    return "d" in {kind, wanted_kind}  # one is derived and the other was typed
+    return "d" in {kind, wanted_kind}  # one is derived and the other is not
 
 
 def is_known(known: str, wanted: str) -> bool:
-    """Whether the fleet has sent the wanted password, as far as that can be told."""
-    if known == IN_DOUBT or known.startswith(UNSENT) or is_edited(known, wanted):
+    """Whether the fleet is known to have sent the wanted password."""
+    if known == UNCERTAIN or known.startswith(UNSENT) or is_edited(known, wanted):
         return False
     return bool(_parts(known)[1]) == bool(_parts(wanted)[1])
 
 
 def merge(known: str, wanted: str) -> str:
-    """Return the mark of a password that is not edited, as far as that can be told."""
+    """Return the combined mark of a password that was not edited, as far as marks show."""
     fingerprint, wanted_fingerprint = _parts(known)[1], _parts(wanted)[1]
     if fingerprint and not wanted_fingerprint:
-        return known  # without the master key nothing is to be forgotten
+        return known  # a run without the master key must not lose a fingerprint
     if known.startswith(UNSENT) or (wanted_fingerprint and not fingerprint):
         return unsent(wanted)
     return wanted

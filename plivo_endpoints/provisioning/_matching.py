@@ -1,4 +1,4 @@
-"""Which endpoint of the account can be which row: by its username without the digits, and its alias."""
+"""Match endpoints of the account to rows, by username without the appended digits and by alias."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
 
 
 def is_made_from(username: str, made_as: str) -> bool:
-    """Whether Plivo can have made `made_as` out of the username asked for: it appends digits."""
+    """Whether Plivo can have made `made_as` from the requested username by appending digits."""
     return suffix_length(username, made_as) is not None
 
 
 def may_be(entry: Entry, found: Found, suffixes: Collection[int]) -> bool:
-    """Whether an endpoint can be the work of a create of this row.
+    """Whether a create of this row can have made an endpoint.
 
     Args:
         entry: The row.
         found: The endpoint.
-        suffixes: How many digits Plivo is known to append. `ext12` and its digits is `ext1` and digits too,
-            but one too many.
+        suffixes: How many digits Plivo is known to append. `ext12` with its digits is also `ext1` with
+            digits, but with one too many.
     """
     return found.alias == entry.sought.alias and has_name(entry, found, suffixes)
 
 
 def has_name(entry: Entry, found: Found, suffixes: Collection[int]) -> bool:
-    """Whether an endpoint's name is the row's with as many digits as Plivo is known to append."""
+    """Whether an endpoint's username is the row's with as many digits as Plivo is known to append."""
     return suffix_length(entry.sought.username, found.username) in suffixes
 
 
 async def claimant(state: Entries, gone: Entry) -> Entry | None:
-    """Return the row in conflict that may be meant to have the endpoint of a row that is gone."""
+    """Return the row in conflict that may be meant to take over the endpoint of a row that is gone."""
     username = gone.sought.username
     for entry in await state.find([username]):
         if entry.state is RowState.CONFLICT and entry.wanted.username == username:
@@ -46,14 +46,14 @@ async def claimant(state: Entries, gone: Entry) -> Entry | None:
 
 
 async def known_suffixes(state: Entries) -> Collection[int]:
-    """Return how many digits Plivo appends to usernames: as it did for this run, or else as documented."""
+    """Return how many digits Plivo appends to usernames: as observed in this fleet, or as documented."""
     return await state.suffix_lengths() or {DOCUMENTED_SUFFIX}
 
 
 async def plausible_suffixes(state: Entries) -> Collection[int]:
-    """Return the same and what is documented, for endpoints that may have been made at any time.
+    """Return the known and the documented number of digits, for endpoints that may be of any age.
 
-    Should Plivo append another number of digits one day, what was made before is still there.
+    If Plivo changes the number of digits one day, older endpoints still have the old number.
     """
     return {DOCUMENTED_SUFFIX, *await known_suffixes(state)}
 
@@ -61,7 +61,7 @@ async def plausible_suffixes(state: Entries) -> Collection[int]:
 async def matches(
     state: Entries, page: list[Found], suffixes: Collection[int] | None
 ) -> list[tuple[Entry, Found, Entry | None]]:
-    """Return what can have been made for a row on a page, by its name.
+    """Return the endpoints on a page that have a row's username.
 
     Args:
         state: Has the rows.
@@ -69,7 +69,7 @@ async def matches(
         suffixes: How many digits Plivo appends; `None` for any number.
 
     Returns:
-        The row, the endpoint, and the row whose it is if that is another.
+        For each match the row, the endpoint, and the other row that it belongs to, if any.
     """
     named: dict[str, list[Found]] = {}
     for found in page:
@@ -86,7 +86,7 @@ async def matches(
 
 
 def _names(made_as: str, suffixes: Collection[int] | None) -> list[str]:
-    """Return the usernames that Plivo can have made a name from."""
+    """Return the requested usernames that Plivo can have made a username from."""
     digits = len(made_as) - len(made_as.rstrip("0123456789"))
     lengths = range(1, digits + 1) if suffixes is None else (each for each in suffixes if each <= digits)
     return [made_as[:-length] for length in lengths if length < len(made_as)]

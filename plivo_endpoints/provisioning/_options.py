@@ -1,4 +1,4 @@
-"""What a run may do, and how."""
+"""The options of a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Options:
-    """The arguments of `AsyncFleet.apply`, checked: see there."""
+    """The validated arguments of `AsyncFleet.apply`; see there."""
 
     plan: Plan | None
     only: Collection[str] | None
@@ -32,7 +32,7 @@ class Options:
     def __attrs_post_init__(self) -> None:
         check_only(self.only)
         if self.only is not None:
-            require("only", "cannot be joined with a plan, which is of all rows" if self.plan else None)
+            require("only", "cannot be combined with a plan, which is for all rows" if self.plan else None)
         check_count("concurrency", self.concurrency, 1)
         check_seconds("settle", self.settle, zero=True)
         check_count("max_failures", self.max_failures, 1)
@@ -41,6 +41,6 @@ class Options:
 
 
 def check_only(keys: object) -> None:
-    """Check which keys a run is for."""
+    """Raise `InvalidArgumentError` if `only` is not a collection of keys."""
     is_fit = keys is None or (isinstance(keys, Collection) and not isinstance(keys, (str, bytes)))
     require("only", None if is_fit else "must be a collection of keys, such as a list")

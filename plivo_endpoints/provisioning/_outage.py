@@ -1,4 +1,4 @@
-"""Noticing when no row gets through any more, so that a run stops instead of trying them all."""
+"""Detect that no row gets through any more, so that a run stops instead of trying them all."""
 
 from __future__ import annotations
 
@@ -20,17 +20,14 @@ from plivo_endpoints.provisioning._errors import OutageError, RefusedError
 if TYPE_CHECKING:
     from plivo_endpoints._errors import CallError
 
-# Plivo refuses the row. Any other refusal (credentials, permission, a proxy's redirect) would meet every row.
+# Plivo refuses this row. Any other refusal (credentials, permission, a proxy's redirect) affects every row.
 ABOUT_THE_ROW: Final = (BadRequestError, ConflictError)
 UNSENT: Final = (TransportError, RateLimitedError)
-BROKEN: Final = (
-    ServerError,
-    ResponseDecodeError,
-)  # what may be done twice has been tried several times by then
+BROKEN: Final = (ServerError, ResponseDecodeError)  # raised only after several retries, where those are safe
 
 
 class Outage:
-    """Notices when no row gets through any more, so that a run stops instead of trying them all."""
+    """Counts failures in succession, and raises when no row gets through any more."""
 
     def __init__(
         self, *, most_lost: int, most_refused: int, patience: float = 60.0, pause: float = 1.0
@@ -44,27 +41,27 @@ class Outage:
         self._unsent_since: float | None = None
 
     def done(self) -> None:
-        """Plivo did what a row asks for."""
+        """Record a success."""
         self._lost, self._refused, self._unsent_since = 0, 0, None
 
     def refused(self, reason: str) -> None:
-        """Plivo refused a row; raise if it is one too many in a row."""
+        """Record that Plivo refused a row; raise `RefusedError` if too many in succession were refused."""
         self._lost, self._refused, self._unsent_since = 0, self._refused + 1, None
         if self._refused >= self._most_refused:
-            raise RefusedError(f"Plivo refused {self._refused} rows one after the other; the last: {reason}")
+            raise RefusedError(f"Plivo refused {self._refused} rows in succession; the last: {reason}")
 
     def lost(self, reason: str) -> None:
-        """An answer was lost; raise if it is one too many in a row."""
+        """Record a lost response; raise `OutageError` if too many in succession were lost."""
         self._lost, self._unsent_since = self._lost + 1, None
         if self._lost >= self.most_lost:
-            raise OutageError(f"{self._lost} creates in a row had no answer that could be read: {reason}")
+            raise OutageError(f"the responses to {self._lost} creates in succession were lost: {reason}")
 
     async def unsent(self, error: CallError) -> None:
-        """A create could not be sent; wait a little, raise if it goes on for too long."""
+        """Record that nothing could be sent, and wait; raise `OutageError` if it lasts too long."""
         now = time.monotonic()
-        if self._unsent_since is None:  # told once, not by every worker
-            logger.warning("nothing can be sent: %s; tried again for %g s", error, self._patience)
+        if self._unsent_since is None:  # warn once, not in every worker
+            logger.warning("cannot send requests: %s; retrying for %g s", error, self._patience)
         self._unsent_since = since = now if self._unsent_since is None else self._unsent_since
         if now - since >= self._patience:
-            raise OutageError(f"nothing could be sent for {now - since:.0f} s: {error}")
+            raise OutageError(f"no request could be sent for {now - since:.0f} s: {error}")
         await asyncio.sleep(self._pause)

@@ -1,4 +1,4 @@
-"""Passwords that need no storing: each is derived from a master key, the run and the row."""
+"""Passwords that need not be stored: each is derived from a master key, the run and the row."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ class Deriver(Unpicklable):
     """Derives the passwords of one run."""
 
     def __init__(self, master_key: str, run_id: str) -> None:
-        # Stretched once: the phone's owner knows a password, the state a mark, and neither may be a quick
-        # way to guess the key.
+        # Stretched once: the phone's owner knows a password and the state holds a mark, and neither must
+        # allow guessing the key quickly.
         self._root = stretch(master_key.encode(), run_id)
 
     def password(self, key: str, version: str = "") -> str:
-        """Return the password of a row: capitals and digits that a phone's keypad can enter."""
+        """Return the password of a row: capital letters and digits, which a phone's keypad can enter."""
         names = (key, version) if version else (key,)
         return b32encode(self._mac(b"password", *names)).decode("ascii")[:_LENGTH]
 
     def fingerprint(self, *parts: str) -> str:
-        """Return what tells whether a password is still the same, and nothing else without the master key."""
+        """Return a value that shows whether a password has changed, and no more without the master key."""
         return self._mac(b"fingerprint", *parts).hex()[:_FINGERPRINT]
 
     @property
     def mark(self) -> str:
-        """What the state keeps, to know the same master key again."""
+        """What the state keeps to recognise the same master key."""
         return self._mac(b"mark", "").hex()
 
     def _mac(self, purpose: bytes, *parts: str) -> bytes:
@@ -48,19 +48,19 @@ class Deriver(Unpicklable):
 
 
 def password_of(row: Row, deriver: Deriver | None) -> str:
-    """Return a row's password: its own, or else the derived one."""
+    """Return a row's password: its own, or the derived one."""
     if row.password is not None:
         return row.password
     if deriver is None:
-        raise AssertionError("a row without password was let in without a master key")
+        raise AssertionError("a row without a password was accepted without a master key")
     return deriver.password(row.key, row.password_version)
 
 
 def mark_of(row: Row, deriver: Deriver | None) -> str:
-    """Return what the state keeps, to see that a row's password was edited.
+    """Return what the state keeps to detect that a row's password was edited.
 
-    With a master key a fingerprint of it; without one nothing about the password may be kept, so only a
-    version of its own tells.
+    With a master key it contains a fingerprint. Without one, nothing about the password may be stored, so
+    only `password_version` shows an edit.
     """
     if deriver is None:
         return make_mark("", row.password_version, derived=False)
@@ -69,15 +69,15 @@ def mark_of(row: Row, deriver: Deriver | None) -> str:
 
 
 def master_key_of(given: str | None) -> str | None:
-    """Return the master key: as given, or else from the environment's `PLIVO_PROVISION_KEY`."""
+    """Return the master key: the given one, or that of the environment variable `PLIVO_PROVISION_KEY`."""
     key = given or os.environ.get("PLIVO_PROVISION_KEY") or None
     if key is not None and len(key) < _SHORTEST:
         raise InvalidArgumentError("master_key", f"must have at least {_SHORTEST} characters")
     if key is not None and SURROGATE.search(key):
-        raise InvalidArgumentError("master_key", "must be text in UTF-8")
+        raise InvalidArgumentError("master_key", "must be valid UTF-8 text")
     return key
 
 
 def stretch(secret: bytes, salt: str) -> bytes:
-    """Return a hash of a secret that takes some 50 ms and 16 MB to compute, for friend and foe."""
+    """Return a hash of a secret that takes about 50 ms and 16 MB to compute, so that guessing is slow."""
     return hashlib.scrypt(secret, salt=salt.encode(), n=2**14, r=8, p=1, dklen=32)

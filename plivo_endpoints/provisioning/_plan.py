@@ -1,4 +1,4 @@
-"""The plan: what the account has of the rows already, and what a run would do."""
+"""The plan: what a run would do."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KIND: Final[Mapping[RowState, StepKind]] = {
     RowState.NEW: "create",
     RowState.INTENT: "create",
     RowState.PARKED: "create",
-    RowState.DELETING: "create",  # once what was begun before the row came back is finished
+    RowState.DELETING: "create",  # after finishing the deletion that started before the row came back
     RowState.FOUND: "import",
     RowState.OUTDATED: "update",
     RowState.RENAMED: "replace",
@@ -50,13 +50,13 @@ class Plan:
     """What a run would do.
 
     Attributes:
-        account: URL of the account that was looked at.
-        salt: What `digest` was made with.
-        digest: Tells whether a source is the one that was planned; slow to compute, so nothing to guess
-            passwords by.
-        steps: Every row for which there is something to do or to decide, in the order of the source; then
-            those that the source has no more.
-        unchanged: How many rows there are for which there is not.
+        account: URL of the account.
+        salt: The salt of `digest`.
+        digest: Identifies the source that was planned; slow to compute, so that passwords cannot be guessed
+            from it.
+        steps: One step for each row that needs an action or a decision, in the order of the source; then
+            those for rows that are no longer in the source.
+        unchanged: Number of rows that need neither.
     """
 
     account: str
@@ -67,7 +67,7 @@ class Plan:
 
     @property
     def counts(self) -> dict[StepKind, int]:
-        """How many steps there are of each kind."""
+        """Number of steps of each kind."""
         counts: dict[StepKind, int] = {kind: self.steps.kinds.get(kind, 0) for kind in KINDS}
         counts["unchanged"] = self.unchanged
         return counts
@@ -106,13 +106,13 @@ async def make_plan(
 
 
 def check_steps(expected: Plan, now: Plan) -> None:
-    """Raise `StaleError` if the account has changed since it was planned, as far as these rows go."""
+    """Raise `StaleError` if the account has changed since the plan was made, as far as its rows go."""
     if (expected.steps, expected.unchanged) != (now.steps, now.unchanged):
-        raise StaleError("the account has changed since it was planned: plan again")
+        raise StaleError("the account has changed since the plan was made: plan again")
 
 
 async def read_plan(state: Entries, account: str, contents: Contents) -> Plan:
-    """Return the plan that a state holds after `compare`."""
+    """Return the plan that follows from a state after `compare`."""
     steps, unchanged = Steps(), 0
     async with aclosing(batches(state, *RowState)) as entries:
         async for batch in entries:
@@ -131,7 +131,7 @@ async def read_plan(state: Entries, account: str, contents: Contents) -> Plan:
 
 
 async def read_drift(state: Entries) -> tuple[Step, ...]:
-    """Return what `compare` found changed on the account."""
+    """Return the changes on the account that `compare` found."""
     steps: list[Step] = []
     async with aclosing(batches(state, RowState.OUTDATED, RowState.VANISHED)) as entries:
         async for batch in entries:
@@ -165,7 +165,7 @@ def _changes(known: Spec | None, wanted: Spec) -> dict[str, tuple[str | None, st
     changes: dict[str, tuple[str | None, str | None]] = {
         name: (getattr(known, name), getattr(wanted, name)) for name in known.changes_to(wanted)
     }
-    if "password" in changes:  # what there is are marks
+    if "password" in changes:  # the values are marks, not passwords
         changes["password"] = (None, None)
     if known.username != wanted.username:
         changes["username"] = (known.username, wanted.username)

@@ -1,4 +1,4 @@
-"""A plan as a file, so that what was looked at is what is done."""
+"""Save and load a plan, so that a run does exactly what was reviewed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def save_plan(plan: Plan, path: str | PathLike[str]) -> None:
-    """Write a plan as JSON, in place of an older one. It holds keys and reasons, but no password."""
+    """Write a plan as JSON, replacing an older file. It holds keys and reasons, but no passwords."""
     known = {name: value for name, value in asdict(plan).items() if name != "steps"}
     with Path(path).open("w", encoding="utf-8") as file:
         lines = (json.dumps(asdict(step)) for step in plan.steps)
@@ -27,14 +27,14 @@ def save_plan(plan: Plan, path: str | PathLike[str]) -> None:
 
 
 def load_plan(path: str | PathLike[str]) -> Plan:
-    """Read a plan that was saved.
+    """Read a saved plan.
 
     Raises:
-        ProvisioningError: The file holds no plan.
+        ProvisioningError: The file is not a plan.
     """
     try:
         known: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
         steps = Steps(Step(**each) for each in known.pop("steps"))
         return Plan(**known, steps=steps)
     except (ValueError, TypeError, LookupError, AttributeError):
-        raise ProvisioningError(f"{path} holds no plan") from None
+        raise ProvisioningError(f"{path} is not a plan file") from None

@@ -1,4 +1,4 @@
-"""The pace of creates: even, and by when they were answered rather than by when they left."""
+"""The rate limit of creates: evenly spaced, and counted from the response rather than from the sending."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from plivo_endpoints._sansio.rate_limit import SlidingWindow
 
-_CATCH_UP: Final = 0.1  # seconds: a sleep that lasts a little too long must not slow the pace for good
+_CATCH_UP: Final = 0.1  # seconds: a sleep that lasts a little too long must not reduce the rate permanently
 
 
 class CreateRateLimiter:
     """Holds creates to the rate limit as the server counts them.
 
-    The client counts a request from when it left. One that lingers, on the way or in a server that is busy,
-    is counted there later than here, and a run at full rate for hours has enough of those. So a create holds
-    its place until one period after its answer, and they go one by one instead of in bursts.
+    The client counts a request from when it was sent. If a request is delayed, on the network or in a busy
+    server, the server counts it later than the client does, and that happens often enough in a run of hours
+    at full rate. So a create occupies its slot until one period after its response, and creates are sent one
+    by one instead of in bursts.
     """
 
     def __init__(self, window: SlidingWindow) -> None:
@@ -27,7 +28,7 @@ class CreateRateLimiter:
         self._turns = asyncio.Lock()
 
     async def begin(self) -> None:
-        """Wait for the turn of a create."""
+        """Wait until a create may be sent."""
         async with self._turns:
             if (wait := self._next - time.monotonic()) > 0:
                 await asyncio.sleep(wait)
@@ -36,5 +37,5 @@ class CreateRateLimiter:
             self._next = max(self._next, now - _CATCH_UP) + self._gap
 
     def end(self) -> None:
-        """Say that the create has been answered, or was none."""
+        """Record that the create was answered, or was not sent."""
         self._window.settle(time.monotonic())

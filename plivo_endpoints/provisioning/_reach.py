@@ -1,4 +1,4 @@
-"""What provisioning needs of the client beyond its public face, in one place."""
+"""Everything that provisioning uses of the client's internals, in one place."""
 # pyright: reportPrivateUsage=false
 # ruff: noqa: SLF001
 
@@ -21,54 +21,55 @@ if TYPE_CHECKING:
 
 
 def check_client(client: object) -> None:
-    """Refuse a blocking client, which would fail somewhere on the way."""
+    """Raise `InvalidArgumentError` for a blocking client, which would fail later."""
     if isinstance(client, Client):
-        raise InvalidArgumentError("client", "must be an AsyncClient: a Client goes with Fleet")
+        raise InvalidArgumentError("client", "must be an AsyncClient: use Fleet with a Client")
 
 
 def check_blocking_client(client: object) -> None:
-    """Refuse an async client."""
+    """Raise `InvalidArgumentError` for an async client."""
     if not isinstance(client, Client):
-        raise InvalidArgumentError("client", "must be a Client: an AsyncClient goes with AsyncFleet")
+        raise InvalidArgumentError("client", "must be a Client: use AsyncFleet with an AsyncClient")
 
 
 def async_view(client: Client) -> AsyncClient:
-    """Return an async view of a blocking client, for its own loop: connections and rate limit are shared."""
+    """Return an async view of a blocking client for its own loop; it shares connections and rate limit."""
     view = AsyncClient.__new__(AsyncClient)
     view._set_up(client._connections, client._options, root=view)
     return view
 
 
 def runner_of(client: Client) -> Runner:
-    """Return what runs a blocking client's coroutines."""
+    """Return the runner of a blocking client's coroutines."""
     return client._runner
 
 
 def account_of(client: AsyncClient) -> str:
-    """Return the URL of the client's account: a state belongs to one account on one server."""
+    """Return the URL of the client's account; it identifies account and server."""
     return client._connections.account_url
 
 
 def spend_rate_limit(client: AsyncClient) -> None:
-    """Take the rate limit as used up now: what an earlier process sent until now is known to nobody.
+    """Treat the rate limit as used up now, as it is unknown what an earlier process has just sent.
 
-    Not even to its state: that has no pages of a walk, and its times are of a clock that may have been set
-    since. To know that nothing was sent of late would take a durable note at each begin and end of work.
+    The state does not know it either: it does not record the pages of a walk, and its times come from a clock
+    that may have been set since. To rule out recent requests, each start and end of work would have to be
+    recorded durably.
     """
     client._connections._window.spend(time.monotonic())
 
 
 def another_window(client: AsyncClient) -> SlidingWindow:
-    """Return a window of the client's rate limit that counts by itself."""
+    """Return a new window with the client's rate limit that counts separately."""
     window = client._connections._window
     return type(window)(window.limit)
 
 
 def overlapping_pages(client: AsyncClient) -> AsyncGenerator[Page[Endpoint]]:
-    """Walk the list as it comes; where pages are linked by offset, each begins with the end of the last.
+    """Walk the list; if pages are linked by offset, each begins with the last endpoint of the one before.
 
-    A cursor says by itself where the last page ended, so there nothing overlaps. Each page is tried for by
-    itself: a walk of thousands would never end if a page that fails meant all of them again.
+    A cursor marks where the last page ended, so such pages do not overlap. Each page is retried by itself: a
+    walk of thousands of pages would never end if one failure restarted it.
     """
     pages = client.endpoints.list(page_size=LARGEST_PAGE - 1, prefetch=PREFETCH)
     fetch = pages._fetch
@@ -81,6 +82,6 @@ def overlapping_pages(client: AsyncClient) -> AsyncGenerator[Page[Endpoint]]:
 
 
 def _begun_earlier(query: Mapping[str, int | str]) -> dict[str, int | str]:
-    # The end stays where it was, and with it the offset that the page's link names.
+    # The page still ends at the same place, so the offset in its link is unchanged.
     offset = int(query.get("offset", 0))
     return {"limit": LARGEST_PAGE, "offset": offset - 1} if offset else dict(query)

@@ -1,4 +1,4 @@
-"""Deciding on the rows whose create may or may not have happened: one walk for all of them."""
+"""Decide in one walk which creates with a lost response were carried out."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 async def reconcile(client: AsyncClient, state: Entries) -> None:
-    """Decide on every parked row; all of them must have settled, and nothing may be on its way.
+    """Decide on every parked row, after its settling time and with no create in flight.
 
-    Walks that may have missed some prove only what they found.
+    A walk that may be incomplete proves only what it found.
     """
     namesakes: dict[str, dict[str, Found]] = {}
 
@@ -32,21 +32,21 @@ async def reconcile(client: AsyncClient, state: Entries) -> None:
             if holder is None and entry.state is RowState.PARKED and not is_its_own:
                 namesakes.setdefault(entry.key, {})[found.endpoint_id] = found
 
-    doubt = await walk(client, visit)
+    gap = await walk(client, visit)
     proven = await state.suffix_lengths()
-    taken: set[str] = set()  # by rows decided on just now: two of them may have asked for the same
+    taken: set[str] = set()  # by rows decided on just now: two rows may have requested the same
     async with aclosing(batches(state, RowState.PARKED)) as parked:
         async for batch in parked:
             changes: list[Change] = []
             for entry in batch:
                 found = [each for id_, each in namesakes.get(entry.key, {}).items() if id_ not in taken]
-                after = _decide(entry, found, proven, doubt)
+                after = _decide(entry, found, proven, gap)
                 changes.append((entry, after))
                 taken |= {after.endpoint_id} if after.endpoint_id else set()
             await state.save(changes)
 
 
-def _decide(entry: Entry, namesakes: Collection[Found], proven: Collection[int], doubt: str | None) -> Entry:
+def _decide(entry: Entry, namesakes: Collection[Found], proven: Collection[int], gap: str | None) -> Entry:
     suffixes = proven or {DOCUMENTED_SUFFIX}
     candidates = [found for found in namesakes if may_be(entry, found, suffixes)]
     alike = [
@@ -55,6 +55,6 @@ def _decide(entry: Entry, namesakes: Collection[Found], proven: Collection[int],
         if found not in candidates
         and (has_name(entry, found, suffixes) or (found.alias == entry.sought.alias and not proven))
     ]
-    if doubt and not candidates and not alike:
-        return states.undecidable(entry, doubt)
+    if gap and not candidates and not alike:
+        return states.undecidable(entry, gap)
     return states.decided(entry, candidates, alike)

@@ -1,4 +1,4 @@
-"""What came of the rows, for people and programs."""
+"""Outcomes and reports, for people and programs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _STATUS: Final[Mapping[RowState, Status]] = {
 
 
 class ExitStatus(IntEnum):
-    """How a command ends."""
+    """The exit status of a command."""
 
     DONE = 0
     FAILED = 1
@@ -54,18 +54,19 @@ class ExitStatus(IntEnum):
 
 @frozen(kw_only=True)
 class Outcome:
-    """What came of one row.
+    """The outcome of one row.
 
     Attributes:
-        key: The row's.
-        status: "created"; "adopted": created, and found again after its answer was lost; "imported": an
-            endpoint of the account, taken over; "updated"; "replaced": by one of another username, and the
-            one before deleted; "deleted", as the source has the row no more; "unchanged"; "failed";
-            "unprocessed"; "review": a person has to look, or to allow it.
-        endpoint_id: The row's endpoint; none as long as the row is not done, as it may be somebody else's.
-        username: Likewise: as Plivo made it, what the phone registers with.
-        alias: The name for people, as asked for.
-        error: Why it failed or needs review, with the endpoints that matter.
+        key: The row's key.
+        status: "created"; "adopted": created, and found in the list after the response was lost; "imported":
+            an existing endpoint was taken over; "updated"; "replaced": a new endpoint was created for an
+            edited username, and the old one deleted; "deleted": the row is no longer in the source;
+            "unchanged"; "failed"; "unprocessed"; "review": a person has to decide or to allow a step.
+        endpoint_id: The row's endpoint; `None` until the row is done, as it may belong to somebody else.
+        username: The username that Plivo assigned, with which the phone registers; `None` until the row is
+            done.
+        alias: The display name, as requested.
+        error: Why it failed or needs review, with the endpoints concerned.
         line: Its line in the source.
     """
 
@@ -80,14 +81,14 @@ class Outcome:
 
 @frozen(kw_only=True)
 class Duplicate:
-    """An endpoint that can be the work of a row which already has another: a duplicate.
+    """A second endpoint that matches a row.
 
-    It is `deletable` if a lost create of the fleet can have made it, and the row's own endpoint is the one of
-    the two that stays: that with the smaller id, so that two runs can never delete both. Any other may be a
-    colleague's, or all that another run has: a person decides.
+    It is `deletable` if a lost create of the fleet can have made it and the row's own endpoint is the one to
+    keep: the one with the smaller id, so that two runs can never delete both. Any other may belong to a
+    colleague or be the only endpoint of another run, so a person decides.
 
     Attributes:
-        key: The row's.
+        key: The row's key.
         endpoint_id: The duplicate.
         username: Its username.
         alias: Its alias.
@@ -105,15 +106,15 @@ class Duplicate:
 
 @frozen(kw_only=True)
 class Report:
-    """Where a whole run stands.
+    """The results of a run for all rows.
 
     Attributes:
-        counts: Rows by status; every status is there.
-        duplicates: What the audit found too many.
-        audited: Whether a whole walk at the end compared account and state.
-        gone: Rows that the source has no more, and whose endpoints are still there.
-        appeared: Endpoints that are no row's and have appeared on the account during the run that the audit
-            ended: a colleague's, or another program's.
+        counts: Number of rows by status; every status is a key.
+        duplicates: The duplicates that the audit found.
+        audited: Whether a complete walk at the end has compared account and state.
+        gone: Number of rows that are no longer in the source but still have an endpoint.
+        appeared: Number of endpoints that belong to no row and appeared on the account during the audited
+            run, created by a colleague or another program.
     """
 
     counts: Mapping[Status, int]
@@ -124,12 +125,12 @@ class Report:
 
     @property
     def total(self) -> int:
-        """All rows."""
+        """Number of rows."""
         return sum(self.counts.values())
 
     @property
     def exit_status(self) -> int:
-        """What a program may end with: 0 all rows are done, 1 some failed or are left, 3 some need review."""
+        """Exit status for a program: 0 if all rows are done, 1 if some failed or are left, 3 for review."""
         if self.counts["review"] or self.duplicates:
             return ExitStatus.REVIEW
         done = self.audited and not (self.counts["failed"] or self.counts["unprocessed"])
@@ -137,7 +138,7 @@ class Report:
 
 
 def outcome_of(entry: Entry) -> Outcome:
-    """Return what came of an entry so far."""
+    """Return the outcome of an entry so far."""
     status, is_done = status_of(entry), entry.state in {*HELD, RowState.DELETED}
     return Outcome(
         key=entry.key,
@@ -159,5 +160,5 @@ def by_status(counts: Mapping[RowState, int]) -> dict[Status, int]:
 
 
 def status_of(entry: Entry) -> Status:
-    """Return where a row stands."""
+    """Return the status of a row."""
     return _STATUS.get(entry.state, "unprocessed")

@@ -1,4 +1,4 @@
-"""What came of each row, as a stream and as a file."""
+"""The outcomes of rows, as a stream and as a file."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _AFTER_DELETION: Final = (RowState.DELETED, RowState.FAILED, RowState.REVIEW)
 
 @frozen(kw_only=True)
 class SipCredentials(Outcome):
-    """An outcome with the SIP password; `None` where it was never sent, as for what was imported."""
+    """An outcome with the SIP password; `None` if it was never sent, as for an imported endpoint."""
 
     password: str | None = field(default=None, repr=False)
 
 
 async def read_outcomes(state: FleetState) -> AsyncGenerator[Outcome]:
-    """Give what came of each row so far, also while a run is under way.
+    """Yield the outcome of each row so far; also during a run.
 
-    In the order of the source; then come rows that it has no more, and that this run was to delete.
+    Rows come in the order of the source, then the rows no longer in it that this run was to delete.
     """
     async with opened(state.read_only()) as known:
         for reading in (batches(known, *RowState), batches_of_gone(known, *_AFTER_DELETION)):
@@ -55,7 +55,7 @@ async def read_outcomes(state: FleetState) -> AsyncGenerator[Outcome]:
 async def read_credentials(
     state: FleetState, rows: RowSource, master_key: str | None
 ) -> AsyncGenerator[SipCredentials]:
-    """Give what came of each row with its password: see `AsyncFleet.credentials`."""
+    """Yield the outcome of each row with its password: see `AsyncFleet.credentials`."""
     async with opened(state.read_only()) as known:
         contents, deriver = await verify_source(known, rows, master_key)
         last = 0
@@ -66,38 +66,38 @@ async def read_credentials(
                     if not contents.has(row, last):
                         raise StaleError(f"row {last} of the source has changed")
                     if last - first >= len(entries) or entries[last - first].key != row.key:
-                        raise StaleError("another run has changed the state meanwhile: try again")
+                        raise StaleError("another run changed the state while it was read: try again")
                     entry = entries[last - first]
                     password = password_of(row, deriver) if entry.has_known_password else None
                     yield SipCredentials(**asdict(outcome_of(entry)), password=password)
         if last < len(contents.marks):
-            raise StaleError("the source became shorter")
+            raise StaleError("the source has become shorter")
 
 
 @contextmanager
 def private_file(path: str | PathLike[str]) -> Generator[TextIO]:
-    """Make a file that only its owner may read; one that exists is not touched: `FileExistsError`."""
+    """Create a file that only its owner may read; raise `FileExistsError` if it exists."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
         yield file
 
 
 def writer(file: TextIO, form: Form, kind: type[Outcome]) -> Callable[[Outcome], None]:
-    """Return what writes outcomes of a kind into an open file, one at a time.
+    """Return a function that writes outcomes of a kind to an open file, one at a time.
 
     Raises:
-        InvalidArgumentError: Passwords as CSV: what a spreadsheet may safely open is not what they are.
+        InvalidArgumentError: Passwords as CSV, which would change some to be safe to open in a spreadsheet.
     """
     if form == "jsonl":
         return lambda outcome: print(json.dumps(asdict(outcome)), file=file)
     if issubclass(kind, SipCredentials):
-        raise InvalidArgumentError("form", "passwords are written as JSON lines only: CSV would change some")
+        raise InvalidArgumentError("form", "must be jsonl for passwords: CSV would change some of them")
     columns = csv.writer(file)
     columns.writerow(each.name for each in fields(kind))
     return lambda outcome: columns.writerow(map(_cell, asdict(outcome).values()))
 
 
 def _cell(value: object) -> str:
-    # A spreadsheet would run what begins like a formula.
+    # A spreadsheet would run a value that looks like a formula.
     text = "" if value is None else str(value)
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

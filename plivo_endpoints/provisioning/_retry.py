@@ -1,4 +1,4 @@
-"""Trying again, beyond what the client does: a run of hours must not end over a minute of bad weather."""
+"""Retries beyond those of the client: a run of hours must survive a minute of transient failures."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _PAUSES: Final = (0.5, 2.0, 8.0, 30.0)  # seconds
 
 
 async def retry_transient(call: Callable[[], Awaitable[T]]) -> T:
-    """Return what `call` does; only for what may be done twice."""
+    """Await `call` and return its result, retrying transient failures; `call` must be safe to repeat."""
     for pause in _PAUSES:
         try:
             return await call()
         except PASSING as error:
-            logger.warning("%s; tried again in %g s", error, pause)
+            logger.warning("%s; retrying in %g s", error, pause)
             await asyncio.sleep(pause)
     return await call()

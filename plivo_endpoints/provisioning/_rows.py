@@ -1,4 +1,4 @@
-"""What a bulk run is fed with: rows, and what may be wrong with them."""
+"""Rows, the input of a run, and their validation."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from plivo_endpoints._validation import (
 
 REQUIRED: Final = ("username", "alias")
 KNOWN: Final = (*REQUIRED, "password", "password_version", "app_id", "key")
-NO_PASSWORD: Final = "is missing, and PLIVO_PROVISION_KEY, to derive it from, is not set"  # noqa: S105 - none
+NO_PASSWORD: Final = "is missing, and PLIVO_PROVISION_KEY, to derive it from, is not set"  # noqa: S105 - a message
 
 _KNOWN: Final = frozenset(KNOWN)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_LONGEST: Final = 1024  # characters; the longest field that a person could mean
+_LONGEST: Final = 1024  # characters; a longer field is certainly a mistake
 _MISSING: Final = "is missing"
 
 
 @frozen(kw_only=True)
 class Row:
-    """One SIP user to be.
+    """One SIP user.
 
     Attributes:
-        username: The name asked for; Plivo appends digits. Unique.
-        alias: The name for people, without blanks around it; several rows may have the same.
-        password: The SIP password, without blanks around it; `None` derives one from the master key.
-        password_version: Any text. A row whose version is edited gets its password sent again; a derived
-            password depends on it.
-        app_id: The application that handles its calls; `None` leaves it to the account's default.
-        key: What this row is called in the state and in results; unique. It stays when all else is edited.
-            The username if it is empty.
-        line: Where it stands in its source, from 1; 0 if that has no lines.
+        username: The requested username, to which Plivo appends digits. Unique.
+        alias: The display name, without surrounding whitespace; several rows may share one.
+        password: The SIP password, without surrounding whitespace; `None` derives one from the master key.
+        password_version: Any text. If it is edited, the row's password is sent again; a derived password
+            depends on it.
+        app_id: The application that handles its calls; `None` means the account's default.
+        key: Identifies the row in the state and in results; unique. It stays the same when everything else is
+            edited. Defaults to the username.
+        line: Its line in the source, from 1; 0 if the source has no lines.
     """
 
     username: str
@@ -58,14 +58,14 @@ class Row:
 
 @frozen
 class Problem:
-    """A line that cannot be used, and why.
+    """An invalid line of a source.
 
     Attributes:
-        line: Which, from 1; 0 if the source as a whole cannot be used.
-        reason: All that is wrong with it, and what to do; it never shows a value.
-        key: The key of its row, where that is known.
+        line: The line, from 1; 0 if the source as a whole cannot be used.
+        reason: Everything that is wrong with it, and what to do; it never contains a value.
+        key: The key of its row, if known.
         file: The source's file, if it has one.
-        lacks_password: Whether it has no password, which is wrong too where there is no master key.
+        lacks_password: Whether it has no password, which is an error if there is no master key.
     """
 
     line: int
@@ -84,13 +84,13 @@ class Problem:
 
 
 class RowSource(Protocol):
-    """A source object: it can be iterated over more than once and gives the same rows each time.
+    """A source object: it can be iterated over more than once and yields the same rows each time.
 
-    A `Problem` stands in for a row that cannot be read. It is iterated over in threads, one at a time.
+    It yields a `Problem` for a row that cannot be read. It is iterated over in threads, one at a time.
     """
 
     def __iter__(self) -> Iterator[Row | Problem]:
-        """Begin from the first row."""
+        """Iterate from the first row."""
         ...
 
 
@@ -99,12 +99,12 @@ Source = str | PathLike[str] | RowSource | Iterable[Row | Mapping[Any, object]]
 
 
 def row_of(fields: Mapping[Any, object], line: int, faults: tuple[str, ...] = ()) -> Row | Problem:
-    """Make a row of a record's fields: known ones, and strings; `None` and the empty string count as absent.
+    """Return a record as a row, or its problem; `None` and the empty string count as absent.
 
     Args:
-        fields: What it holds, by name.
-        line: Where it stands.
-        faults: What is wrong with it beyond that.
+        fields: The values by name; only known names and strings are valid.
+        line: The line of the record.
+        faults: Other things that are wrong with it.
     """
     texts = {name: value for name, value in fields.items() if isinstance(value, str) and name in _KNOWN}
     row = Row(
@@ -120,7 +120,7 @@ def row_of(fields: Mapping[Any, object], line: int, faults: tuple[str, ...] = ()
         return row
     wrong = tuple(name for name in KNOWN if name not in texts and fields.get(name) is not None)
     if unknown := ", ".join(repr(name) for name in fields if name not in _KNOWN):
-        faults = (*faults, f"there is no field {unknown}; known are {', '.join(KNOWN)}")
+        faults = (*faults, f"unknown field {unknown}; known fields are {', '.join(KNOWN)}")
     return _problem(row, wrong, faults) if wrong or faults else row
 
 
@@ -135,8 +135,8 @@ def faults_of(row: Row, *, derives: bool) -> dict[str, str]:
     """Return what is wrong with a row by itself, by field.
 
     Args:
-        row: Which.
-        derives: Whether there is a master key, so that a row needs no password.
+        row: The row.
+        derives: Whether there is a master key, so that the row needs no password.
     """
     found = {
         "username": _fault_of_username(row.username),
@@ -150,17 +150,14 @@ def faults_of(row: Row, *, derives: bool) -> dict[str, str]:
 
 
 def key_shown(row: Row) -> str | None:
-    """Return a row's key for people to find it by.
-
-    `None` where what stands in its place may be a password, for a slip of the columns.
-    """
+    """Return a row's key to show in a message; `None` if it may be a password in the wrong column."""
     if row.key == row.password or _fault_of_text(row.key):
         return None
     return None if row.key == row.username and _fault_of_username(row.username) else row.key
 
 
 def is_encodable(row: Row) -> bool:
-    """Whether a row names username and alias, and a state can hold it."""
+    """Whether a row has username and alias, and a state can store it."""
     texts = (row.key, row.username, row.alias, row.app_id or "", row.password_version)
     return bool(row.username and row.alias) and not any(map(SURROGATE.search, texts))
 
@@ -178,20 +175,20 @@ def _fault_of_password(password: str | None, *, derives: bool) -> str | None:
 
 
 def _fault_of_ends(text: str) -> str | None:
-    # An alias may lose them on the way, and then its endpoint is not found; in a password nobody means them.
-    return "begins or ends with a blank: remove it" if text != text.strip() else None
+    # Plivo may strip it from an alias, and then the endpoint is not found; in a password it is a mistake.
+    return "must not begin or end with whitespace" if text != text.strip() else None
 
 
 def _fault_of_text(text: str) -> str | None:
     if len(text) > _LONGEST:
         return f"is longer than {_LONGEST} characters"
-    if text.isprintable():  # what nearly all are, and then neither of these
+    if text.isprintable():  # the usual case, which excludes both cases below
         return None
     if SURROGATE.search(text):
         return (
-            "is not text in the file's encoding: pass the right one (--encoding), or save the file as UTF-8"
+            "is not valid in the file's encoding: pass the right one (--encoding), or save the file as UTF-8"
         )
-    return "holds a control character" if _CONTROL.search(text) else None
+    return "contains a control character" if _CONTROL.search(text) else None
 
 
 def _rule(check: Callable[[str, object], None], text: str) -> str | None:

@@ -65,7 +65,7 @@ _MOST_LOST: Final = 100
 
 @frozen(kw_only=True)
 class Job:
-    """What a run works with."""
+    """The inputs of a run."""
 
     client: AsyncClient
     source: RowSource
@@ -77,9 +77,9 @@ class Job:
 
 
 class Phases:
-    """Works through a job; `phase` says what it is at.
+    """Works through a job; `phase` is the current phase.
 
-    Every step may be the last: what the state holds is enough to go on from.
+    The process may end after any step: the next run can continue from the state alone.
     """
 
     def __init__(self, job: Job) -> None:
@@ -87,10 +87,10 @@ class Phases:
         self._state = job.state
         self._outage = Outage(most_lost=_MOST_LOST_CANARIES, most_refused=job.options.max_failures)
         self._changes = Changes(job.client, job.state, self._outage)
-        self._suffixes: Collection[int] = ()  # how many digits Plivo appends, as the plan took it
+        self._suffixes: Collection[int] = ()  # how many digits Plivo appends, as the plan assumed
         self._pace = CreateRateLimiter(another_window(job.client))
         self._stopping = asyncio.Event()
-        # Rows parked by an earlier process settle from now on: no clock but our own is to be trusted.
+        # The settling time of rows parked by an earlier process starts now: only our own clock is trusted.
         self._parked_at = time.monotonic()
         self._canary = Canary(job.client, job.state, settle=job.options.settle)
         self._mismatch: CanaryError | None = None
@@ -100,11 +100,11 @@ class Phases:
 
     @property
     def settles_in(self) -> float | None:
-        """Seconds until no create in doubt can land any more, while that is waited for."""
+        """Seconds until no lost create can take effect any more, while the run waits for that."""
         return self._until_settled() if self.phase == "settling" else None
 
     def stop(self) -> None:
-        """Begin no further row."""
+        """Start no further row."""
         self._stopping.set()
 
     async def work(self) -> None:
@@ -112,7 +112,7 @@ class Phases:
         try:
             await self._plan()
             await self._recover()
-            if self._state.has(*OPEN):  # an audit before knew nothing of what they become
+            if self._state.has(*OPEN):  # an earlier audit does not cover what becomes of them
                 await self._state.note(NOT_AUDITED)
             while self._state.has(*OPEN) and not self._stopping.is_set():
                 await self._pass()
@@ -121,7 +121,7 @@ class Phases:
                 await self._report_outcomes(*WAITING)
                 await self._check_canary()
                 self.phase = "auditing"
-                # Of all rows, also where the run is for some of them only.
+                # The audit covers all rows, even if the run is for some of them only.
                 self.audit = await audit_account(self._job.client, self._state.state, self._present)
                 await self._state.count()
                 await self._state.note({"done": "yes"})
@@ -133,15 +133,15 @@ class Phases:
         facts = await self._state.facts()
         is_fresh = facts.get("planned") != "yes"
         if not is_fresh:
-            await self._state.count()  # what a run that goes on finds done, it passes on
-        # A fresh plan is counted when it is complete: until then it starts anew. A run that goes on compares
-        # too: what has come to the account since must not be taken for a lost create's work later.
+            await self._state.count()  # a resumed run reports the rows that this comparison finishes
+        # A fresh plan is counted when it is complete: until then it starts over. A resumed run compares too:
+        # endpoints added to the account since must not be mistaken for the result of a lost create later.
         state = self._state.state if is_fresh else self._state
         await compare(self._job.client, state, self._present)
         if is_fresh and self._job.options.plan is not None:
             now = await read_plan(self._state.state, account_of(self._job.client), self._job.contents)
             check_steps(self._job.options.plan, now)
-        # Also of a run that goes on: the one before may have had no permission to delete.
+        # Also in a resumed run: the one before may have had no permission to delete.
         await check_deletions(self._state, self._job.options)
         if is_fresh:
             await self._state.note({"planned": "yes"})
@@ -156,14 +156,14 @@ class Phases:
             await self._report_outcomes(RowState.UNCHANGED)
 
     async def _permit(self, *, compared: Collection[RowState] = ()) -> None:
-        """Let those rows go on that wait for a permission which was given.
+        """Let rows continue that wait for a permission which this run has.
 
         Args:
-            compared: In which states rows have been looked for on the account, as what they will be.
+            compared: States whose rows were already compared with the account in the form they will take.
         """
         options = self._job.options
         if options.replace and self._state.has(RowState.RENAMED):
-            # Of a run before: a row replaces one endpoint at a time.
+            # Left by an earlier run: a row replaces one endpoint at a time.
             await self._finish_replacements(*HELD, RowState.OUTDATED, RowState.RENAMED)
         permitted = (
             (options.import_existing, RowState.FOUND, states.imported),
@@ -182,14 +182,14 @@ class Phases:
             await self._permit(compared=WAITING)
 
     async def _finish_deletions(self) -> None:
-        """Finish what a run before had begun to delete of rows that are back in the source; they are new."""
+        """Finish deletions that an earlier run started, for rows that are back in the source as new ones."""
         if self._state.has(RowState.DELETING):
             begun = batches(self._state, RowState.DELETING)
             await run_workers(begun, self._finish_deletion, self._job.options.concurrency)
             await compare(self._job.client, self._state)
 
     async def _report_outcomes(self, *row_states: RowState) -> None:
-        """Pass on rows for which there is nothing to do, or nothing that is allowed."""
+        """Report rows for which there is nothing to do, or nothing that is allowed."""
         async with aclosing(batches(self._state, *row_states)) as finished:
             async for batch in finished:
                 for entry in batch:
@@ -201,7 +201,7 @@ class Phases:
                 await self._state.save([(entry, states.recovered(entry)) for entry in batch])
 
     async def _pass(self) -> None:
-        """Send every new row once, then decide on those whose answer was lost."""
+        """Send every new row once, then decide on those whose response was lost."""
         await self._check_canary()
         self.phase = "creating" if self._canary.is_there else "canary"
         await self._send()
@@ -211,7 +211,7 @@ class Phases:
         if self._state.has(RowState.PARKED) and await self._settle():
             self.phase = "reconciling"
             await reconcile(self._job.client, self._state)
-            await self._permit()  # a row that was edited meanwhile may wait for it only now
+            await self._permit()  # a row that was edited in the meantime may need it only now
 
     async def _check_canary(self) -> None:
         if self._canary.is_there:
@@ -223,7 +223,7 @@ class Phases:
         suffixes = await known_suffixes(self._state)
         is_as_planned = self._canary.was_listed_at_once and set(suffixes) <= set(self._suffixes)
         if self._state.has(RowState.NEW) and not is_as_planned:
-            # The plan may have missed some: the list lags, or Plivo appends another number of digits.
+            # The plan may have missed endpoints: the list lags, or Plivo appends another number of digits.
             self.phase = "planning"
             await compare(self._job.client, self._state, self._present)
             await self._permit(compared={RowState.RENAMED})
@@ -242,7 +242,7 @@ class Phases:
             raise self._mismatch
 
     async def _rows(self, state: RowState) -> AsyncGenerator[list[tuple[Row, Entry]]]:
-        """Read the source again and return the rows that are in a state, some at a time."""
+        """Read the source again and yield batches of the rows that are in a state."""
         ahead: deque[Entry] = deque()
         last = 0
         async with aclosing(chunks(self._job.source)) as reading:
@@ -272,18 +272,18 @@ class Phases:
             self._parked_at = time.monotonic()
         if not self._canary.is_there and entry.state is RowState.CREATED:
             self._canary.made_alone = entry
-        # The canary goes alone; but one that is refused made nothing, so the next may try.
+        # The canary is sent alone; one that was refused made nothing, so the next row may be the canary.
         return not self._stopping.is_set() and (self._canary.is_there or entry.state is RowState.FAILED)
 
     async def _send_once(self, row: Row, entry: Entry) -> Entry:
         await self._pace.begin()
         try:
-            if self._stopping.is_set():  # told to while it waited for its turn
+            if self._stopping.is_set():  # set while this row waited for its turn
                 return entry
             create = CreateSender(self._state, entry, on_mismatch=self._stop_at_mismatch)
             return await create.send(self._job.client, self._new(row), self._outage)
         except CanaryError as mismatch:
-            # Raised when what is under way has been finished: in doubt, it could not be found again.
+            # Raised after the creates in flight finish: with lost responses they could not be found again.
             self._mismatch = self._mismatch or mismatch
             return entry
         finally:
@@ -303,11 +303,11 @@ class Phases:
         return not self._stopping.is_set()
 
     async def _delete(self) -> None:
-        """Delete what was replaced, and if that is allowed what the source has no more."""
-        await self._finish_replacements(*HELD)  # a row that has been renamed again may want the one before
+        """Delete replaced endpoints and, if allowed, those of rows no longer in the source."""
+        await self._finish_replacements(*HELD)  # not RENAMED: a row renamed again may want the old one back
         if self._job.options.delete and not self._stopping.is_set():
             self.phase = "deleting"
-            await check_deletions(self._state, self._job.options)  # some were in doubt until now
+            await check_deletions(self._state, self._job.options)  # some rows were undecided until now
             await run_workers(
                 batches_of_gone(self._state, *HELD, RowState.DELETING),
                 self._delete_gone,
@@ -334,7 +334,7 @@ class Phases:
         return not self._stopping.is_set()
 
     async def _settle(self) -> bool:
-        """Wait until no create that is in doubt can land any more; return whether to go on then."""
+        """Wait until no lost create can take effect any more; return whether to continue."""
         self.phase = "settling"
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), self._until_settled())

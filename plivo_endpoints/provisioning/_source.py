@@ -1,4 +1,4 @@
-"""Where rows come from: CSV and JSON lines, read one line at a time, and collections."""
+"""Sources of rows: CSV and JSON Lines files, read one line at a time, and collections."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._rows import RowSource, Source
 
 _NO_CELLS: Final[list[str]] = []  # an empty file has no header
-_BETWEEN: Final = re.compile(r"[,;|\t]")  # what columns may be meant to be separated by
-_SHOWN: Final = 80  # characters of a header that is not one
+_DELIMITERS: Final = re.compile(r"[,;|\t]")  # common delimiters, to suggest the one that was meant
+_SHOWN: Final = 80  # characters of a faulty header in a message
 _NO_DELIMITERS: Final = ('"', "\r", "\n")
 
 
 class _FileSource(ABC):
-    """A file of rows. Begun again, it is read again."""
+    """A file of rows; each iteration reads it from the beginning."""
 
     def __init__(self, path: str | PathLike[str], encoding: str) -> None:
         require("encoding", encoding_problem(encoding))
@@ -59,15 +59,16 @@ class _FileSource(ABC):
 class CsvSource(_FileSource):
     """A CSV file whose first line names the columns.
 
-    They are `username` and `alias`, and as wanted `password`, `password_version`, `app_id` and `key` (the
-    username without it), in any order. An empty cell counts as absent, and a line without any text as blank.
+    The columns are `username` and `alias`, and optionally `password`, `password_version`, `app_id` and `key`
+    (the username by default), in any order. An empty cell counts as absent. A line without any text is
+    ignored.
 
     Args:
         path: The file; `*.gz` is decompressed as it is read.
-        delimiter: What separates the cells.
+        delimiter: The character between cells.
         encoding: The file's encoding.
-        ignore_columns: Names of columns to ignore. Any other column that is not known is refused: a
-            misspelt `pasword` must not turn into derived passwords.
+        ignore_columns: Names of columns to ignore. Any other unknown column is an error: a misspelt `pasword`
+            must not lead to derived passwords.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class CsvSource(_FileSource):
     ) -> None:
         super().__init__(path, encoding)
         if len(delimiter) != 1 or delimiter in _NO_DELIMITERS:
-            raise InvalidArgumentError("delimiter", "must be one character, and no quote or end of a line")
+            raise InvalidArgumentError("delimiter", "must be one character other than a quote or line break")
         if isinstance(ignore_columns, str):
             raise InvalidArgumentError("ignore_columns", "must be a collection of names, not one string")
         self._delimiter = delimiter
@@ -105,44 +106,44 @@ class CsvSource(_FileSource):
     def _fault_of(self, columns: list[str]) -> str | None:
         kept = [name for name in columns if name not in self._ignored]
         if missing := [name for name in REQUIRED if name not in kept]:
-            between = "commas" if self._delimiter == "," else repr(self._delimiter)
+            delimiter = "commas" if self._delimiter == "," else repr(self._delimiter)
             found = _name_header(columns, self._delimiter)
-            return f"must name the columns, with {between} between; missing: {', '.join(missing)}{found}"
+            return f"must name the columns, separated by {delimiter}; missing: {', '.join(missing)}{found}"
         if len(set(kept)) < len(kept):
             return "names a column twice"
         if unknown := [name for name in kept if name not in KNOWN]:
             return (
-                f"there is no column {', '.join(map(repr, unknown))}; known are {', '.join(KNOWN)}; "
+                f"unknown column {', '.join(map(repr, unknown))}; known columns are {', '.join(KNOWN)}; "
                 "to ignore a column: --ignore-column NAME, or ignore_columns= in Python"
             )
         return None
 
     def _read_cells(self, columns: list[str], cells: list[str], line: int) -> Row | Problem:
         if len(cells) != len(columns):
-            return Problem(line, f"has {len(cells)} cells where {len(columns)} columns are named")
+            return Problem(line, f"has {len(cells)} cells, but the header has {len(columns)} columns")
         pairs = zip(columns, cells, strict=True)
         return row_of({name: cell for name, cell in pairs if name not in self._ignored}, line)
 
 
 def _name_header(columns: list[str], delimiter: str) -> str:
-    """Quote a first line if it means to be a header: if it does not, it is a row, and may hold a password."""
+    """Quote the first line if it looks like a header; otherwise it is a row and may contain a password."""
     line = delimiter.join(columns)
-    names = {name.strip() for name in _BETWEEN.split(line.lower())}
+    names = {name.strip() for name in _DELIMITERS.split(line.lower())}
     if names.isdisjoint(REQUIRED):
         return ""
-    other = next((each for each in _BETWEEN.findall(line) if each != delimiter), None)
+    other = next((each for each in _DELIMITERS.findall(line) if each != delimiter), None)
     hint = f"; if {other!r} separates them, pass it as the delimiter (--delimiter)" if other else ""
     return f"; found {line[:_SHOWN]!r}{hint}"
 
 
 class _QuotedLines:
-    """Hands lines to a CSV reader and notices where a quote opens: the reader reports where it gave up."""
+    """Passes lines to a CSV reader and records where a quote opens; the reader only knows where it failed."""
 
     def __init__(self, lines: Iterator[str]) -> None:
         self._lines = lines
         self._number = 0
-        self._open_at = 0  # the line with the quote that is open after this one; 0 for none
-        self._open_before = 0  # likewise before this one
+        self._open_at = 0  # line of the quote that is still open after the current line; 0 if there is none
+        self._open_before = 0  # line of the quote that was open before the current line
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -151,25 +152,25 @@ class _QuotedLines:
         self._open_before = self._open_at
         line = next(self._lines)
         self._number += 1
-        if '"' in line and (quotes := line.replace('""', "").count('"')):  # doubled, they stand for one
+        if '"' in line and (quotes := line.replace('""', "").count('"')):  # a doubled quote is an escaped one
             is_open = bool(self._open_at) != bool(quotes % 2)
             self._open_at = self._number if is_open else 0
         return line
 
     def begin_record(self) -> int:
-        """Return the number of the line that comes next, with which a record begins."""
+        """Return the number of the next line, which begins a record."""
         self._open_at = 0
         return self._number + 1
 
     def locate(self, error: csv.Error) -> Problem:
-        """Return what a reader's error is about."""
+        """Return the problem that caused a reader's error."""
         if self._open_before:
-            return Problem(self._open_before, "opens a quote that does not close; the rest was not read")
-        return Problem(self._number, f"is not CSV ({error}); the rest was not read")
+            return Problem(self._open_before, "opens a quote that is never closed; the rest was not read")
+        return Problem(self._number, f"is not valid CSV ({error}); the rest was not read")
 
 
 class JsonlSource(_FileSource):
-    """A file with one JSON object per line: the fields are those of `CsvSource`'s columns, all strings.
+    """A file with one JSON object per line; the fields are the columns of `CsvSource`, all of them strings.
 
     Args:
         path: The file; `*.gz` is decompressed as it is read.
@@ -186,14 +187,14 @@ class JsonlSource(_FileSource):
 
 
 class _Pairs(list[tuple[str, object]]):
-    """A JSON object as it is written, in which a name can come twice."""
+    """A JSON object as written, in which a name can appear twice."""
 
 
 def _read_json(text: str, line: int) -> Row | Problem:
     try:
         content: object = json.loads(text, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
-        return Problem(line, "is not JSON")
+        return Problem(line, "is not valid JSON")
     if not isinstance(content, _Pairs):
         return Problem(line, "is not a JSON object")
     fields = dict(content)
@@ -201,7 +202,7 @@ def _read_json(text: str, line: int) -> Row | Problem:
 
 
 class _CollectionSource:
-    """Rows and mappings that are in memory, or come from a source object of the caller's own."""
+    """Rows and mappings in memory, or from the caller's own source object."""
 
     def __init__(self, items: Iterable[object]) -> None:
         self._items = items
@@ -227,10 +228,10 @@ def _read_item(item: object, number: int) -> Row | Problem:
 
 
 def source_of(source: Source) -> RowSource:
-    """Return the rows of what a caller gives as a source.
+    """Return the source object for what a caller passed as a source.
 
     Raises:
-        InvalidArgumentError: It is none, or can be read only once.
+        InvalidArgumentError: It is not a valid source, or can be read only once.
     """
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
@@ -242,7 +243,7 @@ def source_of(source: Source) -> RowSource:
 
 
 def is_json_lines(path: Path) -> bool:
-    """Whether a file's name says that it holds JSON lines."""
+    """Whether a file is JSON Lines according to its name."""
     return path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson"))
 
 
@@ -253,11 +254,9 @@ def _source_problem(source: object) -> str | None:
     if isinstance(source, AsyncIterable):
         return "must not be an async iterable, as it is read in a thread: collect its rows in a list first"
     if isinstance(source, Iterator):
-        return (
-            "can be read only once, but a source is read several times: pass list(…) of it, or a file's path"
-        )
+        return "must be readable more than once: pass a list of its items, or the path of a file"
     if hasattr(kind, "columns") and hasattr(kind, "shape"):
         return 'must be rows, not a data frame: pass df.to_dict("records") (pandas) or df.to_dicts() (polars)'
     if isinstance(source, Mapping) or not isinstance(source, Iterable):
-        return f"must be a path, a CsvSource or the like, or a list of rows or mappings, not {kind.__name__}"
+        return f"must be a path, a source object, or a list of rows or mappings, not {kind.__name__}"
     return None

@@ -1,4 +1,4 @@
-"""The steps of a plan, and a sequence that holds a million of them in little memory."""
+"""The steps of a plan, and a compact sequence for a million of them."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def _pairs(changes: Mapping[str, Sequence[str | None]]) -> dict[str, Change]:
 
 @frozen(kw_only=True)
 class Step:
-    """What a run would do about a row.
+    """What a run would do for a row.
 
     Attributes:
-        key: The row's.
+        key: The row's key.
         kind: "create"; "import": exactly one endpoint of the account matches it; "update"; "replace": its
-            username was edited; "delete": the source has it no more; "drift": the account has changed what
-            was made, or has it no more; "conflict": a person has to decide.
-        alias: The alias of an endpoint that is to be created.
-        endpoint_id: The endpoint it is about, if there is one.
-        changes: What changes, by field: from and to. A password is `None` and `None`.
-        needs: What has to be allowed for it; without it the row is left as it is.
+            username was edited; "delete": it is no longer in the source; "drift": its endpoint was changed or
+            deleted on the account; "conflict": a person has to decide.
+        alias: The alias of the endpoint to create.
+        endpoint_id: The endpoint concerned, if there is one.
+        changes: Old and new values by field. For a password both are `None`.
+        needs: The permission it needs; without it the row is left as it is.
         reason: Why a person has to decide, or what has changed.
         line: The row's line in the source.
     """
@@ -49,13 +49,13 @@ class Step:
     line: int = 0
 
 
-# In the order in which they are mostly there.
+# The most frequent first, as `Steps.add` leaves out absent ones at the end.
 _NAMES: Final = ("kind", "key", "line", "alias", "endpoint_id", "needs", "changes", "reason")
 _ABSENT: Final = asdict(Step(key="", kind="unchanged"))
 
 
 class Steps(Sequence[Step]):
-    """Steps in the order of the source, each kept as JSON until it is looked at."""
+    """Steps in the order of the source, each stored as JSON and decoded on access."""
 
     def __init__(self, steps: Iterable[Step] = ()) -> None:
         self._lines = bytearray()
@@ -65,7 +65,7 @@ class Steps(Sequence[Step]):
             self.add(step)
 
     def add(self, step: Step) -> None:
-        """Add one at the end."""
+        """Append a step."""
         names = list(_NAMES)
         while getattr(step, names[-1]) == _ABSENT[names[-1]]:
             names.pop()
@@ -75,7 +75,7 @@ class Steps(Sequence[Step]):
 
     @property
     def kinds(self) -> Mapping[StepKind, int]:
-        """How many there are of each kind."""
+        """Number of steps of each kind."""
         return self._kinds
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Endpoints of the account that are no row's: a colleague's, or another program's."""
+"""Endpoints of the account that belong to no row, created by a colleague or another program."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._entries import Entry, Found
     from plivo_endpoints.provisioning._state._protocol import Entries
 
-_BUCKETS: Final = 1024  # so many that a million ids make short ones
+_BUCKETS: Final = 1024  # enough to keep each bucket short with a million ids
 _MASK: Final = 2**64 - 1
 
 
 class IdSet:
-    """A set of endpoint ids that takes 8 bytes for each: it keeps hashes of 64 bits, in sorted buckets."""
+    """A set of endpoint ids that takes 8 bytes per id: it stores 64-bit hashes in sorted buckets."""
 
     def __init__(self) -> None:
         self._buckets = [array("Q") for _ in range(_BUCKETS)]
@@ -34,7 +34,7 @@ class IdSet:
         return place < len(bucket) and bucket[place] == number
 
     def update(self, endpoint_ids: Iterable[str]) -> None:
-        """Add those that are not there yet."""
+        """Add ids."""
         for endpoint_id in endpoint_ids:
             if endpoint_id not in self:
                 number = hash(endpoint_id) & _MASK
@@ -42,11 +42,11 @@ class IdSet:
 
 
 class Present(IdSet):
-    """What the account had before a run created anything, as far as its list showed it."""
+    """The endpoints that the list showed before a run created anything."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_known = False  # only once the list was walked: a run that has nothing to compare does not
+        self.is_known = False  # a run with nothing to compare does not walk the list
 
 
 async def find_strangers(
@@ -55,9 +55,9 @@ async def find_strangers(
     pairs: Iterable[tuple[Entry, Found, Entry | None]],
     suffixes: Collection[int],
 ) -> set[str]:
-    """Return the ids of the endpoints on a page that are no row's, and that no row can be.
+    """Return the ids of the endpoints on a page that neither belong to a row nor match one.
 
-    What has the name of a row without an endpoint may have been made for it, whatever its alias has become.
+    An endpoint with the username of a row that has none may have been made for it, whatever its alias is now.
 
     Args:
         state: Has the rows.

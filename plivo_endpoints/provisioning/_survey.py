@@ -1,4 +1,4 @@
-"""The walk before a run: what the account has of the rows already, and what has changed there."""
+"""The walk before a run: compare the rows with the endpoints that are on the account."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from plivo_endpoints.provisioning._listing import walk
 from plivo_endpoints.provisioning._matching import matches, plausible_suffixes
 from plivo_endpoints.provisioning._retry import retry_transient
 from plivo_endpoints.provisioning._state._counting import batches
-from plivo_endpoints.provisioning._workers import ask_each
+from plivo_endpoints.provisioning._workers import map_concurrently
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -31,28 +31,28 @@ _LOOKED_FOR: Final = (RowState.NEW, RowState.FOUND, RowState.CONFLICT, RowState.
 async def compare(client: AsyncClient, state: Entries, present: Present | None = None) -> None:
     """Compare the rows with the account's endpoints, in one walk of its list.
 
-    Those that a row has are known by their ids, and may have changed; for rows that have none, those of their
-    name are looked at. What the list does not show (it may lag) is asked for by id.
+    A row's own endpoint is recognised by its id and may have changed. For rows that have none, endpoints with
+    their username are considered. Endpoints that the list does not show (it may lag) are fetched by id.
 
     Args:
-        client: Whose account.
+        client: The client of the account.
         state: Has the rows.
-        present: Takes in all endpoints that the walk shows.
+        present: Receives all endpoints that the walk shows.
     """
     survey = _Survey(state, await plausible_suffixes(state), present)
-    await survey.forget()  # what a plan that came to no end has left
+    await survey.forget()  # the results of an unfinished comparison
     counts = await state.count()
     if not any(counts.get(row_state) for row_state in {*KEPT, *_LOOKED_FOR}):
         return
-    if doubt := await walk(client, survey.visit, forget=survey.forget):
-        raise ProvisioningError(f"what the account has cannot be told: {doubt}")
+    if gap := await walk(client, survey.visit, forget=survey.forget):
+        raise ProvisioningError(f"the account's endpoints could not be listed completely: {gap}")
     if present is not None:
         present.is_known = True
-    await survey.ask_for_unseen(client)
+    await survey.fetch_unseen(client)
 
 
 class _Numbers:
-    """Numbers of rows; a set of them would not stay small."""
+    """A set of row numbers; a built-in set would take more memory."""
 
     def __init__(self) -> None:
         self._are_in = bytearray()
@@ -71,13 +71,13 @@ class _Survey:
         self._present = present
         self._suffixes = suffixes
         self._seen = _Numbers()
-        self._met: dict[str, set[str]] = {}  # by key, what was met for rows in conflict
+        self._met: dict[str, set[str]] = {}  # by key, the endpoints met for rows in conflict
 
     async def visit(self, page: list[Found]) -> None:
-        """Take in a page of the list."""
+        """Process a page of the list."""
         if self._present is not None:
             self._present.update(found.endpoint_id for found in page)
-        changed: dict[str, tuple[Entry, Entry]] = {}  # by key: two endpoints of a page may have one name
+        changed: dict[str, tuple[Entry, Entry]] = {}  # by key, as two endpoints of a page may match one row
         by_id = {found.endpoint_id: found for found in page}
         for entry in await self._state.holders(by_id):
             found = by_id.get(entry.endpoint_id or "")
@@ -107,36 +107,36 @@ class _Survey:
             after = states.claimed(entry, found, holder)
         else:
             after = states.matched(entry, found, met)
-        if after.state is not RowState.FOUND:  # such a row says by itself what it met
+        if after.state is not RowState.FOUND:  # a row in FOUND stores what it met in `endpoint_id`
             self._met[entry.key] = met
         return after
 
     async def forget(self) -> None:
-        """Begin anew."""
+        """Start over."""
         self._met.clear()
         self._seen = _Numbers()
         async with aclosing(batches(self._state, RowState.FOUND, RowState.CONFLICT)) as matched:
             async for batch in matched:
                 await self._state.save([(entry, states.unmatched(entry)) for entry in batch])
 
-    async def ask_for_unseen(self, client: AsyncClient) -> None:
-        """Ask for the endpoints of rows that no walk showed."""
+    async def fetch_unseen(self, client: AsyncClient) -> None:
+        """Fetch the endpoints of rows that the walk did not show."""
         async with aclosing(batches(self._state, *KEPT)) as kept:
             async for batch in kept:
                 unseen = [entry for entry in batch if entry.number not in self._seen]
-                after = await ask_each(unseen, partial(_ask, client))
+                after = await map_concurrently(partial(_fetch_shown, client), unseen)
                 await self._state.save(list(zip(unseen, after, strict=True)))
 
 
 def _is_looked_for(entry: Entry, found: Found, holder: Entry | None) -> bool:
-    """Whether an endpoint matters to a row: not if the row has its own, or this one is another row's."""
+    """Whether an endpoint matters to a row: not if the row has its own or this one belongs to another row."""
     if entry.state not in _LOOKED_FOR or (holder is not None and not holder.is_gone):
         return False
     is_its_own = found.endpoint_id in {entry.endpoint_id, entry.replaces}
     return not is_its_own or entry.state is RowState.FOUND
 
 
-async def _ask(client: AsyncClient, entry: Entry) -> Entry:
+async def _fetch_shown(client: AsyncClient, entry: Entry) -> Entry:
     try:
         endpoint = await retry_transient(lambda: client.endpoints.get(entry.endpoint_id or ""))
     except NotFoundError:

@@ -1,4 +1,4 @@
-"""Opening a source's text: packed or not, in any encoding. What is no text is recognised and named."""
+"""Open a source file as text, compressed or not, in any encoding; detect files that are not text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class UnreadableError(Exception):
     """A file cannot be read any further.
 
     Attributes:
-        line: Where; 0 if it is about the file as a whole.
+        line: The line; 0 if the file as a whole is concerned.
     """
 
     def __init__(self, reason: str, line: int = 0) -> None:
@@ -37,9 +37,9 @@ class UnreadableError(Exception):
 
 
 class PrivateCopy(os.PathLike[str]):
-    """A copy of a stream that can be read only once; its path is what errors call it.
+    """A copy of a stream that can be read only once; its path is the name shown in errors.
 
-    It holds passwords, so it is a file without a name, which goes when the process ends, however that ends.
+    It contains passwords, so it is an unnamed file, which disappears when the process ends in any way.
     """
 
     def __init__(self, stream: IO[bytes], name: str) -> None:
@@ -51,16 +51,16 @@ class PrivateCopy(os.PathLike[str]):
         return self._name
 
     def open(self) -> io.BufferedReader:
-        """Open it once more, from its beginning."""
+        """Open it again, from its beginning."""
         return io.BufferedReader(_Reader(self._file))
 
     def close(self) -> None:
-        """Remove it."""
+        """Delete it."""
         self._file.close()
 
 
 class _Reader(io.RawIOBase):
-    """Reads a file that others read too, each from a place of its own; only one of them at a time."""
+    """Reads a shared file from a position of its own; only one reader may be active at a time."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -82,11 +82,11 @@ class _Reader(io.RawIOBase):
 def open_text(path: Path | PrivateCopy, encoding: str) -> Generator[TextIO]:
     """Open a file of lines; `*.gz` is decompressed as it is read.
 
-    Bytes that are no text in this encoding become surrogates, which a field may not hold: so the line can be
-    named.
+    Bytes that are invalid in this encoding become surrogates, which are not allowed in a field, so the error
+    can name the line.
 
     Raises:
-        UnreadableError: It is something else; also from within the block, where that shows later.
+        UnreadableError: It is not a text file; also raised within the block, if that shows later.
     """
     try:
         with _open_bytes(path) as data:
@@ -97,8 +97,8 @@ def open_text(path: Path | PrivateCopy, encoding: str) -> Generator[TextIO]:
                 yield text
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise UnreadableError("is not a complete gzip file: compress it again") from None
-    except UnicodeError:  # UTF-16 that is cut off: that becomes no surrogate
-        raise UnreadableError(f"is not text in {encoding}: pass the right encoding") from None
+    except UnicodeError:  # truncated UTF-16, which does not become a surrogate
+        raise UnreadableError(f"is not valid {encoding}: pass the right encoding") from None
 
 
 def _open_bytes(path: Path | PrivateCopy) -> gzip.GzipFile | io.BufferedReader:
@@ -108,30 +108,30 @@ def _open_bytes(path: Path | PrivateCopy) -> gzip.GzipFile | io.BufferedReader:
 
 
 def _recognise(head: bytes, encoding: str) -> str | None:
-    """Return why a file that begins like this cannot be read, `None` if it may be text."""
+    """Return why a file that begins with `head` cannot be read, or `None` if it may be text."""
     if head == _ZIP:
         return "is an Excel workbook (xlsx) or another zip file: save the sheet as CSV"
     if head.startswith(_GZIP):
         return "is compressed with gzip: let its name end in .gz, or decompress it"
     if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
         return None
-    # The first character is ASCII, in a header as in JSON, and then only the wider encodings have a NUL here.
+    # A header and JSON begin with an ASCII character, so only the wider encodings have a NUL byte here.
     if head.startswith(_UTF_16) or b"\0" in head:
         return "is UTF-16: save it as UTF-8, or pass its encoding (--encoding utf-16)"
     return None
 
 
 def encoding_problem(encoding: str) -> str | None:
-    """Return why an encoding cannot be used, `None` if it can."""
+    """Return why an encoding cannot be used, or `None` if it can."""
     try:
         io.TextIOWrapper(io.BytesIO(), encoding).close()
     except (LookupError, TypeError, ValueError):
-        return "is not the name of a text encoding that Python knows, such as utf-8, utf-16 or cp1252"
+        return "must be a text encoding that Python knows, such as utf-8, utf-16 or cp1252"
     return None
 
 
 def read_lines(file: TextIO) -> Iterator[str]:
-    """Read one line after the other, none of which can fill the memory."""
+    """Yield the lines; raise `UnreadableError` if one is so long that it could fill the memory."""
     number = 0
     while line := file.readline(_LONGEST_LINE + 1):
         number += 1

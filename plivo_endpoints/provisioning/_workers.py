@@ -1,4 +1,4 @@
-"""Several at a time: workers on one stream of things to do, and questions about many."""
+"""Limited concurrency: workers that share a stream of items, and a map over a sequence."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ R = TypeVar("R")
 _AT_ONCE: Final = 16
 
 
-async def ask_each(things: Sequence[T], ask: Callable[[T], Awaitable[R]]) -> list[R]:
-    """Return the answers to a question that is asked about each thing, some at a time."""
-    answers: list[R] = []
-    for first in range(0, len(things), _AT_ONCE):
-        answers += await asyncio.gather(*map(ask, things[first : first + _AT_ONCE]))
-    return answers
+async def map_concurrently(call: Callable[[T], Awaitable[R]], items: Sequence[T]) -> list[R]:
+    """Return the results of `call` for each item, in order; a limited number of calls run at a time."""
+    results: list[R] = []
+    for first in range(0, len(items), _AT_ONCE):
+        results += await asyncio.gather(*map(call, items[first : first + _AT_ONCE]))
+    return results
 
 
 async def run_workers(
     batches: AsyncGenerator[Sequence[T]], work: Callable[[T], Awaitable[bool]], workers: int
 ) -> None:
-    """Work on the things in `batches`, `workers` at a time, each until its `work` returns false.
+    """Process the items of `batches` with so many workers; each stops when its `work` returns false.
 
-    The first error stops all of them and is raised by itself, not as a group.
+    The first error stops all workers and is raised by itself, not as a group.
     """
     ready: deque[T] = deque()
-    turn = asyncio.Lock()  # a generator serves one at a time
+    turn = asyncio.Lock()  # an async generator cannot be advanced concurrently
 
     async def refill() -> bool:
         async with turn:

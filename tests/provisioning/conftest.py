@@ -1,4 +1,4 @@
-"""What the tests of provisioning share: rows, and a run to its end."""
+"""Fixtures for the tests of provisioning: rows, and complete runs."""
 
 from __future__ import annotations
 

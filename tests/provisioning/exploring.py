@@ -1,4 +1,4 @@
-"""Exploring a model: every world that can follow from its first ones, the nearest first."""
+"""Explores a model: all worlds that follow from its first ones, the nearest first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The calls of a fleet, each with its client and state beside the other arguments."""
+"""The methods of a fleet as functions, with client and state among the arguments."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A program that applies a file and kills itself on the way: what the kill loop runs again and again.
+"""A program that applies a file and kills itself on the way; the kill loop runs it again and again.
 
-Its one argument is JSON: where the account is, the files, the options of `apply`, and at which step to die or
-which rule to break.
+Its one argument is JSON: the account, the files, the options of `apply`, and the step at which to die or the
+rule to break.
 """
 
 from __future__ import annotations

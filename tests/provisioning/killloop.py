@@ -1,6 +1,6 @@
-"""The kill loop: apply a file, kill it, apply it again, and look at what the account has in the end.
+"""The kill loop: apply a file, kill the run, apply it again, and check the account in the end.
 
-The sandbox and each life of the program are processes of their own. `benchmarks.killloop` runs it longer.
+The sandbox and each run of the program are separate processes. `benchmarks.killloop` runs it longer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A file that is edited again and again, each edition killed once on the way, and a dictionary as the truth.
+"""A file that is edited repeatedly, with one kill per edition, and a dictionary of the expected endpoints.
 
-The sandbox and each life of the program are processes of their own, as in the kill loop. Meanwhile others
-make and delete endpoints with the aliases of rows and names that only just differ. By hand, with more rows:
+The sandbox and each run of the program are separate processes, as in the kill loop. At the same time others
+create and delete endpoints with the aliases of rows and almost equal usernames. By hand, with more rows:
 `python -m tests.provisioning.living_file [rows] [editions] [seed]`.
 """
 

@@ -1,4 +1,4 @@
-"""A fleet's state in memory: what the protocol asks for, and nothing else."""
+"""A fleet's state in memory: exactly what the protocol requires."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class MemoryState:
         for before, after in changes:
             now = rows.get(before.key)
             if now is None or (now.state, now.epoch) != (before.state, before.epoch):
-                raise self._failed(f"row {before.number} was changed by somebody else")
+                raise self._failed(f"row {before.number} was changed by another process")
             rows[before.key] = after
         self._own.rows = rows
 

@@ -1,9 +1,8 @@
 """A model of provisioning: every order in which things can happen to one or two rows, within bounds.
 
-Workers share a state without any lock, may be halted at any point for any time, and may crash. A create
-that was sent lands at once, late, or never, and is listed later still. What a row becomes is decided by the
-very functions that the real thing uses (`_transitions`); what is modelled is when they are called, and with
-what.
+Workers share a state without any lock, may be halted at any point for any time, and may crash. A create that
+was sent takes effect at once, late, or never, and is listed even later. The transitions of rows are those of
+the real code (`_transitions`); the model covers when they are called, and with what.
 """
 
 from __future__ import annotations

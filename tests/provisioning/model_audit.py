@@ -1,9 +1,9 @@
-"""A model of the audit: a run to which something happens that the protocol does not reckon with.
+"""A model of the audit: a run with events that the protocol does not expect.
 
-To the model of a run (`model`) come mismatches at any moment: a create lands long after it was given up, an
-endpoint vanishes or becomes somebody else's. When all rows are finished, the audit looks once; then the
-duplicates that it found are deleted one by one, while mismatches go on. What the audit concludes and what
-may be deleted is decided by the very functions that the real thing uses (`_audit`).
+The model of a run (`model`) is extended by mismatches at any moment: a create takes effect long after it was
+given up, an endpoint vanishes or is changed by somebody else. When all rows are finished, the audit runs
+once; then the duplicates that it found are deleted one by one, while mismatches continue. The functions that
+decide what the audit concludes and what may be deleted are those of the real code (`_audit`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 from plivo_endpoints._models import Endpoint
 from plivo_endpoints._validation import suffix_length
 from plivo_endpoints.provisioning import _transitions as states
-from plivo_endpoints.provisioning._audit import Findings, doubt, is_idle_duplicate, is_kept
+from plivo_endpoints.provisioning._audit import Findings, find_mismatch, is_idle_duplicate, is_kept
 from plivo_endpoints.provisioning._entries import HELD, OPEN, Entry, Found, RowState
 from tests.provisioning.model import LAG, MADE, SUFFIXES, Create, Model, World
 
@@ -167,10 +167,10 @@ class AuditModel(Model):
             for entry in world.entries:
                 if suffix_length(entry.sought.username, found.username) in SUFFIXES:
                     findings.add(entry, found)
-        become = {before.number: after for before, after in findings.made_after_all()}
+        become = {before.number: after for before, after in findings.changes_of_failed()}
         for entry in world.entries:
-            if entry.state in HELD and findings.lack(entry) and self._lacks != "asking":
-                reason = doubt(entry, world.get(entry.endpoint_id))
+            if entry.state in HELD and findings.is_unseen(entry) and self._lacks != "asking":
+                reason = find_mismatch(entry, world.get(entry.endpoint_id))
                 become |= {entry.number: states.doubted(entry, reason)} if reason else {}
         doubted = {entry.key for entry in world.entries if entry.number in become}
         return tuple(become.get(e.number, e) for e in world.entries), findings.duplicates(doubted)
@@ -179,7 +179,7 @@ class AuditModel(Model):
         """Delete a duplicate, if it may be."""
         (entry,) = (entry for entry in world.entries if entry.key == duplicate.key)
         may_go = is_kept(entry, duplicate) or (self._lacks == "lost" and entry.endpoint_id == duplicate.kept)
-        has_own = self._lacks == "own" or doubt(entry, world.get(duplicate.kept)) is None
+        has_own = self._lacks == "own" or find_mismatch(entry, world.get(duplicate.kept)) is None
         endpoint = world.get(duplicate.endpoint_id)
         world = evolve(world, duplicates=rest)
         if endpoint is None or not (may_go and has_own):

@@ -1,9 +1,8 @@
-"""A model of the canary: a run against a service that makes endpoints otherwise than asked for.
+"""A model of the canary: a run against a service whose endpoints do not match the requests.
 
-It may do so from the beginning, or take to it at any moment. Runs crash, answers get lost, and whoever
-started a run that stopped starts it again. What the canary and each answer after it must look like is
-decided by the very functions that the real thing uses (`_canary`, `_transitions`); what is modelled is who is
-sent when.
+The service may do so from the beginning, or start at any moment. Runs crash, responses are lost, and a run
+that stopped is started again. The functions that check the canary and every later response are those of the
+real code (`_canary`, `_transitions`); the model covers which row is sent when.
 """
 
 from __future__ import annotations

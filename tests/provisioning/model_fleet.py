@@ -1,11 +1,11 @@
-"""A model of a living fleet: its source is edited from life to life, and others work in the account too.
+"""A model of a fleet over time: its source is edited between runs, and others work in the account too.
 
-A life is a run of one process. It is killed between any two of its steps, and the next one takes up the same
-source or an edited one. Creates land at once, late, or never, and the list shows them later still; the wait
-that the model of a run (`model`) proves long enough is taken as such here: a life decides on what is in doubt
-when nothing is on its way any more. Meanwhile a colleague makes endpoints of confusable names, and changes or
-deletes those of the fleet. What a row becomes is decided by the very functions that the real thing uses
-(`_transitions`); what is modelled is when they are called, and with what.
+A life is a run of one process. It may be killed between any two of its steps, and the next one uses the same
+source or an edited one. Creates take effect at once, late, or never, and the list shows them even later. The
+model of a run (`model`) proves that the settling time suffices, so here a life decides on lost creates when
+nothing is in flight any more. At the same time a colleague creates endpoints with confusable names, and
+changes or deletes those of the fleet. The transitions of rows are those of the real code (`_transitions`);
+the model covers when they are called, and with what.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from attrs import evolve, field, frozen
 from plivo_endpoints._models import Endpoint as Shown
 from plivo_endpoints._validation import suffix_length
 from plivo_endpoints.provisioning import _transitions as states
-from plivo_endpoints.provisioning._audit import Findings, doubt, is_idle_duplicate, is_kept
+from plivo_endpoints.provisioning._audit import Findings, find_mismatch, is_idle_duplicate, is_kept
 from plivo_endpoints.provisioning._entries import (
     HELD,
     KEPT,
@@ -707,14 +707,16 @@ class DuplicatesModel:
         findings = Findings(1, (len(SUFFIX),))
         for number in sorted(world.endpoints):
             findings.add(deleting.entry, Found(str(number), f"a{SUFFIX}", "x"))
-        is_doubted = doubt(deleting.entry, world.get(deleting.entry.endpoint_id)) is not None
+        is_doubted = find_mismatch(deleting.entry, world.get(deleting.entry.endpoint_id)) is not None
         doubted = {deleting.entry.key} if is_doubted else set[str]()
         return evolve(deleting, audited=True, duplicates=findings.duplicates(doubted))
 
     def _looked(self, world: DuplicatesWorld, deleting: Deleting) -> Deleting:
         duplicate, *rest = deleting.duplicates
         may_go = is_kept(deleting.entry, duplicate) or self._without == "one order"
-        has_own = self._without == "read again" or doubt(deleting.entry, world.get(duplicate.kept)) is None
+        has_own = (
+            self._without == "read again" or find_mismatch(deleting.entry, world.get(duplicate.kept)) is None
+        )
         endpoint = world.get(duplicate.endpoint_id)
         if endpoint and may_go and has_own and is_idle_duplicate(duplicate, endpoint):
             return evolve(deleting, is_sure=True)

@@ -1,12 +1,12 @@
 """A model of the rate limit: every order in which requests leave, arrive and are answered, over any crashes.
 
-The window is the real one, taken out of a world and put back into the next. Times count from now, and what is
-older than a period stays just that old; so the worlds are finitely many, and cover any number of requests,
-crashes and restarts in any time.
+The window is the real one, taken out of one world and put into the next. Times are relative to now, and
+anything older than a period keeps that age. So the number of worlds is finite, and they cover any number of
+requests, crashes and restarts in any time.
 
-A request arrives at any moment from when it got its place until it is answered or given up, or never. By when
-it had left, the window is told at the end: the moment it arrived, or the end itself. What a process had under
-way when it crashed may still arrive until the next one starts, as its connections die with it.
+A request arrives at any moment between getting its slot and being answered or given up, or never. At its end
+the window learns when it had left at the latest: when it arrived, or the end itself. Requests in flight when
+a process crashes may still arrive until the next one starts, as the connections end with the process.
 """
 
 from __future__ import annotations

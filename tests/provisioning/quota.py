@@ -1,4 +1,4 @@
-"""What a server saw of a run: how full its windows were."""
+"""What a server saw of a run: how full its rate-limit windows were."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What no list can prove is told as it is: in words that are true of the list, and nothing is sent for it."""
+"""What an incomplete list cannot prove is reported with its reason, and nothing is sent for it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def break_lists(client: AsyncClient, monkeypatch: pytest.MonkeyPatch) -> Break:
 
 
 BREAKS = pytest.mark.parametrize(
-    ("breaks", "doubt"),
+    ("breaks", "gap"),
     [({"total_count": None}, NO_TOTAL), ({"next": None}, SHORT), ({"shrinks": True}, CHANGED)],
     ids=["no total", "no next page", "shrinks"],
 )
@@ -53,15 +53,15 @@ BREAKS = pytest.mark.parametrize(
 
 @BREAKS
 async def test_a_walk(
-    client: AsyncClient, sandbox: Sandbox, break_lists: Break, breaks: dict[str, Any], doubt: str
+    client: AsyncClient, sandbox: Sandbox, break_lists: Break, breaks: dict[str, Any], gap: str
 ) -> None:
-    """It says what is wrong with the list."""
+    """A walk reports what is wrong with the list."""
     sandbox.seed(60)
     break_lists(**breaks)
     walk = Walk(client)
     async for _ in walk.pages():
         pass
-    assert walk.doubt == doubt
+    assert walk.gap == gap
 
 
 @BREAKS
@@ -73,15 +73,15 @@ async def test_a_plan(
     sandbox: Sandbox,
     break_lists: Break,
     breaks: dict[str, Any],
-    doubt: str,
+    gap: str,
 ) -> None:
-    """There is none, and no run either, as what is not in the list may be there: the message says why."""
+    """There is no plan and no run, as endpoints missing from the list may exist; the message says why."""
     sandbox.seed(300)
     break_lists(**breaks)
     with pytest.raises(ProvisioningError) as refused:
         await plan(client, rows(3))
-    assert str(refused.value) == f"what the account has cannot be told: {doubt}"
-    with pytest.raises(ProvisioningError, match="cannot be told"):
+    assert str(refused.value) == f"the account's endpoints could not be listed completely: {gap}"
+    with pytest.raises(ProvisioningError, match="could not be listed completely"):
         await applied(rows(3))
     assert [request for request in sandbox.requests if request.method == "POST"] == []
 
@@ -96,15 +96,15 @@ async def test_an_audit(
     break_lists: Break,
     tmp_path: Path,
     breaks: dict[str, Any],
-    doubt: str,
+    gap: str,
 ) -> None:
-    """It says so instead of passing for one, and the rows stay as they are."""
+    """An incomplete audit says so, and the rows stay as they are."""
     await applied(rows(2))
     sandbox.seed(300)
     break_lists(**breaks)
     with pytest.raises(ProvisioningError) as refused:
         await audit(client, tmp_path / "run.db")
-    assert str(refused.value) == f"nothing is audited, a duplicate could have been overlooked: {doubt}"
+    assert str(refused.value) == f"the audit is not complete and could overlook a duplicate: {gap}"
     report = await read_report(tmp_path / "run.db")
     assert (report.counts["created"], report.audited) == (2, False)
 
@@ -118,7 +118,7 @@ async def lost(
     async def lose(*, made: bool, **breaks: Any) -> dict[str, str | None]:
         sandbox.inject(Fault(applied=made, status=500), times=1, method="POST")
         told: dict[str, str | None] = {}
-        with pytest.raises(ProvisioningError, match=r"nothing is audited|cannot be told"):
+        with pytest.raises(ProvisioningError, match=r"audit is not complete|could not be listed"):
             async with apply(client, rows(2), state=tmp_path / "run.db", settle=0.3) as run:
                 while run.progress.phase != "settling":
                     await asyncio.sleep(0.01)
@@ -133,22 +133,22 @@ async def lost(
 
 @BREAKS
 async def test_a_lost_row(
-    lost: Callable[..., Awaitable[dict[str, str | None]]], *, breaks: dict[str, Any], doubt: str
+    lost: Callable[..., Awaitable[dict[str, str | None]]], *, breaks: dict[str, Any], gap: str
 ) -> None:
-    """It is not sent again: a person decides, and is told why nobody else can."""
+    """It is not sent again: a person has to decide, and the reason says why."""
     told = await lost(made=False, **breaks)
-    assert told == {"key-1 review": f"whether it was made cannot be told: {doubt}", "key-2 created": None}
+    assert told == {"key-1 review": f"it is unknown whether it was created: {gap}", "key-2 created": None}
 
 
 async def test_a_lost_row_that_was_made(lost: Callable[..., Awaitable[dict[str, str | None]]]) -> None:
-    """What a walk met is there, whatever else it may have missed; for the others the account is compared."""
+    """An endpoint that a walk met exists, whatever else it missed; the other row needs a new comparison."""
     assert await lost(made=True, total_count=None) == {"key-1 adopted": None}
 
 
 @pytest.fixture
 def vanish(client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Delete the last endpoint of an alias when the next walk has read the first page, which it is on."""
-    monkeypatch.setattr(_reach, "_PAGES_AHEAD", 0)  # so that the change falls between two pages
+    monkeypatch.setattr(_reach, "PREFETCH", 0)  # so that the change falls between two pages
     sandbox.order = "oldest"
     fetch = client.endpoints._fetch_page
 
@@ -175,7 +175,7 @@ async def test_an_endpoint_that_vanishes_during_the_audit(
     vanish: Callable[[str], None],
     tmp_path: Path,
 ) -> None:
-    """That a walk met it, which was none of the whole list, does not count in the next."""
+    """That an incomplete walk met it does not count in the next walk."""
     await applied(rows(2))
     sandbox.seed(60)
     vanish("row-1")
@@ -194,7 +194,7 @@ async def test_an_endpoint_that_vanishes_during_the_plan(
     there: int,
     status: str,
 ) -> None:
-    """Its row is made anew; was it one of two, the other is the row's, and the conflict is no more."""
+    """Its row is created again; if it was one of two matches, the other one is the row's without conflict."""
     for number in (2, *[1] * there):
         await client.endpoints.create(username=f"user{number}x", password="secret", alias=f"row-{number}")
     sandbox.seed(60)
@@ -207,7 +207,7 @@ async def test_an_endpoint_that_vanishes_during_the_plan(
 async def test_a_text_that_no_file_can_hold(
     client: AsyncClient, rows: Rows, applied: Apply, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half a surrogate pair in somebody else's alias keeps nobody from anything: no row can ask for it."""
+    """Half a surrogate pair in somebody else's alias does no harm, as no row can request it."""
     sandbox.seed(1)
     fetch = client.endpoints._fetch_page
 

@@ -1,4 +1,4 @@
-"""One run at a time for an account on a machine: two could not tell their creates apart."""
+"""One run at a time for an account on a machine: two runs could not tell their creates apart."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 async def test_a_second_run(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """It is refused, whatever its state, in one line that names who works there; then its turn comes."""
+    """It is refused, whatever its state, in one line that names the holder; later it succeeds."""
     async with apply(client, rows(3), state=tmp_path / "first.db", settle=1.0):
         with pytest.raises(StateError) as refused:
             await applied(rows(3))
@@ -81,7 +81,7 @@ async def test_what_else_changes_something(
 
 
 async def test_what_only_looks(applied: Apply, rows: Rows, client: AsyncClient, tmp_path: Path) -> None:
-    """Plan, report and drift are to be had during a run."""
+    """Plan, report and drift are available during a run."""
     await applied(rows(2))
     fleet = AsyncFleet(client, tmp_path / "run.db")
     async with apply(client, rows(2), state=tmp_path / "run.db"):
@@ -93,7 +93,7 @@ async def test_what_only_looks(applied: Apply, rows: Rows, client: AsyncClient, 
 async def test_two_accounts(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """They do not hinder each other."""
+    """They do not block each other."""
     with sandbox.fresh_account() as other:
         second = AsyncClient(other.auth_id, other.auth_token, base_url=other.base_url, rate_limit=None)
         async with second, apply(client, rows(3), state=tmp_path / "first.db", settle=1.0):
@@ -102,7 +102,7 @@ async def test_two_accounts(
 
 
 async def test_another_process(applied: Apply, rows: Rows, client: AsyncClient) -> None:
-    """It is named by its number, and once it is gone, however it ended, so is its lock."""
+    """The message has its process id; when it ends, in any way, its lock is released."""
     command = [sys.executable, "-c", HOLDING, account_of(client)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: ASYNC220, S603
         assert process.stdout is not None
@@ -128,7 +128,7 @@ async def test_no_folder_for_locks(  # noqa: PLR0917 - fixtures
     *,
     is_homeless: bool,
 ) -> None:
-    """Where it cannot be made, or nobody knows where it is, there is a warning instead of a lock."""
+    """If it cannot be created or located, there is a warning instead of a lock."""
     if is_homeless:
         monkeypatch.delenv("XDG_STATE_HOME")
         monkeypatch.delenv("HOME", raising=False)
@@ -138,15 +138,15 @@ async def test_no_folder_for_locks(  # noqa: PLR0917 - fixtures
     async with apply(client, rows(1), state=tmp_path / "first.db", settle=1.0):
         ended = await applied([Row(username="alice", alias="a", password="secret")])
     assert ended.report.exit_status == 0
-    warnings = [record.getMessage() for record in caplog.records if "no lock" in record.getMessage()]
+    warnings = [record.getMessage() for record in caplog.records if "cannot lock" in record.getMessage()]
     assert len(warnings) == 2
-    assert warnings[0].startswith("no lock against a second run on this account: ")
+    assert warnings[0].startswith("cannot lock the account against a second run: ")
 
 
 async def test_a_folder_that_is_gone(
     applied: Apply, rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where nobody can say in which folder a run works, it works all the same."""
+    """A run works even if its current directory no longer exists."""
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)

@@ -1,4 +1,4 @@
-"""What one row proved, every later answer has to bear out."""
+"""After the canary, every later response must match its request too."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ('"username": "somebody1", "alias": "row-2"', "named 'somebody1'"),
-        ('"username": "user2x1", "alias": "row-2 (2)"', r"alias came out as 'row-2 \(2\)'"),
+        ('"username": "somebody1", "alias": "row-2"', "username is 'somebody1'"),
+        ('"username": "user2x1", "alias": "row-2 (2)"', r"Plivo returned the alias 'row-2 \(2\)'"),
     ],
     ids=["name", "alias"],
 )
 async def test_a_later_endpoint_comes_out_otherwise(
     rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, *, fields: str, reason: str
 ) -> None:
-    """The run stops at it: were the next answer lost, its endpoint could not be found again."""
+    """The run stops at it: if the next response were lost, its endpoint could not be found."""
     body = f'{{"endpoint_id": "123", {fields}, "message": "created"}}'
     with pytest.raises(CanaryError, match=reason):
         async with apply(client, rows(50), state=tmp_path / "run.db", settle=1.0, concurrency=1) as run:
@@ -81,7 +81,7 @@ async def on_mismatch(
 ) -> str:
     """Let a run of 50 rows stop at its second endpoint, and return that one's id."""
     with pytest.raises(
-        CanaryError, match=r"for 'key-2', alias 'row-2'\): its alias came out as 'row-2 \(2\)'"
+        CanaryError, match=r"for 'key-2', alias 'row-2'\): Plivo returned the alias 'row-2 \(2\)'"
     ):
         async with apply(client, rows(50), state=tmp_path / "run.db", settle=0.5, concurrency=1) as run:
             async for _ in run:
@@ -91,7 +91,7 @@ async def on_mismatch(
 
 
 async def test_it_is_still_otherwise(on_mismatch: str, rows: Rows, applied: Apply, sandbox: Sandbox) -> None:
-    """Nothing more is made, however often the same run is begun again, until a person has decided."""
+    """Nothing more is created, however often the run is repeated, until a person has decided."""
     for _ in range(2):
         with pytest.raises(CanaryError, match=f"stopped at endpoint {on_mismatch}"):
             await applied(rows(50))
@@ -107,7 +107,7 @@ async def test_it_is_put_right_and_the_next_is_not(
     sandbox: Sandbox,
     bend: Callable[[str], None],
 ) -> None:
-    """What a person put right proves nothing: the next goes alone, the others only after it."""
+    """A corrected endpoint proves nothing: the next is created alone, the others only after it."""
     await client.endpoints.update(on_mismatch, alias="row-2")
     bend(" (2)")
     with pytest.raises(CanaryError, match="for 'key-3'"):
@@ -122,7 +122,7 @@ async def test_it_is_put_right_and_the_next_is_not(
 async def test_it_is_deleted(
     on_mismatch: str, rows: Rows, applied: Apply, client: AsyncClient, sandbox: Sandbox
 ) -> None:
-    """That is a decision too: the others are made, and the audit names the row that has no endpoint now."""
+    """Deletion is a decision too: the others are created, and the audit reports the row without endpoint."""
     await client.endpoints.delete(on_mismatch)
     ended = await applied(rows(50))
     assert (len(sandbox.endpoints), ended.report.counts["review"]) == (49, 1)
@@ -131,11 +131,11 @@ async def test_it_is_deleted(
 async def test_the_row_is_edited_to_what_came_of_it(
     rows: Rows, applied: Apply, sandbox: Sandbox, bend: Callable[[str], None]
 ) -> None:
-    """Then it matches, so the run goes on with the next row, again alone at first."""
+    """The endpoint matches then, so the run continues with the next row, at first alone."""
     bend(" (2)")
     with pytest.raises(CanaryError):
         await applied(rows(3))
-    with pytest.raises(CanaryError, match="its alias came out as 'row-1 \\(2\\)'"):
+    with pytest.raises(CanaryError, match="the list shows it with the alias 'row-1 \\(2\\)'"):
         await applied([*reversed(rows(4))])
     bend("")
     ended = await applied([evolve(rows(1)[0], alias="row-1 (2)"), *rows(3)[1:]])
@@ -145,7 +145,7 @@ async def test_the_row_is_edited_to_what_came_of_it(
 async def test_nothing_is_left_to_create(
     rows: Rows, applied: Apply, sandbox: Sandbox, bend: Callable[[str], None]
 ) -> None:
-    """Then nothing need be proven: the alias is put right, as if somebody had changed it."""
+    """Then no proof is needed: the alias is corrected, as if somebody had changed it."""
     bend(" (2)")
     with pytest.raises(CanaryError):
         await applied(rows(1))
@@ -157,7 +157,7 @@ async def test_nothing_is_left_to_create(
 async def test_what_is_under_way_when_one_comes_out_otherwise(
     rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, bend: Callable[[str], None]
 ) -> None:
-    """It is finished, so that none is in doubt whose endpoint could not be found again; no other is begun."""
+    """Requests in flight are finished, as they could not be found if lost; no others are started."""
     sandbox.inject(Fault(applied=True, latency=0.3), rate=0.5, method="POST")
     with pytest.raises(CanaryError):
         async with apply(client, rows(50), state=tmp_path / "run.db", settle=1.0, concurrency=8) as run:
@@ -181,7 +181,7 @@ async def test_each_that_came_out_otherwise_has_to_be_put_right(
     tmp_path: Path,
     bend: Callable[[str], None],
 ) -> None:
-    """One of several is not enough."""
+    """Correcting one of several is not enough."""
     sandbox.inject(Fault(applied=True, latency=0.2), times=9, method="POST")  # so that some are under way
     with pytest.raises(CanaryError):
         async with apply(client, rows(50), state=tmp_path / "run.db", settle=0.5, concurrency=4) as run:
@@ -217,7 +217,7 @@ async def test_a_process_that_ends_with_an_answer_in_its_hands(
     tmp_path: Path,
     bend: Callable[[str], None],
 ) -> None:
-    """The next one knows that it was otherwise: by its alias it would not find it, and make it again."""
+    """The next process knows of the mismatch; by its alias it would not find the endpoint."""
     with pytest.raises(StateError):
         async with apply(
             client, rows(5), state=FailingState(tmp_path / "run.db"), settle=0.2, concurrency=1
@@ -225,7 +225,7 @@ async def test_a_process_that_ends_with_an_answer_in_its_hands(
             async for _ in run:
                 bend(" (2)")
     bend("")
-    with pytest.raises(CanaryError, match="its alias came out as 'row-2 \\(2\\)'"):
+    with pytest.raises(CanaryError, match="the list shows it with the alias 'row-2 \\(2\\)'"):
         await applied(rows(5))
     assert len(sandbox.endpoints) == 2
     await client.endpoints.delete(max(sandbox.endpoints))
@@ -235,7 +235,7 @@ async def test_a_process_that_ends_with_an_answer_in_its_hands(
 
 @pytest.mark.slow
 async def test_a_list_that_lags_too_long(rows: Rows, applied: Apply, sandbox: Sandbox) -> None:
-    """That it is listed by the time somebody goes on does not prove that the next will be in time."""
+    """That the canary is listed by now does not prove that later endpoints will be listed in time."""
     sandbox.list_lag = 60.0
     for passed, made in ((0.0, 1), (1.0, 1), (60.0, 2)):
         sandbox.clock.move(passed)
@@ -252,7 +252,7 @@ async def test_a_list_that_lags_too_long(rows: Rows, applied: Apply, sandbox: Sa
 async def test_an_alias_with_blanks_around_it(
     applied: Apply, rows: Rows, sandbox: Sandbox, alias: str
 ) -> None:
-    """Whoever keeps it may cut them off, and then nobody finds it by that alias."""
-    with pytest.raises(SourceError, match="alias: begins or ends with a blank"):
+    """The service may strip them, and then the endpoint is not found by that alias."""
+    with pytest.raises(SourceError, match="alias: must not begin or end with whitespace"):
         await applied([evolve(row, alias=alias) for row in rows(1)])
     assert not sandbox.requests

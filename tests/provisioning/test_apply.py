@@ -1,4 +1,4 @@
-"""A run against the sandbox, in this process: what it makes, finds, changes and refuses."""
+"""Runs against the sandbox, in this process: what they create, find, change and refuse."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def endpoints_of(ended: Ended) -> dict[str, str | None]:
 
 
 async def test_every_row_becomes_an_endpoint(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """Each outcome names the endpoint and what Plivo made of the username."""
+    """Each outcome has the endpoint id and the username that Plivo assigned."""
     ended = await applied(rows(40))
     assert {outcome.status for outcome in ended.outcomes} == {"created"}
     made = {outcome.key.replace("key", "row"): outcome.endpoint_id for outcome in ended.outcomes}
@@ -71,7 +71,7 @@ async def test_every_row_becomes_an_endpoint(applied: Apply, rows: Rows, sandbox
 async def test_a_second_run_changes_nothing(
     applied: Apply, rows: Rows, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """With the same state all is unchanged; with a new one nobody's endpoints are taken over unasked."""
+    """With the same state nothing changes; a new one takes over no endpoints without permission."""
     first = await applied(rows(10))
     again = await applied(rows(10))
     assert set(statuses(again).values()) == {"unchanged"}
@@ -93,7 +93,7 @@ async def test_no_rows(applied: Apply, sandbox: Sandbox) -> None:
 async def test_what_is_there_already(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
 ) -> None:
-    """By username: the one of its alias is imported, another application updated; else a person decides."""
+    """An endpoint with the row's username and alias is imported and updated; any other needs a decision."""
     for name, alias in [("user1x", "row-1"), ("user2x", "row-2"), ("user3x", "mallory"), ("user4x", "row-4")]:
         await client.endpoints.create(username=name, password="old-one", alias=alias, app_id="111")
     for _ in range(2):
@@ -114,7 +114,7 @@ async def test_what_is_there_already(
     assert (apps["row-1"], apps["row-2"], apps["row-5"]) == ("111", "222", "333")
     assert before == {endpoint_id: sandbox.endpoints[endpoint_id].password for endpoint_id in before}
     reasons = {outcome.key: outcome.error or "" for outcome in ended.outcomes}
-    assert reasons["key-3"].endswith("has its username, and another alias")
+    assert reasons["key-3"].endswith("has its username but another alias")
     three = [endpoint_id for endpoint_id, each in sandbox.endpoints.items() if each.alias == "row-4"]
     assert reasons["key-4"] == f"several endpoints match it: {', '.join(sorted(three))}"
     reviewed = [outcome for outcome in ended.outcomes if outcome.status == "review"]
@@ -139,7 +139,7 @@ async def test_what_is_there_already(
 async def test_a_lost_answer_to_a_create_that_worked(
     applied: Apply, rows: Rows, sandbox: Sandbox, fault: Fault
 ) -> None:
-    """The endpoint is found in the list, late as it is, and adopted: it is sent once."""
+    """The endpoint is found in the lagging list and adopted; the create is sent once."""
     sandbox.list_lag = 0.5
     sandbox.inject(fault, times=1, method="POST")
     account = AsyncClient(
@@ -155,19 +155,21 @@ async def test_a_lost_answer_to_a_create_that_worked(
 async def test_a_lost_create_that_did_not_work(
     applied: Apply, rows: Rows, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is sent again after the walk did not find it, and fails after five times, in words."""
+    """It is sent again after a walk has not found it, and fails with a reason after five times."""
     monkeypatch.setattr(run_module, "_MOST_LOST_CANARIES", 10)
     sandbox.inject(Fault(applied=False, status=500), times=5, method="POST")
     ended = await applied(rows(1), settle=0.0)
     (outcome,) = ended.outcomes
     assert outcome.status == "failed"
-    assert (outcome.error or "").startswith("tried 5 times and not made; last: POST Endpoint/ answered 500")
+    assert (outcome.error or "").startswith(
+        "tried 5 times but not created; last: POST Endpoint/ answered 500"
+    )
     assert (creates(sandbox), len(sandbox.endpoints)) == (5, 0)
     assert ended.report.exit_status == ExitStatus.FAILED
 
 
 async def test_several_found(rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path) -> None:
-    """Where two endpoints can be a lost row, nobody guesses."""
+    """If several endpoints match a lost row, a person has to decide."""
     sandbox.inject(Fault(applied=True, reset=True), times=1, method="POST")
     async with apply(client, rows(1), state=tmp_path / "run.db", settle=0.5) as run:
         while not sandbox.endpoints:
@@ -179,7 +181,7 @@ async def test_several_found(rows: Rows, client: AsyncClient, sandbox: Sandbox, 
 
 
 async def test_a_refused_row(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """It fails with Plivo's words, without the password that these may quote; the canary is the next row."""
+    """It fails with Plivo's message, but without the password this may quote; the next row is the canary."""
     body = '{"error": {"alias": ["secret-1 will not do"]}}'
     sandbox.inject(Fault(applied=False, status=400, body=body), times=1, method="POST")
     ended = await applied(rows(3))
@@ -191,7 +193,7 @@ async def test_a_refused_row(applied: Apply, rows: Rows, sandbox: Sandbox) -> No
 
 
 async def test_a_refusal_that_is_about_the_account(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """It stops the run; no row is to blame, and the next run does them all."""
+    """It stops the run; no row fails, and the next run creates them all."""
     sandbox.inject(Fault(applied=False, status=401), times=1, method="POST")
     with pytest.raises(AuthenticationError):
         await applied(rows(3))
@@ -199,7 +201,7 @@ async def test_a_refusal_that_is_about_the_account(applied: Apply, rows: Rows, s
 
 
 async def test_the_canary_is_not_listed(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """A list that lags longer than the settling time would hide every lost create: one endpoint, and stop."""
+    """A list that lags longer than the settling time would hide lost creates: stop after one endpoint."""
     sandbox.list_lag = 60
     for _ in range(2):  # going on does not make a second
         with pytest.raises(CanaryError, match=r"did not show it within 0\.2 s"):
@@ -208,10 +210,10 @@ async def test_the_canary_is_not_listed(applied: Apply, rows: Rows, sandbox: San
 
 
 async def test_the_canary_has_another_name(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """A username that is not the one asked for and digits could not be found again."""
+    """It could not be found again, as its username is not the requested one with digits added."""
     body = '{"endpoint_id": "123", "username": "somebody", "alias": "row-1", "message": "created"}'
     sandbox.inject(Fault(applied=True, status=201, body=body), times=1, method="POST")
-    with pytest.raises(CanaryError, match="named 'somebody'"):
+    with pytest.raises(CanaryError, match="username is 'somebody'"):
         await applied(rows(5))
     assert creates(sandbox) == 1
 
@@ -219,9 +221,9 @@ async def test_the_canary_has_another_name(applied: Apply, rows: Rows, sandbox: 
 async def test_the_canary_has_another_alias(
     rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """An alias that is changed on the way could not be found again either."""
+    """It could not be found again by its alias."""
     sandbox.list_lag = 0.5
-    with pytest.raises(CanaryError, match="alias came out as 'changed'"):
+    with pytest.raises(CanaryError, match="the list shows it with the alias 'changed'"):
         async with apply(client, rows(5), state=tmp_path / "run.db", settle=5.0) as run:
             async for outcome in run:
                 await client.endpoints.update(outcome.endpoint_id or "", alias="changed")
@@ -231,7 +233,7 @@ async def test_the_canary_has_another_alias(
 async def test_leaving_early(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """No further row is begun, those under way are finished, and the next run does the rest."""
+    """No further row is started, those in progress are finished, and the next run does the rest."""
     seen = 0
     async with apply(client, rows(200), state=tmp_path / "run.db", concurrency=4) as run:
         async for _ in run:
@@ -245,7 +247,7 @@ async def test_leaving_early(
 
 
 async def test_the_callers_error_comes_through(rows: Rows, client: AsyncClient, tmp_path: Path) -> None:
-    """What is raised in the block ends the run and is not replaced."""
+    """An exception raised in the block ends the run and is not replaced."""
     with pytest.raises(ZeroDivisionError):
         async with apply(client, rows(50), state=tmp_path / "run.db") as run:
             async for _ in run:
@@ -255,7 +257,7 @@ async def test_the_callers_error_comes_through(rows: Rows, client: AsyncClient, 
 async def test_an_error_that_nobody_iterated_to(
     rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """It is raised where the block is left, whether the run goes to its end there or was stopped."""
+    """It is raised when the block is left, whether the run went to its end or was stopped."""
     sandbox.inject(Fault(applied=False, status=401), times=2, method="POST")
     with pytest.raises(AuthenticationError):
         async with apply(client, rows(5), state=tmp_path / "run.db"):
@@ -270,14 +272,14 @@ async def test_an_error_that_nobody_iterated_to(
 async def test_answers_that_are_all_lost(
     applied: Apply, rows: Rows, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The run stops after three canaries, or a hundred rows, and goes on when the weather is better."""
+    """The run stops after three canaries, or a hundred rows, and continues when the service recovers."""
     monkeypatch.setattr(run_module, "_MOST_LOST", 10)
     refusing = Fault(applied=False, status=500)
     sandbox.inject(refusing, rate=1.0, method="POST")
-    with pytest.raises(OutageError, match="3 creates in a row"):
+    with pytest.raises(OutageError, match="responses to 3 creates in succession"):
         await applied(rows(50), settle=0.0)
     sandbox.clear_faults()
-    with pytest.raises(OutageError, match="10 creates in a row"):
+    with pytest.raises(OutageError, match="responses to 10 creates in succession"):
         async with (
             sandbox_client(sandbox) as client,
             apply(client, rows(50), state=tmp_path / "run.db", settle=0.1) as run,
@@ -298,7 +300,7 @@ async def test_nothing_can_be_sent(  # noqa: PLR0917 - fixtures
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """A row that never left is tried again for a while, then the run stops; nothing has to settle."""
+    """A row that was never sent is retried for a while, then the run stops; nothing has to settle."""
     # Longer than a create can wait for that is to leave within half of its timeout.
     throttled = Fault(applied=False, status=429, headers={"Retry-After": "0.6"})
     hasty = client.with_options(timeout=1.0)
@@ -308,14 +310,14 @@ async def test_nothing_can_be_sent(  # noqa: PLR0917 - fixtures
     assert ended.report.counts["created"] == 3
     monkeypatch.setattr(run_module, "Outage", partial(Outage, patience=0.3, pause=0.1))
     sandbox.inject(throttled, rate=1.0, method="POST")
-    with pytest.raises(OutageError, match="nothing could be sent for"):
+    with pytest.raises(OutageError, match="no request could be sent for"):
         await applied(rows(4), client=hasty, state=tmp_path / "other.db", settle=60.0)
 
 
 @pytest.mark.skipif(not is_possible(), reason="this Python hides its SQLite")
 @pytest.mark.parametrize("failure", [FULL, IO_ERROR], ids=["disk full", "I/O error"])
 async def test_a_state_that_fails(applied: Apply, rows: Rows, sandbox: Sandbox, failure: int) -> None:
-    """All sending stops at once, and the run goes on when the disk is well again."""
+    """Nothing more is sent, and the run continues when the disk works again."""
     with remembered() as layer:
         layer.failure, layer.fails_at["sync"] = failure, 25
         with pytest.raises(StateError):
@@ -332,7 +334,7 @@ async def test_a_state_that_fails(applied: Apply, rows: Rows, sandbox: Sandbox, 
 async def test_passwords_from_a_master_key(
     applied: Apply, rows: Rows, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A row without one gets its own, the same after a restart; another key is refused."""
+    """A row without a password gets a derived one, the same after a restart; another key is refused."""
     wanted = [evolve(row, password=None) for row in rows(4)]
     sandbox.inject(Fault(applied=False, status=401), times=1, method="POST")
     with pytest.raises(AuthenticationError):
@@ -345,7 +347,7 @@ async def test_passwords_from_a_master_key(
 
 
 def test_a_derived_password() -> None:
-    """It depends on key, run and row, and on nothing else."""
+    """It depends on key, run and row only."""
     derive = Deriver("correct horse battery staple", "run-1").password
     assert derive("alice") == Deriver("correct horse battery staple", "run-1").password("alice")
     others = [
@@ -360,7 +362,7 @@ def test_a_derived_password() -> None:
 async def test_a_state_of_something_else(
     applied: Apply, rows: Rows, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Another account, a file that is no state: refused before anything is sent."""
+    """A state of another account, or a file that is no state, is refused before anything is sent."""
     await applied(rows(2))
     with sandbox.fresh_account() as other:
         async with sandbox_client(other) as client:
@@ -373,7 +375,7 @@ async def test_a_state_of_something_else(
 
 
 async def test_a_source_that_changes_on_the_way(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """A row that is not the one that was checked is not sent."""
+    """A row that differs from the validated one is not sent."""
 
     class Shifting:
         reads = 0
@@ -399,7 +401,7 @@ class Edited:
 
 
 async def test_a_password_that_changes_on_the_way(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """It is not sent, for the source that the state was made for does not tell it."""
+    """It is not sent, as it is not in the source that the state was made for."""
     *same, last = rows(4)
     with pytest.raises(StaleError, match="row 4 of the source changed"):
         await applied(Edited(rows(4), [*same, evolve(last, password="another")]))
@@ -407,12 +409,12 @@ async def test_a_password_that_changes_on_the_way(applied: Apply, rows: Rows, sa
 
 
 async def test_results_are_not_told_from_another_source(applied: Apply, rows: Rows, tmp_path: Path) -> None:
-    """A source that is edited while it is read tells wrong passwords, or too few of them."""
+    """A source that is edited while it is read would give wrong passwords, or too few of them."""
     await applied(rows(4))
     *same, last = rows(4)
     for after, reason in (
         ([*same, evolve(last, password="another")], "row 4 of the source has changed"),
-        (same, "became shorter"),
+        (same, "become shorter"),
         (rows(5), "row 5 of the source has changed"),
     ):
         with pytest.raises(StaleError, match=reason):
@@ -423,7 +425,7 @@ async def test_results_are_not_told_from_another_source(applied: Apply, rows: Ro
 async def test_one_run_at_a_time(
     rows: Rows, client: AsyncClient, applied: Apply, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """A state that is in use refuses a second run, whatever account that is for, and is free after it."""
+    """A state in use refuses a second run, for any account, and is free afterwards."""
     with sandbox.fresh_account() as other:
         async with apply(client, rows(1), state=tmp_path / "run.db"), sandbox_client(other) as second:
             with pytest.raises(StateError, match=r"in use by another run$"):
@@ -436,7 +438,7 @@ async def test_one_run_at_a_time(
 async def test_a_block_without_a_loop(
     rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, count: int
 ) -> None:
-    """The run goes to its end: a lost create, more rows than outcomes may wait to be read, and the audit."""
+    """The run continues to its end: a lost create, more outcomes than the buffer holds, and the audit."""
     sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
     async with apply(client, rows(count), state=tmp_path / "run.db", settle=0.5) as run:
         pass
@@ -449,7 +451,7 @@ async def test_a_block_without_a_loop(
 async def test_stopping(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, *, is_iterated: bool
 ) -> None:
-    """No further row is begun, the iteration ends by itself, and the next run makes what is left."""
+    """No further row is started, the iteration ends by itself, and the next run creates the rest."""
     told: list[str] = []
     async with apply(client, rows(200), state=tmp_path / "run.db", concurrency=4) as run:
         while len(sandbox.endpoints) < 20:
@@ -469,7 +471,7 @@ async def test_stopping(
 async def test_a_resumed_run_takes_the_rate_limit_as_spent(
     applied: Apply, rows: Rows, sandbox: Sandbox
 ) -> None:
-    """What the process before sent is not known, so the first request waits for a whole window."""
+    """It is unknown what the previous process sent, so the first request waits for a whole window."""
     await applied(rows(2))
     limit = RateLimit(50, 0.7)
     async with AsyncClient(

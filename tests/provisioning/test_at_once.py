@@ -1,4 +1,4 @@
-"""Two at work on one account at the same time: whatever they do, no key loses its endpoint."""
+"""Two processes working on one account at the same time: no key loses its endpoint."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def test_two_runs_on_one_machine(
 async def test_duplicates_deleted_at_once(
     client: AsyncClient, sandbox: Sandbox, rows: Rows, tmp_path: Path, second: str
 ) -> None:
-    """From two copies of a state, or from one while the other runs: each key keeps the endpoint it has."""
+    """From two copies of a state, or from one during a run: each key keeps its endpoint."""
     for number in range(ROUNDS):
         fleets = [AsyncFleet(client, tmp_path / f"{number}-{which}.db") for which in "ab"]
         sandbox.inject(Fault(applied=True, status=503), times=KEYS, method="POST")

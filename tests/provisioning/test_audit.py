@@ -61,7 +61,7 @@ async def test_a_duplicate_that_became_the_only_one(
     *,
     is_audited_again: bool,
 ) -> None:
-    """Where the row's own endpoint was deleted by hand, it is no duplicate any more: a person looks."""
+    """If the row's own endpoint was deleted by hand, the other is no longer a duplicate: a person decides."""
     own, duplicate = duplicated
     state = tmp_path / "run.db"
     assert [each.endpoint_id for each in (await audit(client, state)).duplicates] == [duplicate]
@@ -76,7 +76,7 @@ async def test_a_duplicate_that_became_the_only_one(
 async def test_a_duplicate_of_an_endpoint_with_another_alias_now(
     duplicated: tuple[str, str], client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """The row's own endpoint serves somebody else since the audit, so the duplicate stays."""
+    """The row's own endpoint was changed since the audit, so the duplicate stays."""
     own, duplicate = duplicated
     await audit(client, tmp_path / "run.db")
     await client.endpoints.update(own, alias="somebody-else")
@@ -87,7 +87,7 @@ async def test_a_duplicate_of_an_endpoint_with_another_alias_now(
 async def test_a_duplicate_beside_its_row(
     duplicated: tuple[str, str], client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """It goes, and the row's own endpoint stays."""
+    """The duplicate is deleted, and the row's own endpoint stays."""
     own, duplicate = duplicated
     await audit(client, tmp_path / "run.db")
     assert [each.endpoint_id for each in await prune(client, tmp_path / "run.db")] == [duplicate]
@@ -97,7 +97,7 @@ async def test_a_duplicate_beside_its_row(
 async def test_an_endpoint_of_another_name(
     applied: Apply, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """`ext12` and its digits is `ext1` and one digit too many: a colleague's, though the alias is equal."""
+    """`ext12` with its digits is `ext1` with one digit too many: a colleague's, even with that alias."""
     sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
     await applied([Row(key="one", username="ext1", alias="Sales", password="secret")])
     colleagues = await client.endpoints.create(username="ext12", password="secret", alias="Sales")
@@ -109,7 +109,7 @@ async def test_an_endpoint_of_another_name(
 async def test_an_endpoint_of_another_name_beside_a_lost_create(
     client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """It is neither adopted nor passed over: what made it cannot be told, so a person decides."""
+    """It is neither adopted nor ignored: its origin is unknown, so a person decides."""
     sandbox.inject(Fault(applied=False, status=503), times=1, method="POST")
     source = [Row(key="one", username="ext1", alias="Sales", password="secret")]
     async with apply(client, source, state=tmp_path / "run.db", settle=1.0) as run:
@@ -118,14 +118,14 @@ async def test_an_endpoint_of_another_name_beside_a_lost_create(
         await client.endpoints.create(username="ext12", password="secret", alias="Sales")
         (outcome,) = [outcome async for outcome in run]
     assert outcome.status == "review"
-    assert "which is not quite what was asked for" in (outcome.error or "")
+    assert "which does not quite match the request" in (outcome.error or "")
     assert len(sandbox.endpoints) == 1
 
 
 async def test_an_endpoint_of_another_name_before_the_run(
     applied: Apply, client: AsyncClient, sandbox: Sandbox
 ) -> None:
-    """The plan does not take `ext34` for `ext3`, not even where it may import."""
+    """The plan does not match `ext34` to `ext3`, even if it may import."""
     theirs = await client.endpoints.create(username="ext34", password="secret", alias="Sales")
     three = [Row(key="three", username="ext3", alias="Sales", password="secret")]
     (outcome,) = (await applied(three, import_existing=True)).outcomes
@@ -135,7 +135,7 @@ async def test_an_endpoint_of_another_name_before_the_run(
 
 @given(st.sets(st.text("0123456789ab", min_size=1), min_size=2, max_size=2))
 def test_two_runs_of_which_each_holds_the_others_duplicate(ids: set[str]) -> None:
-    """One of the two endpoints stays, whichever they are: both runs together cannot delete both."""
+    """One of the two endpoints stays: the two runs together cannot delete both."""
     kept = [
         is_kept(
             Entry(
@@ -173,7 +173,7 @@ async def test_a_duplicate_that_cannot_be_deleted(
 async def test_a_state_of_a_run_that_never_began(
     applied: Apply, rows: Rows, client: AsyncClient, tmp_path: Path
 ) -> None:
-    """There is nothing to compare it with, and no password to tell."""
+    """There is nothing to compare it with, and there are no passwords."""
     with pytest.raises(SourceError):
         await applied([*rows(1), *rows(1)])
     for call in (
@@ -181,7 +181,7 @@ async def test_a_state_of_a_run_that_never_began(
         prune(client, tmp_path / "run.db"),
         anext(read_credentials(tmp_path / "run.db", rows(1))),
     ):
-        with pytest.raises(StateError, match="no run has begun"):
+        with pytest.raises(StateError, match="no run has started"):
             await call
 
 
@@ -204,7 +204,7 @@ async def test_a_row_that_failed_and_was_made_all_the_same(
 async def test_a_failed_row_with_two_matches(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Both are named to the person who decides."""
+    """The reason names both."""
     sandbox.inject(Fault(applied=False, status=400), times=1, method="POST")
     await applied(rows(2))
     for _ in range(2):
@@ -216,7 +216,7 @@ async def test_a_failed_row_with_two_matches(
 async def test_an_audit_that_rows_came_after(
     rows: Rows, applied: Apply, client: AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says nothing about them: a run that goes on is not audited until its own end."""
+    """An earlier audit does not cover them: a resumed run is not audited until its own end."""
     state = tmp_path / "run.db"
     async with apply(client, rows(30), state=state, concurrency=1) as run:
         async for _ in run:

@@ -51,13 +51,13 @@ def public(kind: type) -> dict[str, str]:
 
 
 def test_the_same_calls() -> None:
-    """Whatever the one can do the other can, with the same arguments."""
+    """Both fleets have the same methods with the same arguments."""
     assert public(AsyncFleet) == public(Fleet)
     assert public(BlockingRun).keys() == public(Run).keys() - {"complete", "end"}
 
 
 def test_the_life_of_a_fleet(fleet: Fleet, rows: Rows, account: Sandbox) -> None:
-    """Plan, apply, look, apply an edited source."""
+    """Plan, apply, read the results, apply an edited source."""
     assert fleet.plan(rows(3)).counts["create"] == 3
     with fleet.apply(rows(3)) as run:
         assert {outcome.status for outcome in run} == {"created"}
@@ -86,7 +86,7 @@ def test_an_endpoint_that_a_person_decides_on(
 
 
 def test_an_error_of_the_run(fleet: Fleet, rows: Rows, account: Sandbox) -> None:
-    """It is raised by the iteration, and once."""
+    """The iteration raises it, once."""
     account.inject(Fault(applied=False, status=400), times=100, method="POST")
     with pytest.raises(RefusedError), fleet.apply(rows(30)) as run:
         list(run)
@@ -94,7 +94,7 @@ def test_an_error_of_the_run(fleet: Fleet, rows: Rows, account: Sandbox) -> None
 
 
 def test_an_error_of_the_callers(fleet: Fleet, rows: Rows, account: Sandbox) -> None:
-    """It ends the run, which begins no further row; the next one goes on."""
+    """It ends the run, which starts no further row; the next run continues."""
     with pytest.raises(ZeroDivisionError), fleet.apply(rows(500), concurrency=1) as run:
         next(iter(run))
         raise ZeroDivisionError
@@ -105,7 +105,7 @@ def test_an_error_of_the_callers(fleet: Fleet, rows: Rows, account: Sandbox) -> 
 
 
 def test_a_run_that_is_stopped(fleet: Fleet, rows: Rows, account: Sandbox) -> None:
-    """What is under way is finished, and no further row begun."""
+    """Rows in progress are finished, and no further row is started."""
     with fleet.apply(rows(500), concurrency=1) as run:
         next(iter(run))
         run.stop()
@@ -114,7 +114,7 @@ def test_a_run_that_is_stopped(fleet: Fleet, rows: Rows, account: Sandbox) -> No
 
 @pytest.mark.slow
 def test_ctrl_c(fleet: Fleet, rows: Rows, account: Sandbox) -> None:
-    """It leaves the run as an error does: nothing is lost, nothing made twice."""
+    """It ends the run like an error: nothing is lost, nothing created twice."""
 
     def interrupt() -> None:
         while not account.endpoints:
@@ -131,7 +131,7 @@ def test_ctrl_c(fleet: Fleet, rows: Rows, account: Sandbox) -> None:
 
 
 def test_one_run_at_a_time(fleet: Fleet, blocking_client: Client, rows: Rows, tmp_path: Path) -> None:
-    """For an account on a machine; who is refused is told who holds it."""
+    """Only one run per account on a machine; the error names the holder."""
     another = Fleet(blocking_client, tmp_path / "another.db")
     refused = pytest.raises(StateError, match=f"another run works on this account: process {os.getpid()} on ")
     with fleet.apply(rows(1)), refused, another.apply(rows(1)):
@@ -139,8 +139,8 @@ def test_one_run_at_a_time(fleet: Fleet, blocking_client: Client, rows: Rows, tm
 
 
 def test_a_client_of_the_wrong_kind(blocking_client: Client, client: AsyncClient) -> None:
-    """Each is told which fleet goes with it."""
-    with pytest.raises(InvalidArgumentError, match="an AsyncClient goes with AsyncFleet"):
+    """The error names the fleet class to use."""
+    with pytest.raises(InvalidArgumentError, match="use AsyncFleet with an AsyncClient"):
         Fleet(client)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    with pytest.raises(InvalidArgumentError, match="a Client goes with Fleet"):
+    with pytest.raises(InvalidArgumentError, match="use Fleet with a Client"):
         AsyncFleet(blocking_client)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -77,7 +77,7 @@ def mode(path: Path) -> int:
 
 
 def test_plan_then_apply(account: Sandbox, run: Run, users: Callable[[int], None], tmp_path: Path) -> None:
-    """A saved plan is what is done; the results are a private file."""
+    """The saved plan is carried out; the results are a private file."""
     users(5)
     planned = run("plan", "users.csv", "--out", "plan.json")
     assert (planned.exit_code, len(account.endpoints)) == (0, 0)
@@ -92,12 +92,12 @@ def test_plan_then_apply(account: Sandbox, run: Run, users: Callable[[int], None
 
 
 def test_a_stale_plan(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
-    """Another source, or an account that has changed, is refused before anything is made."""
+    """A plan for another source, or an account that has changed, is refused before anything is created."""
     users(2)
     run("plan", "users.csv", "--out", "plan.json")
     users(3)
     other = run("apply", "users.csv", "--state", "run.db", "--plan", "plan.json")
-    assert (other.exit_code, "not the one that was planned" in other.stderr) == (1, True)
+    assert (other.exit_code, "has changed since the plan was made" in other.stderr) == (1, True)
     users(2)
     run("apply", "users.csv", "--state", "first.db")
     changed = run("apply", "users.csv", "--state", "run.db", "--plan", "plan.json")
@@ -106,7 +106,7 @@ def test_a_stale_plan(account: Sandbox, run: Run, users: Callable[[int], None]) 
 
 
 def test_bad_lines(account: Sandbox, run: Run, tmp_path: Path) -> None:
-    """Every one is named, as text and as JSON, and nothing is sent."""
+    """All of them are reported, as text and as JSON, and nothing is sent."""
     (tmp_path / "users.csv").write_text("username,alias,password\n1x,a,secret\nok,,secret\nfine,c,abc\n")
     told = run("apply", "users.csv", "--state", "run.db")
     assert told.exit_code == 2
@@ -123,12 +123,12 @@ def test_bad_lines(account: Sandbox, run: Run, tmp_path: Path) -> None:
 
 
 def test_a_column_that_is_not_known(account: Sandbox, run: Run, tmp_path: Path) -> None:
-    """It is named, for a person to see the slip of the pen."""
+    """It is named, so that a misspelling can be seen."""
     (tmp_path / "users.csv").write_text("username,alias,pasword\nalice,a,secret\n")
     told = run("plan", "users.csv")
     assert (told.exit_code, account.requests) == (2, ())
     assert told.stderr == (
-        "users.csv, line 1: there is no column 'pasword'; known are username, alias, password, "
+        "users.csv, line 1: unknown column 'pasword'; known columns are username, alias, password, "
         "password_version, app_id, key; "
         "to ignore a column: --ignore-column NAME, or ignore_columns= in Python\n"
         "Error: 1 line cannot be used; nothing was sent\n"
@@ -139,7 +139,7 @@ def test_a_column_that_is_not_known(account: Sandbox, run: Run, tmp_path: Path) 
 def test_rows_without_password_or_key(
     account: Sandbox, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Told once for all of them, with the variable and lines that set it, which do not lose a key."""
+    """One message for all rows names the variable and the lines that set it without losing a key."""
     rows = "a1,a\na2,b\na3,c,secret\na4,d\na6,f\n".replace("\n", ",,\n").replace("secret,,", "secret,")
     (tmp_path / "users.csv").write_text("username,alias,password,app_id\n" + rows)
     told = run("plan", "users.csv")
@@ -162,7 +162,7 @@ def _key_of(steps: str) -> str:
 
 
 def test_one_way_to_make_a_key(run: Run) -> None:
-    """The help shows the lines of the docs, word for word."""
+    """The help shows the same lines as the docs."""
     steps = DOCS.read_text(encoding="utf-8").split("```sh\n")[1].splitlines()
     (making,) = [n for n, line in enumerate(steps) if "openssl" in line]
     shown = [line.strip() for line in run("--help").stdout.splitlines()]
@@ -188,7 +188,7 @@ def make_by_hand(name: str, alias: str) -> None:
 
 
 def test_duplicates_are_deleted(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
-    """Only those that lost creates can have made, once confirmed, and none with a registered phone."""
+    """Only those that lost creates can have made, after confirmation, and none with a registered phone."""
     users(2)
     account.inject(Fault(applied=True, status=503), times=1, method="POST")
     run("apply", "users.csv", "--settle", "0.2")
@@ -218,7 +218,7 @@ def test_duplicates_are_deleted(account: Sandbox, run: Run, users: Callable[[int
 
 
 def test_no_duplicates(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
-    """It says so."""
+    """The output says that there are none."""
     users(1)
     run("apply", "users.csv")
     shown = run("duplicates")
@@ -228,7 +228,7 @@ def test_no_duplicates(account: Sandbox, run: Run, users: Callable[[int], None])
 
 
 def test_only_a_colleagues_duplicates(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
-    """No command is offered that would do nothing, and `--delete` neither asks nor deletes."""
+    """No useless command is suggested, and `--delete` neither asks nor deletes."""
     users(1)
     run("apply", "users.csv", "--state", "run.db")
     make_by_hand("user1x", "row-1")
@@ -243,7 +243,7 @@ def test_only_a_colleagues_duplicates(account: Sandbox, run: Run, users: Callabl
 def test_the_prompt_before_duplicates_go(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str, confirmed: bool
 ) -> None:
-    """Only the whole phrase will do; after anything else it says that nothing happened."""
+    """Only the whole phrase confirms; after anything else the output says that nothing was deleted."""
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{answer}\n"))
     duplicate = Duplicate(key="k", endpoint_id="2", username="user1x2", alias="a", kept="1", deletable=True)
     assert is_confirmed([duplicate]) == confirmed
@@ -253,7 +253,7 @@ def test_the_prompt_before_duplicates_go(
 def test_rows_that_wait_keep_others_from_being_put_right(
     account: Sandbox, run: Run, users: Callable[[int], None]
 ) -> None:
-    """As long as a run is not at its end, no advice is given: a lost create could still land."""
+    """Before the run has ended no advice is given: a lost create could still take effect."""
     users(3)
     account.inject(Fault(applied=False, status=400), times=1, method="POST")
     account.inject(Fault(applied=False, status=401), rate=1.0, method="POST")
@@ -266,14 +266,14 @@ def test_rows_that_wait_keep_others_from_being_put_right(
 def test_a_server_that_is_not_there(
     account: Sandbox, run: Run, users: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is told at once, and when it is tried again, but not twice the same; `--json` keeps to documents."""
+    """It is reported at once and on each retry, but not twice alike; `--json` prints only documents."""
     monkeypatch.setattr(_retry, "_PAUSES", (0.0, 0.0, 0.001))
     users(1)
     told = run("plan", "users.csv", "--base-url", "http://127.0.0.1:1")
     reason = "cannot connect to 127.0.0.1:1: Connection refused"
     assert told.stderr.splitlines() == [
-        f"Warning: {reason}; tried again in 0 s",
-        f"Warning: {reason}; tried again in 0.001 s",
+        f"Warning: {reason}; retrying in 0 s",
+        f"Warning: {reason}; retrying in 0.001 s",
         f"Error: {reason}",
     ]
     document = json.loads(run("plan", "users.csv", "--base-url", "http://127.0.0.1:1", "--json").stderr)
@@ -285,20 +285,20 @@ def test_a_server_that_is_not_there(
 def test_a_source_without_rows(
     run: Run, users: Callable[[int], None], command: str, options: list[str]
 ) -> None:
-    """Nothing to do is no error, but it is told."""
+    """An empty source is no error, but it is reported."""
     users(0)
     told = run(command, "users.csv", *options)
     assert (told.exit_code, "no rows" in told.stderr) == (0, True)
 
 
 def test_a_vanished_endpoint(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
-    """It waits for a person, and is created again with `--recreate` only."""
+    """It needs review, and is created again only with `--recreate`."""
     users(2)
     run("apply", "users.csv")
     gone = min(account.endpoints)
     assert CliRunner().invoke(cli, ["delete", gone]).exit_code == 0
     audited = run("audit")
-    assert (audited.exit_code, f"its endpoint {gone} does not exist any more" in audited.stdout) == (3, True)
+    assert (audited.exit_code, f"its endpoint {gone} no longer exists" in audited.stdout) == (3, True)
     again = run("apply", "users.csv")
     assert (again.exit_code, f"its endpoint {gone} is gone" in again.stdout) == (3, True)
     assert "--recreate" in again.stderr
@@ -309,7 +309,7 @@ def test_a_vanished_endpoint(account: Sandbox, run: Run, users: Callable[[int], 
 
 
 def test_results(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
-    """JSON lines by default, some statuses if asked for."""
+    """JSON lines by default, filtered by status on request."""
     users(3)
     account.inject(Fault(applied=False, status=400), method="POST")
     run("apply", "users.csv", "--state", "run.db")
@@ -324,7 +324,7 @@ def test_results(account: Sandbox, run: Run, users: Callable[[int], None]) -> No
 
 
 def test_results_as_one_document(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
-    """With `--json` an array; where a file is written, what is in it."""
+    """An array with `--json`; the contents of the file with `--out`."""
     users(3)
     run("apply", "users.csv", "--state", "run.db")
     told = json.loads(run("results", "--state", "run.db", "--json").stdout)
@@ -338,7 +338,7 @@ def test_results_as_one_document(account: Sandbox, run: Run, users: Callable[[in
 def test_results_that_break_off_are_no_document(
     account: Sandbox, run: Run, users: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half an array must not look like a whole one."""
+    """A truncated array must not look like a complete one."""
     users(2)
     run("apply", "users.csv", "--state", "run.db")
 
@@ -356,7 +356,7 @@ def test_results_that_break_off_are_no_document(
 def test_a_file_that_cannot_be_written(
     account: Sandbox, run: Run, users: Callable[[int], None], tmp_path: Path, name: str
 ) -> None:
-    """One that is there, a name that tells no form, a folder that is missing: refused at once."""
+    """An existing file, a name without a known format, a missing folder: refused at once."""
     users(1)
     (tmp_path / "there.csv").write_text("precious")
     for words in (
@@ -375,7 +375,7 @@ def test_a_file_that_cannot_be_written(
 def test_a_form_that_the_name_does_not_tell(
     account: Sandbox, run: Run, users: Callable[[int], None], tmp_path: Path
 ) -> None:
-    """`--format` tells it."""
+    """`--format` selects it."""
     users(1)
     run("apply", "users.csv", "--state", "run.db")
     told = run("results", "--state", "run.db", "--out", "x.txt", "--format", "csv")
@@ -387,7 +387,7 @@ def test_a_form_that_the_name_does_not_tell(
 def test_results_that_cannot_be_told_leave_no_file(
     account: Sandbox, run: Run, users: Callable[[int], None], tmp_path: Path
 ) -> None:
-    """The next try, with the right source, writes it."""
+    """The next attempt, with the right source, writes it."""
     users(2)
     run("apply", "users.csv", "--state", "run.db")
     (tmp_path / "other.csv").write_text("username,alias,password\nbob,b,s3cret\n")
@@ -401,7 +401,7 @@ def test_results_that_cannot_be_told_leave_no_file(
 def test_results_with_passwords(
     account: Sandbox, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given and derived ones, into a private file only, and not as CSV."""
+    """Given and derived passwords are written to a private file only, and not as CSV."""
     monkeypatch.setenv("PLIVO_PROVISION_KEY", "correct horse battery staple")
     (tmp_path / "users.jsonl").write_text(
         '{"username": "alice", "alias": "a", "password": "s3cret"}\n{"username": "bob", "alias": "b"}\n'
@@ -417,7 +417,7 @@ def test_results_with_passwords(
     assert mode(tmp_path / "secret.jsonl") == 0o600
     monkeypatch.setenv("PLIVO_PROVISION_KEY", "another horse battery staple")
     assert (
-        "is not the one that this state was begun with"
+        "is not the one this state was created with"
         in run("apply", "users.jsonl", "--state", "run.db").stderr
     )
     monkeypatch.delenv("PLIVO_PROVISION_KEY")
@@ -433,7 +433,7 @@ def test_results_with_passwords(
 def test_stopped_by_a_signal(
     account: Sandbox, users: Callable[[int], None], tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
-    """What is under way is finished, the command that goes on is printed, and it goes on."""
+    """Requests in flight are finished, and the printed command continues the run."""
     users(300)
     account.inject(Fault(applied=True, latency=0.05), rate=1.0, method="POST")
     words = ["provision", "apply", "users.csv", "--state", "run.db", "--concurrency", "4", "--settle", "1"]
@@ -457,7 +457,7 @@ def test_stopped_by_a_signal(
 
 @pytest.mark.slow
 def test_nohup(account: Sandbox, users: Callable[[int], None], tmp_path: Path) -> None:
-    """Where SIGHUP is ignored, as under `nohup`, the end of the terminal does not end a run."""
+    """If SIGHUP is ignored, as under `nohup`, the end of the terminal does not end a run."""
     users(40)
     account.inject(Fault(applied=True, latency=0.05), rate=1.0, method="POST")
     command = f"trap '' HUP; exec {sys.executable} -m plivo_endpoints provision apply users.csv"
@@ -471,7 +471,7 @@ def test_nohup(account: Sandbox, users: Callable[[int], None], tmp_path: Path) -
 @pytest.mark.slow
 @pytest.mark.usefixtures("account")
 def test_a_full_disk(run: Run, users: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names the file and the command to go on with."""
+    """The error names the file and the command to continue with."""
     users(300)
     connect = sqlite3.connect
 
@@ -522,7 +522,7 @@ def test_a_full_disk_for_the_results(
 def test_a_start_that_is_refused_leaves_nothing(
     run: Run, monkeypatch: pytest.MonkeyPatch, name: str, value: str, complaint: str
 ) -> None:
-    """No file is there that was not there before, and nobody is told to go on with what never began."""
+    """No new file is left, and no command to continue is shown."""
     monkeypatch.setenv("PLIVO_PROVISION_KEY", "correct horse battery staple")
     Path("users.csv").write_text("username,alias\nalice,a\n")
     monkeypatch.setenv(name, value)
@@ -536,7 +536,7 @@ def test_a_start_that_is_refused_leaves_nothing(
 def test_a_start_that_is_refused_leaves_what_was_there(
     run: Run, users: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file made for the state beforehand is somebody else's to remove."""
+    """An existing state file is not removed."""
     users(1)
     Path("run.db").touch()
     monkeypatch.setenv("PLIVO_AUTH_TOKEN", "wrong")
@@ -547,7 +547,7 @@ def test_a_start_that_is_refused_leaves_what_was_there(
 def test_a_stale_plan_leaves_nothing(
     account: Sandbox, run: Run, users: Callable[[int], None], tmp_path: Path
 ) -> None:
-    """Its state has not begun either."""
+    """No state file is left either."""
     users(1)
     run("plan", "users.csv", "--out", "plan.json")
     run("apply", "users.csv", "--state", "first.db")
@@ -559,7 +559,7 @@ def test_a_stale_plan_leaves_nothing(
 async def test_a_state_in_use_is_left_alone(
     account: Sandbox, run: Run, users: Callable[[int], None], tmp_path: Path
 ) -> None:
-    """It is another run's, also if that one has not begun."""
+    """The state of another run is not removed, even if that has not started yet."""
     users(1)
     state = SqliteState(tmp_path / "run.db")
     await state.open()
@@ -576,7 +576,7 @@ async def test_a_state_in_use_is_left_alone(
 def test_a_run_that_stops_says_why_and_then_how_to_go_on(
     account: Sandbox, run: Run, users: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The reason, the hint, and the command with all that was said to it; as JSON in one document."""
+    """The reason, the hint, and the command with all its options; with `--json` in one document."""
     users(3)
     run("apply", "users.csv", "--state", "run.db")
     monkeypatch.setenv("PLIVO_AUTH_TOKEN", "wrong")
@@ -595,7 +595,7 @@ def test_a_run_that_stops_says_why_and_then_how_to_go_on(
 def test_the_line_that_goes_on_means_the_same(
     account: Sandbox, run: Run, users: Callable[[int], None], tmp_path: Path
 ) -> None:
-    """A file's name that looks like an option, and a zero that is not the default, are kept."""
+    """A file name that looks like an option, and a zero that is not the default, are preserved."""
     users(3)
     (tmp_path / "users.csv").rename(tmp_path / "-dash.csv")
     account.inject(Fault(applied=False, status=403), rate=1.0, method="POST")
@@ -608,7 +608,7 @@ def test_the_line_that_goes_on_means_the_same(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such pipes there")
 def test_a_source_that_is_a_pipe(account: Sandbox, run: Run, tmp_path: Path) -> None:
-    """It is read more than once, and to wait for what a pipe brings could not be stopped."""
+    """It is refused: a source is read more than once, and waiting for a pipe could not be interrupted."""
     os.mkfifo(tmp_path / "pipe.csv")
     for words in (["apply", "pipe.csv", "--state", "run.db"], ["plan", "pipe.csv"]):
         refused = run(*words)
@@ -617,7 +617,7 @@ def test_a_source_that_is_a_pipe(account: Sandbox, run: Run, tmp_path: Path) -> 
 
 
 def test_a_state_without_a_name(account: Sandbox, run: Run, users: Callable[[int], None]) -> None:
-    """It is wrong usage."""
+    """It is a usage error."""
     users(1)
     assert run("apply", "users.csv", "--state", "").exit_code == 2
     assert account.requests == ()
@@ -626,7 +626,7 @@ def test_a_state_without_a_name(account: Sandbox, run: Run, users: Callable[[int
 @pytest.mark.parametrize("command", ["apply", "status"])
 @pytest.mark.parametrize("kind", ["text", "database", "other version", "device"])
 def test_a_state_that_is_none(account: Sandbox, run: Run, tmp_path: Path, command: str, kind: str) -> None:
-    """Another file, named by mistake, is not touched, and has nothing put beside it."""
+    """Another file, named by mistake, is not changed, and no file is created beside it."""
     (tmp_path / "users.csv").write_text("username,alias,password\nalice,front-desk,s3cret\n")
     named = tmp_path / "named"
     _make(named, kind)
@@ -654,7 +654,7 @@ def _make(path: Path, kind: str) -> None:
 
 
 def test_no_state(account: Sandbox, run: Run) -> None:
-    """`status` makes none, and says which command does."""
+    """`status` does not create one, and names the command that does."""
     refused = run("status", "--state", "run.db")
     assert (refused.exit_code, Path("run.db").exists()) == (2, False)
     assert "there is no state run.db: the first `apply` creates it" in refused.stderr
@@ -663,7 +663,7 @@ def test_no_state(account: Sandbox, run: Run) -> None:
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help(run: Run, command: str) -> None:
-    """Each lists its exit statuses, and what it says in the list of commands is not cut."""
+    """Each command lists its exit statuses, and its summary in the list of commands is not truncated."""
     shown = run(*command.split(), "--help")
     assert (shown.exit_code, "Exit status:" in shown.stdout) == (0, True)
     assert "..." not in shown.stdout.replace("[OPTIONS] COMMAND [ARGS]...", "").replace("ENDPOINT_ID...", "")
@@ -674,7 +674,7 @@ def test_help(run: Run, command: str) -> None:
 def test_the_first_steps_of_the_docs(
     account: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As they stand, in an empty folder."""
+    """They work as written, in an empty folder."""
     steps = DOCS.read_text(encoding="utf-8").split("```sh\n")[1].partition("```")[0]
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     done = subprocess.run(["bash", "-ec", steps], capture_output=True, text=True, check=False)  # noqa: S603, S607
@@ -689,7 +689,7 @@ def test_the_first_steps_of_the_docs(
 def test_the_first_steps_in_python(
     account: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """They are a script as they stand."""
+    """They work as a script as written."""
     script = DOCS.read_text(encoding="utf-8").split("```python\n")[1].partition("```")[0]
     (tmp_path / "users.csv").write_text("username,alias,password\ndora,reception,s3cret\n")
     exec(compile(script, DOCS.name, "exec"), {})  # noqa: S102 - the point
@@ -698,7 +698,7 @@ def test_the_first_steps_in_python(
 
 
 def test_the_first_steps_and_the_readme_do_not_collide() -> None:
-    """Who follows both on one account meets no conflict: no username or alias is in both."""
+    """Following both on one account causes no conflict: no username or alias is in both."""
     rows = DOCS.read_text(encoding="utf-8").split("password\n", 1)[1].partition("END")[0].splitlines()
     names = [name for row in rows for name in row.split(",")[:2]]
     readme = (DOCS.parents[1] / "README.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The count that a run keeps of its rows is that of its state, whatever is cut short."""
+"""A run's count of its rows equals that of its state, even after cancellations and failures."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def filled(state: SqliteState) -> AsyncGenerator[CountingState]:
 
 
 async def test_a_save_whose_wait_is_cut_short_is_counted(tmp_path: Path) -> None:
-    """The state has it, so the count does: else the next change of the row would leave it wrong."""
+    """The state has the change, so the count must; otherwise the row's next change would corrupt it."""
     state = LateState(tmp_path / "run.db")
     async with filled(state) as counting:
         saving = asyncio.create_task(counting.save([(NEW, INTENDED)]))
@@ -65,7 +65,7 @@ async def test_a_save_whose_wait_is_cut_short_is_counted(tmp_path: Path) -> None
 
 
 async def test_a_save_that_failed_is_not_counted(tmp_path: Path) -> None:
-    """The report after a state's failure claims nothing that was not written."""
+    """The report after a failure of the state contains nothing that was not written."""
     async with filled(SqliteState(tmp_path / "run.db")) as counting:
         with pytest.raises(StateError):
             await counting.save([(INTENDED, released(INTENDED))])
@@ -73,7 +73,7 @@ async def test_a_save_that_failed_is_not_counted(tmp_path: Path) -> None:
 
 
 async def test_a_row_that_the_source_has_no_more(tmp_path: Path) -> None:
-    """It is counted as gone while its endpoint is there, and as deleted after that, as the state does."""
+    """It is counted as gone while its endpoint exists, and as deleted afterwards, as in the state."""
     state = SqliteState(tmp_path / "run.db")
     async with filled(state) as counting:
         await counting.save([(NEW, INTENDED)])
@@ -88,7 +88,7 @@ async def test_a_row_that_the_source_has_no_more(tmp_path: Path) -> None:
 
 
 async def test_a_create_in_doubt_of_a_row_that_is_gone(tmp_path: Path) -> None:
-    """It is counted, so that the run sees to it, and what it made is gone once it is found."""
+    """It is counted, so that the run resolves it; the endpoint, once found, counts as gone."""
     state = SqliteState(tmp_path / "run.db")
     async with filled(state) as counting:
         await counting.save([(NEW, INTENDED)])

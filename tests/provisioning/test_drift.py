@@ -1,4 +1,4 @@
-"""What the account has changed, told without a source."""
+"""Changes on the account, reported without a source."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def fleet(client: AsyncClient, tmp_path: Path) -> AsyncFleet:
 
 
 async def test_no_drift(applied: Apply, rows: Rows, client: AsyncClient, fleet: AsyncFleet) -> None:
-    """Endpoints that are none of the fleet's do not matter, not even those of its aliases."""
+    """Endpoints that do not belong to the fleet do not matter, even with an alias of the fleet."""
     await applied(rows(3))
     await client.endpoints.create(username="somebody", password="secret", alias="row-1")
     assert await fleet.drift() == ()
@@ -36,7 +36,7 @@ async def test_no_drift(applied: Apply, rows: Rows, client: AsyncClient, fleet: 
 async def test_drift(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, fleet: AsyncFleet
 ) -> None:
-    """Each endpoint that was changed or deleted is a step; nothing is put right or written by telling it."""
+    """Each changed or deleted endpoint is a step; nothing is corrected or written."""
     await applied(rows(3))
     ids = {each.alias: endpoint_id for endpoint_id, each in sandbox.endpoints.items()}
     first, second = ids["row-1"], ids["row-2"]
@@ -52,7 +52,7 @@ async def test_drift(
             kind="drift",
             endpoint_id=first,
             changes={"alias": ("by hand", "row-1")},
-            reason="the account has changed it: alias 'row-1' -> 'by hand'",
+            reason="changed on the account: alias 'row-1' -> 'by hand'",
             line=1,
         ),
         Step(
@@ -60,7 +60,7 @@ async def test_drift(
             kind="drift",
             endpoint_id=second,
             needs="recreate",
-            reason=f"its endpoint {second} is gone: allow recreate",
+            reason=f"its endpoint {second} is gone: allow a new one with recreate",
             line=2,
         ),
     )
@@ -72,7 +72,7 @@ async def test_drift(
 
 async def test_a_state_of_nothing(sandbox: Sandbox, fleet: AsyncFleet) -> None:
     """There is nothing to compare with the account."""
-    with pytest.raises(StateError, match="no run has begun with this state"):
+    with pytest.raises(StateError, match="no run has started with this state yet"):
         await fleet.drift()
     assert sandbox.requests == ()
 
@@ -80,7 +80,7 @@ async def test_a_state_of_nothing(sandbox: Sandbox, fleet: AsyncFleet) -> None:
 async def test_a_state_of_another_account(
     applied: Apply, rows: Rows, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """All its endpoints would seem to have vanished there: it is refused."""
+    """It is refused, as all its endpoints would seem to have vanished."""
     await applied(rows(1))
     with sandbox.fresh_account() as other:
         account = AsyncClient(other.auth_id, other.auth_token, base_url=other.base_url, rate_limit=None)

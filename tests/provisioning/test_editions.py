@@ -1,4 +1,4 @@
-"""A source that is edited from one run to the next: rows are known again by their keys."""
+"""A source that is edited from one run to the next: rows are recognised by their keys."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def steps(planned: Plan) -> dict[str, str]:
 async def test_an_edited_alias(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """It is an update of the endpoint that the row has, not a second one, and the plan says so."""
+    """It is an update of the row's endpoint, not a second endpoint, and the plan shows it."""
     await applied(rows(3))
     before = aliases(sandbox)
     edited = [evolve(rows(3)[0], alias="front desk"), *rows(3)[1:]]
@@ -84,7 +84,7 @@ async def test_an_edited_alias(
 
 @pytest.mark.parametrize("alias", ["ROW-1", "row\u20101"], ids=["case", "Unicode"])
 async def test_an_alias_that_hardly_differs(applied: Apply, rows: Rows, sandbox: Sandbox, alias: str) -> None:
-    """It is another alias, and the same endpoint."""
+    """It is another alias for the same endpoint."""
     await applied(rows(1))
     assert statuses(await applied([evolve(rows(1)[0], alias=alias)])) == {"key-1": "updated"}
     assert list(aliases(sandbox).values()) == [alias]
@@ -103,7 +103,7 @@ async def test_two_rows_that_swap_their_aliases(applied: Apply, rows: Rows, sand
 
 
 async def test_two_people_of_one_alias(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """Keys and usernames tell them apart."""
+    """Keys and usernames distinguish them."""
     sales = [evolve(row, alias="Sales") for row in rows(30)]
     sandbox.inject(Fault(applied=True, status=503), times=5, method="POST")
     ended = await applied(sales, settle=0.5)
@@ -117,7 +117,7 @@ async def test_two_people_of_one_alias(applied: Apply, rows: Rows, sandbox: Sand
 
 
 async def test_an_application(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """A new one is an update; a row that no longer names one leaves it as it is."""
+    """A new one is an update; a row that no longer gives one leaves it as it is."""
     await applied(rows(1))
     assert statuses(await applied([evolve(rows(1)[0], app_id="77")])) == {"key-1": "updated"}
     updates = len(sandbox.requests)
@@ -138,7 +138,7 @@ async def test_an_application(applied: Apply, rows: Rows, sandbox: Sandbox) -> N
 async def test_a_password_that_is_edited(
     applied: Apply, rows: Rows, sandbox: Sandbox, edit: dict[str, Any], options: Any
 ) -> None:
-    """It is sent again, and only that of this row; no value is shown or kept."""
+    """It is sent again, only for this row; no value is shown or stored."""
     await applied(rows(3), **options)
     before = [client_password(sandbox, n) for n in range(3)]
     edited = [evolve(rows(1)[0], **edit), *rows(3)[1:]]
@@ -160,14 +160,14 @@ def md5(password: str) -> str:
 
 
 async def test_a_password_that_nobody_can_compare(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """Without master key and version nothing is known of a password, so none is sent again."""
+    """Without master key and version passwords cannot be compared, so none is sent again."""
     await applied(rows(1))
     assert statuses(await applied([evolve(rows(1)[0], password="another")])) == {}
     assert client_password(sandbox, 0) == md5("secret-1")
 
 
 async def test_derived_passwords_do_not_change(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """Whatever becomes of the file around a row."""
+    """They do not depend on other rows of the file."""
     derived = [evolve(row, password=None) for row in rows(4)]
     await applied(derived[:3], master_key=KEY)
     before = [client_password(sandbox, n) for n in range(3)]
@@ -178,7 +178,7 @@ async def test_derived_passwords_do_not_change(applied: Apply, rows: Rows, sandb
 async def test_rows_that_come_and_go(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """A new row is made; one that is gone keeps its endpoint, is counted, and has it when it is back."""
+    """A new row is created; a removed one keeps its endpoint, is counted, and has it when it is back."""
     await applied(rows(3))
     before = aliases(sandbox)
     planned = await plan(client, rows(4)[1:], state=tmp_path / "run.db")
@@ -194,7 +194,7 @@ async def test_rows_that_come_and_go(
 
 
 async def test_rows_that_go_for_good(applied: Apply, rows: Rows, sandbox: Sandbox, tmp_path: Path) -> None:
-    """Where it is allowed their endpoints are deleted, no others, and then they are forgotten."""
+    """If allowed, their endpoints are deleted, no others, and then the rows are forgotten."""
     await applied(rows(4))
     before = aliases(sandbox)
     ended = await applied(rows(2), delete=True)
@@ -208,7 +208,7 @@ async def test_rows_that_go_for_good(applied: Apply, rows: Rows, sandbox: Sandbo
 
 
 async def test_a_phone_that_is_registered(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """Its endpoint is not deleted, unless that is allowed too."""
+    """Its endpoint is not deleted unless that is allowed too."""
     await applied(rows(2))
     first = next(iter(sandbox.endpoints))
     sandbox.register(first)
@@ -220,7 +220,7 @@ async def test_a_phone_that_is_registered(applied: Apply, rows: Rows, sandbox: S
 
 
 async def test_more_deletions_than_anybody_can_mean(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """A file that was cut short deletes nothing and sends nothing, until the number is allowed."""
+    """A truncated file deletes and sends nothing until that number is allowed."""
     await applied(rows(30))
     sent = sum(request.method != "GET" for request in sandbox.requests)
     with pytest.raises(DeletionLimitError, match="11 of 30 endpoints would be deleted, more than 10"):
@@ -235,7 +235,7 @@ async def test_more_deletions_than_anybody_can_mean(applied: Apply, rows: Rows, 
 async def test_an_endpoint_of_its_own_beside_a_strangers(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
 ) -> None:
-    """A row that was imported once keeps its endpoint, whoever takes its alias later."""
+    """An imported row keeps its endpoint, whoever uses its alias later."""
     await client.endpoints.create(username="user1x", password="secret", alias="row-1")
     assert statuses(await applied(rows(1))) == {"key-1": "review"}
     assert statuses(await applied(rows(1), import_existing=True)) == {"key-1": "imported"}
@@ -248,7 +248,7 @@ async def test_an_endpoint_of_its_own_beside_a_strangers(
 async def test_what_an_import_brings(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
 ) -> None:
-    """The application is put right; the password is not sent, as phones may log in with it."""
+    """The application is corrected; the password is not sent, as phones may log in with it."""
     await client.endpoints.create(username="user1x", password="of-old", alias="row-1")
     wanted = [evolve(rows(1)[0], app_id="77")]
     assert statuses(await applied(wanted, import_existing=True, master_key=KEY)) == {"key-1": "updated"}
@@ -259,7 +259,7 @@ async def test_what_an_import_brings(
 
 
 async def test_names_that_can_be_mistaken(applied: Apply, client: AsyncClient, sandbox: Sandbox) -> None:
-    """The digits that Plivo appends have a length: `ext12` of a colleague's is not `ext1`, nor any row's."""
+    """The number of appended digits is known: a colleague's `ext12` is not `ext1`, nor any row's."""
     theirs = await client.endpoints.create(username="ext12", password="secret", alias="Sales")
     ended = await applied([Row(key="one", username="ext1", alias="Sales", password="s3cret")])
     assert (statuses(ended), ended.report.duplicates, ended.report.exit_status) == ({"one": "created"}, (), 0)
@@ -269,7 +269,7 @@ async def test_names_that_can_be_mistaken(applied: Apply, client: AsyncClient, s
 async def test_another_alias_or_several(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
 ) -> None:
-    """What cannot be told by itself is a person's to decide, import or not."""
+    """Ambiguous matches are for a person to decide, with import or without."""
     for alias in ("row-1", "row-1", "another"):
         name = "user2x" if alias == "another" else "user1x"
         await client.endpoints.create(username=name, password="secret", alias=alias)
@@ -278,13 +278,13 @@ async def test_another_alias_or_several(
     first, second, third = sandbox.endpoints.values()
     assert {outcome.key: outcome.error for outcome in ended.outcomes} == {
         "key-1": f"several endpoints match it: {first.endpoint_id}, {second.endpoint_id}",
-        "key-2": f"endpoint {third.endpoint_id} ({third.username}) has its username, and another alias",
+        "key-2": f"endpoint {third.endpoint_id} ({third.username}) has its username but another alias",
     }
     assert (ended.report.exit_status, len(sandbox.endpoints)) == (3, 3)
 
 
 async def test_a_key_that_is_edited(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """A row of another key that asks for the same is not made a second time: a person decides."""
+    """A row with another key but the same username is not created again: a person decides."""
     await applied(rows(2))
     ended = await applied([evolve(rows(1)[0], key="dora"), rows(2)[1]])
     assert statuses(ended) == {"dora": "review"}
@@ -296,7 +296,7 @@ async def test_a_key_that_is_edited(applied: Apply, rows: Rows, sandbox: Sandbox
 async def test_a_username_that_is_edited(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """It takes a new endpoint: made only where that is allowed, and then the one before is deleted."""
+    """It needs a new endpoint, created only if allowed; then the previous one is deleted."""
     await applied(rows(2))
     first, second = sandbox.endpoints
     edited = [evolve(rows(1)[0], username="another"), rows(2)[1]]
@@ -316,7 +316,7 @@ async def test_a_username_that_is_edited(
 
 
 async def test_a_replacement_that_plivo_refuses(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """The endpoint before stays, and the row has it again when the name is edited back."""
+    """The previous endpoint stays, and the row has it again when the username is edited back."""
     await applied(rows(1))
     (first,) = sandbox.endpoints
     sandbox.inject(Fault(applied=False, status=400), times=1, method="POST")
@@ -331,7 +331,7 @@ async def test_a_replacement_that_plivo_refuses(applied: Apply, rows: Rows, sand
 async def test_a_new_name_that_is_taken(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
 ) -> None:
-    """By an endpoint that the account has: nothing is replaced by it or beside it."""
+    """An existing endpoint has it, so nothing is replaced or created."""
     await applied(rows(1))
     await client.endpoints.create(username="another", password="secret", alias="row-1")
     ended = await applied([evolve(rows(1)[0], username="another")], replace=True, import_existing=True)
@@ -341,7 +341,7 @@ async def test_a_new_name_that_is_taken(
 async def test_a_row_whose_create_is_in_doubt(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """It may be edited: what was made is found by what was asked for, and updated then."""
+    """It may be edited: its endpoint is found by what was requested, then updated."""
     sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
     await leave_in_doubt(client, rows(2), tmp_path / "run.db")
     edited = [evolve(rows(1)[0], alias="another"), *rows(3)[1:]]
@@ -353,7 +353,7 @@ async def test_a_row_whose_create_is_in_doubt(
 async def test_a_row_that_goes_while_its_create_is_in_doubt(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, *, is_made: bool
 ) -> None:
-    """It is decided like any other, and what was made is deleted where that is allowed."""
+    """It is decided on like any other, and its endpoint is deleted if that is allowed."""
     sandbox.inject(Fault(applied=is_made, status=503), times=1, method="POST")
     await leave_in_doubt(client, rows(2), tmp_path / "run.db")
     ended = await applied(rows(2)[1:], delete=True)
@@ -362,7 +362,7 @@ async def test_a_row_that_goes_while_its_create_is_in_doubt(
 
 
 async def test_what_was_refused_is_tried_again(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """By the next run, as it was or edited: a refused create made nothing."""
+    """The next run retries it, edited or not: a refused create made nothing."""
     sandbox.inject(Fault(applied=False, status=400), times=2, method="POST")
     assert statuses(await applied(rows(3)))["key-1"] == "failed"
     again = await applied([evolve(rows(1)[0], alias="another"), *rows(3)[1:]])
@@ -371,11 +371,11 @@ async def test_what_was_refused_is_tried_again(applied: Apply, rows: Rows, sandb
 
 
 async def test_rows_that_are_all_refused(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """A run does not go on to the last of them; once the cause is gone the next one makes them all."""
+    """A run stops before trying all of them; once the cause is gone the next run creates them all."""
     sandbox.inject(
         Fault(applied=False, status=400, body='{"error": "no such application"}'), times=1000, method="POST"
     )
-    with pytest.raises(RefusedError, match="refused 20 rows one after the other; the last: no such app"):
+    with pytest.raises(RefusedError, match="refused 20 rows in succession; the last: no such app"):
         await applied(rows(1000))
     assert creates(sandbox) == 20
     sandbox.clear_faults()
@@ -383,7 +383,7 @@ async def test_rows_that_are_all_refused(applied: Apply, rows: Rows, sandbox: Sa
 
 
 async def test_a_refused_create_that_made_an_endpoint(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """Should Plivo have told an untruth, the next run finds it instead of making another."""
+    """If Plivo refused it but created it anyway, the next run finds it instead of creating another."""
     sandbox.inject(Fault(applied=True, status=400), times=1, method="POST")
     assert statuses(await applied(rows(2)))["key-1"] == "failed"
     assert statuses(await applied(rows(2), import_existing=True)) == {"key-1": "imported"}
@@ -393,7 +393,7 @@ async def test_a_refused_create_that_made_an_endpoint(applied: Apply, rows: Rows
 async def test_an_update_that_was_refused_is_tried_again(
     applied: Apply, rows: Rows, sandbox: Sandbox
 ) -> None:
-    """The endpoint is known, so it is an update again, not a create."""
+    """The endpoint is known, so it is again an update, not a create."""
     await applied(rows(1))
     edited = [evolve(rows(1)[0], alias="front desk")]
     sandbox.inject(Fault(applied=False, status=400), times=1, method="POST", path="Endpoint/*/")
@@ -405,7 +405,7 @@ async def test_an_update_that_was_refused_is_tried_again(
 async def test_a_conflict_that_was_put_right(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
 ) -> None:
-    """Whether in the account or in the source, the next run goes on."""
+    """Once it is resolved, in the account or in the source, the next run continues."""
     others = [
         await client.endpoints.create(username=row.username, password="secret", alias="somebody")
         for row in rows(2)
@@ -423,7 +423,7 @@ async def test_a_conflict_that_was_put_right(
 async def test_an_endpoint_that_was_changed_by_hand(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """The plan shows it, and the next run puts it back."""
+    """The plan shows it, and the next run reverts it."""
     await applied(rows(2))
     await client.endpoints.update(min(sandbox.endpoints), alias="by hand")
     (step,) = (await plan(client, rows(2), state=tmp_path / "run.db")).steps
@@ -436,7 +436,7 @@ async def test_an_endpoint_that_was_changed_by_hand(
 async def test_an_endpoint_that_vanished(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """It is shown, and made again only where that is allowed."""
+    """It is shown, and created again only if allowed."""
     await applied(rows(2))
     await client.endpoints.delete(min(sandbox.endpoints))
     (step,) = (await plan(client, rows(2), state=tmp_path / "run.db")).steps
@@ -450,7 +450,7 @@ async def test_an_endpoint_that_vanished(
 async def test_a_new_name_that_is_taken_on_the_edge_of_a_page(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
 ) -> None:
-    """Pages overlap, so it is met twice; the row keeps its own endpoint all the same."""
+    """Pages overlap, so it is met twice; the row still keeps its own endpoint."""
     await applied(rows(1))
     (first,) = sandbox.endpoints
     for number in range(60):
@@ -465,7 +465,7 @@ async def test_a_new_name_that_is_taken_on_the_edge_of_a_page(
 
 
 async def test_a_run_without_the_master_key(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """It cannot compare passwords, and forgets nothing of what was known with the key."""
+    """It cannot compare passwords, but keeps the fingerprints made with the key."""
     await applied(rows(1), master_key=KEY)
     edited = [evolve(rows(1)[0], password="another")]
     assert statuses(await applied(edited)) == {}
@@ -476,7 +476,7 @@ async def test_a_run_without_the_master_key(applied: Apply, rows: Rows, sandbox:
 async def test_more_deletions_once_creates_in_doubt_are_decided(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """They count for the limit as well."""
+    """They count towards the limit as well."""
     await applied(rows(1))
     sandbox.inject(Fault(applied=True, status=503), times=29, method="POST")
     await leave_in_doubt(client, rows(30), tmp_path / "run.db")
@@ -486,7 +486,7 @@ async def test_more_deletions_once_creates_in_doubt_are_decided(
 
 
 async def test_a_deletion_that_plivo_refuses(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """The row fails, all others go on, and the next run tries again."""
+    """The row fails, all others continue, and the next run tries again."""
     await applied(rows(3))
     sandbox.inject(Fault(applied=False, status=400), times=1, method="DELETE")
     ended = await applied(rows(1), delete=True)
@@ -504,7 +504,7 @@ async def test_a_deletion_that_plivo_refuses(applied: Apply, rows: Rows, sandbox
 async def test_a_row_that_comes_back_after_its_deletion_had_begun(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, *, held_up: Fault
 ) -> None:
-    """What was begun is finished, whatever came of it, and the row gets a new endpoint without asking."""
+    """The deletion is finished, and the row gets a new endpoint without asking."""
     await applied(rows(2))
     first, second = sandbox.endpoints
     sandbox.inject(held_up, times=1, method="DELETE")
@@ -522,7 +522,7 @@ async def test_a_row_that_comes_back_after_its_deletion_had_begun(
 async def test_a_deletion_that_had_begun_of_a_row_that_stays_away(
     applied: Apply, rows: Rows, sandbox: Sandbox, *, delete: bool
 ) -> None:
-    """The next run finishes it where that is allowed; until then its endpoint is told of like any other."""
+    """The next run finishes it if allowed; until then its endpoint is reported like others."""
     await applied(rows(2))
     sandbox.inject(Fault(applied=False, status=503, latency=600), times=1, method="DELETE")
     await leave_at_a_deletion(sandbox, applied(rows(1), delete=True))
@@ -534,7 +534,7 @@ async def test_a_deletion_that_had_begun_of_a_row_that_stays_away(
 async def test_an_old_endpoint_that_plivo_does_not_delete(
     applied: Apply, rows: Rows, sandbox: Sandbox
 ) -> None:
-    """The row fails, with its new endpoint, until a run has deleted the old one."""
+    """The row, with its new endpoint, is failed until a run has deleted the old one."""
     await applied(rows(1))
     sandbox.inject(Fault(applied=False, status=409), times=1, method="DELETE")
     edited = [evolve(rows(1)[0], username="another")]
@@ -547,7 +547,7 @@ async def test_an_old_endpoint_that_plivo_does_not_delete(
 async def test_what_vanished_and_a_colleague_made_again(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
 ) -> None:
-    """It is not made a second time."""
+    """It is not created a second time."""
     await applied(rows(1))
     await client.endpoints.delete(min(sandbox.endpoints))
     theirs = await client.endpoints.create(username="user1x", password="secret", alias="row-1")
@@ -567,7 +567,7 @@ async def test_a_version_that_is_raised_as_the_key_comes(applied: Apply, rows: R
 
 
 async def test_a_password_that_is_derived_as_the_key_comes(applied: Apply, rows: Rows) -> None:
-    """It certainly is another one than was typed before."""
+    """It certainly differs from the one given before."""
     await applied(rows(1))
     derived = [evolve(rows(1)[0], password=None)]
     assert statuses(await applied(derived, master_key=KEY)) == {"key-1": "updated"}
@@ -576,7 +576,7 @@ async def test_a_password_that_is_derived_as_the_key_comes(applied: Apply, rows:
 async def test_a_colleagues_twin_of_an_edited_alias(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """What was once lost has the alias of then, so an endpoint of the new one is nobody's to delete."""
+    """A lost create used the old alias, so no endpoint with the new one is deleted as its duplicate."""
     sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
     assert statuses(await applied(rows(1))) == {"key-1": "adopted"}
     edited = [evolve(rows(1)[0], alias="Support")]
@@ -591,7 +591,7 @@ async def test_a_colleagues_twin_of_an_edited_alias(
 async def test_a_key_that_is_edited_where_deletion_is_allowed(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, *, delete: bool
 ) -> None:
-    """What a row of the file can be is not deleted before a person has decided."""
+    """An endpoint that matches a row of the file is not deleted before a person has decided."""
     await applied(rows(2))
     before = set(sandbox.endpoints)
     edited = [evolve(rows(1)[0], key="dora"), rows(2)[1]]
@@ -602,7 +602,7 @@ async def test_a_key_that_is_edited_where_deletion_is_allowed(
 
 
 async def test_a_source_without_rows(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """It deletes nothing, however few there are, until the number is allowed."""
+    """It deletes nothing, however few endpoints there are, until the number is allowed."""
     await applied(rows(3))
     with pytest.raises(DeletionLimitError, match="3 of 3"):
         await applied([], delete=True)

@@ -1,4 +1,4 @@
-"""The public face of provisioning: all that a user of the library needs, and nothing of the commands."""
+"""The public interface of provisioning: everything that library users need, and nothing of the commands."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def annotations_of(thing: object) -> Iterator[str]:
 
 
 def test_what_is_exported() -> None:
-    """Each name is meant."""
+    """Every export is intended."""
     assert set(provisioning.__all__) == WORK | INPUT | RESULTS | STATES | ERRORS
     assert [name for name in provisioning.__all__ if not hasattr(provisioning, name)] == []
 
 
 def test_every_type_of_a_signature_is_exported() -> None:
-    """Who calls a function can name what it takes and gives."""
+    """Callers can name the types of all arguments and results."""
     met = {
         (name, word)
         for name in provisioning.__all__

@@ -74,7 +74,7 @@ def test_delete(fleet: Sandbox, run: Run, tmp_path: Path) -> None:
 
 
 def test_the_limit_of_deletions(fleet: Sandbox, run: Run, tmp_path: Path) -> None:
-    """Above it nothing is deleted, and the numbers are named."""
+    """Above it nothing is deleted, and the message has the numbers."""
     (tmp_path / "users.csv").write_text(HEAD)
     refused = run("apply", "users.csv", "--delete", "--delete-limit", "2")
     assert (refused.exit_code, "3 of 3 endpoints would be deleted, more than 2" in refused.stderr) == (
@@ -90,7 +90,7 @@ def test_the_limit_of_deletions(fleet: Sandbox, run: Run, tmp_path: Path) -> Non
 def test_what_goes_with_deletions_only(
     account: Sandbox, run: Run, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    """Without `--delete` it is wrong usage."""
+    """Without `--delete` they are usage errors."""
     (tmp_path / "users.csv").write_text(USERS)
     refused = run("apply", "users.csv", *options)
     assert (refused.exit_code, f"{options[0]} needs --delete" in refused.stderr) == (2, True)
@@ -98,7 +98,7 @@ def test_what_goes_with_deletions_only(
 
 
 def test_drift(fleet: Sandbox, run: Run, tmp_path: Path) -> None:
-    """What was changed or deleted on the account is listed, and nothing is written."""
+    """Changes and deletions on the account are listed, and nothing is written."""
     known = state_of(tmp_path)
     quiet = run("drift")
     assert (quiet.exit_code, quiet.stdout) == (0, "")
@@ -110,15 +110,15 @@ def test_drift(fleet: Sandbox, run: Run, tmp_path: Path) -> None:
     assert shown.exit_code == 3
     drifted = {line.split("\t")[1]: line.split("\t")[2] for line in shown.stdout.splitlines()}
     assert drifted.keys() == {first, second}
-    assert drifted[first].startswith("the account has changed it: alias 'row-")
-    assert drifted[second] == f"its endpoint {second} is gone: allow recreate"
+    assert drifted[first].startswith("changed on the account: alias 'row-")
+    assert drifted[second] == f"its endpoint {second} is gone: allow a new one with recreate"
     steps = json.loads(run("drift", "--json").stdout)["drift"]
     assert {step["endpoint_id"]: step["needs"] for step in steps} == {first: None, second: "recreate"}
     assert state_of(tmp_path) == known
 
 
 def test_import(fleet: Sandbox, run: Run, tmp_path: Path) -> None:
-    """It decides a conflict, and says what `apply` does about the row then."""
+    """It resolves a conflict, and says what `apply` does with the row then."""
     by_hand = make_by_hand(fleet, "lena", "Other")
     (tmp_path / "users.csv").write_text(f"{USERS}lena,Sales,s3cret-7,lena\n")
     stopped = run("apply", "users.csv", "--import")
@@ -133,7 +133,7 @@ def test_import(fleet: Sandbox, run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pair", ["lena", "lena=", "=1", "="])
 def test_what_is_no_pair(fleet: Sandbox, run: Run, tmp_path: Path, pair: str) -> None:
-    """It is wrong usage, in one line, and nothing is sent, not for the other pairs either."""
+    """It is a usage error in one line, and nothing is sent, not even for the other pairs."""
     known, sent = state_of(tmp_path), len(fleet.requests)
     refused = run("import", f"key-1={min(fleet.endpoints)}", pair)
     assert (refused.exit_code, f"{pair!r} is not KEY=ENDPOINT_ID" in refused.stderr) == (2, True)
@@ -141,7 +141,7 @@ def test_what_is_no_pair(fleet: Sandbox, run: Run, tmp_path: Path, pair: str) ->
 
 
 def test_an_import_that_is_refused(fleet: Sandbox, run: Run, tmp_path: Path) -> None:
-    """A key or an endpoint that is not there, one of another name or key: one line that says so."""
+    """A missing key or endpoint, or an endpoint with another name or key: one line names the problem."""
     (tmp_path / "users.csv").write_text(f"{USERS}bob,Bob,s3cret-7,bob\nbob1,Bob,s3cret-8,bob-1\n")
     assert run("apply", "users.csv").exit_code == 0
     named = {found.username[:-12]: id_ for id_, found in fleet.endpoints.items()}
@@ -149,8 +149,8 @@ def test_an_import_that_is_refused(fleet: Sandbox, run: Run, tmp_path: Path) -> 
     for pair, complaint in (
         (f"nobody={named['bob']}", "the state has no key 'nobody': apply the source first"),
         ("key-1=123", "the account has no endpoint 123"),
-        (f"key-1={named['user2x']}", f"endpoint {named['user2x']} is "),
-        (f"bob={named['bob1']}", f"endpoint {named['bob1']} is that of 'bob-1'"),
+        (f"key-1={named['user2x']}", f"endpoint {named['user2x']} belongs to 'key-2'"),
+        (f"bob={named['bob1']}", f"endpoint {named['bob1']} belongs to 'bob-1'"),
     ):
         refused = run("import", pair)
         assert (refused.exit_code, refused.stdout) == (1, "")
@@ -159,7 +159,7 @@ def test_an_import_that_is_refused(fleet: Sandbox, run: Run, tmp_path: Path) -> 
 
 
 def test_an_export_can_be_applied(account: Sandbox, run: Run, tmp_path: Path) -> None:
-    """With its ids ignored, it takes over every endpoint, and a second time there is nothing to do."""
+    """With its ids ignored, it takes over every endpoint; the second time there is nothing to do."""
     for n in range(1, 4):
         make_by_hand(account, f"user{n}x", f"row, {n}")
     before = dict(account.endpoints)
@@ -175,7 +175,7 @@ def test_an_export_can_be_applied(account: Sandbox, run: Run, tmp_path: Path) ->
 
 
 def test_an_export_to_standard_output(account: Sandbox, run: Run) -> None:
-    """It is CSV, with the usernames as they were asked for; there is no JSON form."""
+    """It is CSV with the requested usernames; there is no JSON form."""
     made = make_by_hand(account, "anna", "Anna")
     shown = run("export")
     head, *rows = shown.stdout.splitlines()
@@ -185,7 +185,7 @@ def test_an_export_to_standard_output(account: Sandbox, run: Run) -> None:
 
 
 def test_some_rows_only(fleet: Sandbox, run: Run, tmp_path: Path) -> None:
-    """Plan and run are for the rows that are named; nothing is said of the others."""
+    """Plan and run are for the chosen rows; others are not mentioned."""
     (tmp_path / "users.csv").write_text(USERS.replace("row-", "desk-").replace("user3x", "anna"))
     planned = run("plan", "users.csv", "--only", "key-1", "--only", "key-2")
     assert "Plan: 2 to update." in planned.stdout
@@ -197,12 +197,12 @@ def test_some_rows_only(fleet: Sandbox, run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["plan", "apply"])
 def test_a_key_that_is_not_there(fleet: Sandbox, run: Run, tmp_path: Path, command: str) -> None:
-    """One line says which; nothing is sent and nothing changed."""
+    """One line names it; nothing is sent and nothing changed."""
     before, sent = run("results").stdout, len(fleet.requests)
     (tmp_path / "users.csv").write_text(USERS.replace("row-", "desk-"))
     refused = run(command, "users.csv", "--only", "key-1", "--only", "nobody")
     assert refused.exit_code != 0
-    assert "neither the source nor the state has a key 'nobody'" in refused.stderr
+    assert "has a key that is in neither the source nor the state: 'nobody'" in refused.stderr
     assert refused.stderr.count("\n") == 1
     assert (run("results").stdout, len(fleet.requests)) == (before, sent)
 
@@ -218,7 +218,7 @@ def test_a_key_that_is_not_there(fleet: Sandbox, run: Run, tmp_path: Path, comma
     ],
 )
 def test_only_and_saved_plans(fleet: Sandbox, run: Run, arguments: tuple[str, ...], message: str) -> None:
-    """A saved plan is of all rows."""
+    """A saved plan is for all rows."""
     sent = len(fleet.requests)
     refused = run(*arguments)
     assert (refused.exit_code, message in refused.stderr, len(fleet.requests)) == (2, True, sent)

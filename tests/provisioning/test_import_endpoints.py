@@ -1,4 +1,4 @@
-"""Settling by hand which endpoint a row is."""
+"""Assigning endpoints to rows by hand."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def endpoints_of(ended: Ended) -> dict[str, tuple[str, str | None]]:
 async def test_one_of_several(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, fleet: AsyncFleet
 ) -> None:
-    """The row has it from then on; the others stay, and the audit goes on naming them."""
+    """The row has it from then on; the others stay, and the audit still reports them."""
     for _ in range(2):
         await client.endpoints.create(username="user1x", password="secret", alias="row-1")
     first, second = sandbox.endpoints
@@ -57,7 +57,7 @@ async def test_one_of_several(
 async def test_one_of_another_alias(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, fleet: AsyncFleet
 ) -> None:
-    """What differs is for the next run to update, but not the password, with which phones may log in."""
+    """The next run updates what differs, except the password, with which phones may log in."""
     wanted = [evolve(rows(1)[0], app_id="77")]
     theirs = await client.endpoints.create(username="user1x", password="secret", alias="another")
     password = sandbox.endpoints[theirs.endpoint_id].password
@@ -71,7 +71,7 @@ async def test_one_of_another_alias(
 async def test_one_of_a_key_that_is_gone(
     applied: Apply, rows: Rows, sandbox: Sandbox, fleet: AsyncFleet
 ) -> None:
-    """It is given away by that key, which has nothing left to be deleted."""
+    """The old key gives it away and has nothing left to delete."""
     await applied(rows(2))
     first = min(sandbox.endpoints)
     edited = [evolve(rows(1)[0], key="dora"), rows(2)[1]]
@@ -95,8 +95,8 @@ async def gone_on(applied: Apply) -> list[Row]:
 @pytest.mark.parametrize(
     ("key", "alias", "reason"),
     [
-        ("long", "gone", "endpoint {} is named {}, and 'long' wants 'ext12'"),
-        ("short", "long", "endpoint {} is that of 'long'"),
+        ("long", "gone", "endpoint {} has the username {}, but 'long' wants 'ext12'"),
+        ("short", "long", "endpoint {} belongs to 'long'"),
         ("nobody", "gone", "the state has no key 'nobody': apply the source first"),
         ("gone", "gone", "the state has no key 'gone': apply the source first"),
     ],
@@ -112,7 +112,7 @@ async def test_what_is_refused(
     alias: str,
     reason: str,
 ) -> None:
-    """It is said why, and each row keeps its own."""
+    """The reason is given, and each row keeps its endpoint."""
     before = await fleet.report()
     (endpoint,) = [each for each in sandbox.endpoints.values() if each.alias == alias]
     with pytest.raises(ProvisioningError) as refused:
@@ -126,7 +126,7 @@ async def test_what_is_refused(
 async def test_an_endpoint_that_is_not_there(
     applied: Apply, rows: Rows, sandbox: Sandbox, fleet: AsyncFleet
 ) -> None:
-    """Plivo knows none of that id, so the row keeps the one that it has."""
+    """The account has no endpoint with that id, so the row keeps its own."""
     await applied(rows(1))
     with pytest.raises(ProvisioningError, match="the account has no endpoint 12345678901234"):
         await fleet.import_endpoints({"key-1": "12345678901234"})
@@ -136,7 +136,7 @@ async def test_an_endpoint_that_is_not_there(
 async def test_a_row_whose_create_is_in_doubt(  # noqa: PLR0917 - fixtures
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, fleet: AsyncFleet, tmp_path: Path
 ) -> None:
-    """What that made would be left over, so the create is decided on first."""
+    """Its endpoint would be left over, so the create is decided on first."""
     sandbox.inject(Fault(applied=False, status=503), times=1, method="POST")
     await leave_in_doubt(client, rows(1), tmp_path / "run.db")
     theirs = await client.endpoints.create(username="user1x", password="secret", alias="another")
@@ -151,7 +151,7 @@ async def test_a_row_whose_create_is_in_doubt(  # noqa: PLR0917 - fixtures
 
 
 async def test_a_fleet_that_never_began(sandbox: Sandbox, fleet: AsyncFleet, tmp_path: Path) -> None:
-    """There is no row to settle anything for, and no state is made."""
+    """There is no row to assign to, and no state is created."""
     with pytest.raises(StateError, match="there is no state"):
         await fleet.import_endpoints({"key-1": "12345678901234"})
     assert not (tmp_path / "run.db").exists()

@@ -1,4 +1,4 @@
-"""Killed again and again, a run makes each row once; without any one of its rules it does not."""
+"""Killed again and again, a run creates each row exactly once; without any one of its rules it does not."""
 
 from __future__ import annotations
 

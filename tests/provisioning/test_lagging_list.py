@@ -1,4 +1,4 @@
-"""A list that lags hides endpoints from the plan: the first create shows it, and the list is walked anew."""
+"""A lagging list hides endpoints from the plan: the canary reveals it, and the list is walked again."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def statuses(run: Run) -> dict[str, str]:
 async def test_what_the_plan_did_not_see(
     rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, *, is_allowed: bool, status: str
 ) -> None:
-    """It is found once the canary is, and not created again."""
+    """It is found after the canary, and not created again."""
     state = tmp_path / "run.db"
     async with apply(client, rows(3), state=state, settle=30.0, import_existing=is_allowed) as run:
         while not methods(sandbox).endswith("PGG"):  # the first look came to nothing
@@ -60,7 +60,7 @@ async def test_what_the_plan_did_not_see(
 
 
 async def test_what_is_no_rows(rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path) -> None:
-    """It was there before, so it does not count as having appeared during the run."""
+    """It existed before, so it does not count as having appeared during the run."""
     async with apply(client, rows(2), state=tmp_path / "run.db", settle=30.0) as run:
         while not methods(sandbox).endswith("PGG"):
             await asyncio.sleep(0.01)
@@ -71,7 +71,7 @@ async def test_what_is_no_rows(rows: Rows, client: AsyncClient, sandbox: Sandbox
 async def test_a_canary_whose_answer_was_lost(
     rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Nobody looked for it when it was new, so nothing is known of what the plan saw."""
+    """It was not looked for when it was new, so it is unknown what the plan missed."""
     sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
     async with apply(client, rows(3), state=tmp_path / "run.db", settle=0.5) as run:
         while run.progress.phase != "settling":
@@ -91,7 +91,7 @@ async def test_a_canary_of_an_earlier_run(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """That it is listed by now does not tell what this run's plan saw."""
+    """That it is listed by now does not show what this run's plan missed."""
     monkeypatch.setattr(apply_module, "_GRACE", 0.0)
     async with apply(client, rows(3), state=tmp_path / "run.db", settle=30.0) as run:
         async for _ in run:
@@ -113,7 +113,7 @@ async def test_a_canary_of_an_earlier_run(
 
 
 async def test_a_list_that_does_not_lag(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """It is walked once before the canary, which is looked for once, and once at the end."""
+    """It is walked once before the canary, once for the canary, and once at the end."""
     sandbox.list_lag = 0.0
     before = len(sandbox.requests)
     await applied(rows(2))

@@ -1,4 +1,4 @@
-"""A create that times out here and lands there later."""
+"""A create that times out at the client and takes effect later."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class SlowRoad:
 async def test_a_timeout_that_lands_two_seconds_later(
     sandbox: Sandbox, rows: Callable[[int], list[Row]], tmp_path: Path
 ) -> None:
-    """It is not sent again: after it has settled it is found."""
+    """It is not sent again: it is found after the settling time."""
     port = int(sandbox.base_url.rpartition(":")[2])
     async with (
         SlowRoad(port).open() as slow,

@@ -1,4 +1,4 @@
-"""Leaving a run, however often one is told to: nothing of it is left behind."""
+"""Leaving a run, even when cancelled repeatedly, leaves nothing running."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 async def test_cancelled_while_it_is_left(
     rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """The second cancellation cuts the grace short, and the work has ended when the block has."""
+    """A second cancellation ends the grace period, and the work has ended when the block has."""
     sandbox.inject(Fault(applied=True, latency=30.0), rate=1.0, method="POST")
     runs: list[Run] = []
 
@@ -49,7 +49,7 @@ async def test_cancelled_while_it_is_left(
 
 @pytest.mark.slow
 async def test_rows_that_wait_for_their_turn(rows: Rows, sandbox: Sandbox, tmp_path: Path) -> None:
-    """They have not begun, so they do not once the run is left: only what is under way is finished."""
+    """They are not started once the run is left: only rows in progress are finished."""
     account = AsyncClient(
         sandbox.auth_id, sandbox.auth_token, base_url=sandbox.base_url, rate_limit=RateLimit(200, 10.0)
     )
@@ -61,7 +61,7 @@ async def test_rows_that_wait_for_their_turn(rows: Rows, sandbox: Sandbox, tmp_p
 
 
 async def test_a_state_that_is_closed(tmp_path: Path) -> None:
-    """It refuses, before it is opened and after, instead of letting wait for a thread that is not there."""
+    """It raises, before opening and after closing, instead of waiting for a thread that does not exist."""
     state = SqliteState(tmp_path / "run.db")
     with pytest.raises(StateError, match="closed"):
         await asyncio.wait_for(state.facts(), 5.0)
@@ -74,7 +74,7 @@ async def test_a_state_that_is_closed(tmp_path: Path) -> None:
 async def test_a_state_that_is_used_again(
     rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """The same object serves one run after the other, but not two at a time; closing it twice is no harm."""
+    """The same object serves runs in succession, but not two at a time; closing it twice is harmless."""
     state = SqliteState(tmp_path / "run.db")
     for status in ("created", "unchanged"):
         async with apply(client, rows(3), state=state, settle=1.0) as run:

@@ -1,4 +1,4 @@
-"""A walk over a list that changes meanwhile knows whether it missed anything."""
+"""A walk over a list that changes knows whether it may have missed an endpoint."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Kind = Literal["offset", "cursor", "hybrid"]
 async def test_deletes_that_creates_make_up_for(
     client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The total stays, and yet one moved from a page to come to a page that was read."""
-    monkeypatch.setattr(_reach, "_PAGES_AHEAD", 0)  # so that the change falls between two pages
+    """The total is unchanged, and yet an endpoint moved to a page already read."""
+    monkeypatch.setattr(_reach, "PREFETCH", 0)  # so that the change falls between two pages
     sandbox.order = "oldest"
     sandbox.seed(60)
     there = set(sandbox.endpoints)
@@ -39,7 +39,7 @@ async def test_deletes_that_creates_make_up_for(
             await client.endpoints.create(username="another", password="secret", alias=f"another-{number}")
         met |= {found.endpoint_id for found in page}
     assert there - met
-    assert walk.doubt == CHANGED
+    assert walk.gap == CHANGED
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
@@ -48,19 +48,19 @@ async def test_deletes_that_creates_make_up_for(
 async def test_a_list_that_rests(
     client: AsyncClient, sandbox: Sandbox, kind: Kind, order: Literal["newest", "oldest"], count: int
 ) -> None:
-    """However it is linked and ordered, and wherever its last page ends, a walk of it is whole."""
+    """However it is linked and ordered, and wherever its last page ends, a walk of it is complete."""
     sandbox.pagination, sandbox.order = kind, order
     sandbox.seed(count)
     walk = Walk(client)
     met = {found.endpoint_id async for page in walk.pages() for found in page}
-    assert (met, walk.doubt) == (set(sandbox.endpoints), None)
+    assert (met, walk.gap) == (set(sandbox.endpoints), None)
 
 
 @pytest.mark.parametrize("name", ["alias", "username"])
 async def test_an_endpoint_that_cannot_be_read(
     client: AsyncClient, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may be any row's, so the walk proves no row absent; and another walk would not help."""
+    """It may belong to any row, so the walk proves no absence; walking again would not help."""
     named = Endpoint(endpoint_id="1", username="alice1", alias="desk")
     odd = evolve(named, endpoint_id="2", extra={name: {}}, **{name: None})
     walks = 0
@@ -81,8 +81,8 @@ async def test_an_endpoint_that_cannot_be_read(
 async def test_a_list_that_comes_to_rest(
     client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is given time to: walks at once, one after the other, would all meet the same unrest."""
-    monkeypatch.setattr(_reach, "_PAGES_AHEAD", 0)
+    """It gets time: walks in quick succession would all meet the same changes."""
+    monkeypatch.setattr(_reach, "PREFETCH", 0)
     sandbox.order = "oldest"
     sandbox.seed(60)
     begun = time.monotonic()
@@ -104,9 +104,9 @@ async def test_a_list_that_comes_to_rest(
 async def test_a_page_that_is_hard_to_get(
     client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It alone is asked for again, however often pages fail during a walk: what was read stays read."""
+    """Only that page is fetched again, however often pages fail during a walk."""
     monkeypatch.setattr(_retry, "_PAUSES", (0.0, 0.0))
-    monkeypatch.setattr(_reach, "_PAGES_AHEAD", 0)
+    monkeypatch.setattr(_reach, "PREFETCH", 0)
     sandbox.seed(200)
     fetch, fetched = client.endpoints._fetch_page, Counter[str]()
 

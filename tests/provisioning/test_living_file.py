@@ -1,4 +1,4 @@
-"""Edited again and again and killed on the way, a file has in the end what it asks for, each row once."""
+"""A file that is edited and killed again and again: in the end each row has its endpoint exactly once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The protocol, exhaustively: right as a whole, and wrong without any one of its rules."""
+"""The protocol, explored exhaustively: right as a whole, and wrong without any one of its rules."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ LACKING: dict[str, tuple[AnyModel, str]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("model", WHOLE.values(), ids=WHOLE)
 def test_the_whole_protocol_is_right(model: AnyModel) -> None:
-    """In no order of events does anything go wrong; and what is wanted comes about in some."""
+    """No order of events leads to an error, and some order reaches the goal."""
     worlds, wrong, is_done = model.explore()
     assert (wrong, is_done) == (None, True)
     assert worlds > 10_000
@@ -142,7 +142,7 @@ def test_the_whole_protocol_is_right(model: AnyModel) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", SMALL.values(), ids=SMALL)
 def test_two_at_once_are_right(model: AnyModel) -> None:
-    """Two runs, or two that delete duplicates, do each other no harm; and what is wanted comes about."""
+    """Two runs, or two deletions of duplicates, do each other no harm, and some order reaches the goal."""
     _, wrong, is_done = model.explore()
     assert (wrong, is_done) == (None, True)
 
@@ -150,11 +150,11 @@ def test_two_at_once_are_right(model: AnyModel) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "wrong"), LACKING.values(), ids=LACKING)
 def test_each_rule_is_needed(model: AnyModel, wrong: str) -> None:
-    """Without it there is an order of events that goes wrong."""
+    """Without it, some order of events leads to an error."""
     assert model.explore().wrong == wrong
 
 
 @pytest.mark.parametrize("mismatch", ["late", "by hand", "refused", "gone", "alias", "name"])
 def test_each_mismatch_needs_the_audit(mismatch: Mismatch) -> None:
-    """Without it, each alone can leave a run that calls itself done and is not."""
+    """Without the audit, each mismatch alone can leave a run that wrongly counts as done."""
     assert AuditModel(without="audit", kinds=(mismatch,), mismatches=1).explore().wrong == "silently wrong"

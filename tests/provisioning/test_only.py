@@ -35,7 +35,7 @@ def statuses(ended: Ended) -> dict[str, str]:
 
 
 async def test_a_first_row(applied: Apply, rows: Rows, sandbox: Sandbox, tmp_path: Path) -> None:
-    """It is made and counted, the others are not; a run for all makes these."""
+    """It is created and counted, the others are not; a run for all creates these."""
     ended = await applied(rows(5), only=["key-3"])
     assert (statuses(ended), aliases(sandbox)) == ({"key-3": "created"}, ["row-3"])
     assert (ended.report.total, ended.report.audited, ended.report.exit_status) == (1, True, 0)
@@ -62,7 +62,7 @@ async def test_edited_rows(applied: Apply, rows: Rows, sandbox: Sandbox) -> None
 
 
 async def test_the_last_but_one_deletion(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """How many may be deleted is a share of the whole fleet."""
+    """The deletion limit is a share of the whole fleet."""
     await applied(rows(3))
     ended = await applied(rows(1), only=["key-2"], delete=True)
     assert (statuses(ended), aliases(sandbox)) == ({"key-2": "deleted"}, ["row-1", "row-3"])
@@ -71,7 +71,7 @@ async def test_the_last_but_one_deletion(applied: Apply, rows: Rows, sandbox: Sa
 async def test_others_in_doubt(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """What may be on its way stays so until a run that is for it decides; none is made twice."""
+    """Their creates stay undecided until a run that is for them; none is created twice."""
     sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
     await leave_in_doubt(client, rows(3), tmp_path / "run.db")
     ended = await applied(rows(3), only=["key-2"])
@@ -82,7 +82,7 @@ async def test_others_in_doubt(
 
 
 async def test_an_endpoint_that_another_row_can_be(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """All rows are looked at to tell whose an endpoint can be."""
+    """All rows are considered when an endpoint is matched."""
     await applied(rows(1))
     came = [evolve(rows(2)[1], username=rows(1)[0].username, alias="row-1")]
     ended = await applied(came, only=["key-2"])
@@ -91,7 +91,7 @@ async def test_an_endpoint_that_another_row_can_be(applied: Apply, rows: Rows, s
 
 
 async def test_a_plan(applied: Apply, rows: Rows, client: AsyncClient, tmp_path: Path) -> None:
-    """It has the steps of these rows alone."""
+    """It contains only the steps of these rows."""
     await applied(rows(3))
     edited = [evolve(row, alias=f"{row.alias} edited") for row in rows(2)]
     planned = await plan(client, edited, state=tmp_path / "run.db", only=["key-2", "key-3"])
@@ -105,10 +105,10 @@ async def test_a_key_that_nobody_has(
     """It is refused; nothing is sent, and the state stays as it was."""
     await applied(rows(2))
     sent, before = len(sandbox.requests), await read_report(tmp_path / "run.db")
-    message = "neither the source nor the state has a key 'key-8', 'key-9'"
+    message = "has a key that is in neither the source nor the state: 'key-8', 'key-9'"
     with pytest.raises(InvalidArgumentError, match=message):
         await applied(rows(4), only=["key-1", "key-4", "key-9", "key-8"])
-    with pytest.raises(InvalidArgumentError, match="has a key 'key-9'"):
+    with pytest.raises(InvalidArgumentError, match="neither the source nor the state: 'key-9'"):
         await plan(client, rows(4), state=tmp_path / "run.db", only=["key-9"])
     assert len(sandbox.requests) == sent
     assert await read_report(tmp_path / "run.db") == before
@@ -118,7 +118,7 @@ async def test_a_key_that_nobody_has(
 async def test_what_is_no_collection_of_keys(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, *, only: Any
 ) -> None:
-    """A single key, above all, is refused: its characters would be taken for keys."""
+    """Above all a single key is refused: its characters would be taken for keys."""
     with pytest.raises(InvalidArgumentError, match="only: must be a collection of keys"):
         await applied(rows(1), only=only)
     with pytest.raises(InvalidArgumentError, match="only: must be a collection of keys"):
@@ -127,7 +127,7 @@ async def test_what_is_no_collection_of_keys(
 
 
 async def test_together_with_a_plan(applied: Apply, rows: Rows, client: AsyncClient) -> None:
-    """A plan that was looked at is of all rows."""
+    """It is refused, as a plan is for all rows."""
     planned = await plan(client, rows(2))
-    with pytest.raises(InvalidArgumentError, match="cannot be joined with a plan"):
+    with pytest.raises(InvalidArgumentError, match="cannot be combined with a plan"):
         await applied(rows(2), plan=planned, only=["key-1"])

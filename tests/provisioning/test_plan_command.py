@@ -124,7 +124,7 @@ def test_as_json(edited: Sandbox, run: Run) -> None:
 
 @pytest.mark.usefixtures("edited")
 def test_as_markdown(run: Run) -> None:
-    """A table for a pull request, in which no alias can make a column."""
+    """A table for a pull request, in which no alias can add a column."""
     shown = run("plan", "users.csv", "--markdown").stdout.splitlines()
     assert shown[0] == f"**Plan:** {SUMMARY}."
     assert shown[2:5] == [
@@ -157,7 +157,7 @@ def test_fifty_steps_at_most(run: Run, tmp_path: Path) -> None:
 
 
 def test_the_exit_status(account: Sandbox, run: Run, tmp_path: Path) -> None:
-    """4 if asked for and there is something to do, 0 else; rows that are gone need no decision."""
+    """4 if requested and there is something to do, otherwise 0; rows that are gone need no decision."""
     (tmp_path / "users.csv").write_text(BEFORE)
     assert run("plan", "users.csv").exit_code == 0
     assert run("plan", "users.csv", "--detailed-exitcode").exit_code == 4
@@ -173,7 +173,7 @@ def test_the_exit_status(account: Sandbox, run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("account")
 def test_passwords_that_are_not_compared(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a master key plan and run say so, as soon as there is something to compare."""
+    """Without a master key plan and run say so, if there is something to compare."""
     (tmp_path / "users.csv").write_text(BEFORE)
     assert "Passwords are not compared" not in run("plan", "users.csv").stderr
     assert "Passwords are not compared" not in run("apply", "users.csv").stderr
@@ -186,7 +186,7 @@ def test_passwords_that_are_not_compared(run: Run, tmp_path: Path, monkeypatch: 
 
 
 def test_validate(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is offline, needs no credentials, writes nothing, and names every fault."""
+    """It is offline, needs no credentials, writes nothing, and reports every problem."""
     for name in ("PLIVO_AUTH_ID", "PLIVO_AUTH_TOKEN", "PLIVO_PROVISION_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PLIVO_BASE_URL", "http://127.0.0.1:1")

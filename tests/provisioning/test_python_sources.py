@@ -1,4 +1,4 @@
-"""What Python code may give as a source, and what it may not."""
+"""What is accepted as a source in Python, and what is not."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def steps(planned: Plan) -> list[tuple[str, str]]:
 
 
 def test_a_row_without_a_key() -> None:
-    """Its key is the username, however it is made."""
+    """Its key is the username, however it is created."""
     assert [row.key for row in (ALICE, Row(username="b", alias="b", key=""))] == ["alice", "b"]
     assert Row(username="b", alias="b", key="k").key == "k"
 
@@ -58,7 +58,7 @@ def test_a_row_without_a_key() -> None:
     ],
 )
 async def test_a_path(client: AsyncClient, tmp_path: Path, applied: Apply, name: str, content: bytes) -> None:
-    """By its name, as text or as a path, wherever a source is taken."""
+    """A path as text or `Path` works wherever a source is accepted."""
     path = tmp_path / name
     path.write_bytes(content)
     assert steps(await plan(client, str(path))) == [("alice", "create")]
@@ -75,19 +75,19 @@ class Text(str):
 @pytest.mark.parametrize("row", [ALICE, MAPPING, {**MAPPING, "alias": Text("a"), "key": None, "app_id": ""}])
 @pytest.mark.parametrize("kind", [list, tuple, UserList, deque])
 def test_a_collection(kind: Callable[[list[Any]], Any], row: Any) -> None:
-    """Of rows or mappings; whatever can be read twice will do."""
+    """Of rows or mappings; anything that can be read twice is accepted."""
     source = source_of(kind([row]))
     assert [ALICE] == list(source) == list(source)
 
 
 def test_a_file_stays_what_it_is() -> None:
-    """A source object of ours is taken as it is."""
+    """A file source is used as it is."""
     source: Source = CsvSource("users.txt", delimiter=";")
     assert source_of(source) is source
 
 
 async def test_a_line_that_was_added(applied: Apply, tmp_path: Path) -> None:
-    """It makes the source as bad after a run as before one: nothing is sent."""
+    """It makes the source invalid, after a run as before one: nothing is sent."""
     path = tmp_path / "users.csv"
     path.write_text("username,alias,password\nalice,a,s3cret\n")
     await applied(path)
@@ -106,7 +106,7 @@ class Twice:
 
 
 async def test_reading_does_not_hold_up_the_loop(client: AsyncClient) -> None:
-    """It is done in a thread."""
+    """The source is read in a thread."""
     threads: set[int] = set()
 
     class Noting:
@@ -120,17 +120,17 @@ async def test_reading_does_not_hold_up_the_loop(client: AsyncClient) -> None:
 
 
 async def test_a_source_object(client: AsyncClient) -> None:
-    """It says itself where its rows stand, and what cannot be read."""
+    """It gives the lines of its rows, and what cannot be read."""
     with pytest.raises(SourceError) as raised:
         await plan(client, Twice())
     assert str(raised.value).splitlines()[1:] == [
-        f"row 7, key 'alice': alias: begins or ends with a blank: remove it; password: {NO_PASSWORD}",
+        f"row 7, key 'alice': alias: must not begin or end with whitespace; password: {NO_PASSWORD}",
         "other.csv, line 8: is no row",
     ]
 
 
 async def test_rows_of_a_database(client: AsyncClient) -> None:
-    """As the docs read them."""
+    """Read as the docs show."""
     with closing(sqlite3.connect(":memory:")) as db:
         cursor = db.execute("SELECT 'alice' AS username, 'a' AS alias, 's3cret' AS password, NULL AS app_id")
         names = [column[0] for column in cursor.description]
@@ -140,7 +140,7 @@ async def test_rows_of_a_database(client: AsyncClient) -> None:
 
 
 async def test_bad_rows_in_memory(client: AsyncClient, sandbox: Sandbox) -> None:
-    """The rules are those of a JSON line; rows are numbered, and all that is wrong is told."""
+    """The rules are those of a JSON line; rows are numbered, and all problems are reported."""
     bad: list[Any] = [
         ALICE,
         {**MAPPING, "pasword": "x", 5: None},
@@ -153,9 +153,9 @@ async def test_bad_rows_in_memory(client: AsyncClient, sandbox: Sandbox) -> None
     ]
     with pytest.raises(SourceError) as raised:
         await plan(client, bad)
-    known = "known are username, alias, password, password_version, app_id, key"
+    known = "known fields are username, alias, password, password_version, app_id, key"
     assert str(raised.value).splitlines()[1:] == [
-        f"row 2, key 'alice': there is no field 'pasword', 5; {known}",
+        f"row 2, key 'alice': unknown field 'pasword', 5; {known}",
         f"row 3, key 'bob': alias: must be a string; app_id: must be a string; password: {NO_PASSWORD}",
         "row 4, key 'carol': alias: is missing; password: must be a string",
         "row 6: is neither a Row nor a mapping",
@@ -167,14 +167,14 @@ async def test_bad_rows_in_memory(client: AsyncClient, sandbox: Sandbox) -> None
 
 
 async def test_rows_that_share_something(client: AsyncClient) -> None:
-    """The other is named by its number."""
+    """The message has the number of the other row."""
     other = {**MAPPING, "username": "bob", "key": "alice"}
     rows: list[Row | dict[str, str]] = [ALICE, {**MAPPING, "key": "bob"}, other]
     with pytest.raises(SourceError) as raised:
         await plan(client, rows)
     assert list(raised.value.problems) == [
-        Problem(2, "username: is already that of row 1", "bob"),
-        Problem(3, "key: is already that of row 1", "alice"),
+        Problem(2, "username: is already used by row 1", "bob"),
+        Problem(3, "key: is already used by row 1", "alice"),
     ]
 
 
@@ -195,22 +195,22 @@ class Frame:
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ((row for row in [ALICE]), "can be read only once, but a source is read several times: pass list"),
-        (iter([ALICE]), "can be read only once"),
-        (map(str, []), "can be read only once"),
+        ((row for row in [ALICE]), "must be readable more than once: pass a list of its items"),
+        (iter([ALICE]), "must be readable more than once"),
+        (map(str, []), "must be readable more than once"),
         (_rows_later(), "must not be an async iterable, as it is read in a thread: collect its rows"),
         (Frame(), 'must be rows, not a data frame: pass df.to_dict("records") (pandas) or df.to_dicts()'),
         (Client("MA000000000000000000", "token"), "must be rows, not a client: the client is the first"),
-        (MAPPING, "must be a path, a CsvSource or the like, or a list of rows or mappings, not dict"),
-        (ALICE, "must be a path, a CsvSource or the like, or a list of rows or mappings, not Row"),
-        (None, "must be a path, a CsvSource or the like, or a list of rows or mappings, not NoneType"),
+        (MAPPING, "must be a path, a source object, or a list of rows or mappings, not dict"),
+        (ALICE, "must be a path, a source object, or a list of rows or mappings, not Row"),
+        (None, "must be a path, a source object, or a list of rows or mappings, not NoneType"),
     ],
     ids=lambda value: type(value).__name__,
 )
 async def test_what_is_no_source(
     client: AsyncClient, sandbox: Sandbox, tmp_path: Path, given: Any, reason: str
 ) -> None:
-    """One sentence says so, wherever a source is taken, before anything is sent or made."""
+    """One sentence says so, wherever a source is accepted, before anything is sent or created."""
     raised: list[InvalidArgumentError] = []
     for call in (
         lambda: plan(client, given, state=tmp_path / "run.db"),
@@ -225,16 +225,16 @@ async def test_what_is_no_source(
 
 
 async def test_an_open_file_is_no_source(client: AsyncClient, tmp_path: Path) -> None:
-    """Its path is one."""
+    """Pass its path instead."""
     (tmp_path / "users.csv").write_text("username,alias\n")
     with (tmp_path / "users.csv").open() as file:
         given: Any = file
-        with pytest.raises(InvalidArgumentError, match="or a file's path"):
+        with pytest.raises(InvalidArgumentError, match="or the path of a file"):
             await plan(client, given)
 
 
 def test_a_blocking_client(tmp_path: Path) -> None:
-    """It is refused by name, before it fails somewhere on the way."""
+    """It is refused with a clear message, before it could fail later."""
     given: Any = Client("MA000000000000000000", "token")
     state = tmp_path / "run.db"
     with pytest.raises(InvalidArgumentError, match="client: must be an AsyncClient"):

@@ -1,4 +1,4 @@
-"""A run that ended in the middle of replacements and deletions is gone on with by the next."""
+"""The next run continues a run that ended in the middle of replacements and deletions."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def edited(rows: list[Row]) -> list[Row]:
 async def test_a_kill(  # noqa: PLR0917 - fixtures
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, ends: Ends
 ) -> None:
-    """Whatever was written last, each row has one endpoint in the end, and one that is gone has none."""
+    """Whatever was written last, in the end each row has one endpoint, and removed rows have none."""
     await applied(rows(6))
     (third,) = [endpoint_id for endpoint_id, each in sandbox.endpoints.items() if each.alias == "row-3"]
     wanted = edited(rows(6))
@@ -110,7 +110,7 @@ async def test_a_kill(  # noqa: PLR0917 - fixtures
 async def test_deletions_that_are_not_allowed_any_more(
     applied: Apply, rows: Rows, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Those left stay, and are counted."""
+    """The remaining endpoints stay, and are counted."""
     await applied(rows(6))
     sandbox.inject(Fault(applied=False, status=401), times=1, method="DELETE")
     with pytest.raises(AuthenticationError):
@@ -124,7 +124,7 @@ async def test_deletions_that_are_not_allowed_any_more(
 async def test_a_limit_of_deletions_that_come_to_be_allowed(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """It holds for a run that is gone on with as well: what was interrupted was to delete nothing."""
+    """It also holds for a resumed run, as the interrupted one was not to delete anything."""
     await applied(rows(30))
     cut_short = [*rows(10), *rows(50)[30:]]
     async with apply(client, cut_short, state=tmp_path / "run.db", concurrency=1) as run:
@@ -146,7 +146,7 @@ def statuses(ended: Ended) -> dict[str, str]:
 async def test_a_name_that_is_edited_back_while_its_replacement_is_in_doubt(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Nothing was made, so the row has the endpoint that was to be replaced, and that is not deleted."""
+    """Nothing was created, so the row keeps its previous endpoint."""
     await applied(rows(1))
     (first,) = sandbox.endpoints
     sandbox.inject(Fault(applied=False, status=503), times=2, method="POST")
@@ -176,7 +176,7 @@ async def test_a_name_that_is_edited_again_before_the_old_endpoint_is_deleted(
 async def test_a_replacement_that_vanished_before_the_old_endpoint_is_deleted(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """The old one stays: it is all that the row has."""
+    """The old one stays, as the row has no other."""
     await applied(rows(1))
     (first,) = sandbox.endpoints
 
@@ -192,7 +192,7 @@ async def test_a_replacement_that_vanished_before_the_old_endpoint_is_deleted(
 async def test_a_colleagues_endpoint_that_came_between_two_lives(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """It is not taken for the work of a create that is sent and lost only afterwards."""
+    """It is not taken for the result of a create that is sent and lost only later."""
     async with apply(client, rows(3), state=tmp_path / "run.db", concurrency=1) as run:
         await anext(aiter(run))
         run.stop()
@@ -207,7 +207,7 @@ async def test_a_colleagues_endpoint_that_came_between_two_lives(
 async def test_a_lost_create_whose_endpoint_got_another_alias(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """It is not made a second time: a person decides whether it is that."""
+    """It is not created a second time: a person decides whether it is that endpoint."""
     sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
     await leave_in_doubt(client, rows(2), tmp_path / "run.db")
     (lost,) = [each for each in sandbox.endpoints.values() if each.alias == "row-1"]
@@ -219,7 +219,7 @@ async def test_a_lost_create_whose_endpoint_got_another_alias(
 async def test_a_new_name_that_is_taken_before_its_endpoint_is_made(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """By a colleague, so a person decides; the old endpoint is the row's until then, and not deleted."""
+    """A colleague took it, so a person decides; until then the row keeps its old endpoint."""
     await applied(rows(1))
     (first,) = sandbox.endpoints
     renamed = [evolve(rows(1)[0], username="another")]
@@ -236,7 +236,7 @@ async def test_a_new_name_that_is_taken_before_its_endpoint_is_made(
 async def test_a_name_that_is_edited_back_after_its_lost_replacement_was_made(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, *, is_allowed: bool
 ) -> None:
-    """Nothing that the file wants is deleted without permission; with it one endpoint of the name is left."""
+    """Wanted endpoints are deleted only if allowed; then one with the name is left."""
     await applied(rows(1))
     (first,) = sandbox.endpoints
     sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
@@ -253,7 +253,7 @@ async def test_a_name_that_is_edited_back_after_its_lost_replacement_was_made(
 async def test_a_password_update_that_was_applied_but_not_recorded(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Nobody can read which password it is, so it is sent again, whatever the file says by then."""
+    """It is unknown which password is set, so it is sent again, whatever the file has then."""
     key = "a master key of at least sixteen characters"
     await applied(rows(1), master_key=key)
 

@@ -1,4 +1,4 @@
-"""No password, master key or token is left anywhere but where it was asked for."""
+"""Passwords, master key and token are written only where that was requested."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_files_and_logs(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """While runs are open, so that the log beside the state is seen too, and with refusals that echo."""
+    """Also during runs, to check the log beside the state too, and with refusals that echo passwords."""
     caplog.set_level(logging.DEBUG)
     given = [evolve(row, password="canary-password") for row in rows(30)]
     derived = [Row(key=f"d{row.key}", username=f"d{row.username}", alias=f"d{row.alias}") for row in rows(10)]
@@ -64,7 +64,7 @@ async def test_files_and_logs(
 
 
 def test_what_may_be_guessed_from_a_state() -> None:
-    """Neither the mark of the master key nor a source's digest is a quick hash."""
+    """Neither the mark of the master key nor the digest of a source is a fast hash."""
     deriver = Deriver(KEY, "run")
     assert KEY not in repr(deriver)
     assert deriver.mark != Deriver(KEY, "another").mark
@@ -75,7 +75,7 @@ def test_what_may_be_guessed_from_a_state() -> None:
 async def test_a_master_key_that_can_be_guessed(
     client: AsyncClient, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is refused by a plan as by a run, given or from the environment, before anything is sent."""
+    """Plan and run refuse it, as an argument or from the environment, before anything is sent."""
     derived = [Row(key="a", username="alice", alias="a")]
     with pytest.raises(InvalidArgumentError, match="at least 16 characters"):
         await plan(client, derived, master_key="short")

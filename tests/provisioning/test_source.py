@@ -1,4 +1,4 @@
-"""Files of rows: what is read, and what is refused, line by line."""
+"""Files of rows: what is accepted, and what is refused, line by line."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
     from plivo_endpoints.provisioning import RowSource
 
-BLANK = "begins or ends with a blank: remove it"
-UNDECODABLE = "is not text in the file's encoding: pass the right one (--encoding), or save the file as UTF-8"
-UNCLOSED = "opens a quote that does not close; the rest was not read"
-KNOWN = "known are username, alias, password, password_version, app_id, key"
+BLANK = "must not begin or end with whitespace"
+UNDECODABLE = (
+    "is not valid in the file's encoding: pass the right one (--encoding), or save the file as UTF-8"
+)
+UNCLOSED = "opens a quote that is never closed; the rest was not read"
+KNOWN = "username, alias, password, password_version, app_id, key"
 PACKED = "is not a complete gzip file: compress it again"
 UTF_16 = "is UTF-16: save it as UTF-8, or pass its encoding (--encoding utf-16)"
 ALICE = b"username,alias,password\nalice,a,s3cret\n"
@@ -91,40 +93,40 @@ def test_json_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "reason"),
     [
-        ("", "must name the columns, with commas between; missing: username, alias"),
-        ("username", "must name the columns, with commas between; missing: alias; found 'username'"),
+        ("", "must name the columns, separated by commas; missing: username, alias"),
+        ("username", "must name the columns, separated by commas; missing: alias; found 'username'"),
         (
             "Username;Alias",
             (
-                "must name the columns, with commas between; missing: username, alias; "
+                "must name the columns, separated by commas; missing: username, alias; "
                 "found 'Username;Alias'; "
                 "if ';' separates them, pass it as the delimiter (--delimiter)"
             ),
         ),
         (
             "username\talias\tpassword",
-            "must name the columns, with commas between; missing: username, alias; found "
+            "must name the columns, separated by commas; missing: username, alias; found "
             + repr("username\talias\tpassword")
             + r"; if '\t' separates them, pass it as the delimiter (--delimiter)",
         ),
-        ("bob,front-desk,s3cret", "must name the columns, with commas between; missing: username, alias"),
+        ("bob,front-desk,s3cret", "must name the columns, separated by commas; missing: username, alias"),
         ("username,alias,alias", "names a column twice"),
         (
             "username,alias,pasword,team",
             (
-                f"there is no column 'pasword', 'team'; {KNOWN}; "
+                f"unknown column 'pasword', 'team'; known columns are {KNOWN}; "
                 "to ignore a column: --ignore-column NAME, or ignore_columns= in Python"
             ),
         ),
     ],
 )
 def test_a_bad_header(tmp_path: Path, header: str, reason: str) -> None:
-    """A misspelt column is not overlooked: passwords would be made up instead of read."""
+    """A misspelt column is reported: otherwise passwords would be derived instead of read."""
     assert list(csv_file(tmp_path, f"{header}\nalice,a,s3cret\n")) == [Problem(1, reason)]
 
 
 async def test_every_bad_line_of_a_csv_file(tmp_path: Path) -> None:
-    """Each is named, in order, and no reason shows a value."""
+    """All of them are reported, in order, and no reason shows a value."""
     lines = [
         b"username,alias,password,app_id",
         b"1st,a,s3cret,",
@@ -146,12 +148,12 @@ async def test_every_bad_line_of_a_csv_file(tmp_path: Path) -> None:
         (3, "password: must be a string of at least 5 characters"),
         (4, f"password: {NO_PASSWORD}"),
         (5, "alias: is missing"),
-        (6, "has 3 cells where 4 columns are named"),
+        (6, "has 3 cells, but the header has 4 columns"),
         (7, "app_id: must be 1 to 64 letters, digits, '-' or '_'"),
-        (8, "alias: holds a control character"),
+        (8, "alias: contains a control character"),
         (9, f"alias: {UNDECODABLE}"),
         (10, "alias: is longer than 1024 characters"),
-        (11, "alias: holds a control character"),
+        (11, "alias: contains a control character"),
         (12, f"password: {BLANK}"),
         (
             13,
@@ -161,7 +163,7 @@ async def test_every_bad_line_of_a_csv_file(tmp_path: Path) -> None:
                 "app_id: must be 1 to 64 letters, digits, '-' or '_'"
             ),
         ),
-        (14, f"username: {UNDECODABLE}; alias: is missing; password: holds a control character"),
+        (14, f"username: {UNDECODABLE}; alias: is missing; password: contains a control character"),
     ]
 
 
@@ -177,20 +179,20 @@ async def test_every_bad_line_of_a_csv_file(tmp_path: Path) -> None:
     ],
 )
 async def test_a_quote_that_does_not_close(tmp_path: Path, lines: list[str], line: int) -> None:
-    """It is named where it opens, not where the reader gave up."""
+    """The message has the line where it opens, not where the reader failed."""
     source = csv_file(tmp_path, "\n".join(["username,alias,password", *lines]))
     assert (await problems(source))[-1] == (line, UNCLOSED)
 
 
 async def test_text_after_a_quote(tmp_path: Path) -> None:
-    """That is no CSV either; the quote before, in another row, has nothing to do with it."""
+    """It is not valid CSV either; an earlier quote, in another row, does not matter."""
     source = csv_file(tmp_path, 'username,alias\nalice,"a, ""b"" 5"""\nbea,5"\nbob,"b"c\n')
     ((line, reason),) = await problems(source, derives=True)
-    assert (line, reason.partition(" (")[0]) == (4, "is not CSV")
+    assert (line, reason.partition(" (")[0]) == (4, "is not valid CSV")
 
 
 def test_rows_of_commas_alone(tmp_path: Path) -> None:
-    """As spreadsheets leave them, with any number of cells: they count as blank lines."""
+    """Spreadsheets write them, with any number of cells: they count as blank lines."""
     source = csv_file(
         tmp_path, "username,alias,password\n,,\nalice,a,s3cret\n,,,,,\n ,\t,\n\nbob,b,s3cret\n,,"
     )
@@ -198,7 +200,7 @@ def test_rows_of_commas_alone(tmp_path: Path) -> None:
 
 
 def test_options_of_csv(tmp_path: Path) -> None:
-    """What stands between cells, which encoding, and columns to read past, whatever they hold."""
+    """Delimiter, encoding, and columns to ignore, whatever they contain."""
     source = csv_file(
         tmp_path,
         'username;team;alias;;\nbea;"a\nb";caf\xe9, 1;\x01;\n'.encode("cp1252"),
@@ -210,23 +212,23 @@ def test_options_of_csv(tmp_path: Path) -> None:
 
 
 async def test_a_column_that_is_read_past(tmp_path: Path) -> None:
-    """It is not there: not even if its name is known."""
+    """An ignored column does not exist, even if its name is a known one."""
     source = csv_file(tmp_path, ALICE, ignore_columns=("password",))
     assert await problems(source) == [(2, f"password: {NO_PASSWORD}")]
     assert list(csv_file(tmp_path, ALICE, ignore_columns=("alias",))) == [
         Problem(
             1,
-            "must name the columns, with commas between; missing: alias; found 'username,alias,password'",
+            "must name the columns, separated by commas; missing: alias; found 'username,alias,password'",
         )
     ]
 
 
 def test_another_delimiter_is_named(tmp_path: Path) -> None:
-    """Where the header has none of them."""
+    """The message suggests it if the header uses another delimiter."""
     ((problem,),) = [list(csv_file(tmp_path, ALICE, delimiter=";"))]
     assert isinstance(problem, Problem)
     assert problem.reason == (
-        "must name the columns, with ';' between; missing: username, alias; found 'username,alias,password'; "
+        "must name the columns, separated by ';'; missing: username, alias; found 'username,alias,password'; "
         "if ',' separates them, pass it as the delimiter (--delimiter)"
     )
 
@@ -235,27 +237,25 @@ def test_another_delimiter_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [CsvSource, JsonlSource])
 def test_an_encoding_that_is_none(kind: Callable[..., RowSource], name: Any) -> None:
     """It is refused at once."""
-    with pytest.raises(
-        InvalidArgumentError, match="encoding: is not the name of a text encoding that Python"
-    ):
+    with pytest.raises(InvalidArgumentError, match="encoding: must be a text encoding that Python"):
         kind("users.csv", encoding=name)
 
 
 @pytest.mark.parametrize("delimiter", ["", ";;", '"', "\n", "\r"])
 def test_a_delimiter_that_is_none(delimiter: str) -> None:
-    """Likewise."""
+    """It is refused at once."""
     with pytest.raises(InvalidArgumentError, match="delimiter: must be one character"):
         CsvSource("users.csv", delimiter=delimiter)
 
 
 def test_one_name_is_not_several() -> None:
-    """A string would be read past letter by letter."""
+    """A string would be taken for a collection of one-letter names."""
     with pytest.raises(InvalidArgumentError, match="ignore_columns: must be a collection of names"):
         CsvSource("users.csv", ignore_columns="team")
 
 
 def test_packed_files(tmp_path: Path) -> None:
-    """They are unpacked by their name."""
+    """They are decompressed according to their name."""
     path = tmp_path / "users.csv.gz"
     path.write_bytes(gzip.compress(ALICE))
     alice = Row(username="alice", alias="a", password="s3cret")
@@ -288,7 +288,7 @@ def test_packed_files(tmp_path: Path) -> None:
 async def test_what_is_no_text(
     tmp_path: Path, kind: Callable[[Path], RowSource], name: str, content: bytes, reason: str
 ) -> None:
-    """It is named, with what to do, and what it holds is not called bad lines."""
+    """The format is named, with what to do, instead of reporting bad lines."""
     path = tmp_path / name
     path.write_bytes(content)
     problem, *_ = await found(kind(path))
@@ -296,16 +296,16 @@ async def test_what_is_no_text(
 
 
 def test_utf_16(tmp_path: Path) -> None:
-    """It is read where that is asked for; half a character at the end is not passed over."""
+    """It is read if requested; a truncated character at the end is an error."""
     text = ALICE.decode().encode("utf-16")
     assert len(list(csv_file(tmp_path, text, encoding="utf-16"))) == 1
     *_, last = csv_file(tmp_path, text + b"x", encoding="utf-16")
-    assert last == Problem(0, "is not text in utf-16: pass the right encoding")
+    assert last == Problem(0, "is not valid utf-16: pass the right encoding")
 
 
 @pytest.mark.parametrize("kind", [CsvSource, JsonlSource])
 async def test_an_empty_file(tmp_path: Path, kind: Callable[[Path], RowSource]) -> None:
-    """It is not taken for something else."""
+    """It is not taken for another format."""
     path = tmp_path / "users.x"
     path.touch()
     assert len(await found(kind(path))) == (kind is CsvSource)
@@ -314,7 +314,7 @@ async def test_an_empty_file(tmp_path: Path, kind: Callable[[Path], RowSource]) 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["users.csv", "users.csv.gz", "users.jsonl"])
 def test_memory_does_not_grow(tmp_path: Path, name: str) -> None:
-    """One line is held at a time, and the buffers of gzip, however many lines there are."""
+    """Only one line and the buffers of gzip are in memory, however many lines there are."""
     lines = (f'{{"username": "user{n}x", "alias": "the row of {n}"}}' for n in range(30_000))
     if ".csv" in name:
         lines = ("username,alias" if n == 0 else f"user{n}x,the row of {n}" for n in range(30_001))
@@ -330,7 +330,7 @@ def test_memory_does_not_grow(tmp_path: Path, name: str) -> None:
 
 
 def test_a_private_copy() -> None:
-    """It is read from the beginning each time, also while another has not come to its end."""
+    """Each reader starts at the beginning, even if another has not reached the end."""
     rows = b"".join(b"user%dx,a%d\n" % (n, n) for n in range(9000))
     copy = PrivateCopy(io.BytesIO(b"username,alias\n" + rows), "a stream")
     source = CsvSource(copy)
@@ -347,7 +347,7 @@ async def test_a_line_without_end(tmp_path: Path) -> None:
 
 
 async def test_every_bad_line_of_json(tmp_path: Path) -> None:
-    """Likewise."""
+    """All of them are reported, in order, and no reason shows a value."""
     path = tmp_path / "users.jsonl"
     lines = [
         "{",
@@ -361,16 +361,16 @@ async def test_every_bad_line_of_json(tmp_path: Path) -> None:
     ]
     path.write_text("\n".join([*lines, " " * 70_000]))
     assert await problems(JsonlSource(path)) == [
-        (1, "is not JSON"),
+        (1, "is not valid JSON"),
         (2, "is not a JSON object"),
         (3, f"username: must be a string; password: {NO_PASSWORD}"),
-        (4, f"there is no field 'x'; {KNOWN}; password: {NO_PASSWORD}"),
-        (5, "is not JSON"),
+        (4, f"unknown field 'x'; known fields are {KNOWN}; password: {NO_PASSWORD}"),
+        (5, "is not valid JSON"),
         (6, "names a field twice"),
         (
             7,
             (
-                f"there is no field 'x', 'z'; {KNOWN}; "
+                f"unknown field 'x', 'z'; known fields are {KNOWN}; "
                 f"alias: must be a string; password: {BLANK}; app_id: must be a string"
             ),
         ),
@@ -380,24 +380,24 @@ async def test_every_bad_line_of_json(tmp_path: Path) -> None:
 
 
 async def test_duplicates(tmp_path: Path) -> None:
-    """Of key or username, however far apart, with the line that came first; an alias may be that of many."""
+    """A repeated key or username is reported with the first line that has it; aliases may repeat."""
     rows = [f"user{n}x,alias-{n},key-{n}" for n in range(1000)]
     rows += ["user1x,other-1,other-1", "other2,alias-2,other-2", "other3,other-3,key-3"]
     source = csv_file(tmp_path, "username,alias,key\n" + "\n".join(rows))
     assert await problems(source, derives=True) == [
-        (1002, "username: is already that of line 3"),
-        (1004, "key: is already that of line 5"),
+        (1002, "username: is already used by line 3"),
+        (1004, "key: is already used by line 5"),
     ]
 
 
 async def test_a_username_twice_without_keys(tmp_path: Path) -> None:
-    """It is the key as well then, but that is not what the file calls it."""
+    """It is also the key then, but the message names it as in the file."""
     source = csv_file(tmp_path, "username,alias\nalice,a\nalice,b\n")
-    assert await problems(source, derives=True) == [(3, "username: is already that of line 2")]
+    assert await problems(source, derives=True) == [(3, "username: is already used by line 2")]
 
 
 async def test_all_that_is_wrong_with_a_line(tmp_path: Path) -> None:
-    """What it shares with others is told together with what is wrong with it by itself."""
+    """What it shares with others is reported together with its own problems."""
     source = csv_file(
         tmp_path,
         "username,alias,password,key\nalice,a,s3cret,one\nalice,a,abc,one\nbob,b,abc,\nbob,c,s3cret,\n",
@@ -406,17 +406,17 @@ async def test_all_that_is_wrong_with_a_line(tmp_path: Path) -> None:
         (
             3,
             (
-                "password: must be a string of at least 5 characters; username: is already that of line 2; "
-                "key: is already that of line 2"
+                "password: must be a string of at least 5 characters; username: is already used by line 2; "
+                "key: is already used by line 2"
             ),
         ),
         (4, "password: must be a string of at least 5 characters"),
-        (5, "username: is already that of line 4"),
+        (5, "username: is already used by line 4"),
     ]
 
 
 async def test_the_key_of_a_bad_line(tmp_path: Path) -> None:
-    """It is told, but for what may be a password, for a slip of the columns."""
+    """It is shown unless it may be a password in the wrong column."""
     source = csv_file(
         tmp_path,
         "username,alias,password,key\nalice, a,s3cret,\nbob, b,s3cret,k 1\ns3cret!,c,x,\ndave,d,ab,ab\n"
@@ -435,8 +435,8 @@ async def test_the_key_of_a_bad_line(tmp_path: Path) -> None:
 
 
 def test_the_error_names_the_first_fifty() -> None:
-    """In its message; all are in `problems`."""
-    error = SourceError(tuple(Problem(line, "is not JSON", None, "x.jsonl") for line in range(1, 61)))
-    assert str(error).splitlines()[:2] == ["the source cannot be used", "x.jsonl, line 1: is not JSON"]
+    """The message has fifty; `problems` has all."""
+    error = SourceError(tuple(Problem(line, "is not valid JSON", None, "x.jsonl") for line in range(1, 61)))
+    assert str(error).splitlines()[:2] == ["the source cannot be used", "x.jsonl, line 1: is not valid JSON"]
     assert (len(str(error).splitlines()), str(error).splitlines()[-1]) == (52, "and 10 more")
     assert len(error.problems) == 60

@@ -54,7 +54,7 @@ def planned_creates(result: Result) -> int:
 
 
 def test_options_of_a_source(account: Sandbox, run: Run, tmp_path: Path) -> None:
-    """Each command that reads a source takes them."""
+    """Every command that reads a source accepts them."""
     (tmp_path / "users.csv").write_bytes(b"username\talias\tpassword\tx\ty\nbea\tcaf\xe9\ts3cret\t1\t2\n")
     options = ("--delimiter", r"\t", "--encoding", "cp1252", "--ignore-column", "x", "--ignore-column", "y")
     assert planned_creates(run("plan", "users.csv", *options)) == 1
@@ -68,8 +68,8 @@ def test_options_of_a_source(account: Sandbox, run: Run, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("plan", "users.csv", "--encoding", "no-such"), "encoding: is not the name of a text encoding"),
-        (("plan", "-", "--encoding", "no-such"), "encoding: is not the name of a text encoding"),
+        (("plan", "users.csv", "--encoding", "no-such"), "encoding: must be a text encoding"),
+        (("plan", "-", "--encoding", "no-such"), "encoding: must be a text encoding"),
         (("plan", "users.csv", "--delimiter", ";;"), "delimiter: must be one character"),
         (("plan", "users.csv", "--delimiter", ""), "delimiter: must be one character"),
         (("plan", "users.jsonl", "--delimiter", ";"), "are for CSV, but the source is JSON lines"),
@@ -81,7 +81,7 @@ def test_options_of_a_source(account: Sandbox, run: Run, tmp_path: Path) -> None
 def test_options_that_are_refused(
     account: Sandbox, run: Run, tmp_path: Path, words: tuple[str, ...], complaint: str
 ) -> None:
-    """They are wrong usage, and nothing is read or sent."""
+    """They are usage errors, and nothing is read or sent."""
     (tmp_path / "users.csv").write_text(CSV)
     (tmp_path / "users.jsonl").write_text(JSON)
     refused = run(*words, stdin=CSV)
@@ -95,7 +95,7 @@ def test_options_that_are_refused(
 )
 @pytest.mark.usefixtures("account")
 def test_packed_sources(run: Run, tmp_path: Path, name: str, content: str, count: int) -> None:
-    """By their names."""
+    """They are recognised by their names."""
     (tmp_path / name).write_bytes(gzip.compress(content.encode()))
     assert planned_creates(run("plan", name)) == count
 
@@ -115,7 +115,7 @@ def test_packed_sources(run: Run, tmp_path: Path, name: str, content: str, count
 def test_standard_input(
     run: Run, copies: list[PrivateCopy], content: str | bytes, options: tuple[str, ...], count: int | None
 ) -> None:
-    """It is CSV or JSON lines by how it begins, and is read from a copy that nobody else can open."""
+    """CSV or JSON lines according to how it begins; read from a copy that nobody else can open."""
     planned = run("plan", "-", *options, stdin=content)
     if count is None:
         assert planned.stderr.startswith("standard input, line 1: must name the columns")
@@ -128,7 +128,7 @@ def test_standard_input(
 
 @pytest.mark.usefixtures("copies")
 def test_a_run_from_standard_input(account: Sandbox, run: Run, tmp_path: Path) -> None:
-    """It reads it for each pass, and can be gone on with: the same rows are given again."""
+    """The copy is read for each pass; the run can be resumed by passing the same rows again."""
     rows = "username,alias,password\n" + "".join(f"user{n}x,row-{n},secret-{n}\n" for n in range(20))
     account.inject(Fault(applied=False, status=403), rate=1.0, method="POST")
     stopped = run("apply", "-", "--state", "run.db", "--encoding", "ascii", stdin=rows)
@@ -147,7 +147,7 @@ def test_a_run_from_standard_input(account: Sandbox, run: Run, tmp_path: Path) -
 def test_a_copy_goes_whatever_happens(
     run: Run, copies: list[PrivateCopy], monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
-    """It holds passwords."""
+    """It contains passwords, so it is always deleted."""
     monkeypatch.setattr(_source, "read_lines", Mock(side_effect=error))
     assert run("plan", "-", stdin=CSV).exit_code != 0
     assert copies[0]._file.closed
@@ -156,7 +156,7 @@ def test_a_copy_goes_whatever_happens(
 def test_columns_to_read_past_are_kept_in_the_line_that_goes_on(
     account: Sandbox, run: Run, tmp_path: Path
 ) -> None:
-    """Each of them; a tab too."""
+    """All of them, and a tab too."""
     (tmp_path / "users.csv").write_text("username\talias\tpassword\tx\ty z\nalice\ta\ts3cret\t1\t2\n")
     account.inject(Fault(applied=False, status=403), rate=1.0, method="POST")
     options = ("--delimiter", r"\t", "--ignore-column", "x", "--ignore-column", "y z")
@@ -168,7 +168,7 @@ def test_columns_to_read_past_are_kept_in_the_line_that_goes_on(
 
 
 def test_a_file_called_dash(account: Sandbox, run: Run, tmp_path: Path) -> None:
-    """It is not standard input, nor does the line that goes on take it for that."""
+    """It is not standard input, neither for the command nor in the line to continue with."""
     (tmp_path / "-").write_text(CSV)
     account.inject(Fault(applied=False, status=403), rate=1.0, method="POST")
     stopped = run("apply", "./-", "--state", "run.db", stdin="")
@@ -177,11 +177,11 @@ def test_a_file_called_dash(account: Sandbox, run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("account")
 def test_bad_lines_as_people_read_them(run: Run, tmp_path: Path) -> None:
-    """Each with file, line and key; fifty at most, and how many more there are."""
+    """Each with file, line and key; at most fifty, and how many more there are."""
     rows = [f"user{n}x, a{n},s3cret" for n in range(2, 62)]
     (tmp_path / "users.csv").write_text("username,alias,password\n" + "\n".join([*rows, "zoe,z,"]))
     told = run("plan", "users.csv").stderr.splitlines()
-    assert told[0] == "users.csv, line 2, key 'user2x': alias: begins or ends with a blank: remove it"
+    assert told[0] == "users.csv, line 2, key 'user2x': alias: must not begin or end with whitespace"
     assert told[50] == "and 11 more; --json shows all"
     assert told[51] == "Error: 61 lines cannot be used; nothing was sent"
     problems = json.loads(run("plan", "users.csv", "--json").stderr)["error"]["problems"]
@@ -191,14 +191,14 @@ def test_bad_lines_as_people_read_them(run: Run, tmp_path: Path) -> None:
             "file": "users.csv",
             "line": 2,
             "key": "user2x",
-            "reason": "alias: begins or ends with a blank: remove it",
+            "reason": "alias: must not begin or end with whitespace",
         },
     )
 
 
 @pytest.mark.usefixtures("account")
 def test_a_file_that_is_none(run: Run, tmp_path: Path) -> None:
-    """What is wrong with the whole of it is not called a line."""
+    """A problem of the whole file is not attributed to a line."""
     (tmp_path / "users.csv").write_bytes(gzip.compress(CSV.encode()))
     assert run("plan", "users.csv").stderr == (
         "users.csv: is compressed with gzip: let its name end in .gz, or decompress it\n"
@@ -208,7 +208,7 @@ def test_a_file_that_is_none(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("account")
 def test_many_lines_without_a_master_key(run: Run, tmp_path: Path) -> None:
-    """They are named at once, and not without end."""
+    """They are named together, up to a limit."""
     rows = [f"user{n}x,a{n},{'' if n % 2 else 's3cret'}" for n in range(2, 202)]
     (tmp_path / "users.csv").write_text("username,alias,password\n" + "\n".join(rows))
     told = run("plan", "users.csv").stderr.splitlines()
@@ -219,7 +219,7 @@ def test_many_lines_without_a_master_key(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["plan", "apply", "results"])
 def test_the_help_names_the_options(run: Run, command: str) -> None:
-    """Of each command that takes a source."""
+    """For every command that accepts a source."""
     shown = run(command, "--help").stdout
     assert [option in shown for option in ("--delimiter", "--encoding", "--ignore-column")] == [True] * 3
 
@@ -227,7 +227,7 @@ def test_the_help_names_the_options(run: Run, command: str) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
 def test_a_copy_is_gone_even_after_a_kill(account: Sandbox, tmp_path: Path) -> None:
-    """Whatever ends the process, the passwords that it was given are in no folder."""
+    """However the process ends, its passwords are in no folder."""
     account.inject(Fault(applied=False, latency=60, reset=True), rate=1.0)
     (tmp_path / "temporary").mkdir()
     command = [sys.executable, "-m", "plivo_endpoints", "provision", "plan", "-"]

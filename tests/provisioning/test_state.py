@@ -1,4 +1,4 @@
-"""The state: what it promises about power, disks, processes and secrets."""
+"""The state: its guarantees about power failures, disks, processes and secrets."""
 
 from __future__ import annotations
 
@@ -104,13 +104,13 @@ async def trials(kind: type[SqliteState], tmp_path: Path, count: int) -> int:
 
 @needs_layer
 async def test_a_power_cut_takes_no_acknowledged_intent_along(tmp_path: Path) -> None:
-    """300 cuts at any moment: what was not synced is gone, in part or whole, in any order."""
+    """300 cuts at any moment: what was not synced is lost in part or whole, in any order."""
     assert await trials(BusyState, tmp_path, 300) == 0
 
 
 @needs_layer
 async def test_with_less_care_it_would(tmp_path: Path) -> None:
-    """With `synchronous=NORMAL` the same cuts lose intents: the layer sees what it is there to see."""
+    """With `synchronous=NORMAL` the same cuts lose intents, so the layer detects what it should."""
     assert await trials(CarelessState, tmp_path, 100) > 0
 
 
@@ -118,7 +118,7 @@ async def test_with_less_care_it_would(tmp_path: Path) -> None:
 @pytest.mark.parametrize("failure", [FULL, IO_ERROR], ids=["disk full", "I/O error"])
 @pytest.mark.parametrize("kind", ["write", "sync"])
 async def test_a_disk_that_fails(tmp_path: Path, kind: str, failure: int) -> None:
-    """The orders of the failed group and all later ones raise; what was told is there after a restart."""
+    """The failed group and all later requests raise; acknowledged writes are there after a restart."""
     path = tmp_path / "run.db"
     with remembered() as layer:
         state = SqliteState(path)
@@ -152,7 +152,7 @@ def file_modes(folder: Path) -> dict[str, int]:
 
 
 async def test_files_are_private(tmp_path: Path) -> None:
-    """Whatever the umask, only the owner may read the state and what SQLite puts beside it."""
+    """Whatever the umask, only the owner may read the state and SQLite's files beside it."""
     state = SqliteState(tmp_path / "run.db")
     await state.open()
     await state.add(entries(1))
@@ -163,7 +163,7 @@ async def test_files_are_private(tmp_path: Path) -> None:
 
 
 async def test_settings(tmp_path: Path) -> None:
-    """The promise about power rests on these; the last two are what macOS needs to sync at all."""
+    """The guarantee about power failures depends on these; macOS needs the last two to sync at all."""
     expected = {"journal_mode": "wal", "synchronous": 2, "fullfsync": 1, "checkpoint_fullfsync": 1}
     state = SqliteState(tmp_path / "run.db")
     await state.open()
@@ -194,20 +194,20 @@ async def test_another_looks_on(tmp_path: Path) -> None:
 
 
 async def test_compare_and_swap(tmp_path: Path) -> None:
-    """An entry that is no longer as it was is not replaced."""
+    """An entry that has changed since it was read is not replaced."""
     state = SqliteState(tmp_path / "run.db")
     await state.open()
     (new,) = entries(1)
     await state.add([new])
     await state.take_up({})
     await state.save([(new, stamp(new, 1.0))])
-    with pytest.raises(StateError, match="row 1 was changed by somebody else"):
+    with pytest.raises(StateError, match="row 1 was changed by another process"):
         await state.save([(new, stamp(new, 2.0))])
     await state.close()
 
 
 async def test_a_wait_that_is_cut_short(tmp_path: Path) -> None:
-    """An order that was begun is carried out, though nobody waits for it any more."""
+    """A request is carried out even if its waiting task is cancelled."""
     state = SqliteState(tmp_path / "run.db")
     await state.open()
     (new,) = entries(1)
@@ -223,7 +223,7 @@ async def test_a_wait_that_is_cut_short(tmp_path: Path) -> None:
 
 
 async def test_it_keeps_up_with_any_quota(tmp_path: Path) -> None:
-    """Those who wait at the same time share a sync: far fewer of them than intents."""
+    """Concurrent requests share a sync: there are far fewer syncs than intents."""
     state = SqliteState(tmp_path / "run.db")
     await state.open()
     await state.add(entries(1000))
@@ -236,7 +236,7 @@ async def test_it_keeps_up_with_any_quota(tmp_path: Path) -> None:
 
 
 async def test_writes_of_rows_wait_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of several turns of the loop share a commit; they leave with what cannot wait, or at the end."""
+    """Several iterations of the loop share a commit; urgent requests or closing take them along."""
     monkeypatch.setattr(_group_commit, "_COMMIT_DELAY", 3600.0)
     state = SqliteState(tmp_path / "run.db")
     await state.open()
@@ -263,7 +263,7 @@ async def test_writes_of_rows_wait_for_others(tmp_path: Path, monkeypatch: pytes
 async def test_a_plan_writes_once_per_page(
     client: AsyncClient, rows: Callable[[int], list[Row]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And waits for nobody before it does: it is alone."""
+    """It does not wait for other requests first, as there are none."""
     monkeypatch.setattr(_group_commit, "_COMMIT_DELAY", 3600.0)
     for row in rows(30):
         await client.endpoints.create(username=row.username, password="s3cret", alias=row.alias)
@@ -280,7 +280,7 @@ async def test_a_plan_writes_once_per_page(
 
 
 async def test_a_path_that_no_file_can_have() -> None:
-    """It is refused like every state that cannot be opened, instead of letting wait for ever."""
+    """It raises like every state that cannot be opened, instead of waiting for ever."""
     with pytest.raises(StateError, match="cannot be opened"):
         await asyncio.wait_for(SqliteState("a\0b").open(), 5.0)
 
@@ -290,7 +290,7 @@ async def test_a_path_that_no_file_can_have() -> None:
 async def test_a_lock_that_is_removed_by_whoever_had_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, replaced: bool
 ) -> None:
-    """A file that is gone, or another by now, locks nobody out."""
+    """A lock file that was removed or replaced locks nobody out."""
     connect = _file.connect
 
     def connect_and_remove(path: Path | None, timeout: float = 5.0, *, query: str = "") -> sqlite3.Connection:
@@ -303,13 +303,13 @@ async def test_a_lock_that_is_removed_by_whoever_had_it(
         return connection
 
     monkeypatch.setattr(_file, "connect", connect_and_remove)
-    with pytest.raises(StateError, match="just in use by another run"):
+    with pytest.raises(StateError, match="just released by another run"):
         await SqliteState(tmp_path / "run.db").open()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
 async def test_one_state_by_two_names(tmp_path: Path) -> None:
-    """A link does not lead around the lock."""
+    """A symbolic link does not bypass the lock."""
     (tmp_path / "link.db").symlink_to(tmp_path / "run.db")
     state = SqliteState(tmp_path / "run.db")
     await state.open()
@@ -373,10 +373,10 @@ def _part(state: Path, folder: Path, how: str) -> tuple[Path, Path]:
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
 @pytest.mark.parametrize("how", ["moved", "copied", "log deleted", "link moved"])
 async def test_a_state_without_its_log(left: Path, tmp_path: Path, how: str) -> None:
-    """It has forgotten what was done last, so it is refused, as often as it is tried; not so with its log."""
+    """It lacks the latest changes, so it is refused, every time; with its log it is accepted."""
     other, log = _part(left, tmp_path, how)
     for read_only in (False, True, False):
-        with pytest.raises(StateError, match="endpoints would be made twice"):
+        with pytest.raises(StateError, match="endpoints would be created twice"):
             await SqliteState(other, read_only=read_only).open()
     log.rename(other.resolve().with_name(f"{other.resolve().name}-wal"))
     assert await keys(SqliteState(other)) == {"a"}
@@ -393,7 +393,7 @@ def _alone(events: list[Event], path: Path) -> Path:
 
 @needs_layer
 async def test_a_state_without_its_log_at_every_moment(tmp_path: Path) -> None:
-    """Whenever the process is killed, its closing included, the file alone is refused or has it all."""
+    """Whenever the process is killed, even while closing, the file alone is refused or complete."""
     with remembered() as layer:
         await intend(BusyState(tmp_path / "run.db"), layer.events)
     path = tmp_path / "alone" / "run.db"
@@ -419,7 +419,7 @@ def _names(folder: Path) -> set[str]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
 async def test_a_look_at_a_state_leaves_it_its_log(left: Path) -> None:
-    """However often one looks, the next run can go on."""
+    """However often it is read, the next run can continue."""
     for _ in range(2):
         assert await keys(SqliteState(left, read_only=True)) == {"a"}
     assert await keys(SqliteState(left)) == {"a"}
@@ -427,7 +427,7 @@ async def test_a_look_at_a_state_leaves_it_its_log(left: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
 async def test_a_look_during_which_a_run_begins_and_is_killed(tmp_path: Path) -> None:
-    """The look, which is the last to let go of the state, leaves it whole."""
+    """The reader, which closes last, leaves the state complete."""
     path = tmp_path / "run.db"
     assert await keys(SqliteState(path)) == set()
     look = SqliteState(path, read_only=True)
@@ -438,7 +438,7 @@ async def test_a_look_during_which_a_run_begins_and_is_killed(tmp_path: Path) ->
 
 
 async def test_a_look_during_which_a_run_ends(tmp_path: Path) -> None:
-    """The file is whole, though SQLite has not yet removed its log."""
+    """The file is complete, though SQLite has not yet removed its log."""
     state, look = SqliteState(tmp_path / "run.db"), SqliteState(tmp_path / "run.db", read_only=True)
     await state.open()
     await state.add(entries(1))
@@ -452,20 +452,20 @@ async def test_a_look_during_which_a_run_ends(tmp_path: Path) -> None:
 
 
 async def test_somebody_who_reads_all_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader that keeps the mark out of the file keeps a run from beginning, and does it no harm."""
+    """A reader that blocks the mark in the file keeps a run from starting, but does it no harm."""
     path = tmp_path / "run.db"
     assert await keys(SqliteState(path)) == set()
     monkeypatch.setattr(_sqlite, "connect", partial(_file.connect, timeout=0.01))
     with closing(sqlite3.connect(path)) as db:
         db.execute("BEGIN")
         db.execute("SELECT * FROM rows").fetchall()
-        with pytest.raises(StateError, match="another program is reading the state"):
+        with pytest.raises(StateError, match="another program is reading it"):
             await SqliteState(path).open()
     assert await keys(SqliteState(path)) == set()
 
 
 async def test_a_closed_state_is_one_file(tmp_path: Path) -> None:
-    """It can be moved or copied, and looked at without leaving anything beside it."""
+    """It can be moved or copied, and reading it leaves no files beside it."""
     state = SqliteState(tmp_path / "run.db")
     await state.open()
     await state.add(entries(1))
@@ -508,7 +508,7 @@ asyncio.run(main())
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing limits a file's size there")
 def test_a_state_whose_log_has_no_room(tmp_path: Path) -> None:
-    """Once closed it is whole all the same, and can be gone on with."""
+    """Once closed it is still complete, and the run can continue."""
     path = tmp_path / "run.db"
     ended = subprocess.run([sys.executable, "-c", CRAMPED, str(path)], capture_output=True, check=True)  # noqa: S603
     assert (ended.stdout, _names(tmp_path)) == (b"full\n", {"run.db", "run.db-lock"})
@@ -516,7 +516,7 @@ def test_a_state_whose_log_has_no_room(tmp_path: Path) -> None:
 
 
 async def test_a_name_that_means_something_to_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is a file's all the same, or the state would live in memory."""
+    """It is the name of a file; otherwise the state would only be in memory."""
     monkeypatch.chdir(tmp_path)
     state = SqliteState(":memory:")
     await state.open()
@@ -528,7 +528,7 @@ async def test_a_name_that_means_something_to_sqlite(tmp_path: Path, monkeypatch
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
 async def test_a_state_with_a_second_name(tmp_path: Path) -> None:
-    """A hard link would lead around the lock."""
+    """A hard link would bypass the lock."""
     assert await keys(SqliteState(tmp_path / "run.db")) == set()
     (tmp_path / "other.db").hardlink_to(tmp_path / "run.db")
     with pytest.raises(StateError, match="second name"):

@@ -1,4 +1,4 @@
-"""What every state must do, whatever it is kept in: the file of SQLite, and memory."""
+"""What every state must do, however it is stored: in SQLite's file or in memory."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def keys(entries: Iterable[Entry]) -> set[str]:
 
 
 async def test_facts(state: FleetState) -> None:
-    """They are added to, and changed by name."""
+    """They are added, and changed by name."""
     assert await state.facts() == {}
     await state.note({"account": "A", "done": "yes"})
     await state.note({"done": ""})
@@ -105,7 +105,7 @@ async def test_facts(state: FleetState) -> None:
 
 
 async def test_rows_of_a_source(state: FleetState) -> None:
-    """They are there once they are taken up, in the order of the source and not in that of adding."""
+    """They exist once they are taken up, in the order of the source, not of adding."""
     assert await state.add([new(3), new(1)]) == []
     assert await state.add([new(2)]) == []
     assert (await read(state), await state.count()) == ([], {})
@@ -115,7 +115,7 @@ async def test_rows_of_a_source(state: FleetState) -> None:
 
 
 async def test_rows_that_clash(state: FleetState) -> None:
-    """Keys and usernames are unique, aliases are not; what clashes is told for each field, and left out."""
+    """Keys and usernames are unique, aliases are not; clashes are returned by field and left out."""
     first = new(1)
     assert await state.add([first]) == []
     same_name = evolve(new(2), wanted=first.wanted)
@@ -136,7 +136,7 @@ async def test_rows_that_clash(state: FleetState) -> None:
 
 
 async def test_a_key_that_is_the_username(state: FleetState) -> None:
-    """Where both clash with a row, the username says it all."""
+    """If both clash with the same row, only the username is reported."""
     first = evolve(new(1), key="user1x")
     second = evolve(new(2), key="user1x", wanted=first.wanted)
     await state.add([first])
@@ -144,7 +144,7 @@ async def test_a_key_that_is_the_username(state: FleetState) -> None:
 
 
 async def test_a_key_that_clashes_with_one_row_and_a_username_with_another(state: FleetState) -> None:
-    """Both are told."""
+    """Both are reported."""
     both = evolve(new(3), key="key-1", wanted=evolve(new(3).wanted, username="user2x"))
     await state.add([new(1), new(2)])
     clashes = await state.add([both])
@@ -152,7 +152,7 @@ async def test_a_key_that_clashes_with_one_row_and_a_username_with_another(state
 
 
 async def test_discard(state: FleetState) -> None:
-    """What was added and not taken up is forgotten, and clashes with nothing."""
+    """Rows that were added but not taken up are deleted, and clash with nothing."""
     await fill(state, [new(1)])
     await state.add([new(2)])
     await state.discard()
@@ -162,7 +162,7 @@ async def test_discard(state: FleetState) -> None:
 
 
 async def test_clear(state: FleetState) -> None:
-    """Every row is forgotten; facts are not."""
+    """All rows are deleted; facts are not."""
     await state.note({"account": "A"})
     await fill(state, [new(1), new(2)])
     await state.clear()
@@ -172,7 +172,7 @@ async def test_clear(state: FleetState) -> None:
 
 
 async def test_save(state: FleetState) -> None:
-    """A row is kept with all that is known of it."""
+    """An entry is stored with all its fields."""
     await fill(state, [new(1), new(2)])
     made = await become(state, new(1), stamp, create)
     lost = await become(state, new(2), stamp, park)
@@ -182,7 +182,7 @@ async def test_save(state: FleetState) -> None:
 
 @pytest.mark.parametrize("stale", ["state", "epoch", "key"])
 async def test_a_row_that_somebody_else_changed(state: FleetState, stale: str) -> None:
-    """It is not replaced, nor is any other row of that call; nor is anything believed after that."""
+    """Neither it nor any other row of the call is replaced, and every later call fails."""
     await fill(state, [new(1), new(2)])
     intent = await become(state, new(1), stamp)
     expected = {
@@ -190,9 +190,9 @@ async def test_a_row_that_somebody_else_changed(state: FleetState, stale: str) -
         "epoch": evolve(intent, epoch=0),
         "key": evolve(intent, key="nobody"),
     }[stale]
-    with pytest.raises(StateError, match="row 1 was changed by somebody else"):
+    with pytest.raises(StateError, match="row 1 was changed by another process"):
         await state.save([(new(2), stamp(new(2))), (expected, stamp(intent))])
-    with pytest.raises(StateError, match="row 1 was changed by somebody else"):
+    with pytest.raises(StateError, match="row 1 was changed by another process"):
         await state.facts()
     await state.close()
     await state.open()
@@ -200,7 +200,7 @@ async def test_a_row_that_somebody_else_changed(state: FleetState, stale: str) -
 
 
 async def test_read(state: FleetState) -> None:
-    """Only the states that are asked for, from one number to another, in order, and not too many."""
+    """Only the requested states, from one number to another, in order, up to the limit."""
     await fill(state, map(new, range(9, 0, -1)))
     for number in (2, 4, 6, 8):
         await become(state, new(number), stamp)
@@ -212,7 +212,7 @@ async def test_read(state: FleetState) -> None:
 
 
 async def test_rows_that_are_gone(state: FleetState) -> None:
-    """They keep their endpoints, at numbers below 0 of their own; those without are forgotten."""
+    """They keep their endpoints, with unique negative numbers; those without one are deleted."""
     await fill(state, map(new, range(1, 5)))
     made = [await become(state, new(number), stamp, create) for number in (1, 2)]
     await fill(state, [evolve(new(4), number=1)])
@@ -227,7 +227,7 @@ async def test_rows_that_are_gone(state: FleetState) -> None:
 
 
 async def test_rows_that_stay(state: FleetState) -> None:
-    """They are known again by their keys, wherever they stand, and become what the state machine says."""
+    """They are recognised by their keys, wherever they are, and follow the state machine."""
     await fill(state, [new(1), new(2), new(3)])
     made = await become(state, new(1), stamp, create)
     lost = await become(state, new(2), stamp, park)
@@ -254,7 +254,7 @@ async def test_a_row_that_comes_back(state: FleetState) -> None:
 
 
 async def test_find_key(state: FleetState) -> None:
-    """A row is found whether the source has it or not."""
+    """A row is found whether or not the source still has it."""
     await fill(state, [new(1), new(2)])
     await become(state, new(1), stamp, create)
     await fill(state, [new(2)])
@@ -265,7 +265,7 @@ async def test_find_key(state: FleetState) -> None:
 
 
 async def test_find(state: FleetState) -> None:
-    """Rows are found by the username that they want, and by the one that a create asked for."""
+    """Rows are found by their wanted username, and by the one that a create requested."""
     await fill(state, [new(1), new(2), new(3)])
     await become(state, new(1), stamp, park)
     renamed = evolve(new(1), wanted=evolve(new(1).wanted, username="another"))
@@ -277,7 +277,7 @@ async def test_find(state: FleetState) -> None:
 
 
 async def test_find_what_is_gone(state: FleetState) -> None:
-    """Only as long as a create of it may be on its way."""
+    """Such a row is found only while a create of it may be in flight."""
     await fill(state, [new(1), new(2)])
     await become(state, new(1), stamp, park)
     await become(state, new(2), stamp, create)
@@ -286,7 +286,7 @@ async def test_find_what_is_gone(state: FleetState) -> None:
 
 
 async def test_holders(state: FleetState) -> None:
-    """Whose endpoint it is, or was before it is replaced; not whose it only can be, nor one deleted."""
+    """Rows with this endpoint as current or previous one; not those it only matches, nor deleted ones."""
     await fill(state, map(new, range(1, 5)))
     await become(state, new(1), stamp, create)
     two = await become(state, new(2), stamp, create)
@@ -307,7 +307,7 @@ async def test_holders(state: FleetState) -> None:
 
 
 async def test_read_replaced(state: FleetState) -> None:
-    """What has its new endpoint and still the one before, in order; not what waits for the new one."""
+    """Rows with both the new and the previous endpoint, in order; not those waiting for the new one."""
     await fill(state, map(new, range(1, 4)))
     for number in range(1, 4):
         await become(state, new(number), stamp, create)
@@ -337,7 +337,7 @@ async def test_read_replaced(state: FleetState) -> None:
 async def test_a_replaced_row_whose_new_endpoint_is_in_doubt(
     state: FleetState, doubt: Callable[[Entry], Entry]
 ) -> None:
-    """The endpoint before may be all that it has, and stays."""
+    """The previous endpoint may be its only one, and stays."""
     await fill(state, [new(1)])
     await become(state, new(1), stamp, create)
     renamed = evolve(new(1), wanted=evolve(new(1).wanted, username="another"))
@@ -354,7 +354,7 @@ async def test_a_replaced_row_whose_new_endpoint_is_in_doubt(
 
 
 async def test_count(state: FleetState) -> None:
-    """Rows of the source by their states; and of those gone what may be on its way, or what became of it."""
+    """Rows of the source by state; of removed rows those that may be in flight, or were finished."""
     await fill(state, map(new, range(1, 8)))
     for number in (1, 2, 3, 4):
         await become(state, new(number), stamp, create)
@@ -380,7 +380,7 @@ async def test_count(state: FleetState) -> None:
 
 
 async def test_count_held(state: FleetState) -> None:
-    """Rows that have an endpoint, and those among them that the source has no more."""
+    """Rows that have an endpoint, and those among them that are no longer in the source."""
     assert await state.count_held() == (0, 0)
     await fill(state, map(new, range(1, 7)))
     for number in (1, 2, 3, 4):
@@ -395,7 +395,7 @@ async def test_count_held(state: FleetState) -> None:
 
 
 async def test_suffix_lengths(state: FleetState) -> None:
-    """As the answers to creates tell: no endpoint that was imported does, nor a name that is no such one."""
+    """From responses to creates only: not from imported endpoints, nor from unrelated usernames."""
     await fill(state, map(new, range(1, 5)))
     assert list(await state.suffix_lengths()) == []
     found = await become(state, new(1), match)
@@ -411,7 +411,7 @@ async def test_suffix_lengths(state: FleetState) -> None:
 
 
 async def test_many_calls_at_once(state: FleetState) -> None:
-    """Each is carried out as a whole, in the order in which they were begun."""
+    """Each is atomic, in the order in which they were started."""
     await fill(state, map(new, range(1, 51)))
 
     intents = [stamp(new(number)) for number in range(1, 51)]
@@ -428,7 +428,7 @@ async def test_many_calls_at_once(state: FleetState) -> None:
 
 
 async def test_calls_after_close(closed: FleetState) -> None:
-    """They are refused, as before the opening; it may be closed twice, and opened again it has it all."""
+    """They raise, as before opening; it may be closed twice, and opened again it is complete."""
     with pytest.raises(StateError, match="closed"):
         await closed.facts()
     await closed.open()
@@ -446,7 +446,7 @@ async def test_calls_after_close(closed: FleetState) -> None:
 
 
 async def test_open_twice(state: FleetState) -> None:
-    """It is refused, and disturbs nothing."""
+    """The second call raises and does no harm."""
     with pytest.raises(StateError, match="open already"):
         await state.open()
     await state.note({"account": "A"})
@@ -454,14 +454,14 @@ async def test_open_twice(state: FleetState) -> None:
 
 
 async def test_a_look_at_a_state_that_is_not_there(closed: FleetState) -> None:
-    """It is refused, and makes none."""
+    """It raises, and creates no state."""
     for _ in range(2):
         with pytest.raises(StateError, match="there is no state"):
             await closed.read_only().open()
 
 
 async def test_read_only(closed: FleetState) -> None:
-    """It shows what another writes, as it does, and changes nothing."""
+    """It shows what another process writes at any moment, and changes nothing."""
     async with opened(closed):
         await fill(closed, [new(1)])
         async with opened(closed.read_only()) as look:
@@ -479,7 +479,7 @@ async def test_read_only(closed: FleetState) -> None:
 
 
 async def test_scratch_copy(closed: FleetState) -> None:
-    """It is as the state is now, also while that is in use, and what is done to it stays in it."""
+    """It has the current contents, also while the state is in use; changes stay in the copy."""
     async with closed.scratch_copy() as scratch:  # of none
         assert (await scratch.facts(), await read(scratch)) == ({}, [])
         await scratch.note({"account": "B"})
@@ -501,7 +501,7 @@ async def test_scratch_copy(closed: FleetState) -> None:
 async def test_a_fleet(
     closed: FleetState, client: AsyncClient, sandbox: Sandbox, rows: Callable[[int], list[Row]]
 ) -> None:
-    """It is all that a fleet needs: rows are made, edited and deleted, and read again."""
+    """A fleet can run on it: rows are created, edited and deleted, and read again."""
     fleet = AsyncFleet(client, closed)
     assert (await fleet.plan(rows(3))).counts["create"] == 3
     async with fleet.apply(rows(3), settle=0.2) as run:

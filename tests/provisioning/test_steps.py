@@ -1,4 +1,4 @@
-"""Single steps that a whole run seldom takes."""
+"""Single steps that a complete run seldom takes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class SlowState(SqliteState):
 async def test_an_intent_that_got_old_is_written_again(
     applied: Apply, rows: Rows, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is sent on the strength of one that somebody may have decided on by now."""
+    """Nothing is sent with an intent that another run may have decided on by now."""
     monkeypatch.setattr(_transitions, "SEND_GUARD", 0.1)
     state = SlowState(tmp_path / "slow.db")
     ended = await applied(rows(1), state=state)
@@ -67,7 +67,7 @@ async def test_an_intent_that_got_old_is_written_again(
 
 
 async def test_a_walk_that_endpoints_vanish_from(client: AsyncClient, sandbox: Sandbox) -> None:
-    """It knows that it may have missed some; one that endpoints are added to missed none."""
+    """It knows that it may have missed some; additions make it miss none."""
     sandbox.seed(100)
     for change, expected in ((client.endpoints.delete, CHANGED), (None, None)):
         walk = Walk(client)
@@ -76,13 +76,13 @@ async def test_a_walk_that_endpoints_vanish_from(client: AsyncClient, sandbox: S
                 sandbox.seed(1)
             else:
                 await change(max(sandbox.endpoints))
-        assert walk.doubt == expected
+        assert walk.gap == expected
 
 
 async def test_an_update_that_fails(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
 ) -> None:
-    """Refused, it fails the row; lost, it is done again: an update may be."""
+    """If refused, it fails the row; if lost, it is repeated, as an update may be."""
     for number in (1, 2):
         await client.endpoints.create(username=f"user{number}x", password="secret", alias=f"row-{number}")
     wanted = [evolve(row, app_id="77") for row in rows(2)]
@@ -99,7 +99,7 @@ async def test_an_update_that_fails(
 async def test_an_update_in_bad_weather(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Answers of a server that is not well do not end the run: the update is tried again."""
+    """Server errors do not end the run: the update is retried."""
     monkeypatch.setattr(retry_module, "_PAUSES", (0.0, 0.0))
     await client.endpoints.create(username="user1x", password="secret", alias="row-1")
     sandbox.inject(Fault(applied=False, status=503), times=4, method="POST", path="Endpoint/*/")
@@ -113,7 +113,7 @@ async def test_an_update_in_bad_weather(
 async def test_updates_between_those_that_cannot_be_sent(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is no outage if others get through: only what lasts without an answer is one."""
+    """It is no outage if others get through: only a period without any response is."""
     monkeypatch.setattr(run_module, "Outage", partial(Outage, patience=0.3, pause=0.0))
     monkeypatch.setattr(retry_module, "_PAUSES", ())
     for number in (1, 2, 3):
@@ -128,7 +128,7 @@ async def test_updates_between_those_that_cannot_be_sent(
 
 @pytest.mark.slow
 async def test_outcomes_that_nobody_reads(rows: Rows, client: AsyncClient, tmp_path: Path) -> None:
-    """A run whose outcomes are not read waits, and is left without delay all the same."""
+    """A run whose outcomes are not read waits, and can still be left without delay."""
     async with apply(client, rows(1500), state=tmp_path / "run.db", concurrency=4) as run:
         while run.progress.counts["created"] < 1000:
             await asyncio.sleep(0.01)
@@ -142,7 +142,7 @@ async def test_outcomes_that_nobody_reads(rows: Rows, client: AsyncClient, tmp_p
 async def test_leaving_while_nothing_can_be_sent(
     rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A row that is tried again and again is given up at once, without an intent left behind."""
+    """A row that is being retried is given up at once, and leaves no intent."""
     monkeypatch.setattr(run_module, "Outage", partial(Outage, pause=0.05))
     sandbox.inject(Fault(applied=False, status=429, headers={"Retry-After": "0.6"}), rate=1.0, method="POST")
     hasty = client.with_options(timeout=1.0)  # a create could not leave within half of that
@@ -156,14 +156,14 @@ async def test_leaving_while_nothing_can_be_sent(
 
 
 async def test_an_outage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    """When it begins, not by every worker that meets it; and again when it comes again."""
+    """Each outage is logged when it begins, not by every worker."""
     outage = Outage(most_lost=3, most_refused=3, pause=0.0)
     error = ConnectError("no network", method="POST", path="Endpoint/")
     await outage.unsent(error)
     await outage.unsent(error)
     outage.done()
     await outage.unsent(error)
-    told = ["nothing can be sent: no network; tried again for 60 s"] * 2
+    told = ["cannot send requests: no network; retrying for 60 s"] * 2
     assert told == [record.getMessage() for record in caplog.records]
 
 
@@ -183,7 +183,7 @@ class WatchingState(SqliteState):
 async def test_only_lost_creates_wait(
     rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Those under way do not; while lost ones settle, it says for how long."""
+    """Creates in flight do not; while lost ones settle, the progress shows for how long."""
     sandbox.inject(Fault(applied=True, reset=True), times=1, method="POST")
     state = WatchingState(tmp_path / "run.db")
     async with apply(client, rows(1), state=state, settle=60.0) as run:
@@ -197,16 +197,16 @@ async def test_only_lost_creates_wait(
 
 
 def test_a_formula_in_a_result(tmp_path: Path) -> None:
-    """A spreadsheet must not run what a file brought along."""
+    """A spreadsheet must not run contents of a file."""
     with private_file(tmp_path / "out.csv") as file:
         writer(file, "csv", Outcome)(Outcome(key="=cmd()", status="failed", alias="@a", error="-1"))
     assert (tmp_path / "out.csv").read_text().splitlines()[1] == "'=cmd(),failed,,,'@a,'-1,0"
 
 
 def test_passwords_for_a_spreadsheet(tmp_path: Path) -> None:
-    """CSV would have to choose between a formula that runs and a password that is false: it is refused."""
+    """It is refused: in CSV a password would be a formula that runs, or wrong."""
     with private_file(tmp_path / "out") as file:
-        with pytest.raises(InvalidArgumentError, match="JSON lines"):
+        with pytest.raises(InvalidArgumentError, match="must be jsonl for passwords"):
             writer(file, "csv", SipCredentials)
         writer(file, "jsonl", SipCredentials)(
             SipCredentials(key="one", status="created", alias="a", password="=secret")
@@ -218,7 +218,7 @@ def test_passwords_for_a_spreadsheet(tmp_path: Path) -> None:
     "content", ["", "[]", "{}", '{"steps": [], "unchanged": 0}', '{"steps": [{"kind": 1}]}', "nonsense"]
 )
 def test_a_file_that_is_no_plan(tmp_path: Path, content: str) -> None:
-    """It says so, in one line."""
+    """The error is one line."""
     (tmp_path / "plan.json").write_text(content)
-    with pytest.raises(ProvisioningError, match="holds no plan"):
+    with pytest.raises(ProvisioningError, match="is not a plan file"):
         load_plan(tmp_path / "plan.json")

@@ -1,4 +1,4 @@
-"""Endpoints that appear during a run and are no row's: they are counted and told, and no fault."""
+"""Endpoints that appear during a run and belong to no row: counted and reported, but no error."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def make(client: AsyncClient, endpoints: Iterable[tuple[str, str]]) -> Non
 async def test_what_a_colleague_makes(
     applied: Apply, rows: Rows, client: AsyncClient, appearing: Make, tmp_path: Path
 ) -> None:
-    """It is counted if it was not there when the run began, until the next run, and is no fault."""
+    """It is counted if it appeared during the run, until the next run, and is no error."""
     await make(client, [("before", "theirs")])
     appearing(("during", "theirs"), ("user1x", "with the name of a row"))
     report = (await applied(rows(2))).report
@@ -80,7 +80,7 @@ async def test_more_than_a_page(applied: Apply, rows: Rows, appearing: Make) -> 
 async def test_what_was_there_is_not_known(
     applied: Apply, rows: Rows, client: AsyncClient, appearing: Make, tmp_path: Path
 ) -> None:
-    """A run with nothing to compare walks the list at its end only, and so does an audit: they count none."""
+    """A run with nothing to compare walks the list only at its end, as an audit does: they count none."""
     await make(client, [("before", "theirs")])
     assert (await applied([])).report.appeared == 0
     appearing(("during", "theirs"))
@@ -91,7 +91,7 @@ async def test_what_was_there_is_not_known(
 async def test_what_the_run_makes_itself(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox
 ) -> None:
-    """Whether created, adopted, replaced or imported, it is a row's."""
+    """Created, adopted, replaced or imported, it belongs to a row."""
     sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
     first = await applied(rows(2))
     await make(client, [("user3x", "row-3")])
@@ -108,7 +108,7 @@ async def test_what_the_run_makes_itself(
 
 
 async def test_a_duplicate(applied: Apply, rows: Rows, appearing: Make) -> None:
-    """It is told as such, and not twice."""
+    """It is reported as a duplicate, and not twice."""
     appearing(("user1x", "row-1"))
     report = (await applied(rows(2))).report
     assert (len(report.duplicates), report.appeared) == (1, 0)
@@ -117,7 +117,7 @@ async def test_a_duplicate(applied: Apply, rows: Rows, appearing: Make) -> None:
 async def test_what_may_be_a_row_that_waits_for_a_person(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lost create that landed with another alias is told with its row."""
+    """A lost create that got another alias is reported with its row."""
     sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
 
     async def edit_then_reconcile(*arguments: Any) -> None:
@@ -132,7 +132,7 @@ async def test_what_may_be_a_row_that_waits_for_a_person(
 async def test_a_rows_endpoint_with_another_alias_by_now(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is the row's still, and told with it."""
+    """It still belongs to the row, and is reported with it."""
 
     async def edit_then_audit(*arguments: Any) -> Audit:
         await client.endpoints.update(max(sandbox.endpoints), alias="edited")
@@ -149,7 +149,7 @@ async def test_a_rows_endpoint_with_another_alias_by_now(
 )
 @pytest.mark.usefixtures("account")
 def test_what_is_told(run: Run, appearing: Make, tmp_path: Path, count: int, what: str) -> None:
-    """One sentence, also later; a number in the document; and the exit status of success."""
+    """One sentence, also later; a number in the JSON document; and exit status 0."""
     (tmp_path / "users.csv").write_text("username,alias,password\nuser1x,row-1,secret-1\n")
     appearing(*[(f"during{number}", "theirs") for number in range(count)])
     words = (
@@ -164,7 +164,7 @@ def test_what_is_told(run: Run, appearing: Make, tmp_path: Path, count: int, wha
 
 @given(st.sets(st.text()), st.sets(st.text()))
 def test_a_set_of_ids(some: set[str], others: set[str]) -> None:
-    """It knows what was added to it, and how many these are."""
+    """It contains what was added to it, and knows its size."""
     ids = IdSet()
     for each in (some, others, some):
         ids.update(each)

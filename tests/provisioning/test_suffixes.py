@@ -1,4 +1,4 @@
-"""Plivo appends another number of digits to usernames than documented: the first create shows how many."""
+"""Plivo appends another number of digits than documented: the first create reveals it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def statuses(ended: Ended) -> dict[str, str]:
 async def test_what_was_there_before(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, *, is_allowed: bool
 ) -> None:
-    """Once it is known, the account is looked through anew: what can be a row is not made beside it."""
+    """Once it is known, the account is compared again: matching endpoints are not created a second time."""
     for row in rows(4)[1:]:
         await client.endpoints.create(username=row.username, password="secret", alias=row.alias)
     wanted = rows(5)
@@ -61,7 +61,7 @@ async def test_what_was_there_before(
 async def test_what_was_there_with_the_digits_of_old(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It still can be a row, now that Plivo appends another number."""
+    """It still matches a row, though Plivo now appends another number."""
     with monkeypatch.context() as before:
         before.setattr(EndpointStore, "_next_suffix", Mock(return_value="261127120000"))
         await client.endpoints.create(username="user2x", password="secret", alias="row-2")
@@ -70,7 +70,7 @@ async def test_what_was_there_with_the_digits_of_old(
 
 
 async def test_a_lost_create(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """Lost before any answer told the number it waits for a person; the next run knows, and adopts it."""
+    """Lost before a response showed the number, it needs review; the next run knows it and adopts it."""
     sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
     assert statuses(await applied(rows(3))) == {"key-1": "review", "key-2": "created", "key-3": "created"}
     assert statuses(await applied(rows(3)))["key-1"] == "adopted"
@@ -78,7 +78,7 @@ async def test_a_lost_create(applied: Apply, rows: Rows, sandbox: Sandbox) -> No
 
 
 async def test_a_lost_create_of_a_later_row(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
-    """By then the number is known."""
+    """The number is known by then."""
     await applied(rows(1))
     sandbox.inject(Fault(applied=True, status=503), times=1, method="POST")
     assert statuses(await applied(rows(3))) == {"key-1": "unchanged", "key-2": "adopted", "key-3": "created"}

@@ -1,4 +1,4 @@
-"""A sandbox in a process of its own, with faults and list lag, for the kill loop."""
+"""A sandbox in its own process, with faults and list lag, for the kill loop."""
 
 from __future__ import annotations
 

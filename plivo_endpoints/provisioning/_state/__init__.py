@@ -1,1 +1,1 @@
-"""What a fleet remembers: the protocol, and SQLite behind it."""
+"""The state of a fleet: its protocol, and the SQLite implementation."""

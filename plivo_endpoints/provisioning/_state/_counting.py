@@ -1,4 +1,4 @@
-"""The state as a run uses it: every change counted, every finished row told."""
+"""The state as a run uses it: it counts every change and reports every finished row."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_UNREAD: Final = 1_000
 
 
 class Channel:
-    """Outcomes on their way to whoever iterates; a slow reader slows the run down, not the memory up."""
+    """Passes outcomes to the iterating caller; a slow reader slows the run down instead of using memory."""
 
     def __init__(self) -> None:
         self._waiting: deque[Outcome] = deque()
@@ -32,7 +32,7 @@ class Channel:
         self._closed = False
 
     async def put(self, outcome: Outcome) -> None:
-        """Add an outcome, when there is room; none is taken any more once it is closed."""
+        """Add an outcome when there is room; ignore it once the channel is closed."""
         while len(self._waiting) >= _MOST_UNREAD and not self._closed:
             self._room.clear()
             await self._room.wait()
@@ -41,7 +41,7 @@ class Channel:
             self._news.set()
 
     async def get(self) -> Outcome | None:
-        """Take the next outcome; `None` after the last."""
+        """Return the next outcome, or `None` after the last."""
         while not self._waiting and not self._closed:
             self._news.clear()
             await self._news.wait()
@@ -49,27 +49,27 @@ class Channel:
         return self._waiting.popleft() if self._waiting else None
 
     def close(self) -> None:
-        """No outcome will follow."""
+        """Accept no further outcomes."""
         self._closed = True
         self._news.set()
         self._room.set()
 
 
 class CountingState(Selection):
-    """A state that keeps count in memory and passes outcomes on, of the rows that a run works on.
+    """A state that counts the rows that a run works on, in memory, and passes on their outcomes.
 
-    It is used like the state itself, so that whoever changes an entry cannot forget to count it.
+    It is used in place of the state itself, so that no change of an entry can go uncounted.
     """
 
     def __init__(self, state: Entries, outcomes: Channel, keys: Collection[str] | None = None) -> None:
         super().__init__(state, keys)
         self._outcomes = outcomes
         self._counts: Counter[RowState] = Counter()
-        self.gone: int = 0  # rows that the source has no more, and whose endpoints are still there
+        self.gone: int = 0  # rows that are no longer in the source but still have an endpoint
 
     @property
     def counts(self) -> Mapping[Status, int]:
-        """Rows by status."""
+        """Number of rows by status."""
         return by_status(self._counts)
 
     def has(self, *states: RowState) -> bool:
@@ -77,12 +77,12 @@ class CountingState(Selection):
         return any(self._counts[state] for state in states)
 
     def number_of(self, state: RowState) -> int:
-        """How many rows are in a state."""
+        """Return the number of rows in a state."""
         return self._counts[state]
 
     async def save(self, changes: Sequence[Change]) -> None:
-        """See `FleetState`; a row that is finished by it becomes an outcome."""
-        # Counted first: the state carries out what it was asked for even if this wait is cut short.
+        """See `FleetState`; passes on the outcome of a row that becomes finished."""
+        # Counted first: the state completes the write even if this wait is cancelled.
         self._tally(changes)
         try:
             await super().save(changes)
@@ -103,7 +103,7 @@ class CountingState(Selection):
                 self.gone += after.has_endpoint - before.has_endpoint
 
     async def count(self) -> Mapping[RowState, int]:
-        """See `FleetState`; from then on it is known here."""
+        """See `FleetState`; also sets the counts kept here."""
         counts = await super().count()
         self._counts = Counter(counts)
         _, self.gone = await self.count_held()
@@ -111,28 +111,28 @@ class CountingState(Selection):
 
 
 def _is_news(before: Entry, after: Entry) -> bool:
-    """Whether a change finishes a row, of the source or gone from it."""
+    """Whether a change finishes a row, whether it is in the source or gone from it."""
     if before.is_gone:
         return after.is_counted and after.state is not before.state and not after.is_open
-    if after.is_open or after.state in WAITING:  # those come at the end: they may be allowed to go on yet
+    if after.is_open or after.state in WAITING:  # waiting rows are reported last, as they may still continue
         return False
     return before.is_open or before.state in WAITING
 
 
 async def batches(state: Entries, *states: RowState) -> AsyncGenerator[Sequence[Entry]]:
-    """Return all entries in these states, in order, some at a time; they may be changed on the way.
+    """Yield all entries in these states, in order, in batches; they may be changed during the iteration.
 
-    Those of rows that the source has no more are left out, but for creates that may be on their way.
+    Rows that are no longer in the source are left out, except those with a create that may be in flight.
     """
-    in_doubt = [state for state in states if state in {RowState.INTENT, RowState.PARKED}]
-    for reading in (batches_of_gone(state, *in_doubt), _batches(state, 0, None, states)):
+    undecided = [state for state in states if state in {RowState.INTENT, RowState.PARKED}]
+    for reading in (batches_of_gone(state, *undecided), _batches(state, 0, None, states)):
         async with aclosing(reading) as some:
             async for batch in some:
                 yield batch
 
 
 def batches_of_gone(state: Entries, *states: RowState) -> AsyncGenerator[Sequence[Entry]]:
-    """Return those of rows that the source has no more."""
+    """Yield the entries in these states of rows that are no longer in the source."""
     return _batches(state, _LOWEST, -1, states)
 
 

@@ -1,7 +1,8 @@
-"""A thread that owns an SQLite connection and commits in groups, so that the loop never waits on a disk.
+"""A thread that owns an SQLite connection and commits in groups, so that the loop never waits for a disk.
 
-To wake a thread, to wake a loop and to sync a disk are what a state costs. So orders go over together, at
-least those of one turn of the loop; those that meet in the thread share a transaction and come back together.
+The costs of a state are waking a thread, waking the loop and syncing the disk. So requests are handed over
+together, at least those of one iteration of the loop. Requests that wait in the thread at the same time share
+a transaction and are answered together.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
 _LARGEST_GROUP: Final = 256  # from here on nothing more is added to a transaction
-_COMMIT_DELAY: Final = 0.002  # seconds; at Plivo's quota a row takes 17 ms
+_COMMIT_DELAY: Final = 0.002  # seconds; little, as a row takes 17 ms at Plivo's quota
 
 
 @frozen
@@ -33,10 +34,10 @@ class _WriteRequest(Generic[T]):
 
 
 class Committer:
-    """Carries out orders in the order they come, those that wait at the same time in one transaction.
+    """Carries out requests in order; those that wait at the same time share a transaction.
 
-    An order is answered after the transaction is durable. After the first failure every order fails: a
-    state that has lost something must not be believed again.
+    A request is answered once its transaction is durable. After the first failure every request fails: a
+    state that has lost something must not be trusted again.
     """
 
     def __init__(
@@ -44,49 +45,49 @@ class Committer:
     ) -> None:
         self._connect = connect
         self._name = name
-        self._given: list[_WriteRequest[Any]] = []  # not handed over yet
-        self._departure: asyncio.TimerHandle | None = None  # when they will be
-        self._orders: SimpleQueue[list[_WriteRequest[Any]] | None] = SimpleQueue()
+        self._pending: list[_WriteRequest[Any]] = []  # not handed over to the thread yet
+        self._handover: asyncio.TimerHandle | None = None
+        self._queue: SimpleQueue[list[_WriteRequest[Any]] | None] = SimpleQueue()
         self._thread = Thread(target=self._serve, name=f"state {name}", daemon=True)
         self._failure: StateError | None = None
         self._is_stopped = False
 
     def start(self) -> None:
-        """Start the thread, for the running loop; that it cannot connect is raised by the first order."""
+        """Start the thread for the running loop; a failure to connect is raised by the first request."""
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
     def run(self, work: Work[T], *, delayed: bool = False) -> asyncio.Future[T]:
-        """Have `work` carried out in the thread; what is returned is done once all it wrote is durable.
+        """Carry out `work` in the thread; the future is done once everything it wrote is durable.
 
-        With `delayed` it waits a moment for others to share the costs: for what many tasks order one by one.
+        With `delayed`, wait a moment so that the single writes of many tasks share the costs.
         """
-        if self._is_stopped:  # nobody would ever answer
+        if self._is_stopped:  # the future would never be done
             raise StateError("the state is closed")
         answer: asyncio.Future[T] = self._loop.create_future()
-        self._given.append(_WriteRequest(work, answer))
-        self._depart(self._loop.time() + (_COMMIT_DELAY if delayed else 0.0))
+        self._pending.append(_WriteRequest(work, answer))
+        self._schedule_handover(self._loop.time() + (_COMMIT_DELAY if delayed else 0.0))
         return answer
 
-    def _depart(self, when: float) -> None:
-        if self._departure is not None:
-            if self._departure.when() <= when:
+    def _schedule_handover(self, when: float) -> None:
+        if self._handover is not None:
+            if self._handover.when() <= when:
                 return
-            self._departure.cancel()
-        self._departure = self._loop.call_at(when, self._hand_over)
+            self._handover.cancel()
+        self._handover = self._loop.call_at(when, self._hand_over)
 
     def _hand_over(self) -> None:
-        if self._departure is not None:
-            self._departure.cancel()
-            self._departure = None
-        given, self._given = self._given, []
-        self._orders.put(given)
+        if self._handover is not None:
+            self._handover.cancel()
+            self._handover = None
+        pending, self._pending = self._pending, []
+        self._queue.put(pending)
 
     async def stop(self) -> None:
-        """Finish what was ordered, close the connection and end the thread."""
+        """Finish all requests, close the connection and end the thread."""
         self._is_stopped = True
         self._hand_over()
-        self._orders.put(None)
+        self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
 
     def _serve(self) -> None:
@@ -96,7 +97,7 @@ class Committer:
                 connection = stack.enter_context(self._connect())
             except StateError as error:
                 self._failure = error
-            except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits has to be answered
+            except Exception as error:  # noqa: BLE001 - waiting requests must be answered in any case
                 self._failure = StateError(f"the state {self._name} cannot be opened: {error}")
             serving = True
             while serving:
@@ -105,44 +106,44 @@ class Committer:
                     self._answer(connection, group)
 
     def _next_group(self) -> tuple[list[_WriteRequest[Any]], bool]:
-        """Return the orders that wait, and whether more may come; waits for some unless it is the end."""
+        """Wait for requests; return them, and whether more may follow."""
         group: list[_WriteRequest[Any]] = []
-        given = self._orders.get()
+        requests = self._queue.get()
         with suppress(Empty):
-            while given is not None:
-                group += given
+            while requests is not None:
+                group += requests
                 if len(group) >= _LARGEST_GROUP:
                     break
-                given = self._orders.get_nowait()
-        return group, given is not None
+                requests = self._queue.get_nowait()
+        return group, requests is not None
 
     def _answer(self, connection: sqlite3.Connection | None, group: list[_WriteRequest[Any]]) -> None:
         results: list[Any] = []
         if connection is not None and self._failure is None:
             try:
                 connection.execute("BEGIN")
-                results = [order.work(connection) for order in group]
+                results = [request.work(connection) for request in group]
                 connection.execute("COMMIT")
             except StateError as error:
                 self._failure = error
-            except Exception as error:  # noqa: BLE001 - whatever it is, nothing of this group is durable
+            except Exception as error:  # noqa: BLE001 - after any error nothing of this group is durable
                 self._failure = StateError(f"the state {self._name} failed: {error}")
         if self._failure is not None:
             _roll_back(connection)
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(_settle, group, results, self._failure)
+        with suppress(RuntimeError):  # the loop is closed, so nobody is waiting any more
+            self._loop.call_soon_threadsafe(_resolve, group, results, self._failure)
 
 
-def _settle(group: list[_WriteRequest[Any]], results: list[Any], failure: StateError | None) -> None:
-    waiting = [order.answer for order in group]
+def _resolve(group: list[_WriteRequest[Any]], results: list[Any], failure: StateError | None) -> None:
+    waiting = [request.answer for request in group]
     if failure is None:
         for answer, result in zip(waiting, results, strict=True):
-            if not answer.done():  # whoever asked may have been cancelled
+            if not answer.done():  # the waiting task may have been cancelled
                 answer.set_result(result)
         return
     for answer in waiting:
         if not answer.done():
-            # One exception object would gather the tracebacks of all who wait.
+            # A shared exception object would collect the tracebacks of all waiting tasks.
             answer.set_exception(StateError(*failure.args))
 
 

@@ -1,4 +1,4 @@
-"""The state's interface: what a run remembers, wherever it is kept."""
+"""The interface of a state, independent of how it is stored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Change = tuple["Entry", "Entry"]  # before and after
 
 @frozen
 class Clash:
-    """A new entry shares a field, which must be its own, with one that came before."""
+    """A new entry shares a field that must be unique with an earlier one."""
 
     entry: Entry
     field: str
@@ -26,18 +26,18 @@ class Clash:
 
 
 class Entries(Protocol):
-    """What a run asks of its state: the part of `FleetState` that needs no opening and filling."""
+    """The part of `FleetState` that reads and changes entries, once it is open and filled."""
 
     async def facts(self) -> Mapping[str, str]:
-        """Return what was noted about the run as a whole."""
+        """Return the recorded facts about the run as a whole."""
         ...
 
     async def note(self, facts: Mapping[str, str]) -> None:
-        """Add to, or change, what is known about the run as a whole."""
+        """Add or change facts about the run as a whole."""
         ...
 
     async def save(self, changes: Sequence[Change]) -> None:
-        """Replace entries by their successors, if they still are as they were before: state and epoch."""
+        """Replace entries by their successors, if their state and epoch are still as before."""
         ...
 
     async def read(
@@ -45,86 +45,87 @@ class Entries(Protocol):
     ) -> Sequence[Entry]:
         """Return the first entries in these states whose number is above `after`, in order.
 
-        Those of rows that the source has no more have numbers below 0.
+        Rows that are no longer in the source have negative numbers.
         """
         ...
 
     async def read_replaced(self, limit: int, states: Collection[RowState]) -> Sequence[Entry]:
-        """Return entries in these states that have an endpoint, and the one before it still as well."""
+        """Return entries in these states that have an endpoint and still have their previous one."""
         ...
 
     async def find_key(self, key: str) -> Entry | None:
-        """Return the entry of a key, also of one that the source has no more."""
+        """Return the entry of a key, even if it is no longer in the source."""
         ...
 
     async def find(self, usernames: Collection[str]) -> Sequence[Entry]:
-        """Return the entries that want one of these usernames, or whose last create asked for it.
+        """Return the entries that want one of these usernames, or whose last create requested it.
 
-        Rows that the source has no more are among them only while a create of theirs may be on its way.
+        A row that is no longer in the source is included only while a create of it may be in flight.
         """
         ...
 
     async def holders(self, endpoint_ids: Collection[str]) -> Sequence[Entry]:
-        """Return the entries that these are the endpoints of, or were before they are replaced."""
+        """Return the entries that have one of these endpoints, or have one as their previous endpoint."""
         ...
 
     async def suffix_lengths(self) -> Collection[int]:
-        """Return how many digits Plivo appended to usernames, as far as its answers to creates tell."""
+        """Return how many digits Plivo appended to usernames, as seen in endpoints created by this fleet."""
         ...
 
     async def count(self) -> Mapping[RowState, int]:
-        """Return how many entries are in each state, of those that `is_counted`."""
+        """Return the number of entries in each state, of those with `is_counted`."""
         ...
 
     async def count_held(self) -> tuple[int, int]:
-        """Return how many entries have an endpoint, and how many of those the source has no more."""
+        """Return how many entries have an endpoint, and how many of those are no longer in the source."""
         ...
 
 
 class FleetState(Entries, Protocol):
-    """What `apply` asks of a state.
+    """What `apply` requires of a state.
 
-    A call that returns has made its writes durable: they survive the loss of power. One that cannot raises
-    `StateError`, and so does every later call. Calls may be under way at the same time; each is carried out
-    as a whole, in the order they were begun, and even if the task that waits for it is cancelled.
+    When a call returns, its writes are durable: they survive a power failure. A call that cannot do that
+    raises `StateError`, and so does every later call. Calls may run concurrently. Each is atomic, they are
+    carried out in the order in which they were started, and each completes even if the waiting task is
+    cancelled.
     """
 
     async def open(self) -> None:
-        """Make it ready, for this process alone."""
+        """Open it, for this process exclusively."""
         ...
 
     async def close(self) -> None:
-        """Let go of it."""
+        """Close it."""
         ...
 
     def read_only(self) -> FleetState:
-        """Return what only looks at it, also while another process works on it; to be opened by itself."""
+        """Return a read-only view, to be opened separately; also while another process uses the state."""
         ...
 
     def scratch_copy(self) -> AbstractAsyncContextManager[FleetState]:
-        """Open a copy of it as it is now, or an empty one if it is not there; it goes with the block."""
+        """Open a temporary copy of its current contents for the block; an empty one if it does not exist."""
         ...
 
     async def clear(self) -> None:
-        """Forget every row."""
+        """Delete all rows."""
         ...
 
     async def discard(self) -> None:
-        """Forget the rows of a new edition that were added, but not taken up."""
+        """Delete the rows of a new edition that were added but not taken up."""
         ...
 
     async def add(self, entries: Sequence[Entry]) -> Sequence[Clash]:
-        """Add rows of a new edition; keys and usernames are unique: what clashes is left out.
+        """Add rows of a new edition; leave out those whose key or username is not unique.
 
-        An entry has a clash for each field that it shares.
+        Returns a clash for each field that an entry shares.
         """
         ...
 
     async def take_up(self, facts: Mapping[str, str]) -> None:
-        """Let the new edition replace the one before, and note facts.
+        """Replace the previous edition by the new one, and record facts.
 
-        Each row is known again by its key, and becomes what `_transitions.taken_up` says; one that the source
-        has no more gets a number below 0, which no other has.
+        Rows are recognised by their keys and become what `_transitions.taken_up` returns. A row that is no
+        longer in the source gets a unique negative number.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The rows of a state that a run works on: all of them, or those of some keys."""
+"""The rows of a state that a run works on: all of them, or those with certain keys."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class Selection:
-    """A state that shows some of its rows to what works through them.
+    """A state of which only some rows are read and counted.
 
-    What looks for a certain row, an endpoint's holder above all, finds it among all of them.
+    Lookups of certain rows, such as the holder of an endpoint, still search all of them.
     """
 
     def __init__(self, state: Entries, keys: Collection[str] | None) -> None:
@@ -23,7 +23,7 @@ class Selection:
         self._keys = keys
 
     def has_row(self, entry: Entry) -> bool:
-        """Whether a row is among them."""
+        """Whether a row is selected."""
         return self._keys is None or entry.key in self._keys
 
     async def _read_selected(self) -> list[Entry]:
@@ -87,7 +87,7 @@ class Selection:
         return Counter(entry.state for entry in await self._read_selected() if entry.is_counted)
 
     async def count_held(self) -> tuple[int, int]:
-        """See `FleetState`; how many there are is told of all rows, as a limit may be a share of it."""
+        """See `FleetState`; the first number covers all rows, as a deletion limit may be a share of it."""
         held, gone = await self.state.count_held()
         if self._keys is not None:
             gone = sum(entry.has_endpoint and entry.is_gone for entry in await self._read_selected())

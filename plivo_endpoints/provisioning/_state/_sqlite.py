@@ -1,14 +1,17 @@
 """The default state: one SQLite file.
 
-What must never happen is a create that was sent and of which no intent survives. The chain that prevents it
-has four links, and each is somebody's promise. The worker sends only after `save` has returned (`_create`).
-`save` returns only after COMMIT has (`_group_commit`). COMMIT, in WAL mode with `synchronous=FULL`, returns
-only after the log was synced; with NORMAL it would not, and a power cut would take acknowledged intents
-along. And a WAL is replayed up to its last whole, checksummed commit, so a torn write costs only what nobody
-was told is safe. The rest is comfort: one fsync serves all who wait at the same time (group commit), so that
-the disk can keep up with any quota; an own thread, so that the loop never waits for it; a lock that dies with
-the process, so that two of them never work on one state. Nothing in here knows a password: there is no column
-for it.
+A create must never be sent without a surviving intent. Four guarantees together ensure that:
+
+- The worker sends only after `save` has returned (`_create`).
+- `save` returns only after COMMIT has returned (`_group_commit`).
+- COMMIT, in WAL mode with `synchronous=FULL`, returns only after the log was synced. With NORMAL it would
+  return earlier, and a power failure would lose acknowledged intents.
+- A WAL is replayed up to its last complete, checksummed commit, so a torn write loses only what was not yet
+  acknowledged.
+
+One fsync serves all requests that wait at the same time (group commit), so the disk keeps up with any quota.
+A separate thread keeps the loop from waiting for it. A lock that ends with the process ensures that two
+processes never work on one state. No password is stored: there is no column for it.
 """
 
 from __future__ import annotations
@@ -54,12 +57,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM rows"  # noqa: S608 - our own names
-_FIXED: Final = COLUMNS.index("known_username")  # so many columns change with an edition only
+_FIXED: Final = COLUMNS.index("known_username")  # the columns before it change only with a new edition
 _REPLACE: Final = (
     f"UPDATE rows SET {', '.join(f'{name} = ?' for name in COLUMNS[_FIXED:])}"  # noqa: S608 - our own names
     " WHERE key = ? AND state = ? AND epoch = ?"
 )
-# Endpoints whose create was answered, or was made by one of this state's.
+# Only endpoints that a create of this state has made.
 _SUFFIX_LENGTHS: Final = (
     "SELECT DISTINCT length(made_as) - length(known_username) FROM rows"
     " WHERE epoch > 0 AND endpoint_id IS NOT NULL AND made_as GLOB known_username || '[0-9]*'"
@@ -77,17 +80,17 @@ _HELD: Final = (
 
 
 class SqliteState:
-    """A state in a file that only its owner may read, as its `-wal` and `-shm` beside it.
+    """A state in a file that only its owner may read, with `-wal` and `-shm` files beside it.
 
     Args:
-        path: Where; made if there is none. `None` keeps it in a temporary file that vanishes with it.
-        read_only: Only look, also while another process works on it.
+        path: The file, created if it does not exist. `None` uses a temporary file that is deleted on close.
+        read_only: Open for reading only; also possible while another process uses it.
     """
 
     def __init__(self, path: str | PathLike[str] | None, *, read_only: bool = False) -> None:
         self.path: Path | None = None if path is None else Path(path)
         self._read_only = read_only
-        self._committer: Committer | None = None  # while it is open
+        self._committer: Committer | None = None  # set while it is open
 
     async def open(self) -> None:
         """Start its thread and take its lock; see `FleetState`."""
@@ -102,11 +105,11 @@ class SqliteState:
             raise
 
     async def close(self) -> None:
-        """Finish, and let go of the lock; see `FleetState`."""
+        """Finish all writes and release the lock; see `FleetState`."""
         if self._committer is not None:
             try:
                 await self._committer.stop()
-            finally:  # even if the wait for its thread is cut short: that ends all the same
+            finally:  # even if the wait for the thread is cancelled, as the thread ends anyway
                 self._committer = None
 
     def read_only(self) -> SqliteState:
@@ -158,7 +161,7 @@ class SqliteState:
 
     async def save(self, changes: Sequence[Change]) -> None:
         """See `FleetState`."""
-        is_alone = len(changes) == 1  # many are company enough
+        is_alone = len(changes) == 1  # several changes already share their costs
         await self._run(lambda db: _replace(db, changes), delayed=is_alone)
 
     async def read(
@@ -172,7 +175,7 @@ class SqliteState:
 
     async def read_replaced(self, limit: int, states: Collection[RowState]) -> Sequence[Entry]:
         """See `FleetState`."""
-        # The sign keeps SQLite from going through all rows in the order of their numbers.
+        # The plus sign keeps SQLite from using the index on `number`, which would read all rows.
         marks = ", ".join("?" * len(states))
         query = (
             f"{_SELECT} WHERE replaces IS NOT NULL AND endpoint_id IS NOT NULL"
@@ -266,4 +269,4 @@ def _replace(db: sqlite3.Connection, changes: Sequence[Change]) -> None:
         values = values_of(after)[_FIXED:]
         done = db.execute(_REPLACE, (*values, before.key, before.state.value, before.epoch))
         if done.rowcount != 1:
-            raise StateError(f"row {before.number} was changed by somebody else")
+            raise StateError(f"row {before.number} was changed by another process")

@@ -1,7 +1,7 @@
-"""The tables of the SQLite state, and how a new edition of the source takes the place of the one before.
+"""The tables of the SQLite state, and how a new edition of the source replaces the previous one.
 
-It is filled in beside the rows, and taken up as a whole. Rows keep their keys from one edition to the next,
-and with them their endpoints; all else may change.
+A new edition is loaded into a separate table and then taken up as a whole. Rows keep their keys from one
+edition to the next, and with them their endpoints; everything else may change.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PLACE: Final = ("number", "line", "key")
 _OTHERS: Final = tuple(field.name for field in fields(Entry) if field.name not in {*_PLACE, *_SPECS})
 _FLAT: Final = tuple(f"{spec}_{name}" for spec in _SPECS for name in _SPEC)
 COLUMNS: Final = (*_PLACE, *_FLAT, *_OTHERS)
-_ASKED: Final = COLUMNS[: len(_PLACE) + len(_SPEC)]  # what a source tells of a row
+_FROM_SOURCE: Final = COLUMNS[: len(_PLACE) + len(_SPEC)]  # the columns that come from the source
 SCHEMA: Final = (
     "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     """CREATE TABLE rows (
@@ -52,7 +52,7 @@ SCHEMA: Final = (
 )
 _UNIQUE: Final = {"username": "wanted_username", "key": "key"}
 _ROWS: Final = f"SELECT rowid, {', '.join(COLUMNS)} FROM rows WHERE rowid > ? ORDER BY rowid LIMIT ?"  # noqa: S608 - our own names
-_NEW: Final = f"SELECT {', '.join(_ASKED)} FROM incoming"  # noqa: S608 - likewise
+_NEW: Final = f"SELECT {', '.join(_FROM_SOURCE)} FROM incoming"  # noqa: S608 - our own names
 _BATCH: Final = 500
 
 
@@ -63,13 +63,13 @@ def values_of(entry: Entry) -> tuple[str | int | float | None, ...]:
         values += (
             (None,) * len(_SPEC) if spec is None else (spec.username, spec.alias, spec.app_id, spec.password)
         )
-    # Not attrs' astuple: the state is stored by its value.
+    # Not `attrs.astuple`, as the state is stored by its value.
     values += (entry.state.value, entry.epoch, entry.lost, entry.intent_at)
     return (*values, entry.endpoint_id, entry.made_as, entry.replaces, entry.reason)
 
 
 def entry_of(row: Sequence[Any]) -> Entry:
-    """Return a row of the table, or the columns of it that there are, as an entry."""
+    """Return a row of the table, or its first columns, as an entry."""
     known: dict[str, Any] = dict(zip(_PLACE, row, strict=False))
     for place, name in enumerate(_SPECS):
         begin = len(_PLACE) + place * len(_SPEC)
@@ -81,10 +81,10 @@ def entry_of(row: Sequence[Any]) -> Entry:
 
 
 def insert(db: sqlite3.Connection, entry: Entry) -> list[Clash]:
-    """Add a row to the new edition, or return those that it clashes with."""
-    marks = ", ".join("?" * len(_ASKED))
+    """Add a row to the new edition, or return its clashes with others."""
+    marks = ", ".join("?" * len(_FROM_SOURCE))
     with suppress(sqlite3.IntegrityError):
-        db.execute(f"INSERT INTO incoming VALUES ({marks})", values_of(entry)[: len(_ASKED)])  # noqa: S608 - marks
+        db.execute(f"INSERT INTO incoming VALUES ({marks})", values_of(entry)[: len(_FROM_SOURCE)])  # noqa: S608 - marks
         return []
     clashes: list[Clash] = []
     for field, column in _UNIQUE.items():
@@ -95,13 +95,13 @@ def insert(db: sqlite3.Connection, entry: Entry) -> list[Clash]:
     if not clashes:
         raise StateError(f"entry {entry.number} was added twice")
     if clashes[0].field == "username" and entry.key == entry.wanted.username:
-        return [clash for clash in clashes if clash.field != "key"]  # without a key of its own, that says it
+        return [clash for clash in clashes if clash.field != "key"]  # the key is the username
     return clashes
 
 
 def take_up(db: sqlite3.Connection) -> None:
-    """Let the new edition replace the one before, and look at each row anew."""
-    # A place below 0 is that of a row which the source has no more.
+    """Replace the previous edition by the new one."""
+    # A negative number marks a row that is no longer in the source.
     db.execute("UPDATE rows SET number = -rowid")
     last = 0
     while batch := db.execute(_ROWS, (last, _BATCH)).fetchall():
@@ -109,7 +109,8 @@ def take_up(db: sqlite3.Connection) -> None:
             _take_up(db, rowid, entry_of(row))
             last = rowid
     db.execute(
-        f"INSERT INTO rows ({', '.join(_ASKED)}, state, epoch, lost) SELECT *, 'new', 0, 0 FROM incoming"  # noqa: S608 - our own names
+        f"INSERT INTO rows ({', '.join(_FROM_SOURCE)}, state, epoch, lost)"  # noqa: S608 - our own names
+        " SELECT *, 'new', 0, 0 FROM incoming"
     )
     db.execute("DELETE FROM incoming")
 
