@@ -47,7 +47,7 @@ Exit status:
        the advice it prints; or something needs a person's review
   130  stopped by Ctrl-C
   141  the reader of the pipe closed it, as `head` does
-  143  a command of provision was stopped by SIGTERM
+  143  a command of provision was stopped by SIGTERM or SIGHUP
 """
 
 logger.addHandler(logging.NullHandler())  # commands report errors themselves
