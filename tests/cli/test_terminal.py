@@ -80,7 +80,7 @@ def test_the_demo_can_be_copied(on_terminal: OnTerminal) -> None:
     ]
     paths = [line for line in lines if line.startswith("    application=")]
     assert [path for path in paths if re.fullmatch(r" {4}application='/v1/\S+/',", path)] == paths != []
-    assert "# an hour, and read when it ends." in lines
+    assert "# an hour, and read when it expires." in lines
 
 
 def test_a_prompt_hides(sandbox: Sandbox, on_terminal: OnTerminal) -> None:
