@@ -115,7 +115,7 @@ async def test_a_list_that_is_never_complete(sandbox: Sandbox) -> None:
     async with AsyncClient(sandbox.auth_id, sandbox.auth_token, base_url=sandbox.base_url) as client:
         short = b'{"meta": {"limit": 20, "offset": 0, "next": null, "total_count": 3}, "objects": []}'
         sandbox.inject(stand_in.Fault(applied=True, status=200, body=short.decode()), rate=1.0, method="GET")
-        with pytest.raises(ResponseDecodeError, match="the list is never complete"):
+        with pytest.raises(ResponseDecodeError, match="the list was incomplete in every walk"):
             await client.endpoints.find_created(
                 username="alice", alias="desk", sent_at=datetime.now(UTC), settle=0.2
             )
