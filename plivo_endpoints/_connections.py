@@ -49,8 +49,8 @@ class Connections:
         from plivo_endpoints._transport import AiohttpTransport  # noqa: PLC0415
 
         self.credentials = credentials
-        self.account_url = f"{settings.base_url}/v1/Account/{credentials.auth_id}/"
-        self.closed = False
+        self.account_url: str = f"{settings.base_url}/v1/Account/{credentials.auth_id}/"
+        self.closed: bool = False
         self._settings = settings
         self._make_transport = partial(
             AiohttpTransport, settings, credentials, ssl_context=ssl_context, session=session

@@ -24,7 +24,7 @@ class SlidingWindow:
         self.limit = limit
         self._under_way = 0
         self._left: list[float] = []  # when the requests of the last period were sent, sorted
-        self.paused_until = 0.0  # nothing may be sent before
+        self.paused_until: float = 0.0  # nothing may be sent before
         self._lock = Lock()
 
     def reserve(self, now: float) -> float:
