@@ -348,7 +348,7 @@ def test_a_refused_client_can_be_shown(kind: type[AsyncClient | Client]) -> None
     assert f"<{kind.__name__} not connected>" == repr(refused)
 
 
-MOST_CALLS = 52  # measured; every one more is paid for by each create
+MOST_CALLS = 52  # as measured; each further call makes every create slower
 PACKAGE = Path(plivo_endpoints.__file__).parent
 
 
