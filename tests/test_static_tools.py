@@ -35,6 +35,7 @@ def test_griffe_reads_the_blocking_methods(asynchronous: type, blocking: type, n
     assert ours.docstring.value == theirs.docstring.value
 
 
+@pytest.mark.slow
 def test_jedi_completes_a_blocking_call() -> None:
     """It knows the parameters of a call, and the type of its result."""
     jedi = pytest.importorskip("jedi")

@@ -46,6 +46,7 @@ async def test_a_create_that_lands_after_its_timeout(faults: FaultServer) -> Non
     assert 2 <= account.landing[0] - lost.sent_at.timestamp() < 2.5
 
 
+@pytest.mark.slow
 async def test_an_empty_answer_waits_until_it_proves_something(faults: FaultServer) -> None:
     """It never comes before `sent_at + settle`, and the walk it rests on began after that too."""
     account, url = faults.account()

@@ -90,6 +90,7 @@ def _arrivals(account: Account) -> list[float]:
     return sorted(arrival.at for arrival in account.arrivals)
 
 
+@pytest.mark.slow
 async def test_one_429_pauses_a_hundred_workers(faults: FaultServer) -> None:
     """Nobody sends during the pause, and afterwards every create is made, once."""
     account, url = faults.account()
@@ -105,6 +106,7 @@ async def test_one_429_pauses_a_hundred_workers(faults: FaultServer) -> None:
     assert (meanwhile, len(account.created), len(account.arrivals)) == ([], 500, 501)
 
 
+@pytest.mark.slow
 async def test_a_429_for_each_of_a_hundred_workers(faults: FaultServer) -> None:
     """All wait, and none is lost."""
     account, url = faults.account()

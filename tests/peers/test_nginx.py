@@ -39,6 +39,7 @@ async def test_every_operation_through_nginx(sandbox: Sandbox, nginx: Callable[.
     assert {} == dict(sandbox.endpoints)
 
 
+@pytest.mark.slow
 async def test_connections_that_nginx_ends_lose_no_create(
     sandbox: Sandbox, nginx: Callable[..., str]
 ) -> None:

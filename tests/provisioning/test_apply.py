@@ -125,6 +125,7 @@ async def test_what_is_there_already(
     assert ended.report.exit_status == ExitStatus.REVIEW
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [

@@ -173,6 +173,7 @@ def test_a_set_of_ids(some: set[str], others: set[str]) -> None:
     assert not any(f"{id_}+" in ids for id_ in some | others if f"{id_}+" not in some | others)
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_set_of_ids() -> None:
     """A million ids fit into 10 MB."""
     tracemalloc.start()
