@@ -55,6 +55,16 @@ async def answer_honestly(wire: Wire, answer: Answer) -> None:
 HONEST: Final = Fault("honest", answer_honestly, ends="done", may_apply=(True,))
 
 
+def slow(seconds: float) -> Fault:
+    """Return the honest answer, late."""
+
+    async def play(wire: Wire, answer: Answer) -> None:
+        await asyncio.sleep(seconds)
+        await answer_honestly(wire, answer)
+
+    return Fault("slow", play)
+
+
 def cut(length: int, end: End) -> Play:
     """Send that many bytes of the answer, then end the connection."""
 

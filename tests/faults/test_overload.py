@@ -10,26 +10,17 @@ import pytest
 
 from plivo_endpoints import AsyncClient, RateLimit, RequestTimeoutError
 from tests.faults.account import AUTH_ID, Step
-from tests.faults.kinds import Fault
+from tests.faults.kinds import slow
 
 if TYPE_CHECKING:
     from tests.faults.server import FaultServer
-    from tests.faults.wire import Answer, Wire
-
-
-def _answer_after(seconds: float) -> Step:
-    async def play(wire: Wire, answer: Answer) -> None:
-        await asyncio.sleep(seconds)
-        await wire.send(answer.encode())
-
-    return Step(Fault("slow", play), applied=True)
 
 
 @pytest.mark.slow
 async def test_three_times_the_load(faults: FaultServer) -> None:
     """At three times the pace of the limit, a server that answers in 0.3 s leaves no outcome unknown."""
     account, url = faults.account()
-    account.forever = _answer_after(0.3)
+    account.forever = Step(slow(0.3), applied=True)
     limit = RateLimit(50, 5.0)
     ends: Counter[str] = Counter()
 
@@ -52,7 +43,7 @@ async def test_three_times_the_load(faults: FaultServer) -> None:
 async def test_a_create_that_could_only_leave_late_does_not(faults: FaultServer) -> None:
     """It waited 0.9 s of its 1.0 s, for a connection this time; the server never hears of it."""
     account, url = faults.account()
-    account.forever = _answer_after(0.9)
+    account.forever = Step(slow(0.9), applied=True)
     async with AsyncClient(AUTH_ID, "fault-token", base_url=url, timeout=5, max_connections=1) as client:
         first = asyncio.create_task(
             client.endpoints.create(username="alice", password="s3cret", alias="desk-1")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from plivo_endpoints import AsyncClient, Client
-from tests.faults.account import AUTH_ID, SEED
+from tests.faults.account import AUTH_ID, SEED, Step
+from tests.faults.kinds import slow
 from tests.lifetime.conftest import said
 from tests.unmeasured import unmeasured
 
@@ -178,7 +179,8 @@ print({call.value.endpoint_id for call in calls} == {seed})
 def test_several_clients_under_gevent(faults: FaultServer, start: Callable[..., Popen[str]]) -> None:
     """After `monkey.patch_all()` they work, and other greenlets run while one waits."""
     pytest.importorskip("gevent")
-    _, url = faults.account()
+    account, url = faults.account()
+    account.forever = Step(slow(0.2), applied=True)  # time in which the others can run
     program = start(GEVENT, AUTH_ID, url, SEED, options=(), env=unmeasured())
     assert said(program) == (0, "True\n", "")
 
