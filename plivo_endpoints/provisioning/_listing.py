@@ -76,6 +76,7 @@ class Walk:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
         self._before: Page[Endpoint] | None = None
+        self._overlaps = False  # whether the next page begins with the last endpoint of `_before`
         self._met = 0
         self._total = 0  # the smallest seen: endpoints created during the walk need not be met
         self._progress = _watched.get() or WalkProgress()
@@ -88,14 +89,13 @@ class Walk:
             async for page in pages:
                 self.gap = self.gap or self._find_gap(page)
                 self._count(page)
-                self._before = page
+                self._before, self._overlaps = page, not _has_cursor(page)
                 yield [found for endpoint in page.objects if (found := _found(endpoint))]
         if self.gap is None and self._met < self._total:
             self.gap = SHORT
 
     def _count(self, page: Page[Endpoint]) -> None:
-        overlap = 0 if self._before is None or _has_cursor(self._before) else 1
-        self._progress.read += len(page.objects) - overlap
+        self._progress.read += len(page.objects) - self._overlaps
         self._progress.total = page.meta.total_count or 0
 
     def _find_gap(self, page: Page[Endpoint]) -> str | None:
@@ -109,7 +109,7 @@ class Walk:
         self._met += len(page.objects)
         if before is None:
             return None
-        if _has_cursor(before):
+        if not self._overlaps:
             return None if total >= (before.meta.total_count or 0) else CHANGED
         self._met -= 1  # it overlaps
         last = before.objects[-1].endpoint_id if before.objects else None

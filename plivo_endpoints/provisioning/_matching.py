@@ -8,7 +8,7 @@ from plivo_endpoints._validation import suffix_length
 from plivo_endpoints.provisioning._entries import DOCUMENTED_SUFFIX, RowState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from plivo_endpoints.provisioning._entries import Entry, Found
     from plivo_endpoints.provisioning._state._protocol import Entries
@@ -77,12 +77,18 @@ async def matches(
             named.setdefault(name, []).append(found)
     entries = await state.find(named) if named else ()
     alike = [(entry, found) for entry in entries for found in named.get(entry.sought.username, ())]
-    holders = await state.holders([found.endpoint_id for _, found in alike]) if alike else ()
-    held = {id_: holder for holder in holders for id_ in (holder.endpoint_id, holder.replaces)}
+    held = _ids_of(entry for entry in entries if entry.has_endpoint)
+    # Most endpoints belong to a row with their username; only for the others is there a second query.
+    others = {found.endpoint_id for _, found in alike} - held.keys()
+    held |= _ids_of(await state.holders(others)) if others else {}
     pairs = [(entry, found, held.get(found.endpoint_id)) for entry, found in alike]
     return [
         (row, found, holder if holder and holder.key != row.key else None) for row, found, holder in pairs
     ]
+
+
+def _ids_of(holders: Iterable[Entry]) -> dict[str | None, Entry]:
+    return {id_: holder for holder in holders for id_ in (holder.endpoint_id, holder.replaces)}
 
 
 def _names(made_as: str, suffixes: Collection[int] | None) -> list[str]:

@@ -27,6 +27,7 @@ Status = Literal[
 ]
 STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 
+_DONE: Final = frozenset({*HELD, RowState.DELETED})
 _STATUS: Final[Mapping[RowState, Status]] = {
     RowState.CREATED: "created",
     RowState.ADOPTED: "adopted",
@@ -139,7 +140,7 @@ class Report:
 
 def outcome_of(entry: Entry) -> Outcome:
     """Return the outcome of an entry so far."""
-    status, is_done = status_of(entry), entry.state in {*HELD, RowState.DELETED}
+    status, is_done = status_of(entry), entry.state in _DONE
     return Outcome(
         key=entry.key,
         status=status,

@@ -68,7 +68,7 @@ async def find_strangers(
     possible = {
         found.endpoint_id
         for entry, found, _ in pairs
-        if not entry.has_endpoint or may_be(entry, found, suffixes)
+        if entry.endpoint_id == found.endpoint_id or not entry.has_endpoint or may_be(entry, found, suffixes)
     }
     others = {found.endpoint_id for found in page} - possible
     holders = await state.holders(others) if others else ()

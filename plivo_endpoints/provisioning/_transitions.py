@@ -53,11 +53,19 @@ def is_fresh(entry: Entry, now: float) -> bool:
 def created(entry: Entry, endpoint_id: str, made_as: str) -> Entry:
     """Plivo has created the endpoint."""
     _expect(entry, RowState.INTENT)
-    return evolve(_made(entry, endpoint_id, made_as), state=RowState.CREATED)
+    return _made(entry, endpoint_id, made_as, RowState.CREATED)
 
 
-def _made(entry: Entry, endpoint_id: str, made_as: str) -> Entry:
-    return evolve(entry, endpoint_id=endpoint_id, made_as=made_as, known=entry.sought, sent=None, reason=None)
+def _made(entry: Entry, endpoint_id: str, made_as: str, state: RowState) -> Entry:
+    return evolve(
+        entry,
+        state=state,
+        endpoint_id=endpoint_id,
+        made_as=made_as,
+        known=entry.sought,
+        sent=None,
+        reason=None,
+    )
 
 
 def refused(entry: Entry, reason: str) -> Entry:
@@ -99,7 +107,7 @@ def decided(entry: Entry, candidates: Sequence[Found], alike: Sequence[Found] = 
         return evolve(entry, state=RowState.REVIEW, reason=f"several endpoints match it: {ids}")
     if candidates:
         (found,) = candidates
-        return _next_of(_made(entry, found.endpoint_id, found.username), RowState.ADOPTED)
+        return _next_of(_made(entry, found.endpoint_id, found.username, RowState.ADOPTED), RowState.ADOPTED)
     if alike:
         names = ", ".join(sorted(f"{each.endpoint_id} ({each.username}, {each.alias!r})" for each in alike))
         reason = f"its lost create may have made endpoint {names}, which does not quite match the request"

@@ -439,7 +439,9 @@ def test_stopped_by_a_signal(
     words = ["provision", "apply", "users.csv", "--state", "run.db", "--concurrency", "4", "--settle", "1"]
     command = [sys.executable, "-m", "plivo_endpoints", *words]
     pipe = subprocess.PIPE
+    inherited = signal.signal(number, signal.SIG_DFL)  # below `nohup` the command would rightly ignore it
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path) as process:  # noqa: S603
+        signal.signal(number, inherited)
         while len(account.endpoints) < 20:
             assert process.poll() is None
         process.send_signal(number)

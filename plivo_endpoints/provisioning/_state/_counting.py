@@ -83,20 +83,19 @@ class CountingState(Selection):
     async def save(self, changes: Sequence[Change]) -> None:
         """See `FleetState`; passes on the outcome of a row that becomes finished."""
         # Counted first: the state completes the write even if this wait is cancelled.
-        self._tally(changes)
+        counted = [(before, after) for before, after in changes if self.has_row(after)]
+        self._tally(counted)
         try:
             await super().save(changes)
         except Exception:
-            self._tally([(after, before) for before, after in changes])
+            self._tally([(after, before) for before, after in counted])
             raise
-        for before, after in changes:
-            if self.has_row(after) and _is_news(before, after):
+        for before, after in counted:
+            if _is_news(before, after):
                 await self._outcomes.put(outcome_of(after))
 
     def _tally(self, changes: Sequence[Change]) -> None:
         for before, after in changes:
-            if not self.has_row(after):
-                continue
             self._counts[before.state] -= before.is_counted
             self._counts[after.state] += after.is_counted
             if after.is_gone:

@@ -24,7 +24,7 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
 _LARGEST_GROUP: Final = 256  # from here on nothing more is added to a transaction
-_COMMIT_DELAY: Final = 0.002  # seconds; little, as a row takes 17 ms at Plivo's quota
+_COMMIT_DELAY: Final = 0.005  # seconds; little, as a row takes 17 ms at Plivo's quota
 
 
 @frozen

@@ -21,12 +21,17 @@ from plivo_endpoints.provisioning._transitions import taken_up
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_SPEC: Final = tuple(field.name for field in fields(Spec))
-_SPECS: Final = ("wanted", "known", "sent")
 _PLACE: Final = ("number", "line", "key")
-_OTHERS: Final = tuple(field.name for field in fields(Entry) if field.name not in {*_PLACE, *_SPECS})
-_FLAT: Final = tuple(f"{spec}_{name}" for spec in _SPECS for name in _SPEC)
+_SPEC: Final = tuple(field.name for field in fields(Spec))
+_FLAT: Final = tuple(f"{spec}_{name}" for spec in ("wanted", "known", "sent") for name in _SPEC)
+_OTHERS: Final = tuple(
+    field.name for field in fields(Entry) if field.name not in {*_PLACE, "wanted", "known", "sent"}
+)
 COLUMNS: Final = (*_PLACE, *_FLAT, *_OTHERS)
+# Positions in a row.
+_WANTED, _KNOWN, _SENT, _STATE = range(len(_PLACE), len(_PLACE) + len(_FLAT) + 1, len(_SPEC))
+_NO_SPEC: Final = (None,) * len(_SPEC)
+_ROW_STATES: Final = {state.value: state for state in RowState}
 _FROM_SOURCE: Final = COLUMNS[: len(_PLACE) + len(_SPEC)]  # the columns that come from the source
 SCHEMA: Final = (
     "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -58,26 +63,60 @@ _BATCH: Final = 500
 
 def values_of(entry: Entry) -> tuple[str | int | float | None, ...]:
     """Return an entry as a row of the table."""
-    values: list[Any] = [entry.number, entry.line, entry.key]
-    for spec in (entry.wanted, entry.known, entry.sent):
-        values += (
-            (None,) * len(_SPEC) if spec is None else (spec.username, spec.alias, spec.app_id, spec.password)
-        )
-    # Not `attrs.astuple`, as the state is stored by its value.
-    values += (entry.state.value, entry.epoch, entry.lost, entry.intent_at)
-    return (*values, entry.endpoint_id, entry.made_as, entry.replaces, entry.reason)
+    # Not `attrs.astuple`, which is slower; and the state is stored by its value.
+    return (
+        entry.number,
+        entry.line,
+        entry.key,
+        *_values_of_spec(entry.wanted),
+        *_values_of_spec(entry.known),
+        *_values_of_spec(entry.sent),
+        entry.state.value,
+        entry.epoch,
+        entry.lost,
+        entry.intent_at,
+        entry.endpoint_id,
+        entry.made_as,
+        entry.replaces,
+        entry.reason,
+    )
+
+
+def _values_of_spec(spec: Spec | None) -> tuple[str | None, ...]:
+    return _NO_SPEC if spec is None else (spec.username, spec.alias, spec.app_id, spec.password)
 
 
 def entry_of(row: Sequence[Any]) -> Entry:
-    """Return a row of the table, or its first columns, as an entry."""
-    known: dict[str, Any] = dict(zip(_PLACE, row, strict=False))
-    for place, name in enumerate(_SPECS):
-        begin = len(_PLACE) + place * len(_SPEC)
-        if begin < len(row) and row[begin] is not None:
-            known[name] = Spec(**dict(zip(_SPEC, row[begin : begin + len(_SPEC)], strict=True)))
-    known.update(zip(_OTHERS, row[len(_PLACE) + len(_FLAT) :], strict=False))
-    known["state"] = RowState(known.get("state", RowState.NEW))
-    return Entry(**known)
+    """Return a row of the table as an entry."""
+    number, line, key = row[:_WANTED]
+    state, epoch, lost, intent_at, endpoint_id, made_as, replaces, reason = row[_STATE:]
+    return Entry(
+        number=number,
+        line=line,
+        key=key,
+        wanted=_spec_of(row[_WANTED:_KNOWN]),
+        known=None if row[_KNOWN] is None else _spec_of(row[_KNOWN:_SENT]),
+        sent=None if row[_SENT] is None else _spec_of(row[_SENT:_STATE]),
+        state=_ROW_STATES[state],
+        epoch=epoch,
+        lost=lost,
+        intent_at=intent_at,
+        endpoint_id=endpoint_id,
+        made_as=made_as,
+        replaces=replaces,
+        reason=reason,
+    )
+
+
+def _spec_of(values: Sequence[Any]) -> Spec:
+    username, alias, app_id, password = values
+    return Spec(username=username, alias=alias, app_id=app_id, password=password)
+
+
+def _new_entry_of(row: Sequence[Any]) -> Entry:
+    """Return a row of the new edition's table as an entry."""
+    number, line, key, *wanted = row
+    return Entry(number=number, line=line, key=key, wanted=_spec_of(wanted))
 
 
 def insert(db: sqlite3.Connection, entry: Entry) -> list[Clash]:
@@ -91,7 +130,7 @@ def insert(db: sqlite3.Connection, entry: Entry) -> list[Clash]:
         value = entry.key if field == "key" else entry.wanted.username
         row = db.execute(f"{_NEW} WHERE {column} = ?", (value,)).fetchone()
         if row is not None:
-            clashes.append(Clash(entry, field, entry_of(row)))
+            clashes.append(Clash(entry, field, _new_entry_of(row)))
     if not clashes:
         raise StateError(f"entry {entry.number} was added twice")
     if clashes[0].field == "username" and entry.key == entry.wanted.username:
@@ -120,7 +159,7 @@ def _take_up(db: sqlite3.Connection, rowid: int, entry: Entry) -> None:
     if found is None:
         after = taken_up(entry, (entry.number, 0), None)
     else:
-        new = entry_of(found)
+        new = _new_entry_of(found)
         after = taken_up(entry, (new.number, new.line), new.wanted)
         db.execute("DELETE FROM incoming WHERE number = ?", (new.number,))
     if after is None:
