@@ -13,6 +13,7 @@ from plivo_endpoints.provisioning._errors import StaleError, StateError
 from plivo_endpoints.provisioning._load import chunks, load, read_contents
 from plivo_endpoints.provisioning._passwords import Deriver
 from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
+from plivo_endpoints.provisioning._rows import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._rows import RowSource
     from plivo_endpoints.provisioning._state._protocol import FleetState
 
-_COMPARED_AGAIN: Final = (*WAITING, RowState.FAILED, RowState.REVIEW)
+_COMPARED_AGAIN: Final = (*WAITING, RowState.UNDELETED, RowState.FAILED, RowState.REVIEW)
 
 
 async def attach(
@@ -51,6 +52,8 @@ async def check_keys(keys: Collection[str] | None, source: RowSource, state: Fle
     if unknown:
         async with aclosing(chunks(source)) as reading:
             async for _, chunk in reading:
+                if any(isinstance(item, Problem) for item in chunk):
+                    return  # `load` names everything that is wrong with the source
                 unknown -= {item.key for item in chunk}
     names = ", ".join(map(repr, sorted(unknown)))
     require("only", f"has a key that is in neither the source nor the state: {names}" if unknown else None)

@@ -58,7 +58,8 @@ async def audit_account(client: AsyncClient, state: Entries, present: Present | 
     Raises:
         ProvisioningError: No walk was complete, so a duplicate could be overlooked. Nothing was changed.
     """
-    await state.note(NOT_AUDITED)
+    counts_strangers = present is not None and present.is_known
+    await state.note(NOT_AUDITED if counts_strangers else {"audited": ""})
     rows, suffixes = sum((await state.count()).values()), await known_suffixes(state)
     findings, appeared = Findings(rows, suffixes), IdSet()
 
@@ -87,7 +88,9 @@ async def audit_account(client: AsyncClient, state: Entries, present: Present | 
             )
     duplicates = findings.duplicates(doubted)
     await note_duplicates(state, duplicates)
-    await state.note({"audited": "yes", "appeared": str(len(appeared))})
+    await state.note({"audited": "yes"})
+    if counts_strangers:  # otherwise the number that the last run found stays
+        await state.note({"appeared": str(len(appeared))})
     return Audit(duplicates, len(appeared))
 
 

@@ -15,6 +15,8 @@ from plivo_endpoints.provisioning._outage import ABOUT_THE_ROW, BROKEN, UNSENT
 from plivo_endpoints.provisioning._retry import retry_transient
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._entries import Entry
     from plivo_endpoints.provisioning._options import Options
@@ -73,23 +75,21 @@ class Changes:
 
     async def delete_replaced(self, entry: Entry) -> None:
         """Delete a row's previous endpoint."""
-        reason = await self._delete(entry.replaces or "")
-        after = states.replaced(entry) if reason is None else states.not_deleted(entry, reason)
-        await self._state.save([(entry, after)])
+        await self._delete(entry, entry.replaces or "", states.replaced, states.not_deleted)
 
     async def delete_gone(self, entry: Entry, *, even_registered: bool) -> None:
         """Delete the endpoint of a row that is no longer in the source."""
-        reason = None
         if entry.state is not RowState.DELETING:  # a deletion that was started may have taken effect
             reason = await self._why_claimed(entry)
             if reason is None and not even_registered:
                 reason = await self._why_in_use(entry.endpoint_id or "")
-        if reason is None:
-            before, entry = entry, states.deleting(entry)
+            before, entry = (
+                entry,
+                states.deleting(entry) if reason is None else states.not_deleted(entry, reason),
+            )
             await self._state.save([(before, entry)])
-            reason = await self._delete(entry.endpoint_id or "")
-        after = states.deleted(entry) if reason is None else states.not_deleted(entry, reason)
-        await self._state.save([(entry, after)])
+        if entry.state is RowState.DELETING:
+            await self._delete(entry, entry.endpoint_id or "", states.deleted, states.undeleted)
 
     async def finish_deletion(self, entry: Entry) -> None:
         """Delete the endpoint of a row that came back to the source after its deletion had started.
@@ -97,9 +97,7 @@ class Changes:
         Whether that deletion has taken effect, or still will, is unknown. So it is finished, and the row gets
         a new endpoint.
         """
-        reason = await self._delete(entry.endpoint_id or "")
-        after = states.remade(entry) if reason is None else states.not_deleted(entry, reason)
-        await self._state.save([(entry, after)])
+        await self._delete(entry, entry.endpoint_id or "", states.remade, states.undeleted)
 
     async def _why_claimed(self, entry: Entry) -> str | None:
         if (other := await claimant(self._state, entry)) is None:
@@ -119,16 +117,31 @@ class Changes:
                 )
         return None
 
-    async def _delete(self, endpoint_id: str) -> str | None:
-        """Delete an endpoint; return why it was not deleted, or `None` if it was."""
+    async def _delete(
+        self,
+        entry: Entry,
+        endpoint_id: str,
+        deleted: Callable[[Entry], Entry],
+        lost: Callable[[Entry, str], Entry],
+    ) -> None:
+        """Delete an endpoint; the row becomes what `deleted` returns, or `lost` if the result is unknown."""
         while True:
             try:
                 await retry_transient(lambda: self._client.endpoints.delete(endpoint_id))
             except NotFoundError:
-                return None
-            except (*ABOUT_THE_ROW, *BROKEN) as error:
-                return f"endpoint {endpoint_id} was not deleted: {error}"
+                break
+            except ABOUT_THE_ROW as error:
+                reason = f"endpoint {endpoint_id} was not deleted: {error}"
+                await self._state.save([(entry, states.not_deleted(entry, reason))])
+                return
+            except BROKEN as error:
+                reason = f"it is unknown whether endpoint {endpoint_id} was deleted: {error}"
+                await self._state.save([(entry, lost(entry, reason))])
+                self._outage.lost(str(error))
+                return
             except UNSENT as error:
                 await self._outage.unsent(error)
             else:
-                return None
+                break
+        await self._state.save([(entry, deleted(entry))])
+        self._outage.done()

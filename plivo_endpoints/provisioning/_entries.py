@@ -29,6 +29,7 @@ class RowState(StrEnum):
     REPLACED = "replaced"
     UNCHANGED = "unchanged"
     DELETING = "deleting"
+    UNDELETED = "undeleted"
     DELETED = "deleted"
     FORGOTTEN = "forgotten"
     FAILED = "failed"
@@ -52,7 +53,14 @@ KEPT: Final = frozenset({*HELD, RowState.OUTDATED, RowState.RENAMED})
 # A person has to allow the next step or decide.
 WAITING: Final = frozenset({RowState.FOUND, RowState.RENAMED, RowState.VANISHED, RowState.CONFLICT})
 _COUNTED_IF_GONE: Final = frozenset(
-    {RowState.INTENT, RowState.PARKED, RowState.DELETED, RowState.FAILED, RowState.REVIEW}
+    {
+        RowState.INTENT,
+        RowState.PARKED,
+        RowState.UNDELETED,
+        RowState.DELETED,
+        RowState.FAILED,
+        RowState.REVIEW,
+    }
 )
 WANTING: Final = frozenset({RowState.NEW, RowState.FOUND, RowState.RENAMED, RowState.CONFLICT})
 

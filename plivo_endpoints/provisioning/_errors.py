@@ -63,7 +63,7 @@ class CanaryError(ProvisioningError):
 
 
 class OutageError(ProvisioningError):
-    """Plivo cannot be reached, or the responses to many creates in succession were lost."""
+    """Plivo cannot be reached, or the responses to many requests in succession were lost."""
 
 
 class RefusedError(ProvisioningError):

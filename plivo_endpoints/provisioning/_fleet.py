@@ -77,15 +77,15 @@ class AsyncFleet:
             only: Keys of the rows to plan for; all rows by default.
 
         Raises:
-            InvalidArgumentError: The source is not valid or can be read only once, or no row has a key in
-                `only`.
+            InvalidArgumentError: The source is not valid or can be read only once, or a key in `only`
+                belongs to no row.
             SourceError: Rows are invalid; all of them are named.
             StaleError: The account or the master key does not belong to this state.
             StateError: The state cannot be read.
             ProvisioningError: The account's list could not be read completely.
         """
-        check_only(only)
-        return await make_plan(self._client, source_of(source), self._state, self._master_key, only)
+        keys = check_only(only)
+        return await make_plan(self._client, source_of(source), self._state, self._master_key, keys)
 
     def apply(
         self,
@@ -129,8 +129,8 @@ class AsyncFleet:
             max_failures: Stop after Plivo has refused this many rows in succession.
 
         Raises:
-            InvalidArgumentError: The source is not valid or can be read only once, no row has a key in
-                `only`, or a number is out of range.
+            InvalidArgumentError: The source is not valid or can be read only once, a key in `only` belongs
+                to no row, or a number is out of range.
             SourceError: Rows are invalid; nothing was sent.
             StaleError: The account, the master key or the plan does not belong to this state, or the source
                 has changed since the plan.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints._errors import NotFoundError
 from plivo_endpoints._validation import suffix_length
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._report import Duplicate, Outcome
     from plivo_endpoints.provisioning._state._protocol import Change, FleetState
     from plivo_endpoints.provisioning._steps import Step
+
+_UNFINISHED: Final = {RowState.INTENT, RowState.PARKED, RowState.DELETING, RowState.UNDELETED}
 
 
 async def read_report(state: FleetState) -> Report:
@@ -107,7 +109,11 @@ async def _entries_of(known: FleetState, key: str, endpoint_id: str) -> tuple[En
         if not holder.is_gone:
             raise ProvisioningError(f"endpoint {endpoint_id} belongs to {holder.key!r}")
     for each in (entry, *holders):
-        if each.state in {RowState.INTENT, RowState.PARKED, RowState.DELETING} or each.replaces is not None:
+        if each.is_gone and each.state in {RowState.DELETING, RowState.UNDELETED}:
+            raise ProvisioningError(
+                f"endpoint {endpoint_id} is being deleted for {each.key!r}: finish that with apply --delete"
+            )
+        if each.state in _UNFINISHED or each.replaces is not None:
             raise ProvisioningError(f"a run has not finished with {each.key!r}: apply the source first")
     return entry, holders
 

@@ -54,7 +54,7 @@ class Outage:
         """Record a lost response; raise `OutageError` if too many in succession were lost."""
         self._lost, self._unsent_since = self._lost + 1, None
         if self._lost >= self.most_lost:
-            raise OutageError(f"the responses to {self._lost} creates in succession were lost: {reason}")
+            raise OutageError(f"the responses to {self._lost} requests in succession were lost: {reason}")
 
     async def unsent(self, error: CallError) -> None:
         """Record that nothing could be sent, and wait; raise `OutageError` if it lasts too long."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping  # noqa: TC003 - type hints reso
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from plivo_endpoints.provisioning._attach import attach, check_keys
 from plivo_endpoints.provisioning._entries import KEPT, RowState
@@ -57,6 +57,7 @@ class Plan:
         steps: One step for each row that needs an action or a decision, in the order of the source; then
             those for rows that are no longer in the source.
         unchanged: Number of rows that need neither.
+        is_partial: Whether it is for some rows only; `apply` does not accept such a plan.
     """
 
     account: str
@@ -64,6 +65,7 @@ class Plan:
     digest: str = field(repr=False)
     steps: Steps = field(factory=Steps)
     unchanged: int = 0
+    is_partial: bool = False
 
     @property
     def counts(self) -> dict[StepKind, int]:
@@ -102,7 +104,8 @@ async def make_plan(
         await check_keys(only, source, scratch)
         contents, _ = await attach(client, source, scratch, master_key, None)
         await compare(client, scratch)
-        return await read_plan(Selection(scratch, only), account_of(client), contents)
+        plan = await read_plan(Selection(scratch, only), account_of(client), contents)
+        return evolve(plan, is_partial=only is not None)
 
 
 def check_steps(expected: Plan, now: Plan) -> None:
@@ -124,7 +127,7 @@ async def read_plan(state: Entries, account: str, contents: Contents) -> Plan:
     async with aclosing(batches_of_gone(state, *KEPT, RowState.DELETING)) as entries:
         async for batch in entries:
             for entry in batch:
-                if await claimant(state, entry) is None:
+                if entry.state is RowState.DELETING or await claimant(state, entry) is None:
                     steps.add(_deletion(entry))
     salt = secrets.token_hex(16)
     return Plan(account=account, salt=salt, digest=contents.digest(salt), steps=steps, unchanged=unchanged)
@@ -148,15 +151,21 @@ def _step(entry: Entry) -> Step:
     return Step(
         key=entry.key,
         kind=kind,
-        endpoint_id=None if kind == "create" else entry.endpoint_id or entry.replaces,
+        endpoint_id=entry.endpoint_id or entry.replaces,
         changes=_changes(entry.known, entry.wanted)
         if kind in {"import", "update", "replace", "drift"}
         else {},
         needs=_NEEDS.get(entry.state),
-        reason=entry.reason if kind in {"conflict", "drift"} else None,
+        reason=_reason(entry, kind),
         alias=entry.wanted.alias if kind == "create" else None,
         line=entry.line,
     )
+
+
+def _reason(entry: Entry, kind: StepKind) -> str | None:
+    if entry.state is RowState.DELETING:
+        return f"after the deletion of endpoint {entry.endpoint_id}, which had started, is finished"
+    return entry.reason if kind in {"conflict", "drift"} else None
 
 
 def _changes(known: Spec | None, wanted: Spec) -> dict[str, tuple[str | None, str | None]]:

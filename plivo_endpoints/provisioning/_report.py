@@ -36,6 +36,7 @@ _STATUS: Final[Mapping[RowState, Status]] = {
     RowState.REPLACED: "replaced",
     RowState.DELETED: "deleted",
     RowState.UNCHANGED: "unchanged",
+    RowState.UNDELETED: "failed",
     RowState.FAILED: "failed",
     RowState.FOUND: "review",
     RowState.RENAMED: "review",

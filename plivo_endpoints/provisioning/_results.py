@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Form = Literal["jsonl", "csv"]
 
-_AFTER_DELETION: Final = (RowState.DELETED, RowState.FAILED, RowState.REVIEW)
+_AFTER_DELETION: Final = (RowState.DELETED, RowState.UNDELETED, RowState.FAILED, RowState.REVIEW)
 
 
 @frozen(kw_only=True)

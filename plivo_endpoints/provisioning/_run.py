@@ -184,9 +184,11 @@ class Phases:
     async def _finish_deletions(self) -> None:
         """Finish deletions that an earlier run started, for rows that are back in the source as new ones."""
         if self._state.has(RowState.DELETING):
+            self.phase = "deleting"
             begun = batches(self._state, RowState.DELETING)
             await run_workers(begun, self._finish_deletion, self._job.options.concurrency)
-            await compare(self._job.client, self._state)
+            self.phase = "planning"
+            await compare(self._job.client, self._state, self._present)
 
     async def _report_outcomes(self, *row_states: RowState) -> None:
         """Report rows for which there is nothing to do, or nothing that is allowed."""

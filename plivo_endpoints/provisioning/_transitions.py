@@ -10,14 +10,14 @@ NEW ──matched by the plan──▶ FOUND ──imported──▶ IMPORTED | 
 OUTDATED ──updated──▶ UPDATED        RENAMED ──replacing──▶ NEW      VANISHED ──recreating──▶ NEW
 CREATED | ADOPTED ──the old endpoint deleted──▶ REPLACED
 gone from the source ──deleting──▶ DELETING ──deleted──▶ DELETED,  or back in the source ──remade──▶ NEW
+DELETING ──undeleted──▶ UNDELETED ──next run──▶ DELETING
 FAILED ──found by the audit──▶ CONFLICT        a row with an endpoint ──doubted by the audit──▶ REVIEW
 ```
 
 INTENT means that a create of this row may be in flight. It is durable before the first byte leaves, so a row
 in any other state has none in flight. DELETING means the same for a deletion. At the start of every run each
-row is reset (`taken_up`): only requests that may be in flight and the row's endpoint carry over. This module
-uses no clock, file or network: other modules establish the facts, and this one derives what follows from
-them. The tests explore every interleaving of these same functions.
+row is reset (`taken_up`): only requests that may be in flight and the row's endpoint carry over. No clock,
+file or network is used here. The tests explore every interleaving of these same functions.
 """
 
 from __future__ import annotations
@@ -95,11 +95,8 @@ def recovered(entry: Entry) -> Entry:
 def decided(entry: Entry, candidates: Sequence[Found], alike: Sequence[Found] = ()) -> Entry:
     """Decide on a parked row, after its settling time, by what a walk found.
 
-    Args:
-        entry: The row.
-        candidates: The endpoints that its create can have made.
-        alike: Endpoints that differ from those in the alias, or in the number of digits while it is unknown
-            how many Plivo appends. They are neither adopted nor ignored: a person decides.
+    `candidates` are the endpoints that its create can have made. Those in `alike` differ from them in the
+    alias, or in the number of digits while it is unknown how many Plivo appends: a person decides on them.
     """
     _expect(entry, RowState.PARKED)
     if len(candidates) > 1:
@@ -138,15 +135,14 @@ def undecidable(entry: Entry, gap: str) -> Entry:
 def taken_up(entry: Entry, place: tuple[int, int], wanted: Spec | None) -> Entry | None:
     """Return a row as it enters the next run, or `None` to forget it.
 
-    Args:
-        entry: The row.
-        place: Its new number and line.
-        wanted: What the source requests; `None` if the row is no longer in it.
+    `place` is its new number and line, `wanted` what the source requests; `None` if it is no longer in it.
     """
     number, line = place
     entry = evolve(entry, number=number, line=line, wanted=wanted or entry.wanted)
     if entry.state in {RowState.INTENT, RowState.PARKED, RowState.DELETING}:
         return entry
+    if entry.state is RowState.UNDELETED:
+        return evolve(entry, state=RowState.DELETING, reason=None)
     if entry.state is RowState.REVIEW and entry.endpoint_id is None:
         return evolve(entry, state=RowState.PARKED)  # look again for the endpoint of its lost create
     entry = evolve(entry, sent=None, reason=None)
@@ -202,11 +198,11 @@ def matched(entry: Entry, found: Found, met: Collection[str]) -> Entry:
 def claimed(entry: Entry, found: Found, holder: Entry) -> Entry:
     """The plan met an endpoint that matches this row but belongs to a row no longer in the source."""
     _expect(entry, *WANTING)
-    reason = (
-        f"endpoint {found.endpoint_id} matches it but was made for key {holder.key!r}, which is no longer in "
-        "the source: give the row its old key back, or import the endpoint for the new one"
-    )
-    return _in_conflict(entry, reason)
+    advice = "give the row its old key back, or import the endpoint for the new one"
+    if holder.state is RowState.DELETING:
+        advice = "its deletion has started: finish it with delete, then run again"
+    made_for = f"was made for key {holder.key!r}, which is no longer in the source"
+    return _in_conflict(entry, f"endpoint {found.endpoint_id} matches it but {made_for}: {advice}")
 
 
 def _in_conflict(entry: Entry, reason: str) -> Entry:
@@ -257,9 +253,8 @@ def settled_on(entry: Entry, found: Found) -> Entry:
 
 def _known_of(entry: Entry, found: Found) -> Spec:
     # A password cannot be read. It counts as the one in the source, until that is edited.
-    return evolve(
-        entry.wanted, alias=found.alias, app_id=found.app_id, password=unsent(entry.wanted.password)
-    )
+    password = unsent(entry.wanted.password)
+    return evolve(entry.wanted, alias=found.alias, app_id=found.app_id, password=password)
 
 
 def shown(entry: Entry, found: Found) -> Entry:
@@ -284,8 +279,8 @@ def shown(entry: Entry, found: Found) -> Entry:
 def vanished(entry: Entry) -> Entry:
     """The row's endpoint no longer exists."""
     _expect(entry, *KEPT)
-    reason = f"its endpoint {entry.endpoint_id} is gone: allow a new one with recreate"
-    return evolve(entry, state=RowState.VANISHED, reason=reason)
+    why = f"its endpoint {entry.endpoint_id} is gone: allow a new one with recreate"
+    return evolve(entry, state=RowState.VANISHED, reason=why)
 
 
 def looked_for_again(entry: Entry) -> Entry:
@@ -309,12 +304,7 @@ def replacing(entry: Entry) -> Entry:
     if entry.replaces is not None:
         return entry
     return evolve(
-        entry,
-        state=RowState.NEW,
-        replaces=entry.endpoint_id,
-        endpoint_id=None,
-        lost=0,
-        reason=None,
+        entry, state=RowState.NEW, replaces=entry.endpoint_id, endpoint_id=None, lost=0, reason=None
     )
 
 
@@ -346,8 +336,14 @@ def given_away(entry: Entry) -> Entry:
     return evolve(entry, state=RowState.FORGOTTEN, endpoint_id=None, made_as=None, replaces=None)
 
 
+def undeleted(entry: Entry, reason: str) -> Entry:
+    """The responses to a deletion were errors after which it may still take effect."""
+    _expect(entry, RowState.DELETING)
+    return evolve(entry, state=RowState.UNDELETED, reason=reason)
+
+
 def not_deleted(entry: Entry, reason: str) -> Entry:
-    """The endpoint of a row that is gone, or the previous endpoint of a row, could not be deleted."""
+    """An endpoint of a row was not deleted."""
     return evolve(entry, state=RowState.FAILED, reason=reason)
 
 

@@ -277,10 +277,10 @@ async def test_answers_that_are_all_lost(
     monkeypatch.setattr(run_module, "_MOST_LOST", 10)
     refusing = Fault(applied=False, status=500)
     sandbox.inject(refusing, rate=1.0, method="POST")
-    with pytest.raises(OutageError, match="responses to 3 creates in succession"):
+    with pytest.raises(OutageError, match="responses to 3 requests in succession"):
         await applied(rows(50), settle=0.0)
     sandbox.clear_faults()
-    with pytest.raises(OutageError, match="responses to 10 creates in succession"):
+    with pytest.raises(OutageError, match="responses to 10 requests in succession"):
         async with (
             sandbox_client(sandbox) as client,
             apply(client, rows(50), state=tmp_path / "run.db", settle=0.1) as run,

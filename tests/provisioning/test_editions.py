@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import evolve
 
-from plivo_endpoints.provisioning import DeletionLimitError, RefusedError, Row
+from plivo_endpoints.provisioning import (
+    AsyncFleet,
+    DeletionLimitError,
+    ProvisioningError,
+    RefusedError,
+    Row,
+    _retry,
+)
 from plivo_endpoints.sandbox import Fault
 from tests.provisioning.fleets import audit, leave_in_doubt, plan, prune, read_report
 
@@ -511,6 +518,10 @@ async def test_a_row_that_comes_back_after_its_deletion_had_begun(
     await leave_at_a_deletion(sandbox, applied(rows(1), delete=True))
     planned = await plan(client, rows(2), state=tmp_path / "run.db")
     assert (steps(planned), planned.unchanged) == ({"key-2": "create"}, 1)
+    assert planned.steps[0].endpoint_id == second
+    assert (
+        planned.steps[0].reason == f"after the deletion of endpoint {second}, which had started, is finished"
+    )
     ended = await applied(rows(2), plan=planned)
     assert (statuses(ended), ended.report.exit_status) == ({"key-2": "created"}, 0)
     assert first in sandbox.endpoints
@@ -529,6 +540,46 @@ async def test_a_deletion_that_had_begun_of_a_row_that_stays_away(
     ended = await applied(rows(1), delete=delete)
     assert (statuses(ended), ended.report.gone) == (({"key-2": "deleted"}, 0) if delete else ({}, 1))
     assert (ended.report.exit_status, len(sandbox.endpoints)) == (0, 1 if delete else 2)
+
+
+async def test_a_deletion_whose_response_is_an_error(
+    applied: Apply, rows: Rows, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may still take effect, so the row gets a new endpoint when it comes back to the source."""
+    monkeypatch.setattr(_retry, "_PAUSES", ())
+    await applied(rows(2))
+    first, second = sandbox.endpoints
+    sandbox.inject(Fault(applied=False, status=504), rate=1.0, method="DELETE")
+    ended = await applied(rows(1), delete=True)
+    assert (statuses(ended), ended.report.exit_status) == ({"key-2": "failed"}, 1)
+    assert "it is unknown whether" in str([outcome.error for outcome in ended.outcomes])
+    assert (await read_report(tmp_path / "run.db")).counts["failed"] == 1
+    assert statuses(await applied(rows(2))) == {"key-2": "failed"}
+    sandbox.clear_faults()
+    ended = await applied(rows(2))
+    assert (statuses(ended), ended.report.exit_status) == ({"key-2": "created"}, 0)
+    assert first in sandbox.endpoints
+    assert second not in sandbox.endpoints
+    assert len(sandbox.endpoints) == 2
+
+
+async def test_a_new_key_for_an_endpoint_whose_deletion_had_begun(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The plan shows the deletion, and the new row waits for it."""
+    await applied(rows(2))
+    _, second = sandbox.endpoints
+    sandbox.inject(Fault(applied=False, status=503, latency=600), times=1, method="DELETE")
+    await leave_at_a_deletion(sandbox, applied(rows(1), delete=True))
+    edited = [rows(2)[0], evolve(rows(2)[1], key="new")]
+    planned = await plan(client, edited, state=tmp_path / "run.db")
+    assert steps(planned) == {"new": "conflict", "key-2": "delete"}
+    assert "its deletion has started: finish it with delete" in str(planned.steps[0].reason)
+    with pytest.raises(ProvisioningError, match=f"endpoint {second} is being deleted for 'key-2'"):
+        await applied(edited)
+        await AsyncFleet(client, tmp_path / "run.db").import_endpoints({"new": second})
+    assert statuses(await applied(edited, plan=planned, delete=True)) == {"key-2": "deleted", "new": "review"}
+    assert statuses(await applied(edited)) == {"new": "created"}
 
 
 async def test_an_old_endpoint_that_plivo_does_not_delete(

@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 
 from plivo_endpoints import InvalidArgumentError
+from plivo_endpoints.provisioning import SourceError
 from plivo_endpoints.sandbox import Fault
 from tests.provisioning.fleets import leave_in_doubt, plan, read_report
 
@@ -112,6 +113,41 @@ async def test_a_key_that_nobody_has(
         await plan(client, rows(4), state=tmp_path / "run.db", only=["key-9"])
     assert len(sandbox.requests) == sent
     assert await read_report(tmp_path / "run.db") == before
+
+
+async def test_a_key_given_twice(applied: Apply, rows: Rows, sandbox: Sandbox) -> None:
+    """It counts once, in the first run of a fleet and in later ones."""
+    ended = await applied(rows(3), only=["key-1", "key-1"])
+    assert (statuses(ended), ended.report.total) == ({"key-1": "created"}, 1)
+    ended = await applied(rows(3), only=["key-2", "key-3", "key-2"])
+    assert (statuses(ended), ended.report.total) == ({"key-2": "created", "key-3": "created"}, 2)
+    assert aliases(sandbox) == ["row-1", "row-2", "row-3"]
+
+
+async def test_a_source_that_cannot_be_read(client: AsyncClient, tmp_path: Path) -> None:
+    """What is wrong with it is said, and not that a key is missing."""
+    (tmp_path / "users.csv").write_text("usernam,alias,password,key\nalice,a,s3cret,dora\n")
+    with pytest.raises(SourceError, match="usernam"):
+        await plan(client, tmp_path / "users.csv", only=["dora"])
+
+
+async def test_a_plan_for_some_rows(applied: Apply, rows: Rows, client: AsyncClient) -> None:
+    """It cannot be applied."""
+    planned = await plan(client, rows(2), only=["key-1"])
+    with pytest.raises(InvalidArgumentError, match="plan: is for some rows only"):
+        await applied(rows(2), plan=planned)
+
+
+@pytest.mark.parametrize("only", [[5], [b"key-1"], [["key-1"]]])
+async def test_keys_that_are_no_strings(
+    applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, *, only: Any
+) -> None:
+    """They are refused, as no row can have them."""
+    with pytest.raises(InvalidArgumentError, match="only: must have keys that are strings"):
+        await applied(rows(1), only=only)
+    with pytest.raises(InvalidArgumentError, match="only: must have keys that are strings"):
+        await plan(client, rows(1), only=only)
+    assert not sandbox.requests
 
 
 @pytest.mark.parametrize("only", ["key-1", 5, b"key-1"])

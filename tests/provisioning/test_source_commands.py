@@ -175,6 +175,14 @@ def test_a_file_called_dash(account: Sandbox, run: Run, tmp_path: Path) -> None:
     assert stopped.stderr.endswith(" provision apply ./- --state run.db\n")
 
 
+def test_a_key_that_begins_with_a_dash(account: Sandbox, run: Run, tmp_path: Path) -> None:
+    """The line to continue with gives it as a key and not as a file."""
+    (tmp_path / "users.csv").write_text("username,alias,password,key\nalice,a,s3cret,-5\n")
+    account.inject(Fault(applied=False, status=403), rate=1.0, method="POST")
+    stopped = run("apply", "users.csv", "--state", "run.db", "--only=-5")
+    assert " --only=-5" in stopped.stderr.splitlines()[-1]
+
+
 @pytest.mark.usefixtures("account")
 def test_bad_lines_as_people_read_them(run: Run, tmp_path: Path) -> None:
     """Each with file, line and key; at most fifty, and how many more there are."""

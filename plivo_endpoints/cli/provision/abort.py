@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 import click
@@ -15,7 +16,6 @@ from plivo_endpoints.provisioning import DeletionLimitError, SqliteState, StaleE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator
-    from pathlib import Path
 
 _NOT_RETRYABLE: Final = (
     DeletionLimitError,
@@ -82,11 +82,13 @@ def _rerun_command(ctx: click.Context, settings: Settings) -> str:
         name = [parameter.opts[0]] if isinstance(parameter, click.Option) else []
         values = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
         for each in values:
-            words += [*name, *([] if each is True else [_word(each)])]
+            words += name if each is True else _words(name, each)
     return command_line([*words, *(["--json"] if settings.as_json else [])], base_url=settings.base_url)
 
 
-def _word(value: object) -> str:
+def _words(name: list[str], value: object) -> list[str]:
+    """Return an option with its value, or an argument, which may begin with - in either case."""
     word = str(value)
-    # A file name must not look like an option, but - alone is standard input.
-    return f"./{word}" if word.startswith("-") and word != "-" else word
+    if not word.startswith("-") or word == "-":  # - alone is standard input
+        return [*name, word]
+    return [*name, f"./{word}"] if isinstance(value, Path) or not name else [f"{name[0]}={word}"]

@@ -35,7 +35,7 @@ _NOT_COMPARED: Final = (
     f"Passwords are not compared: that needs {_KEY}. Without it, a password is sent again only if "
     "password_version was edited."
 )
-NO_ROWS: Final = "The source has no rows: there is nothing to do."
+NO_ROWS: Final = "There are no rows: there is nothing to do."
 _HOW_TO_CORRECT: Final = (
     "Correct these rows, or allow the change (--import, --replace, --recreate), and apply again: failed rows "
     "are tried again. To choose a row's endpoint yourself: `provision import KEY=ENDPOINT_ID`."
@@ -163,7 +163,7 @@ def show_report(report: Report, troubled: list[Outcome], settings: Settings) -> 
         print_note(_name_gone(report.gone), settings)
     if report.appeared:
         print_note(_name_appeared(report.appeared), settings)
-    if not report.total:
+    if not report.total and not report.gone:
         print_note(NO_ROWS, settings)
     if rows and not report.counts["unprocessed"]:  # until then a create of the run may still be carried out
         print_note(_HOW_TO_CORRECT, settings)

@@ -70,7 +70,7 @@ _SUFFIX_LENGTHS: Final = (
 )
 _COUNT: Final = (
     "SELECT state, count(*) FROM rows"
-    " WHERE number > 0 OR state IN ('intent', 'parked', 'deleted', 'failed', 'review')"
+    " WHERE number > 0 OR state IN ('intent', 'parked', 'undeleted', 'deleted', 'failed', 'review')"
     " GROUP BY state"
 )
 _HELD: Final = (
