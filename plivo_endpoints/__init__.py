@@ -1,4 +1,17 @@
-"""Async-first client for Plivo SIP endpoints and JWTs, with a sync facade. Unofficial."""
+"""Async-first client for Plivo SIP endpoints and JWTs, with a sync facade. Unofficial.
+
+A call takes this way, each step in the module named:
+
+1. A method of a resource describes it (`_resources`), and it becomes a request (`_connections.Executor`,
+   `_sansio.codec`).
+2. It is tried until it succeeds or must not be tried again, within its timeout (`_middleware.RetryLoop`; the
+   rules are in `_sansio.retry`).
+3. Each attempt waits for its turn (`_middleware.RateLimited`, `_sansio.rate_limit`).
+4. The request is sent once, with a record of whether it left (`_transport`, `_request_body`).
+5. The response becomes a result or an error (`_sansio.codec`, `_models`, `_errors`).
+
+The blocking client runs the same coroutines in a loop of its own (`_runner`, `_resources.blocking`).
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Final

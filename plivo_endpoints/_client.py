@@ -64,7 +64,8 @@ class AsyncClient(Unpicklable):
             network path can then read the credentials. `PLIVO_ALLOW_HTTP=1` in the environment does the same.
         timeout: Seconds for a whole call: rate limit, connecting, all attempts and the pauses between them.
             When iterating over a list, it applies to each page.
-        max_attempts: Maximum number of attempts per call. A create that may have been sent is never retried.
+        max_attempts: Maximum number of attempts per call, not counting those that Plivo refused with 429. A
+            create that may have been carried out is never retried.
         rate_limit: Requests allowed in a window of time; `None` turns it off. See `RateLimit`.
         max_connections: Maximum number of connections in each loop.
         max_body: Maximum size of a response body in bytes, before and after decompression.

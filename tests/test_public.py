@@ -137,7 +137,7 @@ def test_help_reads_well() -> None:
     # Python 3.13 gives each parameter a line of its own.
     signature = re.sub(r"\s|,(?=\s*\))", "", text.partition("->")[0])
     assert signature.endswith("create(*,username:'str',password:'str',alias:'str',app_id:'str|None'=None)")
-    assert "Create an endpoint; the request is never sent twice." in text
+    assert "Create an endpoint; the request is sent again only if" in text
     assert "OutcomeUnknownError" in text
 
 

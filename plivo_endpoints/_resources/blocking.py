@@ -24,7 +24,7 @@ class Endpoints(BlockingResource[AsyncEndpoints]):
     def create(
         self, *, username: str, password: str, alias: str, app_id: str | None = None
     ) -> CreatedEndpoint:
-        """Create an endpoint; the request is never sent twice.
+        """Create an endpoint; the request is sent again only if Plivo has certainly not carried it out.
 
         Args:
             username: 1 to 25 letters and digits, the first a letter. Plivo appends digits: phones register
@@ -36,7 +36,7 @@ class Endpoints(BlockingResource[AsyncEndpoints]):
         Raises:
             InvalidArgumentError: If an argument is invalid; nothing was sent.
             OutcomeUnknownError: If it was sent but the response is lost: do not repeat it, call
-                `find_created`.
+                `find_created`. If the call is cancelled or interrupted, it is the `__cause__` of that.
             APIError: If Plivo rejected it; nothing was created.
             TransportError: If it was never sent.
         """

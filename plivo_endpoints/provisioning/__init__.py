@@ -16,6 +16,9 @@ and an audit at the end. A row goes through these steps, each in the modules nam
 7. It is checked again with all others (`_audit`). Endpoints that have appeared and belong to no row are
    counted (`_strangers`).
 
+After a crash, the next run treats a row with an intent like one whose response was lost (`_run`), and goes on
+from step 3.
+
 `_run` goes through the phases, `_outage` stops the run when nothing gets through, `_apply` lets the caller
 follow it, and `_fleet` is the public interface.
 """

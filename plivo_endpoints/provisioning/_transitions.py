@@ -3,7 +3,7 @@
 ```
 NEW ──stamp──▶ INTENT ──created──▶ CREATED
  ▲               │ │ └──refused──▶ FAILED
- │◀───released───┘ park / restart
+ │◀───released───┘ parked / recovered
  │                 ▼
  └──none found── PARKED ──one found──▶ ADOPTED,  several ──▶ REVIEW
 NEW ──matched by the plan──▶ FOUND ──imported──▶ IMPORTED | OUTDATED,  or CONFLICT
