@@ -48,6 +48,7 @@ Rule = Literal[
     "delete: only what the state holds",
     "delete: note it first",
     "delete: finish it",
+    "delete: keep the intent",
     "gone: settle first",
     "state lock",
     "account lock",
@@ -58,7 +59,7 @@ Source = tuple[Spec | None, ...]  # what each key asks for; `None` where it is g
 SUFFIX: Final = "1"  # the digits that are appended to usernames
 IN_DOUBT: Final = {RowState.INTENT, RowState.PARKED}
 LOOKED_FOR: Final = {RowState.NEW, RowState.FOUND, RowState.CONFLICT, RowState.RENAMED}
-TO_LOOK_AT: Final = {*WAITING, RowState.FAILED, RowState.REVIEW}
+TO_LOOK_AT: Final = {*WAITING, RowState.UNDELETED, RowState.FAILED, RowState.REVIEW}
 LOST: Final = {RowState.VANISHED, RowState.REVIEW}  # it may have its endpoint no more
 BY_HAND: Final = "by hand"
 
@@ -562,6 +563,11 @@ class FleetModel:
     def _doomed(self, world: World, place: int, process: Process) -> Iterator[World]:
         then = evolve(process, phase="deleted")
         yield self._delete_gone(world, process.entry).with_process(place, then)
+        if world.losses and process.entry.state is RowState.DELETING:  # the response is an error
+            lost = evolve(world, losses=world.losses - 1, deletions=(process.entry.endpoint_id or "",))
+            is_kept = self._without != "delete: keep the intent"
+            after = (states.undeleted if is_kept else states.not_deleted)(process.entry, "unknown")
+            yield self._save(lost, place, process.entry, after, evolve(process, phase="at work", before=None))
 
     def _replaced(self, world: World, place: int, process: Process) -> Iterator[World]:
         then = evolve(process, phase="at work", before=None)

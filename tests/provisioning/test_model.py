@@ -113,6 +113,10 @@ LACKING: dict[str, tuple[AnyModel, str]] = {
         FleetModel(sources=GOING, visits=0, losses=0, without="delete: finish it"),
         "one in use deleted",
     ),
+    "delete: keep the intent": (
+        FleetModel(sources=GOING, kills=0, visits=0, without="delete: keep the intent"),
+        "one in use deleted",
+    ),
     "gone: settle first": (
         FleetModel(sources=ONE, edits=1, visits=0, without="gone: settle first"),
         "one that nobody knows of",
