@@ -16,14 +16,12 @@ and an audit at the end. A row goes through these steps, each in the modules nam
 7. It is checked again with all others (`_audit`). Endpoints that have appeared and belong to no row are
    counted (`_strangers`).
 
-After a crash, the next run treats a row with an intent like one whose response was lost (`_run`), and goes on
-from step 3.
-
-`_run` goes through the phases, `_outage` stops the run when nothing gets through, `_apply` lets the caller
-follow it, and `_fleet` is the public interface.
+After a crash, the next run treats a row with an intent like one whose response was lost, and goes on from
+step 3. `_phases` goes through these steps, `_outage` stops the run when nothing gets through, `_run` lets the
+caller follow it, and `_fleet` is the public interface. `_reach` has what is used of the client's internals;
+`_marks` and `_passwords` recognise edited passwords, and derive them.
 """
 
-from plivo_endpoints.provisioning._apply import Progress, Run
 from plivo_endpoints.provisioning._blocking_fleet import BlockingRun, Fleet
 from plivo_endpoints.provisioning._entries import Entry, RowState, Spec
 from plivo_endpoints.provisioning._errors import (
@@ -37,12 +35,13 @@ from plivo_endpoints.provisioning._errors import (
     StateError,
 )
 from plivo_endpoints.provisioning._fleet import AsyncFleet
+from plivo_endpoints.provisioning._phases import Phase
 from plivo_endpoints.provisioning._plan import Plan
 from plivo_endpoints.provisioning._plan_file import load_plan, save_plan
 from plivo_endpoints.provisioning._report import Duplicate, Outcome, Report, Status
 from plivo_endpoints.provisioning._results import SipCredentials
 from plivo_endpoints.provisioning._rows import Problem, Row, RowSource, Source
-from plivo_endpoints.provisioning._run import Phase
+from plivo_endpoints.provisioning._run import Progress, Run
 from plivo_endpoints.provisioning._source import CsvSource, JsonlSource
 from plivo_endpoints.provisioning._state._protocol import Change, Clash, Entries, FleetState
 from plivo_endpoints.provisioning._state._sqlite import SqliteState

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from plivo_endpoints._client import Client
-    from plivo_endpoints.provisioning._apply import Progress, Run
     from plivo_endpoints.provisioning._plan import Plan
     from plivo_endpoints.provisioning._report import Duplicate, Outcome, Report
     from plivo_endpoints.provisioning._results import SipCredentials
     from plivo_endpoints.provisioning._rows import Source
+    from plivo_endpoints.provisioning._run import Progress, Run
     from plivo_endpoints.provisioning._state._protocol import FleetState
     from plivo_endpoints.provisioning._steps import Step
 

@@ -6,12 +6,12 @@ import os
 from typing import TYPE_CHECKING
 
 from plivo_endpoints.provisioning import _maintenance as maintenance
-from plivo_endpoints.provisioning._apply import follow
 from plivo_endpoints.provisioning._options import Options, check_only
 from plivo_endpoints.provisioning._passwords import master_key_of
 from plivo_endpoints.provisioning._plan import make_plan
 from plivo_endpoints.provisioning._reach import check_client
 from plivo_endpoints.provisioning._results import read_credentials, read_outcomes
+from plivo_endpoints.provisioning._run import follow
 from plivo_endpoints.provisioning._source import source_of
 from plivo_endpoints.provisioning._state._sqlite import SqliteState
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from plivo_endpoints._client import AsyncClient
-    from plivo_endpoints.provisioning._apply import Run
     from plivo_endpoints.provisioning._plan import Plan
     from plivo_endpoints.provisioning._report import Duplicate, Outcome, Report
     from plivo_endpoints.provisioning._results import SipCredentials
     from plivo_endpoints.provisioning._rows import Source
+    from plivo_endpoints.provisioning._run import Run
     from plivo_endpoints.provisioning._state._protocol import FleetState
     from plivo_endpoints.provisioning._steps import Step
 

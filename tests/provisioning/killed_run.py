@@ -18,7 +18,7 @@ from attrs import evolve
 
 from plivo_endpoints import AsyncClient, RateLimit
 from plivo_endpoints.provisioning import CsvSource, Entry, RowState, Spec, SqliteState, _transitions
-from plivo_endpoints.provisioning._run import Phases
+from plivo_endpoints.provisioning._phases import Phases
 from tests.provisioning.fleets import apply
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from plivo_endpoints.provisioning import (
     StaleError,
     StateError,
 )
-from plivo_endpoints.provisioning import _run as run_module
+from plivo_endpoints.provisioning import _phases as phases_module
 from plivo_endpoints.provisioning._outage import Outage
 from plivo_endpoints.provisioning._passwords import Deriver
 from plivo_endpoints.provisioning._report import ExitStatus
@@ -157,7 +157,7 @@ async def test_a_lost_create_that_did_not_work(
     applied: Apply, rows: Rows, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is sent again after a walk has not found it, and fails with a reason after five times."""
-    monkeypatch.setattr(run_module, "_MOST_LOST_CANARIES", 10)
+    monkeypatch.setattr(phases_module, "_MOST_LOST_CANARIES", 10)
     sandbox.inject(Fault(applied=False, status=500), times=5, method="POST")
     ended = await applied(rows(1), settle=0.0)
     (outcome,) = ended.outcomes
@@ -274,7 +274,7 @@ async def test_answers_that_are_all_lost(
     applied: Apply, rows: Rows, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The run stops after three canaries, or a hundred rows, and continues when the service recovers."""
-    monkeypatch.setattr(run_module, "_MOST_LOST", 10)
+    monkeypatch.setattr(phases_module, "_MOST_LOST", 10)
     refusing = Fault(applied=False, status=500)
     sandbox.inject(refusing, rate=1.0, method="POST")
     with pytest.raises(OutageError, match="responses to 3 requests in succession"):
@@ -305,11 +305,11 @@ async def test_nothing_can_be_sent(  # noqa: PLR0917 - fixtures
     # Longer than a create can wait for that is to leave within half of its timeout.
     throttled = Fault(applied=False, status=429, headers={"Retry-After": "0.6"})
     hasty = client.with_options(timeout=1.0)
-    monkeypatch.setattr(run_module, "Outage", partial(Outage, patience=30.0, pause=0.1))
+    monkeypatch.setattr(phases_module, "Outage", partial(Outage, patience=30.0, pause=0.1))
     sandbox.inject(throttled, times=2, method="POST")
     ended = await applied(rows(3), client=hasty, settle=60.0)
     assert ended.report.counts["created"] == 3
-    monkeypatch.setattr(run_module, "Outage", partial(Outage, patience=0.3, pause=0.1))
+    monkeypatch.setattr(phases_module, "Outage", partial(Outage, patience=0.3, pause=0.1))
     sandbox.inject(throttled, rate=1.0, method="POST")
     with pytest.raises(OutageError, match="no request could be sent for"):
         await applied(rows(4), client=hasty, state=tmp_path / "other.db", settle=60.0)

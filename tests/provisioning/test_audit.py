@@ -20,7 +20,7 @@ from plivo_endpoints.provisioning import (
     Spec,
     StateError,
 )
-from plivo_endpoints.provisioning import _run as run_module
+from plivo_endpoints.provisioning import _phases as phases_module
 from plivo_endpoints.provisioning._audit import is_kept
 from plivo_endpoints.sandbox import Fault
 from tests.provisioning.fleets import apply, audit, prune, read_credentials, read_report
@@ -227,7 +227,7 @@ async def test_an_audit_that_rows_came_after(
         raise StateError("the disk is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "audit_account", fail)
+        patch.setattr(phases_module, "audit_account", fail)
         with pytest.raises(StateError):
             await applied(rows(30))
     report = await read_report(state)

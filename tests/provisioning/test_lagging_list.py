@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from plivo_endpoints.provisioning import _apply as apply_module
+from plivo_endpoints.provisioning import _phases as phases_module
 from plivo_endpoints.provisioning import _run as run_module
 from plivo_endpoints.provisioning._survey import compare
 from plivo_endpoints.sandbox import Fault
@@ -92,7 +92,7 @@ async def test_a_canary_of_an_earlier_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """That it is listed by now does not show what this run's plan missed."""
-    monkeypatch.setattr(apply_module, "_GRACE", 0.0)
+    monkeypatch.setattr(run_module, "_GRACE", 0.0)
     async with apply(client, rows(3), state=tmp_path / "run.db", settle=30.0) as run:
         async for _ in run:
             break
@@ -102,7 +102,7 @@ async def test_a_canary_of_an_earlier_run(
         sandbox.clock.move(LAG)
 
     sandbox.list_lag = 2 * LAG
-    monkeypatch.setattr(run_module, "compare", compare_and_wait)
+    monkeypatch.setattr(phases_module, "compare", compare_and_wait)
     sandbox.clock.move(LAG)
     ended = await applied(rows(3))
     assert {outcome.key: outcome.status for outcome in ended.outcomes} == {

@@ -13,8 +13,8 @@ from attrs import evolve
 
 from plivo_endpoints import ConnectError, InvalidArgumentError
 from plivo_endpoints.provisioning import Outcome, Row, SqliteState, _transitions, load_plan
+from plivo_endpoints.provisioning import _phases as phases_module
 from plivo_endpoints.provisioning import _retry as retry_module
-from plivo_endpoints.provisioning import _run as run_module
 from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import ProvisioningError
 from plivo_endpoints.provisioning._listing import CHANGED, Walk
@@ -114,7 +114,7 @@ async def test_updates_between_those_that_cannot_be_sent(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is no outage if others get through: only a period without any response is."""
-    monkeypatch.setattr(run_module, "Outage", partial(Outage, patience=0.3, pause=0.0))
+    monkeypatch.setattr(phases_module, "Outage", partial(Outage, patience=0.3, pause=0.0))
     monkeypatch.setattr(retry_module, "_PAUSES", ())
     for number in (1, 2, 3):
         await client.endpoints.create(username=f"user{number}x", password="secret", alias=f"row-{number}")
@@ -143,7 +143,7 @@ async def test_leaving_while_nothing_can_be_sent(
     rows: Rows, client: AsyncClient, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A row that is being retried is given up at once, and leaves no intent."""
-    monkeypatch.setattr(run_module, "Outage", partial(Outage, pause=0.05))
+    monkeypatch.setattr(phases_module, "Outage", partial(Outage, pause=0.05))
     sandbox.inject(Fault(applied=False, status=429, headers={"Retry-After": "0.6"}), rate=1.0, method="POST")
     hasty = client.with_options(timeout=1.0)  # a create could not leave within half of that
     async with apply(hasty, rows(3), state=tmp_path / "run.db") as run:

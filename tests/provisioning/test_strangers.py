@@ -11,7 +11,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plivo_endpoints.provisioning import _run as run_module
+from plivo_endpoints.provisioning import _phases as phases_module
 from plivo_endpoints.provisioning._audit import audit_account
 from plivo_endpoints.provisioning._reconcile import reconcile
 from plivo_endpoints.provisioning._report import ExitStatus
@@ -45,10 +45,10 @@ def appearing(monkeypatch: pytest.MonkeyPatch) -> Make:
     def plan_to_make(*endpoints: tuple[str, str]) -> None:
         async def compare_then_make(client: AsyncClient, *arguments: Any) -> None:
             await compare(client, *arguments)
-            monkeypatch.setattr(run_module, "compare", compare)
+            monkeypatch.setattr(phases_module, "compare", compare)
             await make(client, endpoints)
 
-        monkeypatch.setattr(run_module, "compare", compare_then_make)
+        monkeypatch.setattr(phases_module, "compare", compare_then_make)
 
     return plan_to_make
 
@@ -124,7 +124,7 @@ async def test_what_may_be_a_row_that_waits_for_a_person(
         await client.endpoints.update(max(sandbox.endpoints), alias="edited")
         await reconcile(*arguments)
 
-    monkeypatch.setattr(run_module, "reconcile", edit_then_reconcile)
+    monkeypatch.setattr(phases_module, "reconcile", edit_then_reconcile)
     report = (await applied(rows(1))).report
     assert (report.counts["review"], report.appeared) == (1, 0)
 
@@ -138,7 +138,7 @@ async def test_a_rows_endpoint_with_another_alias_by_now(
         await client.endpoints.update(max(sandbox.endpoints), alias="edited")
         return await audit_account(*arguments)
 
-    monkeypatch.setattr(run_module, "audit_account", edit_then_audit)
+    monkeypatch.setattr(phases_module, "audit_account", edit_then_audit)
     report = (await applied(rows(1))).report
     assert (report.counts["review"], report.appeared) == (1, 0)
 
