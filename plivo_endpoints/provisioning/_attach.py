@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints._validation import require
 from plivo_endpoints.provisioning._audit import NOT_AUDITED
-from plivo_endpoints.provisioning._entries import WAITING, RowState
+from plivo_endpoints.provisioning._entries import NEEDS_PERSON, RowState
 from plivo_endpoints.provisioning._errors import StaleError, StateError
 from plivo_endpoints.provisioning._load import chunks, load, read_contents
 from plivo_endpoints.provisioning._passwords import Deriver
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._rows import RowSource
     from plivo_endpoints.provisioning._state._protocol import FleetState
 
-_COMPARED_AGAIN: Final = (*WAITING, RowState.UNDELETED, RowState.FAILED, RowState.REVIEW)
+_COMPARED_AGAIN: Final = (*NEEDS_PERSON, RowState.UNDELETED, RowState.FAILED, RowState.REVIEW)
 
 
 async def attach(

@@ -37,7 +37,9 @@ class RowState(StrEnum):
     REVIEW = "review"
 
 
+# There is something left to do that needs no permission.
 OPEN: Final = frozenset({RowState.NEW, RowState.INTENT, RowState.PARKED, RowState.OUTDATED})
+# Done for this run, with an endpoint.
 HELD: Final = frozenset(
     {
         RowState.CREATED,
@@ -51,7 +53,8 @@ HELD: Final = frozenset(
 # Its endpoint is believed to be on the account.
 KEPT: Final = frozenset({*HELD, RowState.OUTDATED, RowState.RENAMED})
 # A person has to allow the next step or decide.
-WAITING: Final = frozenset({RowState.FOUND, RowState.RENAMED, RowState.VANISHED, RowState.CONFLICT})
+NEEDS_PERSON: Final = frozenset({RowState.FOUND, RowState.RENAMED, RowState.VANISHED, RowState.CONFLICT})
+# The query of `SqliteState.count` names the same states.
 _COUNTED_IF_GONE: Final = frozenset(
     {
         RowState.INTENT,
@@ -62,6 +65,7 @@ _COUNTED_IF_GONE: Final = frozenset(
         RowState.REVIEW,
     }
 )
+# Endpoints with the wanted username matter to it.
 WANTING: Final = frozenset({RowState.NEW, RowState.FOUND, RowState.RENAMED, RowState.CONFLICT})
 
 

@@ -16,7 +16,7 @@ from plivo_endpoints.provisioning._audit import NOT_AUDITED, audit_account
 from plivo_endpoints.provisioning._canary import Canary
 from plivo_endpoints.provisioning._change import Changes, check_deletions
 from plivo_endpoints.provisioning._create import CreateSender
-from plivo_endpoints.provisioning._entries import HELD, OPEN, WAITING, RowState
+from plivo_endpoints.provisioning._entries import HELD, NEEDS_PERSON, OPEN, RowState
 from plivo_endpoints.provisioning._errors import CanaryError, StaleError
 from plivo_endpoints.provisioning._load import chunks
 from plivo_endpoints.provisioning._matching import known_suffixes
@@ -118,7 +118,7 @@ class Phases:
                 await self._pass()
             await self._delete()
             if not self._stopping.is_set():
-                await self._report_outcomes(*WAITING)
+                await self._report_outcomes(*NEEDS_PERSON)
                 await self._check_canary()
                 self.phase = "auditing"
                 # The audit covers all rows, even if the run is for some of them only.
@@ -179,7 +179,7 @@ class Phases:
                         new += len(batch) if row_state not in {RowState.FOUND, *compared} else 0
         if new:
             await compare(self._job.client, self._state)
-            await self._permit(compared=WAITING)
+            await self._permit(compared=NEEDS_PERSON)
 
     async def _finish_deletions(self) -> None:
         """Finish deletions that an earlier run started, for rows that are back in the source as new ones."""

@@ -21,8 +21,8 @@ from plivo_endpoints.provisioning._audit import Findings, find_mismatch, is_idle
 from plivo_endpoints.provisioning._entries import (
     HELD,
     KEPT,
+    NEEDS_PERSON,
     OPEN,
-    WAITING,
     Entry,
     Found,
     RowState,
@@ -59,7 +59,7 @@ Source = tuple[Spec | None, ...]  # what each key asks for; `None` where it is g
 SUFFIX: Final = "1"  # the digits that are appended to usernames
 IN_DOUBT: Final = {RowState.INTENT, RowState.PARKED}
 LOOKED_FOR: Final = {RowState.NEW, RowState.FOUND, RowState.CONFLICT, RowState.RENAMED}
-TO_LOOK_AT: Final = {*WAITING, RowState.UNDELETED, RowState.FAILED, RowState.REVIEW}
+TO_LOOK_AT: Final = {*NEEDS_PERSON, RowState.UNDELETED, RowState.FAILED, RowState.REVIEW}
 LOST: Final = {RowState.VANISHED, RowState.REVIEW}  # it may have its endpoint no more
 BY_HAND: Final = "by hand"
 

@@ -42,7 +42,7 @@ def cleanup_on_abort(ctx: click.Context, state: Path) -> Generator[None]:
         )
         is_full = isinstance(error, StateError) and _FULL in str(error)
         # On a full disk the state cannot be opened, and none of its files may be removed.
-        has_begun = path.exists() and not is_full and asyncio.run(_has_begun(path, made))
+        has_begun = path.exists() and not is_full and asyncio.run(_remove_unless_begun(path, made))
         if is_full or (has_begun and may_go_on):
             settings = ctx.ensure_object(Settings)
             advice = _NO_ROOM if is_full else _NOTHING_LOST
@@ -50,7 +50,7 @@ def cleanup_on_abort(ctx: click.Context, state: Path) -> Generator[None]:
         raise
 
 
-async def _has_begun(path: Path, made: Collection[Path]) -> bool:
+async def _remove_unless_begun(path: Path, made: Collection[Path]) -> bool:
     """Whether a state contains a run; if not, remove those of its files that this command created."""
     state = SqliteState(path)
     try:

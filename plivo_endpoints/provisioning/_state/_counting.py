@@ -7,7 +7,7 @@ from collections import Counter, deque
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
-from plivo_endpoints.provisioning._entries import WAITING, RowState
+from plivo_endpoints.provisioning._entries import NEEDS_PERSON, RowState
 from plivo_endpoints.provisioning._report import by_status, outcome_of
 from plivo_endpoints.provisioning._state._selection import Selection
 
@@ -113,9 +113,11 @@ def _is_news(before: Entry, after: Entry) -> bool:
     """Whether a change finishes a row, whether it is in the source or gone from it."""
     if before.is_gone:
         return after.is_counted and after.state is not before.state and not after.is_open
-    if after.is_open or after.state in WAITING:  # waiting rows are reported last, as they may still continue
+    if (
+        after.is_open or after.state in NEEDS_PERSON
+    ):  # the latter are reported last
         return False
-    return before.is_open or before.state in WAITING
+    return before.is_open or before.state in NEEDS_PERSON
 
 
 async def batches(state: Entries, *states: RowState) -> AsyncGenerator[Sequence[Entry]]:
