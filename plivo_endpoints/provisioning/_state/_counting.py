@@ -113,9 +113,7 @@ def _is_news(before: Entry, after: Entry) -> bool:
     """Whether a change finishes a row, whether it is in the source or gone from it."""
     if before.is_gone:
         return after.is_counted and after.state is not before.state and not after.is_open
-    if (
-        after.is_open or after.state in NEEDS_PERSON
-    ):  # the latter are reported last
+    if after.is_open or after.state in NEEDS_PERSON:  # the latter are reported last
         return False
     return before.is_open or before.state in NEEDS_PERSON
 
