@@ -1,4 +1,15 @@
-"""Attach a state to its source: it belongs to one account, one master key and one source in all editions."""
+"""Attach a state to its source: it belongs to one account, one master key and one source in all editions.
+
+The facts of a state, "yes" or empty where nothing else is said:
+
+- `account`: URL of the account. `run_id`: salt of `digest` and of derived passwords, made once for the fleet.
+- `digest`: identifies the source as last taken up. `mark`: identifies the master key.
+- `planned`: the comparison with the account is complete; empty if it starts over, absent before the first
+  one, when nothing was sent yet.
+- `done`: the run has ended. `audited`: its audit is complete. `appeared`: number of strangers it counted.
+- `duplicates`: those that the audit found, as JSON.
+- `proven`: the canary was found. `mismatches`: those that must be corrected first, as JSON (`_canary`).
+"""
 
 from __future__ import annotations
 
