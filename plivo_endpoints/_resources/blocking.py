@@ -36,7 +36,7 @@ class Endpoints(BlockingResource[AsyncEndpoints]):
         Raises:
             InvalidArgumentError: If an argument is invalid; nothing was sent.
             OutcomeUnknownError: If it was sent but the response is lost: do not repeat it, call
-                `find_created`. If the call is cancelled or interrupted, it is the `__cause__` of that.
+                `find_created`. If the call was cancelled or interrupted, it is that exception's `__cause__`.
             APIError: If Plivo rejected it; nothing was created.
             TransportError: If it was never sent.
         """

@@ -88,9 +88,9 @@ async def audit_account(client: AsyncClient, state: Entries, present: Present | 
             )
     duplicates = findings.duplicates(doubted)
     await note_duplicates(state, duplicates)
-    await state.note({"audited": "yes"})
-    if counts_strangers:  # otherwise the number that the last run found stays
-        await state.note({"appeared": str(len(appeared))})
+    # Without strangers to count, the number that the last run found stays.
+    news = {"appeared": str(len(appeared))} if counts_strangers else {}
+    await state.note({"audited": "yes", **news})
     return Audit(duplicates, len(appeared))
 
 

@@ -111,7 +111,7 @@ async def _entries_of(known: FleetState, key: str, endpoint_id: str) -> tuple[En
     for each in (entry, *holders):
         if each.is_gone and each.state in {RowState.DELETING, RowState.UNDELETED}:
             raise ProvisioningError(
-                f"endpoint {endpoint_id} is being deleted for {each.key!r}: finish that with apply --delete"
+                f"endpoint {endpoint_id} is being deleted for {each.key!r}: apply with delete first"
             )
         if each.state in _UNFINISHED or each.replaces is not None:
             raise ProvisioningError(f"a run has not finished with {each.key!r}: apply the source first")

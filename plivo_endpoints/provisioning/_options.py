@@ -31,7 +31,7 @@ class Options:
     """The validated arguments of `AsyncFleet.apply`; see there."""
 
     plan: Plan | None
-    only: Collection[str] | None = field(converter=check_only)
+    only: frozenset[str] | None = field(converter=check_only)
     import_existing: bool
     replace: bool
     recreate: bool

@@ -575,8 +575,8 @@ async def test_a_new_key_for_an_endpoint_whose_deletion_had_begun(
     planned = await plan(client, edited, state=tmp_path / "run.db")
     assert steps(planned) == {"new": "conflict", "key-2": "delete"}
     assert "its deletion has started: finish it with delete" in str(planned.steps[0].reason)
+    await applied(edited)
     with pytest.raises(ProvisioningError, match=f"endpoint {second} is being deleted for 'key-2'"):
-        await applied(edited)
         await AsyncFleet(client, tmp_path / "run.db").import_endpoints({"new": second})
     assert statuses(await applied(edited, plan=planned, delete=True)) == {"key-2": "deleted", "new": "review"}
     assert statuses(await applied(edited)) == {"new": "created"}

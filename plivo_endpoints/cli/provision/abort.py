@@ -51,7 +51,7 @@ def cleanup_on_abort(ctx: click.Context, state: Path) -> Generator[None]:
 
 
 async def _remove_unless_begun(path: Path, made: Collection[Path]) -> bool:
-    """Whether a state contains a run; if not, remove those of its files that this command created."""
+    """Return whether a state contains a run; if not, remove those of its files that this command created."""
     state = SqliteState(path)
     try:
         await state.open()  # takes the lock, so that no other process uses the state while it is removed
@@ -87,7 +87,7 @@ def _rerun_command(ctx: click.Context, settings: Settings) -> str:
 
 
 def _words(name: list[str], value: object) -> list[str]:
-    """Return an option with its value, or an argument, which may begin with - in either case."""
+    """Return the words for an option with its value, or for an argument; the value may begin with -."""
     word = str(value)
     if not word.startswith("-") or word == "-":  # - alone is standard input
         return [*name, word]

@@ -108,9 +108,10 @@ def apply(
     SOURCE is a file, or - for standard input.
 
     New rows are created and edited rows are updated. An endpoint is taken over, replaced, created again or
-    deleted only with the option that allows it; but a deletion that has started is always finished. After a
-    crash, a power cut or Ctrl-C, the same command continues where it stopped. SOURCE may be edited between
-    runs: rows are identified by their keys.
+    deleted only with the option that allows it. (If the deletion of a row's endpoint had started and the row
+    is back, it is finished in any case, and the row gets a new endpoint.) After a crash, a power cut or
+    Ctrl-C, the same command continues where it stopped. SOURCE may be edited between runs: rows are
+    identified by their keys.
     """
     settings = ctx.ensure_object(Settings)
     _check_usage(options, plan_file)
