@@ -83,11 +83,9 @@ class Changes:
             reason = await self._why_claimed(entry)
             if reason is None and not even_registered:
                 reason = await self._why_in_use(entry.endpoint_id or "")
-            before, entry = (
-                entry,
-                states.deleting(entry) if reason is None else states.not_deleted(entry, reason),
-            )
-            await self._state.save([(before, entry)])
+            after = states.deleting(entry) if reason is None else states.not_deleted(entry, reason)
+            await self._state.save([(entry, after)])
+            entry = after
         if entry.state is RowState.DELETING:
             await self._delete(entry, entry.endpoint_id or "", states.deleted, states.undeleted)
 

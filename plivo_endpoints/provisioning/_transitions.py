@@ -279,8 +279,8 @@ def shown(entry: Entry, found: Found) -> Entry:
 def vanished(entry: Entry) -> Entry:
     """The row's endpoint no longer exists."""
     _expect(entry, *KEPT)
-    why = f"its endpoint {entry.endpoint_id} is gone: allow a new one with recreate"
-    return evolve(entry, state=RowState.VANISHED, reason=why)
+    reason = f"its endpoint {entry.endpoint_id} is gone: allow a new one with recreate"
+    return evolve(entry, state=RowState.VANISHED, reason=reason)
 
 
 def looked_for_again(entry: Entry) -> Entry:

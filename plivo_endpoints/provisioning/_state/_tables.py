@@ -31,7 +31,6 @@ COLUMNS: Final = (*_PLACE, *_FLAT, *_OTHERS)
 # Positions in a row.
 _WANTED, _KNOWN, _SENT, _STATE = range(len(_PLACE), len(_PLACE) + len(_FLAT) + 1, len(_SPEC))
 _NO_SPEC: Final = (None,) * len(_SPEC)
-_ROW_STATES: Final = {state.value: state for state in RowState}
 _FROM_SOURCE: Final = COLUMNS[: len(_PLACE) + len(_SPEC)]  # the columns that come from the source
 SCHEMA: Final = (
     "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -97,7 +96,7 @@ def entry_of(row: Sequence[Any]) -> Entry:
         wanted=_spec_of(row[_WANTED:_KNOWN]),
         known=None if row[_KNOWN] is None else _spec_of(row[_KNOWN:_SENT]),
         sent=None if row[_SENT] is None else _spec_of(row[_SENT:_STATE]),
-        state=_ROW_STATES[state],
+        state=RowState(state),
         epoch=epoch,
         lost=lost,
         intent_at=intent_at,
