@@ -112,30 +112,3 @@ def _has_stray_data(protocol: asyncio.BaseProtocol | None) -> bool:
 
 def _is_open(protocol: asyncio.BaseProtocol) -> bool:
     return isinstance(protocol, ResponseHandler) and protocol.is_connected()
-
-
-class Turns:
-    """Lets the loop read pending input, once for all who wait in the same iteration.
-
-    Afterwards it is known if the server has closed a pooled connection or sent unrequested data on it, before
-    a request is written to it. This takes two iterations: the next one polls for input, but runs callbacks
-    scheduled earlier first. What those wake runs in the iteration after it, when all input has been read.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: list[asyncio.Future[None]] = []
-
-    def let_loop_poll(self) -> asyncio.Future[None]:
-        """Return a future that is done after two iterations of the loop."""
-        loop = asyncio.get_running_loop()
-        if not self._waiting:
-            loop.call_soon(self._wake)
-        turned: asyncio.Future[None] = loop.create_future()
-        self._waiting.append(turned)
-        return turned
-
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for turned in waiting:
-            if not turned.done():  # cancelled in the meantime
-                turned.set_result(None)

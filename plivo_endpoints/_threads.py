@@ -1,4 +1,4 @@
-"""Native threads and locks between them, also under gevent.
+"""Native threads, locks between them and polling, also under gevent.
 
 gevent's patches turn threads into greenlets that share one native thread, but an event loop needs one of its
 own. A gevent lock does not always wake a greenlet from another native thread; data on a socket does.
@@ -6,6 +6,7 @@ own. A gevent lock does not always wake a greenlet from another native thread; d
 
 from __future__ import annotations
 
+import select
 import socket
 import sys
 import threading
@@ -55,3 +56,12 @@ def start_thread(target: Callable[[], None]) -> None:
         monkey.get_original("_thread", "start_new_thread")(target, ())
     else:
         threading.Thread(target=target, name="plivo-endpoints", daemon=True).start()
+
+
+def native_poll() -> Callable[[], select.poll] | None:
+    """Return the system's `select.poll`, even under gevent; `None` on Windows, which has none."""
+    monkey = _gevent()
+    if monkey is not None:
+        original: Callable[[], select.poll] = monkey.get_original("select", "poll")
+        return original
+    return getattr(select, "poll", None)
