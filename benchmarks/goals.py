@@ -36,6 +36,7 @@ class Goal:
 GOALS: Final = (
     Goal("create-50", "CPU per create, 50 in flight, against naive aiohttp", OURS, AIOHTTP, 1.0, 1.15),
     Goal("create-50", "the same with the extra `speed`", OURS_FAST, AIOHTTP, 0.75, 0.90),
+    Goal("create-50-raw", "the same, without the extra, on a raw asyncio server", OURS, AIOHTTP, 1.0, 1.15),
     Goal("create-50", "CPU per create, 50 in flight, against the SDK on threads", OURS, SDK, 0.22, 0.27),
     Goal("calls-get", "function calls per get, against naive aiohttp", OURS, AIOHTTP, 1.0, 1.2),
     Goal("blocking-get", "CPU per blocking get, against the SDK", OURS_BLOCKING, SDK, 0.45, 0.60),

@@ -16,18 +16,21 @@ from benchmarks.peers import (
     SDK,
 )
 from benchmarks.rounds import Measured, Order, Scale, column, interleave
-from benchmarks.servers import canned_server
+from benchmarks.servers import canned_server, raw_server
 
 CONCURRENCIES: Final = (1, 2, 5, 10, 20, 50, 100)
 
 
 def creates(scale: Scale) -> Measured:
-    """CPU per create with 50 in flight."""
+    """CPU per create with 50 in flight, on nginx and on a raw asyncio server."""
     counts = {OURS: 1000, OURS_FAST: 1000, AIOHTTP: 1000, HTTPX: 200, REQUESTS: 300, SDK: 300}
     # Many short rounds: load of other processes may last a second, and must not affect only one contender.
-    with canned_server() as url:
-        answers = interleave(url, Order("create", 50, counts), Scale(4 * scale.rounds, scale.share))
-    return {"create-50": column(answers, "cpu")}
+    measured: Measured = {}
+    for row, server in (("create-50", canned_server), ("create-50-raw", raw_server)):
+        with server() as url:
+            answers = interleave(url, Order("create", 50, counts), Scale(4 * scale.rounds, scale.share))
+        measured[row] = column(answers, "cpu")
+    return measured
 
 
 def blocking_gets(scale: Scale) -> Measured:

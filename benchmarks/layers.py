@@ -75,7 +75,7 @@ async def _split(
 
 def _towers(client: AsyncClient) -> dict[str, tuple[Callable[[], Awaitable[object]], ...]]:
     """Return calls for each operation, each with one more layer; the last is the complete call."""
-    from plivo_endpoints._requests import NewEndpoint
+    from plivo_endpoints._request_models import NewEndpoint
     from plivo_endpoints._resources.endpoints import CREATE, GET, LIST
     from plivo_endpoints._sansio.codec import build_request
 

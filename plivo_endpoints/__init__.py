@@ -49,10 +49,9 @@ from plivo_endpoints._models import (
 from plivo_endpoints._version import __version__
 
 if TYPE_CHECKING:
-    from plivo_endpoints._blocking import Paginator
     from plivo_endpoints._client import AsyncClient, Client
     from plivo_endpoints._events import AttemptFinished, AttemptStarted, CallFinished, CallStarted, Event
-    from plivo_endpoints._pagination import AsyncPaginator
+    from plivo_endpoints._pagination import AsyncPaginator, Paginator
     from plivo_endpoints._resources.blocking import Endpoints, Tokens
     from plivo_endpoints._resources.endpoints import AsyncEndpoints
     from plivo_endpoints._resources.tokens import AsyncTokens
@@ -67,7 +66,7 @@ else:
         "AsyncTokens": "_resources.tokens",
         "Endpoints": "_resources.blocking",
         "Tokens": "_resources.blocking",
-        "Paginator": "_blocking",
+        "Paginator": "_pagination",
         "AttemptFinished": "_events",
         "AttemptStarted": "_events",
         "CallFinished": "_events",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from plivo_endpoints._config import CallOptions, ConnectionSettings, Credentials, RateLimit
     from plivo_endpoints._events import Event
-    from plivo_endpoints._requests import RequestModel
+    from plivo_endpoints._request_models import RequestModel
     from plivo_endpoints._sansio.messages import Operation
     from plivo_endpoints._transport import AiohttpTransport
 

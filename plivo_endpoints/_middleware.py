@@ -16,7 +16,7 @@ from plivo_endpoints._errors import (
     RequestTimeoutError,
     ResponseDecodeError,
 )
-from plivo_endpoints._requests import RequestModel
+from plivo_endpoints._request_models import RequestModel
 from plivo_endpoints._sansio.codec import parse_response
 from plivo_endpoints._sansio.messages import Attempt, Request, Response
 from plivo_endpoints._sansio.retry import AttemptClass, RetryBudget, RetryHistory, RetryPolicy, classify
@@ -172,7 +172,7 @@ class RetryLoop:
         """Make the unknown outcome of a request that must not be repeated the cause of an interrupt."""
         if not history.begun or call.operation.repeatable:
             return
-        if history.attempt.sent and not history.attempt.is_harmless:
+        if history.attempt.is_doubtful:
             unknown = _outcome_unknown(call, history, _interruption(interrupt))
             interrupt.__cause__ = unknown
             self._observer.outcome_unknown(unknown)
@@ -258,14 +258,14 @@ def _interruption(interrupt: BaseException) -> str:
 
 def _timed_out(call: Call[Any], history: RetryHistory) -> CallError:
     attempt, timeout = history.attempt, call.options.timeout
-    if attempt.sent and not call.operation.repeatable:
+    if attempt.is_doubtful and not call.operation.repeatable:
         return _outcome_unknown(call, history, f"no response within {timeout:g} s")
     return RequestTimeoutError(
         timeout=timeout,
         phase=attempt.phase,
         method=call.request.method,
         path=call.request.path,
-        sent="unknown" if attempt.sent or history.ambiguous_error else "no",
+        sent="unknown" if attempt.is_doubtful or history.ambiguous_error else "no",
         attempts=history.attempts,
     )
 

@@ -6,7 +6,7 @@ import asyncio
 import re
 import warnings
 from collections import deque
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -14,13 +14,14 @@ from urllib.parse import parse_qs, urlsplit
 
 from attrs import evolve, frozen
 
-from plivo_endpoints._errors import ListChangedWarning, ResponseDecodeError
+from plivo_endpoints._errors import ClientStateError, ListChangedWarning, ResponseDecodeError
 from plivo_endpoints._models import PageMeta
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 
     from plivo_endpoints._models import Page
+    from plivo_endpoints._runner import Runner
     from plivo_endpoints._sansio.messages import Operation
 
 T = TypeVar("T")
@@ -187,9 +188,7 @@ class _Changes(Generic[T]):
     def why_incomplete(self) -> str | None:
         """Return, after the last page, why objects may be missing; `None` if there is no sign of it."""
         if self.noticed:
-            return (
-                "the endpoints changed while they were listed: some may be missing here, so list them again"
-            )
+            return "the list changed while it was read: some objects may be missing here, so read it again"
         if self.is_short:
             return "the list ended before its reported total: some are missing here, so list them again"
         return None
@@ -229,3 +228,43 @@ async def _drop(ahead: deque[tuple[Position, asyncio.Task[Page[T]]]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Paginator(Generic[T]):
+    """Iterates over every object of a list, fetching pages as needed.
+
+    Each iteration starts anew. Leaving one early stops its requests.
+    """
+
+    def __init__(self, pages: AsyncPaginator[T], runner: Runner) -> None:
+        self._pages = pages
+        self._runner = runner
+
+    def __iter__(self) -> Generator[T]:
+        for page in self._walk(stacklevel=3):
+            yield from page.objects
+
+    def pages(self) -> Generator[Page[T]]:
+        """Iterate over pages instead of objects; repeated objects are left out."""
+        return self._walk(stacklevel=2)
+
+    def _walk(self, *, stacklevel: int) -> Generator[Page[T]]:
+        reasons: list[str] = []
+        walk = self._pages._pages(reasons.append)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        try:
+            while (page := self._runner.run(lambda: _next(walk))) is not None:
+                yield page
+        finally:
+            # If the client is closed, its loop has already closed the walk.
+            with suppress(ClientStateError):
+                self._runner.run(lambda: _close(walk))
+        for reason in reasons:
+            warnings.warn(reason, ListChangedWarning, stacklevel=stacklevel)
+
+
+async def _next(walk: AsyncGenerator[T]) -> T | None:
+    return await anext(walk, None)
+
+
+async def _close(walk: AsyncGenerator[T]) -> None:
+    await walk.aclose()

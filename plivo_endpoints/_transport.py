@@ -120,8 +120,6 @@ class _Connector(aiohttp.TCPConnector):
 
     def _may_have_input(self, transport: asyncio.Transport | None) -> bool:
         """Whether the server may have closed a connection, or sent data on it, that the loop has not read."""
-        # Not two iterations of the loop for each request: those would make all requests in flight start at
-        # the same moment, with so many new objects that garbage collection takes 8% of a create's time.
         if self._make_poll is None or transport is None or transport.is_closing():
             return True
         poll = self._make_poll()

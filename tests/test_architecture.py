@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ROOT: Final = "plivo_endpoints"
 PACKAGE: Final = Path(__file__).parent.parent / ROOT
 
-_BASE: Final = {"_clock", "_errors", "_validation", "_config", "_models", "_requests", "_version"}
+_BASE: Final = {"_clock", "_errors", "_validation", "_config", "_models", "_request_models", "_version"}
 # What each part may import when it runs, beside itself; imports for type checkers alone are free.
 ALLOWED: Final = {
     "_version": set[str](),
@@ -27,19 +27,18 @@ ALLOWED: Final = {
     "_validation": {"_errors"},
     "_config": {"_errors", "_validation"},
     "_models": set[str](),
-    "_requests": {"_clock", "_errors", "_validation"},
+    "_request_models": {"_clock", "_errors", "_validation"},
     "_events": {"_errors"},
-    "_sansio": {"_errors", "_validation", "_config", "_models", "_requests"},
+    "_sansio": {"_errors", "_validation", "_config", "_models", "_request_models"},
     "_request_body": {"_clock", "_sansio"},
-    "_transport": {"_clock", "_errors", "_sansio", "_request_body", "_version"},
+    "_transport": {"_clock", "_errors", "_sansio", "_request_body", "_threads", "_version"},
     "_deadlines": set[str](),
-    "_middleware": {"_clock", "_errors", "_deadlines", "_requests", "_sansio"},
+    "_middleware": {"_clock", "_errors", "_deadlines", "_request_models", "_sansio"},
     "_pagination": {"_errors", "_models"},
     "_threads": set[str](),
     "_runner": {"_errors", "_threads"},
-    "_blocking": {"_errors"},
     "_connections": {"_errors", "_events", "_sansio", "_middleware", "_transport"},
-    "_resources": {"_models", "_requests", "_sansio", "_pagination", "_blocking", *_BASE},
+    "_resources": {"_models", "_request_models", "_sansio", "_pagination", *_BASE},
     "_wiring": {"_config", "_connections", "_validation"},
     "_client": {"_config", "_connections", "_resources", "_runner", "_validation", "_wiring"},
     "sandbox": set[str](),

@@ -69,7 +69,7 @@ async def test_deleting_while_walking_is_told(client: AsyncClient, sandbox: Sand
     """A walk cannot see what the deletions moved past it, but it can say so."""
     sandbox.seed(100)
     deleted = 0
-    with pytest.warns(ListChangedWarning, match="changed while they were listed") as told:
+    with pytest.warns(ListChangedWarning, match="changed while it was read") as told:
         async for endpoint in client.endpoints.list():
             if deleted < 50:
                 await client.endpoints.delete(endpoint.endpoint_id)

@@ -11,8 +11,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from attrs import field, frozen
 
-from plivo_endpoints import AmbiguousOutcomeError, AsyncClient, CallFinished, Event, OutcomeUnknownError
-from plivo_endpoints._requests import RequestModel
+from plivo_endpoints import AmbiguousOutcomeError, AsyncClient, CallFinished, Event, OutcomeUnknownError, Page
+from plivo_endpoints._request_models import RequestModel
 from plivo_endpoints._resources.base import AsyncResource
 from plivo_endpoints._sansio.messages import Operation
 
@@ -40,6 +40,7 @@ class NewVoicemail(RequestModel):
 
 
 CREATE: Final = Operation("voicemails.create", "POST", "Voicemail/", returns=Voicemail, repeatable=False)
+LIST: Final = Operation("voicemails.list", "GET", "Voicemail/", returns=Page[Voicemail], repeatable=True)
 CLEAR: Final = Operation("voicemails.clear", "POST", "Voicemail/Clear/", returns=type(None), repeatable=False)
 
 
@@ -49,6 +50,10 @@ class AsyncVoicemails(AsyncResource):
     async def create(self, *, name: str, pin: str) -> Voicemail:
         """Create a mailbox."""
         return await self._executor.execute(CREATE, NewVoicemail(name=name, pin=pin))
+
+    async def list(self) -> Page[Voicemail]:
+        """Return a page of mailboxes."""
+        return await self._executor.execute(LIST)
 
     async def clear(self) -> None:
         """Empty them all."""
@@ -85,6 +90,16 @@ async def test_it_is_created(plivo: tuple[Plivo, str]) -> None:
         made = await AsyncVoicemails(client.endpoints._executor).create(name="desk", pin="1234")
     assert Voicemail(mailbox_id="7", minutes=3, urgent=True) == made
     assert [{"name": "desk", "pin": "1234"}] == served.bodies
+
+
+async def test_they_are_listed(plivo: tuple[Plivo, str]) -> None:
+    """The objects of a page are read by their own type."""
+    served, url = plivo
+    served.answer = lambda: web.json_response({"objects": [{"mailbox_id": "7"}], "meta": {"total_count": 1}})
+    async with AsyncClient(AUTH_ID, "token", base_url=url) as client:
+        page = await AsyncVoicemails(client.endpoints._executor).list()
+    assert (Voicemail(mailbox_id="7"),) == page.objects
+    assert page.meta.total_count == 1
 
 
 async def test_a_lost_create_is_told_and_not_sent_again(

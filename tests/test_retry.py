@@ -33,7 +33,7 @@ from plivo_endpoints import (
 from plivo_endpoints._config import CallOptions
 from plivo_endpoints._events import Observer
 from plivo_endpoints._middleware import RateLimited, RetryLoop
-from plivo_endpoints._requests import EndpointChanges, NewEndpoint, NewToken
+from plivo_endpoints._request_models import EndpointChanges, NewEndpoint, NewToken
 from plivo_endpoints._resources import endpoints, tokens
 from plivo_endpoints._sansio.messages import Attempt, Call, Request, Response
 from plivo_endpoints._sansio.rate_limit import SlidingWindow
@@ -55,7 +55,7 @@ ARGUMENTS: dict[Operation[Any], Any] = {
     endpoints.LIST: None,
     endpoints.DELETE: None,
 }
-REPEATABLE = [operation for operation in ARGUMENTS if operation.repeatable]
+REPEATABLE = [endpoints.UPDATE, endpoints.GET, endpoints.LIST, endpoints.DELETE, tokens.CREATE]
 
 
 def not_sent(_attempt: Attempt) -> Response:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.canned import AUTH_ID, CREATED, ENDPOINT_ID, FOUND, PAGE, PAGE_SIZE
 from benchmarks.peers import NEW
-from plivo_endpoints._requests import NewEndpoint
+from plivo_endpoints._request_models import NewEndpoint
 from plivo_endpoints._resources.endpoints import CREATE, GET, LIST
 from plivo_endpoints._sansio.codec import build_request, parse_response
 from plivo_endpoints._sansio.messages import Response

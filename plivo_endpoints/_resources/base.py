@@ -1,11 +1,14 @@
-"""The base class of async resources."""
+"""The base classes of resources, async and blocking."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
     from plivo_endpoints._connections import Executor
+    from plivo_endpoints._runner import Runner
+
+A = TypeVar("A")
 
 
 class AsyncResource:
@@ -13,3 +16,12 @@ class AsyncResource:
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
+
+
+class BlockingResource(Generic[A]):
+    """The blocking counterpart of an async resource."""
+
+    def __init__(self, resource: A, runner: Runner) -> None:
+        self._async = resource
+        self._runner = runner
+        self._run: Final = runner.run

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plivo_endpoints._blocking import BlockingResource, Paginator
+from plivo_endpoints._pagination import Paginator
+from plivo_endpoints._resources.base import BlockingResource
 from plivo_endpoints._resources.endpoints import AsyncEndpoints
 from plivo_endpoints._resources.tokens import AsyncTokens
 

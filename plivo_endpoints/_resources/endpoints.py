@@ -16,7 +16,7 @@ from plivo_endpoints._models import (
     Page,
 )
 from plivo_endpoints._pagination import AsyncPaginator, search
-from plivo_endpoints._requests import EndpointChanges, NewEndpoint
+from plivo_endpoints._request_models import EndpointChanges, NewEndpoint
 from plivo_endpoints._resources.base import AsyncResource
 from plivo_endpoints._sansio.messages import Operation
 from plivo_endpoints._validation import (

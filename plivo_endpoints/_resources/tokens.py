@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints._clock import CLOCK
 from plivo_endpoints._models import Token
-from plivo_endpoints._requests import NewToken, token_times
+from plivo_endpoints._request_models import NewToken, token_times
 from plivo_endpoints._resources.base import AsyncResource
 from plivo_endpoints._sansio.messages import Operation
 

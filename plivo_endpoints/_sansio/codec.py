@@ -16,7 +16,7 @@ from plivo_endpoints._validation import ID, as_text, check_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from plivo_endpoints._requests import RequestModel
+    from plivo_endpoints._request_models import RequestModel
     from plivo_endpoints._sansio.messages import Operation
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64decode
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args, get_origin
 
 import attrs
 from cattrs import Converter
@@ -22,7 +22,7 @@ from plivo_endpoints._models import (
     Token,
     TokenClaims,
 )
-from plivo_endpoints._requests import EndpointChanges, NewEndpoint, NewToken
+from plivo_endpoints._request_models import EndpointChanges, NewEndpoint, NewToken
 from plivo_endpoints._sansio.json_text import encode_json, load_json
 from plivo_endpoints._sansio.reading import (
     SCALARS,
@@ -71,10 +71,16 @@ def _with_usable_id(read: Callable[[object, object], Identified]) -> Callable[[o
     return read_identified
 
 
-def _make_page_reader(
-    read_item: Callable[..., Endpoint], read_meta: Callable[..., PageMeta]
-) -> Callable[[object, object], Page[Endpoint]]:
-    def read(value: object, _: object) -> Page[Endpoint]:
+def _is_page(model: Any) -> bool:  # noqa: ANN401 - a type of any kind
+    return get_origin(model) is Page
+
+
+def _make_page_reader(model: Any, made: Converter) -> Callable[[object, object], Page[Any]]:  # noqa: ANN401
+    (item,) = get_args(model)
+    read_item: Callable[..., object] = make_reader(item, made)
+    read_meta: Callable[..., PageMeta] = make_reader(PageMeta, made)
+
+    def read(value: object, _: object) -> Page[Any]:
         body = read_object(value)
         objects: object = body.get("objects")
         if not isinstance(objects, list):
@@ -141,11 +147,9 @@ def _make_converter() -> Converter:
     for scalar, hook in SCALARS.items():
         made.register_structure_hook(scalar, hook)
     made.register_structure_hook_factory(attrs.has, make_reader)
-    read_endpoint, read_created = made.get_structure_hook(Endpoint), made.get_structure_hook(CreatedEndpoint)
-    read_page = _make_page_reader(read_endpoint, made.get_structure_hook(PageMeta))
-    made.register_structure_hook(Endpoint, _with_usable_id(read_endpoint))
-    made.register_structure_hook(CreatedEndpoint, _with_usable_id(read_created))
-    made.register_structure_hook_func(lambda model: model == Page[Endpoint], read_page)
+    made.register_structure_hook_factory(_is_page, _make_page_reader)
+    made.register_structure_hook(Endpoint, _with_usable_id(make_reader(Endpoint, made)))
+    made.register_structure_hook(CreatedEndpoint, _with_usable_id(make_reader(CreatedEndpoint, made)))
     made.register_structure_hook(Token, _token)
     for model in (NewEndpoint, EndpointChanges):
         made.register_unstructure_hook(

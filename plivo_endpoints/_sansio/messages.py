@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from plivo_endpoints._config import CallOptions
     from plivo_endpoints._errors import Phase
-    from plivo_endpoints._requests import RequestModel
+    from plivo_endpoints._request_models import RequestModel
 
 
 # These two never change, but one is made for every call, and a frozen class takes twice as long to create.
@@ -57,6 +57,11 @@ class Attempt:
     before_send_error: BaseException | None = None  # what `before_send` raised: the request must not leave
     replays: int = 0  # times the HTTP library sent it again by itself
     status: int | None = None
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it may have been carried out."""
+        return self.sent and not self.is_harmless
 
 
 T = TypeVar("T")

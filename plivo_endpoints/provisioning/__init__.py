@@ -43,9 +43,9 @@ from plivo_endpoints.provisioning._results import SipCredentials
 from plivo_endpoints.provisioning._rows import Problem, Row, RowSource, Source
 from plivo_endpoints.provisioning._run import Progress, Run
 from plivo_endpoints.provisioning._source import CsvSource, JsonlSource
-from plivo_endpoints.provisioning._state._protocol import Change, Clash, Entries, FleetState
+from plivo_endpoints.provisioning._state._protocol import Clash, EntryStore, FleetState, Transition
 from plivo_endpoints.provisioning._state._sqlite import SqliteState
-from plivo_endpoints.provisioning._steps import Permission, Step, StepKind, Steps
+from plivo_endpoints.provisioning._steps import Change, Permission, Step, StepKind, Steps
 
 __all__ = [
     "AsyncFleet",
@@ -56,8 +56,8 @@ __all__ = [
     "CsvSource",
     "DeletionLimitError",
     "Duplicate",
-    "Entries",
     "Entry",
+    "EntryStore",
     "Fleet",
     "FleetState",
     "JsonlSource",
@@ -86,6 +86,7 @@ __all__ = [
     "Step",
     "StepKind",
     "Steps",
+    "Transition",
     "load_plan",
     "save_plan",
 ]

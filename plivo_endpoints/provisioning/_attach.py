@@ -2,7 +2,7 @@
 
 The facts of a state, "yes" or empty where nothing else is said:
 
-- `account`: URL of the account. `run_id`: salt of `digest` and of derived passwords, made once for the fleet.
+- `account`: URL of the account. `fleet_id`: salt of `digest` and of derived passwords, made once.
 - `digest`: identifies the source as last taken up. `mark`: identifies the master key.
 - `planned`: the comparison with the account is complete; empty if it starts over, absent before the first
   one, when nothing was sent yet.
@@ -50,7 +50,7 @@ async def attach(
         contents, deriver = await _resume(state, facts, source, master_key)
     else:  # nothing was sent yet, so start over
         await state.clear()
-        begun = {"account": account, "run_id": secrets.token_hex(16), "mark": ""}
+        begun = {"account": account, "fleet_id": secrets.token_hex(16), "mark": ""}
         contents, deriver = await _take_up(state, begun, source, master_key)
     if plan is not None:
         check_source(plan, account, contents)
@@ -74,7 +74,7 @@ async def _resume(
     state: FleetState, facts: Mapping[str, str], source: RowSource, master_key: str | None
 ) -> tuple[Contents, Deriver | None]:
     contents = await read_contents(source)
-    is_edited = contents.digest(facts["run_id"]) != facts["digest"]
+    is_edited = contents.digest(facts["fleet_id"]) != facts["digest"]
     counts = await state.count()
     # Rows that failed or needed review are compared again: somebody may have fixed the cause.
     is_interrupted = not facts.get("done") and not any(counts.get(each) for each in _COMPARED_AGAIN)
@@ -95,7 +95,7 @@ async def _take_up(
     _check_key(contents, deriver)
     news = {
         **facts,
-        "digest": contents.digest(facts["run_id"]),
+        "digest": contents.digest(facts["fleet_id"]),
         "mark": deriver.mark if deriver else facts["mark"],
         "done": "",
         **NOT_AUDITED,
@@ -109,7 +109,7 @@ async def _take_up(
 def _deriver(facts: Mapping[str, str], master_key: str | None) -> Deriver | None:
     if master_key is None:
         return None
-    deriver = Deriver(master_key, facts["run_id"])
+    deriver = Deriver(master_key, facts["fleet_id"])
     if facts["mark"] and deriver.mark != facts["mark"]:
         raise StaleError("the master key (PLIVO_PROVISION_KEY) is not the one this state was created with")
     return deriver
@@ -127,7 +127,7 @@ async def verify_source(
     facts = await state.facts()
     check_begun(facts)
     contents = await read_contents(source)
-    if contents.digest(facts["run_id"]) != facts["digest"]:
+    if contents.digest(facts["fleet_id"]) != facts["digest"]:
         raise StaleError("the source has changed since it was last applied with this state: apply it first")
     deriver = _deriver(facts, master_key)
     _check_key(contents, deriver)

@@ -18,9 +18,9 @@ from plivo_endpoints.provisioning._entries import HELD, RowState
 from plivo_endpoints.provisioning._errors import ProvisioningError
 from plivo_endpoints.provisioning._listing import walk
 from plivo_endpoints.provisioning._matching import is_made_from, known_suffixes, matches, may_be
+from plivo_endpoints.provisioning._outage import retry_transient
 from plivo_endpoints.provisioning._report import Duplicate
-from plivo_endpoints.provisioning._retry import retry_transient
-from plivo_endpoints.provisioning._state._counting import batches
+from plivo_endpoints.provisioning._state._protocol import batches
 from plivo_endpoints.provisioning._strangers import IdSet, Present, find_strangers
 from plivo_endpoints.provisioning._workers import map_concurrently
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints._models import Endpoint
     from plivo_endpoints.provisioning._entries import Entry, Found
-    from plivo_endpoints.provisioning._state._protocol import Change, Entries
+    from plivo_endpoints.provisioning._state._protocol import EntryStore, Transition
 
 NOT_AUDITED: Final = {"audited": "", "appeared": ""}
 
@@ -43,7 +43,7 @@ class Audit:
     appeared: int
 
 
-async def audit_account(client: AsyncClient, state: Entries, present: Present | None = None) -> Audit:
+async def audit_account(client: AsyncClient, state: EntryStore, present: Present | None = None) -> Audit:
     """Check that each finished row has exactly one endpoint; return what was found.
 
     Endpoints that the list does not show (it may lag) are fetched by id. A row needs review if its endpoint
@@ -94,7 +94,7 @@ async def audit_account(client: AsyncClient, state: Entries, present: Present | 
     return Audit(duplicates, len(appeared))
 
 
-async def _check_unseen(client: AsyncClient, state: Entries, unseen: list[Entry]) -> set[str]:
+async def _check_unseen(client: AsyncClient, state: EntryStore, unseen: list[Entry]) -> set[str]:
     """Fetch the endpoints that the walk did not show; return the keys of rows that lost theirs."""
     mismatches = await map_concurrently(partial(_fetch_mismatch, client), unseen)
     changes = [
@@ -106,7 +106,7 @@ async def _check_unseen(client: AsyncClient, state: Entries, unseen: list[Entry]
     return {entry.key for entry, _ in changes}
 
 
-async def _restore(client: AsyncClient, state: Entries) -> None:
+async def _restore(client: AsyncClient, state: EntryStore) -> None:
     """Check the endpoints of rows under review again: somebody may have fixed them."""
     async with aclosing(batches(state, RowState.REVIEW)) as reviewed:
         async for batch in reviewed:
@@ -125,7 +125,7 @@ async def _fetch_mismatch(client: AsyncClient, entry: Entry) -> str | None:
 
 
 async def delete_duplicates(
-    client: AsyncClient, state: Entries, duplicates: tuple[Duplicate, ...]
+    client: AsyncClient, state: EntryStore, duplicates: tuple[Duplicate, ...]
 ) -> AsyncGenerator[Duplicate]:
     """Delete duplicates and yield those deleted.
 
@@ -141,14 +141,14 @@ async def delete_duplicates(
                 yield duplicate
 
 
-async def _has_its_own(client: AsyncClient, state: Entries, duplicate: Duplicate) -> bool:
+async def _has_its_own(client: AsyncClient, state: EntryStore, duplicate: Duplicate) -> bool:
     for entry in await state.holders([duplicate.kept or ""]):
         if is_kept(entry, duplicate):
             return await _fetch_mismatch(client, entry) is None
     return False
 
 
-async def note_duplicates(state: Entries, duplicates: Iterable[Duplicate]) -> None:
+async def note_duplicates(state: EntryStore, duplicates: Iterable[Duplicate]) -> None:
     """Record the current duplicates in the state."""
     await state.note({"duplicates": json.dumps([asdict(duplicate) for duplicate in duplicates])})
 
@@ -179,7 +179,7 @@ class Findings:
         elif entry.state is RowState.FAILED:
             self._failed.setdefault(entry.number, (entry, set()))[1].add(found.endpoint_id)
 
-    def changes_of_failed(self) -> Sequence[Change]:
+    def changes_of_failed(self) -> Sequence[Transition]:
         """Return the changes to rows that failed but for which an endpoint seems to exist."""
         return [(entry, states.found_after_all(entry, ids)) for entry, ids in self._failed.values()]
 

@@ -15,7 +15,7 @@ from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import CanaryError
 from plivo_endpoints.provisioning._listing import Walk
 from plivo_endpoints.provisioning._matching import is_made_from
-from plivo_endpoints.provisioning._retry import retry_transient
+from plivo_endpoints.provisioning._outage import retry_transient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,8 +11,7 @@ from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import DeletionLimitError
 from plivo_endpoints.provisioning._matching import claimant
-from plivo_endpoints.provisioning._outage import ABOUT_THE_ROW, BROKEN, UNSENT
-from plivo_endpoints.provisioning._retry import retry_transient
+from plivo_endpoints.provisioning._outage import ABOUT_THE_ROW, BROKEN, UNREACHABLE, retry_transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,13 +20,13 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._entries import Entry
     from plivo_endpoints.provisioning._options import Options
     from plivo_endpoints.provisioning._outage import Outage
-    from plivo_endpoints.provisioning._state._protocol import Entries
+    from plivo_endpoints.provisioning._state._protocol import EntryStore
 
 _MOST_DELETED: Final = 10  # endpoints
 _SHARE_DELETED: Final = 10  # a tenth of all
 
 
-async def check_deletions(state: Entries, options: Options) -> None:
+async def check_deletions(state: EntryStore, options: Options) -> None:
     """Raise `DeletionLimitError` if more endpoints would be deleted than allowed."""
     held, gone = await state.count_held()
     limit = options.delete_limit
@@ -40,10 +39,10 @@ async def check_deletions(state: Entries, options: Options) -> None:
         )
 
 
-class Changes:
+class ChangeSender:
     """Updates and deletes endpoints; every operation may safely be repeated."""
 
-    def __init__(self, client: AsyncClient, state: Entries, outage: Outage) -> None:
+    def __init__(self, client: AsyncClient, state: EntryStore, outage: Outage) -> None:
         self._client = client
         self._state = state
         self._outage = outage
@@ -63,7 +62,7 @@ class Changes:
             reason = f"Plivo refused the update of endpoint {entry.endpoint_id}: {error.message or error}"
             await self._state.save([(entry, states.update_refused(entry, reason))])
             self._outage.refused(error.message or str(error))
-        except UNSENT as error:
+        except UNREACHABLE as error:
             await self._outage.unsent(error)
         except BROKEN as error:
             reason = f"the update of endpoint {entry.endpoint_id} failed: {error}"
@@ -137,7 +136,7 @@ class Changes:
                 await self._state.save([(entry, lost(entry, reason))])
                 self._outage.lost(str(error))
                 return
-            except UNSENT as error:
+            except UNREACHABLE as error:
                 await self._outage.unsent(error)
             else:
                 break

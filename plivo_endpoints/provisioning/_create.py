@@ -11,23 +11,23 @@ from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._canary import check_answer
 from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import CanaryError
-from plivo_endpoints.provisioning._outage import ABOUT_THE_ROW, UNSENT
+from plivo_endpoints.provisioning._outage import ABOUT_THE_ROW, UNREACHABLE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from plivo_endpoints._client import AsyncClient
-    from plivo_endpoints._requests import NewEndpoint
+    from plivo_endpoints._request_models import NewEndpoint
     from plivo_endpoints.provisioning._entries import Entry
     from plivo_endpoints.provisioning._outage import Outage
-    from plivo_endpoints.provisioning._state._protocol import Entries
+    from plivo_endpoints.provisioning._state._protocol import EntryStore
 
 
 class CreateSender:
     """Sends the create of one row."""
 
     def __init__(
-        self, state: Entries, entry: Entry, *, on_mismatch: Callable[[Entry], Awaitable[None]]
+        self, state: EntryStore, entry: Entry, *, on_mismatch: Callable[[Entry], Awaitable[None]]
     ) -> None:
         self._state = state
         self._entry = entry
@@ -55,7 +55,7 @@ class CreateSender:
             outage.refused(error.message or str(error))
         except CallError as error:
             await self._release()
-            if not isinstance(error, UNSENT):
+            if not isinstance(error, UNREACHABLE):
                 raise
             await outage.unsent(error)
         else:

@@ -21,8 +21,7 @@ from plivo_endpoints.provisioning._matching import plausible_suffixes
 from plivo_endpoints.provisioning._plan import read_drift
 from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
 from plivo_endpoints.provisioning._report import Report, by_status, outcome_of
-from plivo_endpoints.provisioning._state._counting import batches
-from plivo_endpoints.provisioning._state._protocol import opened
+from plivo_endpoints.provisioning._state._protocol import batches, opened
 from plivo_endpoints.provisioning._survey import compare
 from plivo_endpoints.provisioning._transitions import given_away, looked_for_again, settled_on
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._entries import Entry
     from plivo_endpoints.provisioning._report import Duplicate, Outcome
-    from plivo_endpoints.provisioning._state._protocol import Change, FleetState
+    from plivo_endpoints.provisioning._state._protocol import FleetState, Transition
     from plivo_endpoints.provisioning._steps import Step
 
 _UNFINISHED: Final = {RowState.INTENT, RowState.PARKED, RowState.DELETING, RowState.UNDELETED}
@@ -83,7 +82,7 @@ async def import_endpoints(
         raise ProvisioningError("an endpoint can be assigned to one key only")
     async with _own(client, state) as known:
         chosen: list[Entry] = []
-        changes: list[Change] = []
+        changes: list[Transition] = []
         for key, endpoint_id in pairs.items():
             entry, holders = await _entries_of(known, key, endpoint_id)
             found = await _fetch_endpoint(client, known, entry, endpoint_id)

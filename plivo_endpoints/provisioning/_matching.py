@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from plivo_endpoints.provisioning._entries import Entry, Found
-    from plivo_endpoints.provisioning._state._protocol import Entries
+    from plivo_endpoints.provisioning._state._protocol import EntryStore
 
 
 def is_made_from(username: str, made_as: str) -> bool:
@@ -36,7 +36,7 @@ def has_name(entry: Entry, found: Found, suffixes: Collection[int]) -> bool:
     return suffix_length(entry.sought.username, found.username) in suffixes
 
 
-async def claimant(state: Entries, gone: Entry) -> Entry | None:
+async def claimant(state: EntryStore, gone: Entry) -> Entry | None:
     """Return the row in conflict that may be meant to take over the endpoint of a row that is gone."""
     username = gone.sought.username
     for entry in await state.find([username]):
@@ -45,12 +45,12 @@ async def claimant(state: Entries, gone: Entry) -> Entry | None:
     return None
 
 
-async def known_suffixes(state: Entries) -> Collection[int]:
+async def known_suffixes(state: EntryStore) -> Collection[int]:
     """Return how many digits Plivo appends to usernames: as observed in this fleet, or as documented."""
     return await state.suffix_lengths() or {DOCUMENTED_SUFFIX}
 
 
-async def plausible_suffixes(state: Entries) -> Collection[int]:
+async def plausible_suffixes(state: EntryStore) -> Collection[int]:
     """Return the known and the documented number of digits, for endpoints that may be of any age.
 
     If Plivo changes the number of digits one day, older endpoints still have the old number.
@@ -59,7 +59,7 @@ async def plausible_suffixes(state: Entries) -> Collection[int]:
 
 
 async def matches(
-    state: Entries, page: list[Found], suffixes: Collection[int] | None
+    state: EntryStore, page: list[Found], suffixes: Collection[int] | None
 ) -> list[tuple[Entry, Found, Entry | None]]:
     """Return the endpoints on a page that have a row's username.
 

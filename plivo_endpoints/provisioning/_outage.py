@@ -1,10 +1,10 @@
-"""Detect that no row gets through any more, so that a run stops instead of trying them all."""
+"""What a run does about failures: retry those that may pass, and stop when no row gets through any more."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from plivo_endpoints._errors import (
     BadRequestError,
@@ -18,12 +18,32 @@ from plivo_endpoints._events import logger
 from plivo_endpoints.provisioning._errors import OutageError, RefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from plivo_endpoints._errors import CallError
+
+T = TypeVar("T")
 
 # Plivo refuses this row. Any other refusal (credentials, permission, a proxy's redirect) affects every row.
 ABOUT_THE_ROW: Final = (BadRequestError, ConflictError)
-UNSENT: Final = (TransportError, RateLimitedError)
+# Plivo cannot be reached or accepts no more requests for now: the row is tried again later.
+UNREACHABLE: Final = (TransportError, RateLimitedError)
 BROKEN: Final = (ServerError, ResponseDecodeError)  # raised only after several retries, where those are safe
+_PAUSES: Final = (0.5, 2.0, 8.0, 30.0)  # seconds
+
+
+async def retry_transient(call: Callable[[], Awaitable[T]]) -> T:
+    """Await `call` and return its result, retrying beyond what the client does; it must be safe to repeat.
+
+    A run of hours must survive a minute of transient failures.
+    """
+    for pause in _PAUSES:
+        try:
+            return await call()
+        except (*UNREACHABLE, *BROKEN) as error:
+            logger.warning("%s; retrying in %g s", error, pause)
+            await asyncio.sleep(pause)
+    return await call()
 
 
 class Outage:

@@ -22,12 +22,12 @@ _FINGERPRINT: Final = 32  # characters: 128 bits
 
 
 class Deriver(Unpicklable):
-    """Derives the passwords of one run."""
+    """Derives the passwords of one fleet."""
 
-    def __init__(self, master_key: str, run_id: str) -> None:
+    def __init__(self, master_key: str, fleet_id: str) -> None:
         # Stretched once: the phone's owner knows a password and the state holds a mark, and neither must
         # allow guessing the key quickly.
-        self._root = stretch(master_key.encode(), run_id)
+        self._root = stretch(master_key.encode(), fleet_id)
 
     def password(self, key: str, version: str = "") -> str:
         """Return the password of a row: capital letters and digits, which a phone's keypad can enter."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from attrs import frozen
 
-from plivo_endpoints._requests import NewEndpoint
+from plivo_endpoints._request_models import NewEndpoint
 from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._audit import NOT_AUDITED, audit_account
 from plivo_endpoints.provisioning._canary import Canary
-from plivo_endpoints.provisioning._change import Changes, check_deletions
+from plivo_endpoints.provisioning._change import ChangeSender, check_deletions
 from plivo_endpoints.provisioning._create import CreateSender
 from plivo_endpoints.provisioning._entries import HELD, NEEDS_PERSON, OPEN, RowState
 from plivo_endpoints.provisioning._errors import CanaryError, StaleError
@@ -27,7 +27,7 @@ from plivo_endpoints.provisioning._rate import CreateRateLimiter
 from plivo_endpoints.provisioning._reach import account_of, another_window
 from plivo_endpoints.provisioning._reconcile import reconcile
 from plivo_endpoints.provisioning._report import outcome_of
-from plivo_endpoints.provisioning._state._counting import batches, batches_of_gone
+from plivo_endpoints.provisioning._state._protocol import batches, batches_of_gone
 from plivo_endpoints.provisioning._strangers import Present
 from plivo_endpoints.provisioning._survey import compare
 from plivo_endpoints.provisioning._workers import run_workers
@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._load import Contents
     from plivo_endpoints.provisioning._options import Options
     from plivo_endpoints.provisioning._passwords import Deriver
+    from plivo_endpoints.provisioning._report import Channel
     from plivo_endpoints.provisioning._rows import Row, RowSource
-    from plivo_endpoints.provisioning._state._counting import Channel, CountingState
+    from plivo_endpoints.provisioning._state._counting import CountingState
 
 Phase = Literal[
     "planning",
@@ -86,7 +87,7 @@ class Phases:
         self._job = job
         self._state = job.state
         self._outage = Outage(most_lost=_MOST_LOST_CANARIES, most_refused=job.options.max_failures)
-        self._changes = Changes(job.client, job.state, self._outage)
+        self._change_sender = ChangeSender(job.client, job.state, self._outage)
         self._suffixes: Collection[int] = ()  # how many digits Plivo appends, as the plan assumed
         self._pace = CreateRateLimiter(another_window(job.client))
         self._stopping = asyncio.Event()
@@ -301,7 +302,7 @@ class Phases:
 
     async def _update(self, item: tuple[Row, Entry]) -> bool:
         row, entry = item
-        await self._changes.update(entry, password_of(row, self._job.deriver))
+        await self._change_sender.update(entry, password_of(row, self._job.deriver))
         return not self._stopping.is_set()
 
     async def _delete(self) -> None:
@@ -324,15 +325,15 @@ class Phases:
             await run_workers(_once(batch), self._delete_replaced, self._job.options.concurrency)
 
     async def _delete_replaced(self, entry: Entry) -> bool:
-        await self._changes.delete_replaced(entry)
+        await self._change_sender.delete_replaced(entry)
         return not self._stopping.is_set()
 
     async def _finish_deletion(self, entry: Entry) -> bool:
-        await self._changes.finish_deletion(entry)
+        await self._change_sender.finish_deletion(entry)
         return not self._stopping.is_set()
 
     async def _delete_gone(self, entry: Entry) -> bool:
-        await self._changes.delete_gone(entry, even_registered=self._job.options.even_registered)
+        await self._change_sender.delete_gone(entry, even_registered=self._job.options.even_registered)
         return not self._stopping.is_set()
 
     async def _settle(self) -> bool:

@@ -14,7 +14,7 @@ from plivo_endpoints.provisioning._entries import KEPT, RowState
 from plivo_endpoints.provisioning._errors import StaleError
 from plivo_endpoints.provisioning._matching import claimant
 from plivo_endpoints.provisioning._reach import account_of
-from plivo_endpoints.provisioning._state._counting import batches, batches_of_gone
+from plivo_endpoints.provisioning._state._protocol import batches, batches_of_gone
 from plivo_endpoints.provisioning._state._selection import Selection
 from plivo_endpoints.provisioning._steps import KINDS, Permission, Step, StepKind, Steps
 from plivo_endpoints.provisioning._survey import compare
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._entries import Entry, Spec
     from plivo_endpoints.provisioning._load import Contents
     from plivo_endpoints.provisioning._rows import RowSource
-    from plivo_endpoints.provisioning._state._protocol import Entries, FleetState
+    from plivo_endpoints.provisioning._state._protocol import EntryStore, FleetState
 
 _KIND: Final[Mapping[RowState, StepKind]] = {
     RowState.NEW: "create",
@@ -114,7 +114,7 @@ def check_steps(expected: Plan, now: Plan) -> None:
         raise StaleError("the account has changed since the plan was made: plan again")
 
 
-async def read_plan(state: Entries, account: str, contents: Contents) -> Plan:
+async def read_plan(state: EntryStore, account: str, contents: Contents) -> Plan:
     """Return the plan that follows from a state after `compare`."""
     steps, unchanged = Steps(), 0
     async with aclosing(batches(state, *RowState)) as entries:
@@ -133,7 +133,7 @@ async def read_plan(state: Entries, account: str, contents: Contents) -> Plan:
     return Plan(account=account, salt=salt, digest=contents.digest(salt), steps=steps, unchanged=unchanged)
 
 
-async def read_drift(state: Entries) -> tuple[Step, ...]:
+async def read_drift(state: EntryStore) -> tuple[Step, ...]:
     """Return the changes on the account that `compare` found."""
     steps: list[Step] = []
     async with aclosing(batches(state, RowState.OUTDATED, RowState.VANISHED)) as entries:

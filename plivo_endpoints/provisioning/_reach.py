@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from plivo_endpoints._client import AsyncClient, Client
 from plivo_endpoints._config import LARGEST_PAGE, PREFETCH
 from plivo_endpoints._errors import InvalidArgumentError
-from plivo_endpoints.provisioning._retry import retry_transient
+from plivo_endpoints.provisioning._outage import retry_transient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping

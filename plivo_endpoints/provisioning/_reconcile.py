@@ -9,17 +9,17 @@ from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._entries import DOCUMENTED_SUFFIX, RowState
 from plivo_endpoints.provisioning._listing import walk
 from plivo_endpoints.provisioning._matching import has_name, matches, may_be
-from plivo_endpoints.provisioning._state._counting import batches
+from plivo_endpoints.provisioning._state._protocol import batches
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._entries import Entry, Found
-    from plivo_endpoints.provisioning._state._protocol import Change, Entries
+    from plivo_endpoints.provisioning._state._protocol import EntryStore, Transition
 
 
-async def reconcile(client: AsyncClient, state: Entries) -> None:
+async def reconcile(client: AsyncClient, state: EntryStore) -> None:
     """Decide on every parked row, after its settling time and with no create in flight.
 
     A walk that may be incomplete proves only what it found.
@@ -37,7 +37,7 @@ async def reconcile(client: AsyncClient, state: Entries) -> None:
     taken: set[str] = set()  # by rows decided on just now: two rows may have requested the same
     async with aclosing(batches(state, RowState.PARKED)) as parked:
         async for batch in parked:
-            changes: list[Change] = []
+            changes: list[Transition] = []
             for entry in batch:
                 found = [each for id_, each in namesakes.get(entry.key, {}).items() if id_ not in taken]
                 after = _decide(entry, found, proven, gap)

@@ -1,7 +1,9 @@
-"""Outcomes and reports, for people and programs."""
+"""Outcomes and reports, for people and programs, and the channel that brings outcomes to the caller."""
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Mapping  # noqa: TC003 - type hints resolve the annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Literal, get_args
@@ -25,6 +27,7 @@ Status = Literal[
     "unprocessed",
     "review",
 ]
+_MOST_UNREAD: Final = 1_000  # outcomes
 STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 
 _DONE: Final = frozenset({*HELD, RowState.DELETED})
@@ -164,3 +167,35 @@ def by_status(counts: Mapping[RowState, int]) -> dict[Status, int]:
 def status_of(entry: Entry) -> Status:
     """Return the status of a row."""
     return _STATUS.get(entry.state, "unprocessed")
+
+
+class Channel:
+    """Passes outcomes to the iterating caller; a slow reader slows the run down instead of using memory."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Outcome] = deque()
+        self._news, self._room = asyncio.Event(), asyncio.Event()
+        self._closed = False
+
+    async def put(self, outcome: Outcome) -> None:
+        """Add an outcome when there is room; ignore it once the channel is closed."""
+        while len(self._waiting) >= _MOST_UNREAD and not self._closed:
+            self._room.clear()
+            await self._room.wait()
+        if not self._closed:
+            self._waiting.append(outcome)
+            self._news.set()
+
+    async def get(self) -> Outcome | None:
+        """Return the next outcome, or `None` after the last."""
+        while not self._waiting and not self._closed:
+            self._news.clear()
+            await self._news.wait()
+        self._room.set()
+        return self._waiting.popleft() if self._waiting else None
+
+    def close(self) -> None:
+        """Accept no further outcomes."""
+        self._closed = True
+        self._news.set()
+        self._room.set()

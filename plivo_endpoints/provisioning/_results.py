@@ -17,8 +17,7 @@ from plivo_endpoints.provisioning._errors import StaleError
 from plivo_endpoints.provisioning._load import chunks
 from plivo_endpoints.provisioning._passwords import password_of
 from plivo_endpoints.provisioning._report import Outcome, outcome_of
-from plivo_endpoints.provisioning._state._counting import batches, batches_of_gone
-from plivo_endpoints.provisioning._state._protocol import opened
+from plivo_endpoints.provisioning._state._protocol import batches, batches_of_gone, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator

@@ -13,8 +13,8 @@ from plivo_endpoints.provisioning._attach import attach, check_keys
 from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._phases import Job, Phases
 from plivo_endpoints.provisioning._reach import account_of
-from plivo_endpoints.provisioning._report import Report
-from plivo_endpoints.provisioning._state._counting import Channel, CountingState
+from plivo_endpoints.provisioning._report import Channel, Report
+from plivo_endpoints.provisioning._state._counting import CountingState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from plivo_endpoints.provisioning._entries import Entry, Found
-    from plivo_endpoints.provisioning._state._protocol import Entries
+    from plivo_endpoints.provisioning._state._protocol import EntryStore
 
 _BUCKETS: Final = 1024  # enough to keep each bucket short with a million ids
 _MASK: Final = 2**64 - 1
@@ -50,7 +50,7 @@ class Present(IdSet):
 
 
 async def find_strangers(
-    state: Entries,
+    state: EntryStore,
     page: Collection[Found],
     pairs: Iterable[tuple[Entry, Found, Entry | None]],
     suffixes: Collection[int],

@@ -13,8 +13,8 @@ from plivo_endpoints.provisioning._entries import KEPT, Found, RowState
 from plivo_endpoints.provisioning._errors import ProvisioningError
 from plivo_endpoints.provisioning._listing import walk
 from plivo_endpoints.provisioning._matching import matches, plausible_suffixes
-from plivo_endpoints.provisioning._retry import retry_transient
-from plivo_endpoints.provisioning._state._counting import batches
+from plivo_endpoints.provisioning._outage import retry_transient
+from plivo_endpoints.provisioning._state._protocol import batches
 from plivo_endpoints.provisioning._workers import map_concurrently
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._entries import Entry
-    from plivo_endpoints.provisioning._state._protocol import Entries
+    from plivo_endpoints.provisioning._state._protocol import EntryStore
     from plivo_endpoints.provisioning._strangers import Present
 
 _LOOKED_FOR: Final = (RowState.NEW, RowState.FOUND, RowState.CONFLICT, RowState.RENAMED)
 
 
-async def compare(client: AsyncClient, state: Entries, present: Present | None = None) -> None:
+async def compare(client: AsyncClient, state: EntryStore, present: Present | None = None) -> None:
     """Compare the rows with the account's endpoints, in one walk of its list.
 
     A row's own endpoint is recognised by its id and may have changed. For rows that have none, endpoints with
@@ -66,7 +66,7 @@ class _Numbers:
 
 
 class _Survey:
-    def __init__(self, state: Entries, suffixes: Collection[int], present: Present | None) -> None:
+    def __init__(self, state: EntryStore, suffixes: Collection[int], present: Present | None) -> None:
         self._state = state
         self._present = present
         self._suffixes = suffixes

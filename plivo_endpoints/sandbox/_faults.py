@@ -21,7 +21,7 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t -~]*")
 
 # Paths below the account's, with `{}` for an id, and their methods.
-_OPERATIONS = {
+OPERATIONS = {
     "Endpoint/": ("GET", "POST"),
     "Endpoint/{}/": ("GET", "POST", "DELETE"),
     "JWT/Token/": ("POST",),
@@ -158,13 +158,11 @@ def new_injection(
 
 def _check_aim(method: str | None, path: str) -> None:
     # With a fault that never applies, a test would pass without testing anything.
-    for operation, methods in _OPERATIONS.items():
+    for operation, methods in OPERATIONS.items():
         if method in (None, *methods) and any(fnmatchcase(each, path) for each in _examples(operation, path)):
             return
-    raise ValueError(
-        f"method={method!r} with path={path!r} matches no operation: there are GET and POST of Endpoint/, "
-        "GET, POST and DELETE of Endpoint/*/, and POST of JWT/Token/"
-    )
+    known = "; ".join(f"{', '.join(methods)} of {each.format('*')}" for each, methods in OPERATIONS.items())
+    raise ValueError(f"method={method!r} with path={path!r} matches no operation: there are {known}")
 
 
 def _examples(operation: str, path: str) -> set[str]:

@@ -200,7 +200,7 @@ def test_a_list_that_changed(sandbox: Sandbox, run: Run) -> None:
     sandbox.inject(Fault(applied=True, status=200, body=page), times=1)
     result = run("list")
     assert (result.exit_code, len(result.stdout.splitlines())) == (0, 25)
-    told = "the endpoints changed while they were listed: some may be missing here, so list them again"
+    told = "the list changed while it was read: some objects may be missing here, so read it again"
     assert result.stderr == f"Warning: {told}\n"
 
 

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from plivo_endpoints import AsyncClient, CreatedEndpoint, PlivoError
-from plivo_endpoints._requests import NewEndpoint
+from plivo_endpoints._request_models import NewEndpoint
 from plivo_endpoints._resources.endpoints import create_after
 from tests.faults.account import AUTH_ID, SEED, Account, Step
 from tests.faults.kinds import Fault
@@ -48,12 +48,12 @@ EVENTS: Final[dict[str, Event]] = {
 }
 
 
-def _answer_then(event: Event, done: threading.Event) -> Fault:
+def _answer_then(event: Event, heard: threading.Event, done: threading.Event) -> Fault:
     """An honest answer, and when the client has had it, something that nobody asked for."""
 
     async def play(wire: Wire, answer: Answer) -> None:
         await wire.send(answer.encode())
-        await asyncio.sleep(0.002)
+        assert await asyncio.to_thread(heard.wait, 5)
         await event(wire)
         done.set()
 
@@ -61,11 +61,12 @@ def _answer_then(event: Event, done: threading.Event) -> Fault:
 
 
 async def _create_after(event: Event, account: Account, client: AsyncClient, *, blocked: bool) -> str:
-    done = threading.Event()
-    account.play([Step(_answer_then(event, done), applied=True)])
+    heard, done = threading.Event(), threading.Event()
+    account.play([Step(_answer_then(event, heard, done), applied=True)])
     # Not a get: the first create on a connection listens for a moment, and would read the news then.
     await client.endpoints.create(username="earlier", password="s3cret", alias="earlier")
     account.created.clear()
+    heard.set()
     if blocked:
         done.wait(5)  # in the loop's own thread: it gets no chance to notice before the next call
     else:
@@ -114,10 +115,11 @@ async def test_a_request_without_a_body_after_a_stray_answer(operation: str, fau
     """It does not take what lies on the connection for its answer."""
     account, url = faults.account()
     account.seed("alice1", "desk", "777")
-    done = threading.Event()
-    account.play([Step(_answer_then(_speak(STRAY_REFUSAL), done), applied=True)])
+    heard, done = threading.Event(), threading.Event()
+    account.play([Step(_answer_then(_speak(STRAY_REFUSAL), heard, done), applied=True)])
     async with AsyncClient(AUTH_ID, "fault-token", base_url=url) as client:
         await client.endpoints.get(SEED)
+        heard.set()
         await asyncio.to_thread(done.wait, 5)
         if operation == "get":
             assert (await client.endpoints.get("777")).username == "alice1"

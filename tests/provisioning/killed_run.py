@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Generator, Mapping, Sequence
 
-    from plivo_endpoints.provisioning import Change, Clash
+    from plivo_endpoints.provisioning import Clash, Transition
 
 # The steps of the state, in the order in which a row goes through them.
 EARLY = ("add", "added", "take up", "taken up", "note", "noted")
@@ -98,7 +98,7 @@ class MortalState(SqliteState):
         await super().note(facts)
         self._reach("noted")
 
-    async def save(self, changes: Sequence[Change]) -> None:
+    async def save(self, changes: Sequence[Transition]) -> None:
         """Die before or after an intent, a result, a decision or a change."""
         if not changes:
             return
@@ -115,9 +115,9 @@ class ForgetfulState(MortalState):
         super().__init__(path, step, count)
         self._written: dict[int, Entry] = {}
 
-    async def save(self, changes: Sequence[Change]) -> None:
+    async def save(self, changes: Sequence[Transition]) -> None:
         """Write results only."""
-        kept: list[Change] = []
+        kept: list[Transition] = []
         for before, after in changes:
             origin = self._written.pop(before.number, before)
             if RowState.INTENT is after.state or (RowState.INTENT, RowState.NEW) == (

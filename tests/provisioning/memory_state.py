@@ -16,7 +16,7 @@ from plivo_endpoints.provisioning._transitions import taken_up
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 
-    from plivo_endpoints.provisioning import Change, Entry
+    from plivo_endpoints.provisioning import Entry, Transition
 
 
 @define
@@ -138,7 +138,7 @@ class MemoryState:
         own.incoming.clear()
         own.facts.update(facts)
 
-    async def save(self, changes: Sequence[Change]) -> None:
+    async def save(self, changes: Sequence[Transition]) -> None:
         """See `FleetState`."""
         rows = dict(self._own.rows)
         for before, after in changes:

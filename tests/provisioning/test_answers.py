@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from plivo_endpoints import AsyncClient, CreatedEndpoint
-    from plivo_endpoints._requests import NewEndpoint
+    from plivo_endpoints._request_models import NewEndpoint
     from plivo_endpoints._resources.endpoints import AsyncEndpoints
-    from plivo_endpoints.provisioning import Change
+    from plivo_endpoints.provisioning import Transition
     from plivo_endpoints.sandbox import Sandbox
     from tests.provisioning.conftest import Ended
 
@@ -201,7 +201,7 @@ async def test_each_that_came_out_otherwise_has_to_be_put_right(
 class FailingState(SqliteState):
     """Writes no result, as if the process had ended before it could."""
 
-    async def save(self, changes: Sequence[Change]) -> None:
+    async def save(self, changes: Sequence[Transition]) -> None:
         """Write everything else."""
         if changes[0][1].made_as and changes[0][0].number > 1:
             raise StateError("the end")

@@ -25,7 +25,7 @@ from click.testing import CliRunner, Result
 
 from plivo_endpoints.cli.main import cli
 from plivo_endpoints.cli.provision.output import is_confirmed
-from plivo_endpoints.provisioning import Duplicate, Outcome, SqliteState, StateError, _retry
+from plivo_endpoints.provisioning import Duplicate, Outcome, SqliteState, StateError, _outage
 from plivo_endpoints.provisioning._rows import NO_PASSWORD
 from plivo_endpoints.sandbox import Fault, Sandbox
 
@@ -267,7 +267,7 @@ def test_a_server_that_is_not_there(
     account: Sandbox, run: Run, users: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is reported at once and on each retry, but not twice alike; `--json` prints only documents."""
-    monkeypatch.setattr(_retry, "_PAUSES", (0.0, 0.0, 0.001))
+    monkeypatch.setattr(_outage, "_PAUSES", (0.0, 0.0, 0.001))
     users(1)
     told = run("plan", "users.csv", "--base-url", "http://127.0.0.1:1")
     reason = "cannot connect to 127.0.0.1:1: Connection refused"

@@ -10,7 +10,8 @@ import pytest
 
 from plivo_endpoints.provisioning import Entry, RowState, Spec, SqliteState, StateError
 from plivo_endpoints.provisioning._entries import Found
-from plivo_endpoints.provisioning._state._counting import Channel, CountingState
+from plivo_endpoints.provisioning._report import Channel
+from plivo_endpoints.provisioning._state._counting import CountingState
 from plivo_endpoints.provisioning._state._protocol import opened
 from plivo_endpoints.provisioning._transitions import created, decided, deleted, parked, released, stamp
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from pathlib import Path
 
-    from plivo_endpoints.provisioning._state._protocol import Change
+    from plivo_endpoints.provisioning._state._protocol import Transition
 
 NEW = Entry(number=1, line=1, key="key-1", wanted=Spec(username="user1x", alias="row-1"))
 INTENDED = stamp(NEW, 1.0)
@@ -31,7 +32,7 @@ class LateState(SqliteState):
         super().__init__(path)
         self.written = asyncio.Event()
 
-    async def save(self, changes: Sequence[Change]) -> None:
+    async def save(self, changes: Sequence[Transition]) -> None:
         """Write, and do not return from an intent."""
         await super().save(changes)
         if changes[0][1].state is RowState.INTENT:

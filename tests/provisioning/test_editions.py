@@ -15,7 +15,7 @@ from plivo_endpoints.provisioning import (
     ProvisioningError,
     RefusedError,
     Row,
-    _retry,
+    _outage,
 )
 from plivo_endpoints.sandbox import Fault
 from tests.provisioning.fleets import audit, leave_in_doubt, plan, prune, read_report
@@ -546,7 +546,7 @@ async def test_a_deletion_whose_response_is_an_error(
     applied: Apply, rows: Rows, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may still take effect, so the row gets a new endpoint when it comes back to the source."""
-    monkeypatch.setattr(_retry, "_PAUSES", ())
+    monkeypatch.setattr(_outage, "_PAUSES", ())
     await applied(rows(2))
     first, second = sandbox.endpoints
     sandbox.inject(Fault(applied=False, status=504), rate=1.0, method="DELETE")

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 WORK = {"AsyncFleet", "Fleet", "load_plan", "save_plan"}
 INPUT = {"CsvSource", "JsonlSource", "Problem", "Row", "RowSource", "Source"}
 RESULTS = {
-    *{"BlockingRun", "Duplicate", "Outcome", "Phase", "Plan", "Permission", "Progress", "Report", "Run"},
-    *{"SipCredentials", "Status", "Step", "StepKind", "Steps"},
+    *{"BlockingRun", "Change", "Duplicate", "Outcome", "Phase", "Plan", "Permission", "Progress", "Report"},
+    *{"Run", "SipCredentials", "Status", "Step", "StepKind", "Steps"},
 }
-STATES = {"Change", "Clash", "Entries", "Entry", "FleetState", "RowState", "Spec", "SqliteState"}
+STATES = {"Clash", "Entry", "EntryStore", "FleetState", "RowState", "Spec", "SqliteState", "Transition"}
 ERRORS = {
     *{"CanaryError", "DeletionLimitError", "OutageError", "ProvisioningError", "RefusedError"},
     *{"SourceError", "StaleError", "StateError"},

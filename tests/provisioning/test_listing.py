@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from plivo_endpoints import Endpoint, Page, PageMeta, ServerError
-from plivo_endpoints.provisioning import _reach, _retry
+from plivo_endpoints.provisioning import _outage, _reach
 from plivo_endpoints.provisioning._listing import CHANGED, UNREADABLE, Walk, walk
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ async def test_a_page_that_is_hard_to_get(
     client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only that page is fetched again, however often pages fail during a walk."""
-    monkeypatch.setattr(_retry, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(_outage, "_PAUSES", (0.0, 0.0))
     monkeypatch.setattr(_reach, "PREFETCH", 0)
     sandbox.seed(200)
     fetch, fetched = client.endpoints._fetch_page, Counter[str]()

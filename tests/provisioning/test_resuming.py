@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from plivo_endpoints import AsyncClient
-    from plivo_endpoints.provisioning import Change
+    from plivo_endpoints.provisioning import Transition
     from plivo_endpoints.sandbox import Sandbox
     from tests.provisioning.conftest import Ended
 
@@ -35,7 +35,7 @@ class EndingState(SqliteState):
         self._ends = ends
         self._is_over = False
 
-    async def save(self, changes: Sequence[Change]) -> None:
+    async def save(self, changes: Sequence[Transition]) -> None:
         """Write what comes before."""
         self._is_over = self._is_over or any(self._ends(*change) for change in changes)
         if self._is_over:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from plivo_endpoints import AsyncClient
     from plivo_endpoints.provisioning import Row
-    from plivo_endpoints.provisioning._state._protocol import Change
+    from plivo_endpoints.provisioning._state._protocol import Transition
 
 needs_layer = pytest.mark.skipif(not is_possible(), reason="this Python hides its SQLite")
 
@@ -269,7 +269,7 @@ async def test_a_plan_writes_once_per_page(
         await client.endpoints.create(username=row.username, password="s3cret", alias=row.alias)
     save, changed = SqliteState.save, list[int]()
 
-    async def counted(self: SqliteState, changes: Sequence[Change]) -> None:
+    async def counted(self: SqliteState, changes: Sequence[Transition]) -> None:
         changed.append(len(changes))
         await save(self, changes)
 

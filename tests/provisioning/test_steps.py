@@ -13,8 +13,8 @@ from attrs import evolve
 
 from plivo_endpoints import ConnectError, InvalidArgumentError
 from plivo_endpoints.provisioning import Outcome, Row, SqliteState, _transitions, load_plan
+from plivo_endpoints.provisioning import _outage as outage_module
 from plivo_endpoints.provisioning import _phases as phases_module
-from plivo_endpoints.provisioning import _retry as retry_module
 from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import ProvisioningError
 from plivo_endpoints.provisioning._listing import CHANGED, Walk
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from plivo_endpoints import AsyncClient
     from plivo_endpoints.provisioning import Progress, Run
-    from plivo_endpoints.provisioning._state._protocol import Change
+    from plivo_endpoints.provisioning._state._protocol import Transition
     from plivo_endpoints.sandbox import Sandbox
     from tests.provisioning.conftest import Ended
 
@@ -45,7 +45,7 @@ class SlowState(SqliteState):
         super().__init__(path)
         self.intents: list[int] = []
 
-    async def save(self, changes: Sequence[Change]) -> None:
+    async def save(self, changes: Sequence[Transition]) -> None:
         """Write, and dawdle."""
         await super().save(changes)
         for _, after in changes:
@@ -100,7 +100,7 @@ async def test_an_update_in_bad_weather(
     applied: Apply, rows: Rows, client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Server errors do not end the run: the update is retried."""
-    monkeypatch.setattr(retry_module, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(outage_module, "_PAUSES", (0.0, 0.0))
     await client.endpoints.create(username="user1x", password="secret", alias="row-1")
     sandbox.inject(Fault(applied=False, status=503), times=4, method="POST", path="Endpoint/*/")
     ended = await applied([evolve(row, app_id="77") for row in rows(2)], import_existing=True)
@@ -115,7 +115,7 @@ async def test_updates_between_those_that_cannot_be_sent(
 ) -> None:
     """It is no outage if others get through: only a period without any response is."""
     monkeypatch.setattr(phases_module, "Outage", partial(Outage, patience=0.3, pause=0.0))
-    monkeypatch.setattr(retry_module, "_PAUSES", ())
+    monkeypatch.setattr(outage_module, "_PAUSES", ())
     for number in (1, 2, 3):
         await client.endpoints.create(username=f"user{number}x", password="secret", alias=f"row-{number}")
     lost = Fault(applied=False, reset=True)
@@ -173,7 +173,7 @@ class WatchingState(SqliteState):
     run: Run
     seen: tuple[Progress, ...] = ()
 
-    async def save(self, changes: Sequence[Change]) -> None:
+    async def save(self, changes: Sequence[Transition]) -> None:
         """Write, and look."""
         await super().save(changes)
         if any(after.state is RowState.INTENT for _, after in changes):

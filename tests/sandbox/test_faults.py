@@ -5,11 +5,13 @@ import time
 
 import aiohttp
 import pytest
+from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plivo_endpoints.sandbox import Fault, Sandbox
 from plivo_endpoints.sandbox._faults import Faults, new_injection
+from plivo_endpoints.sandbox._routes import add_routes
 
 ALICE = {"username": "alice", "password": "s3cret", "alias": "front-desk"}
 
@@ -205,11 +207,18 @@ def test_an_order_that_no_request_can_fit(method: str | None, path: str | None) 
         Sandbox().inject(Fault(applied=True, status=500), method=method, path=path)
 
 
-OPERATIONS = [
-    *[(method, "Endpoint/") for method in ("GET", "POST")],
-    *[(method, "Endpoint/12345678901234/") for method in ("GET", "POST", "DELETE")],
-    ("POST", "JWT/Token/"),
-]
+def served_operations() -> list[tuple[str, str]]:
+    """Return the method and a path, below the account's, of each operation that the sandbox has."""
+    app = web.Application()
+    add_routes(app)
+    return sorted(
+        (route.method, route.resource.canonical.split("{auth_id}/")[1].format(endpoint_id="12345678901234"))
+        for route in app.router.routes()
+        if route.resource is not None
+    )
+
+
+OPERATIONS = served_operations()
 
 
 @settings(deadline=None)

@@ -29,7 +29,7 @@ from plivo_endpoints import (
     RateLimit,
     Tokens,
 )
-from plivo_endpoints._requests import NewEndpoint
+from plivo_endpoints._request_models import NewEndpoint
 from tests.faults.account import AUTH_ID, Step, make_jwt
 from tests.faults.kinds import KINDS, Fault
 from tests.faults.wire import Answer, Wire, make_answer
@@ -422,7 +422,7 @@ async def test_the_walk_finds_a_leak_below_a_call(
         password = self.password
         raise InvalidArgumentError("password", f"is {len(password)} characters long")
 
-    code = check.__code__.replace(co_filename="plivo_endpoints/_requests.py")
+    code = check.__code__.replace(co_filename="plivo_endpoints/_request_models.py")
     monkeypatch.setattr(NewEndpoint, "check", FunctionType(code, globals()))
     with pytest.raises(InvalidArgumentError) as caught:
         await client.endpoints.create(username="alice", password=PASSWORD, alias="a")

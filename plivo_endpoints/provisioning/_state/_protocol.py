@@ -1,19 +1,24 @@
-"""The interface of a state, independent of how it is stored."""
+"""The interface of a state, independent of how it is stored, and reading through it in batches."""
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from attrs import frozen
+
+from plivo_endpoints.provisioning._entries import RowState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from plivo_endpoints.provisioning._entries import Entry, RowState
+    from plivo_endpoints.provisioning._entries import Entry
 
-Change = tuple["Entry", "Entry"]  # before and after
+_BATCH: Final = 500
+_LOWEST: Final = -(2**62)
+
+Transition = tuple["Entry", "Entry"]  # before and after
 
 
 @frozen
@@ -25,7 +30,7 @@ class Clash:
     first: Entry
 
 
-class Entries(Protocol):
+class EntryStore(Protocol):
     """The part of `FleetState` that reads and changes entries, once it is open and filled."""
 
     async def facts(self) -> Mapping[str, str]:
@@ -36,7 +41,7 @@ class Entries(Protocol):
         """Add or change facts about the run as a whole."""
         ...
 
-    async def save(self, changes: Sequence[Change]) -> None:
+    async def save(self, changes: Sequence[Transition]) -> None:
         """Replace entries by their successors, if their state and epoch are still as before."""
         ...
 
@@ -81,7 +86,7 @@ class Entries(Protocol):
         ...
 
 
-class FleetState(Entries, Protocol):
+class FleetState(EntryStore, Protocol):
     """What `apply` requires of a state.
 
     When a call returns, its writes are durable: they survive a power failure. A call that cannot do that
@@ -141,3 +146,28 @@ async def opened(state: S) -> AsyncGenerator[S]:
         yield state
     finally:
         await state.close()
+
+
+async def batches(state: EntryStore, *states: RowState) -> AsyncGenerator[Sequence[Entry]]:
+    """Yield all entries in these states, in order, in batches; they may be changed during the iteration.
+
+    Rows that are no longer in the source are left out, except those with a create that may be in flight.
+    """
+    undecided = [state for state in states if state in {RowState.INTENT, RowState.PARKED}]
+    for reading in (batches_of_gone(state, *undecided), _batches(state, 0, None, states)):
+        async with aclosing(reading) as some:
+            async for batch in some:
+                yield batch
+
+
+def batches_of_gone(state: EntryStore, *states: RowState) -> AsyncGenerator[Sequence[Entry]]:
+    """Yield the entries in these states of rows that are no longer in the source."""
+    return _batches(state, _LOWEST, -1, states)
+
+
+async def _batches(
+    state: EntryStore, after: int, up_to: int | None, states: Collection[RowState]
+) -> AsyncGenerator[Sequence[Entry]]:
+    while states and (batch := await state.read(after=after, limit=_BATCH, states=states, up_to=up_to)):
+        yield batch
+        after = batch[-1].number

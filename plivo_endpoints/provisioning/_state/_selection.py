@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from plivo_endpoints.provisioning._entries import Entry, RowState
-    from plivo_endpoints.provisioning._state._protocol import Change, Entries
+    from plivo_endpoints.provisioning._state._protocol import EntryStore, Transition
 
 
 class Selection:
@@ -18,7 +18,7 @@ class Selection:
     Lookups of certain rows, such as the holder of an endpoint, still search all of them.
     """
 
-    def __init__(self, state: Entries, keys: Collection[str] | None) -> None:
+    def __init__(self, state: EntryStore, keys: Collection[str] | None) -> None:
         self.state = state
         self._keys = keys
 
@@ -38,7 +38,7 @@ class Selection:
         """See `FleetState`."""
         await self.state.note(facts)
 
-    async def save(self, changes: Sequence[Change]) -> None:
+    async def save(self, changes: Sequence[Transition]) -> None:
         """See `FleetState`."""
         await self.state.save(changes)
 

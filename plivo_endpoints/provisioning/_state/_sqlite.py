@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from plivo_endpoints.provisioning._state._group_commit import Work
-    from plivo_endpoints.provisioning._state._protocol import Change, Clash
+    from plivo_endpoints.provisioning._state._protocol import Clash, Transition
 
 T = TypeVar("T")
 
@@ -159,7 +159,7 @@ class SqliteState:
 
         await self._run(work)
 
-    async def save(self, changes: Sequence[Change]) -> None:
+    async def save(self, changes: Sequence[Transition]) -> None:
         """See `FleetState`."""
         is_alone = len(changes) == 1  # several changes already share their costs
         await self._run(lambda db: _replace(db, changes), delayed=is_alone)
@@ -264,7 +264,7 @@ class SqliteState:
                     db.execute(statement)
 
 
-def _replace(db: sqlite3.Connection, changes: Sequence[Change]) -> None:
+def _replace(db: sqlite3.Connection, changes: Sequence[Transition]) -> None:
     for before, after in changes:
         values = values_of(after)[_FIXED:]
         done = db.execute(_REPLACE, (*values, before.key, before.state.value, before.epoch))
