@@ -16,7 +16,7 @@ The blocking client runs the same coroutines in a loop of its own (`_runner`, `_
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from plivo_endpoints._config import RateLimit
+from plivo_endpoints._config import Priority, RateLimit
 from plivo_endpoints._errors import (
     AmbiguousOutcomeError,
     APIError,
@@ -32,6 +32,7 @@ from plivo_endpoints._errors import (
     OutcomeUnknownError,
     PlivoError,
     RateLimitedError,
+    RateLimitStoreError,
     RequestTimeoutError,
     ResponseDecodeError,
     ServerError,
@@ -55,6 +56,9 @@ if TYPE_CHECKING:
     from plivo_endpoints._resources.blocking import Endpoints, Tokens
     from plivo_endpoints._resources.endpoints import AsyncEndpoints
     from plivo_endpoints._resources.tokens import AsyncTokens
+    from plivo_endpoints._sansio.pacing import Pace, Reservation
+    from plivo_endpoints._shared_rate_limit import SharedRateLimit
+    from plivo_endpoints._shared_window import RateLimitStore
 else:
     # The clients import asyncio, logging and more, which takes twice as long as the rest of the package. Code
     # that only handles errors and models does not need them.
@@ -67,6 +71,10 @@ else:
         "Endpoints": "_resources.blocking",
         "Tokens": "_resources.blocking",
         "Paginator": "_pagination",
+        "Pace": "_sansio.pacing",
+        "Reservation": "_sansio.pacing",
+        "RateLimitStore": "_shared_window",
+        "SharedRateLimit": "_shared_rate_limit",
         "AttemptFinished": "_events",
         "AttemptStarted": "_events",
         "CallFinished": "_events",
@@ -111,15 +119,21 @@ __all__ = [
     "ListChangedWarning",
     "NotFoundError",
     "OutcomeUnknownError",
+    "Pace",
     "Page",
     "PageMeta",
     "Paginator",
     "PlivoError",
+    "Priority",
     "RateLimit",
+    "RateLimitStore",
+    "RateLimitStoreError",
     "RateLimitedError",
     "RequestTimeoutError",
+    "Reservation",
     "ResponseDecodeError",
     "ServerError",
+    "SharedRateLimit",
     "Token",
     "TokenClaims",
     "Tokens",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from attrs import evolve
 
-from plivo_endpoints._config import CallOptions, RateLimit, Unpicklable, conceal
+from plivo_endpoints._config import DEFAULT_RATE, CallOptions, Unpicklable, conceal
 from plivo_endpoints._connections import Connections, Executor
 from plivo_endpoints._resources.blocking import Endpoints, Tokens
 from plivo_endpoints._resources.endpoints import AsyncEndpoints
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from plivo_endpoints._config import Priority, RateLimit
     from plivo_endpoints._events import Event
-
-# Plivo allows an account 300 requests in 5 seconds.
-_DEFAULT_RATE: Final = RateLimit()
+    from plivo_endpoints._shared_window import RateLimitStore
 
 
-def _changed(options: CallOptions, timeout: float | None, max_attempts: int | None) -> CallOptions:
-    changes = {"timeout": timeout, "max_attempts": max_attempts}
+def _changed(
+    options: CallOptions, timeout: float | None, max_attempts: int | None, priority: Priority | None
+) -> CallOptions:
+    changes = {"timeout": timeout, "max_attempts": max_attempts, "priority": priority}
     given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
     return evolve(options, **given)
 
@@ -66,7 +67,9 @@ class AsyncClient(Unpicklable):
             When iterating over a list, it applies to each page.
         max_attempts: Maximum number of attempts per call, not counting those that Plivo refused with 429. A
             create that may have been carried out is never retried.
-        rate_limit: Requests allowed in a window of time; `None` turns it off. See `RateLimit`.
+        rate_limit: A `RateLimit` of this client alone, or one that several processes share, such as a
+            `SharedRateLimit`; `None` turns it off. Defaults to the shared one whose file
+            `PLIVO_RATE_LIMIT` names, then to `RateLimit()`.
         max_connections: Maximum number of connections in each loop.
         max_body: Maximum size of a response body in bytes, before and after decompression.
         proxy: URL of an HTTP proxy, or "environment" to read `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` once,
@@ -97,7 +100,7 @@ class AsyncClient(Unpicklable):
         allow_http: bool = False,
         timeout: float = 30.0,
         max_attempts: int = 3,
-        rate_limit: RateLimit | None = _DEFAULT_RATE,
+        rate_limit: RateLimit | RateLimitStore | None = DEFAULT_RATE,
         max_connections: int = 100,
         max_body: int = 2**20,
         proxy: str | None = None,
@@ -128,14 +131,24 @@ class AsyncClient(Unpicklable):
         self.endpoints = AsyncEndpoints(executor)
         self.tokens = AsyncTokens(executor)
 
-    def with_options(self, *, timeout: float | None = None, max_attempts: int | None = None) -> AsyncClient:
-        """Return a view with other limits that shares connections, rate limit and retry budget.
+    def with_options(
+        self,
+        *,
+        timeout: float | None = None,
+        max_attempts: int | None = None,
+        priority: Priority | None = None,
+    ) -> AsyncClient:
+        """Return a view with other options that shares connections, rate limit and retry budget.
+
+        With the priority "bulk", its requests wait as long as there are others that wait for the rate limit.
 
         Closing a view does nothing: it is closed with its client.
         """
         view = AsyncClient.__new__(AsyncClient)
         view._set_up(  # noqa: SLF001 - a view is of the same class
-            self._connections, _changed(self._options, timeout, max_attempts), root=self._root or self
+            self._connections,
+            _changed(self._options, timeout, max_attempts, priority),
+            root=self._root or self,
         )
         return view
 
@@ -187,7 +200,7 @@ class Client(Unpicklable):
         allow_http: Allow http to hosts other than this machine too.
         timeout: Seconds for a whole call.
         max_attempts: Maximum number of attempts per call.
-        rate_limit: Requests allowed in a window of time; `None` turns it off.
+        rate_limit: A `RateLimit` of this client alone, a shared one, or `None`.
         max_connections: Maximum number of connections.
         max_body: Maximum size of a response body in bytes.
         proxy: URL of an HTTP proxy, or "environment".
@@ -215,7 +228,7 @@ class Client(Unpicklable):
         allow_http: bool = False,
         timeout: float = 30.0,
         max_attempts: int = 3,
-        rate_limit: RateLimit | None = _DEFAULT_RATE,
+        rate_limit: RateLimit | RateLimitStore | None = DEFAULT_RATE,
         max_connections: int = 100,
         max_body: int = 2**20,
         proxy: str | None = None,
@@ -250,13 +263,21 @@ class Client(Unpicklable):
         self.endpoints = Endpoints(AsyncEndpoints(executor), runner)
         self.tokens = Tokens(AsyncTokens(executor), runner)
 
-    def with_options(self, *, timeout: float | None = None, max_attempts: int | None = None) -> Client:
-        """Return a view with other limits that shares connections, rate limit and retry budget.
+    def with_options(
+        self,
+        *,
+        timeout: float | None = None,
+        max_attempts: int | None = None,
+        priority: Priority | None = None,
+    ) -> Client:
+        """Return a view with other options that shares connections, rate limit and retry budget.
+
+        With the priority "bulk", its requests wait as long as there are others that wait for the rate limit.
 
         Closing a view does nothing: it is closed with its client.
         """
         view = Client.__new__(Client)
-        options = _changed(self._options, timeout, max_attempts)
+        options = _changed(self._options, timeout, max_attempts, priority)
         view._set_up(self._connections, options, self._runner, is_view=True)  # noqa: SLF001 - same class
         return view
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from ipaddress import ip_address, ip_network
-from typing import Final, NoReturn, SupportsIndex, cast
+from typing import Final, Literal, NoReturn, SupportsIndex, cast, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from attrs import frozen
@@ -20,6 +20,8 @@ from plivo_endpoints._validation import (
     require,
 )
 
+Priority = Literal["interactive", "bulk"]
+
 LARGEST_PAGE: Final = 20  # endpoints; https://www.plivo.com/docs/voice/api/endpoints
 PREFETCH: Final = 4  # pages, for a whole list: enough to use up Plivo's quota at usual latencies
 DEFAULT_BASE_URL: Final = "https://api.plivo.com"
@@ -29,6 +31,7 @@ _HTTPS_ONLY: Final = (
     "must be https, or http to this machine itself (loopback); "
     f"to allow http to other hosts, pass allow_http=True or set {_ALLOW_HTTP}=1 in the environment"
 )
+_NO_PRIORITY: Final = 'must be "interactive" or "bulk"'
 _PRINTABLE_ASCII: Final = re.compile(r"[ -~]+")
 _AUTH_ID: Final = re.compile(r"(?:MA|SA)[A-Z0-9]{18}")
 
@@ -85,16 +88,21 @@ class RateLimit:
         check_seconds("rate_limit.seconds", self.seconds)
 
 
+DEFAULT_RATE: Final = RateLimit()
+
+
 @frozen(kw_only=True)
 class CallOptions:
     """Options that may differ from call to call; see `with_options`."""
 
     timeout: float
     max_attempts: int
+    priority: Priority = "interactive"
 
     def __attrs_post_init__(self) -> None:
         check_seconds("timeout", self.timeout)
         check_count("max_attempts", self.max_attempts, 1)
+        require("priority", None if as_text(self.priority) in get_args(Priority) else _NO_PRIORITY)
 
 
 @frozen(kw_only=True)

@@ -7,6 +7,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from plivo_endpoints._config import RateLimit
 from plivo_endpoints._errors import NO_FORK, ClientStateError
 from plivo_endpoints._events import Observer
 from plivo_endpoints._middleware import RateLimited, RetryLoop
@@ -15,6 +16,7 @@ from plivo_endpoints._sansio.codec import build_request
 from plivo_endpoints._sansio.messages import Call
 from plivo_endpoints._sansio.rate_limit import SlidingWindow
 from plivo_endpoints._sansio.retry import RetryBudget, RetryPolicy
+from plivo_endpoints._shared_window import SharedWindow
 
 if TYPE_CHECKING:
     import ssl
@@ -22,10 +24,11 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from plivo_endpoints._config import CallOptions, ConnectionSettings, Credentials, RateLimit
+    from plivo_endpoints._config import CallOptions, ConnectionSettings, Credentials
     from plivo_endpoints._events import Event
     from plivo_endpoints._request_models import RequestModel
     from plivo_endpoints._sansio.messages import Operation
+    from plivo_endpoints._shared_window import RateLimitStore
     from plivo_endpoints._transport import AiohttpTransport
 
 T = TypeVar("T")
@@ -39,7 +42,7 @@ class Connections:
         settings: ConnectionSettings,
         credentials: Credentials,
         *,
-        rate_limit: RateLimit | None,
+        rate_limit: RateLimit | RateLimitStore | None,
         ssl_context: ssl.SSLContext | None,
         session: aiohttp.ClientSession | None,
         on_event: Callable[[Event], None] | None,
@@ -56,7 +59,11 @@ class Connections:
             AiohttpTransport, settings, credentials, ssl_context=ssl_context, session=session
         )
         self._session = session
-        self._window = SlidingWindow(rate_limit)
+        self._window: SlidingWindow | SharedWindow = (
+            SlidingWindow(rate_limit)
+            if rate_limit is None or isinstance(rate_limit, RateLimit)
+            else SharedWindow(rate_limit, self.account_url)
+        )
         self._budget = RetryBudget()
         self._observer = Observer(on_event)
         self._pid: int | None = None  # of the first use; before that, a fork breaks nothing

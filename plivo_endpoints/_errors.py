@@ -17,6 +17,7 @@ PlivoError
 │   ├── RateLimitedError                429
 │   └── ServerError                     5xx
 ├── ResponseDecodeError                 a success whose body is unreadable
+├── RateLimitStoreError                 a shared rate limit cannot be used; clients handle it themselves
 └── ClientStateError (RuntimeError)     the client is closed, or cannot be used from here
 ```
 
@@ -78,6 +79,10 @@ class ClientStateError(PlivoError, RuntimeError):
 
 
 NO_FORK: Final = "a client used before a fork cannot be used in the child process: create a new one there"
+
+
+class RateLimitStoreError(PlivoError):
+    """A rate limit that several processes share cannot be used now; see `RateLimitStore`."""
 
 
 class CallError(PlivoError):

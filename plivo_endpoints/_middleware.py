@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -22,9 +24,13 @@ from plivo_endpoints._sansio.messages import Attempt, Request, Response
 from plivo_endpoints._sansio.retry import AttemptClass, RetryBudget, RetryHistory, RetryPolicy, classify
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from plivo_endpoints._config import Priority
     from plivo_endpoints._events import Observer
     from plivo_endpoints._sansio.messages import Call
     from plivo_endpoints._sansio.rate_limit import SlidingWindow
+    from plivo_endpoints._shared_window import SharedWindow
 
 T = TypeVar("T")
 
@@ -35,8 +41,56 @@ Sleep = Callable[[float], Awaitable[None]]
 _SHARE_TO_SEND: Final = 0.5  # of the timeout, within which a non-repeatable request must be sent
 
 
+class _Turns:
+    """A lock that goes to the interactive attempts that wait before it goes to the bulk ones."""
+
+    def __init__(self) -> None:
+        self._is_taken = False
+        self._waiting: dict[Priority, deque[asyncio.Future[None]]] = {"interactive": deque(), "bulk": deque()}
+
+    def locked(self) -> bool:
+        """Whether somebody has the lock."""
+        return self._is_taken
+
+    def count_waiting(self) -> int:
+        """Return how many attempts wait for the lock."""
+        return sum(map(len, self._waiting.values()))
+
+    @asynccontextmanager
+    async def take(self, priority: Priority) -> AsyncGenerator[None]:
+        """Hold the lock for the block."""
+        if self._is_taken:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting[priority].append(turn)
+            try:
+                await turn
+            except BaseException:
+                self._leave(turn, priority)
+                raise
+        self._is_taken = True
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    def _leave(self, turn: asyncio.Future[None], priority: Priority) -> None:
+        if turn in self._waiting[priority]:
+            self._waiting[priority].remove(turn)
+        else:  # it was our turn already
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        for waiting in self._waiting.values():
+            if waiting:
+                turn = waiting.popleft()
+                if not turn.done():
+                    turn.set_result(None)
+                    return
+        self._is_taken = False
+
+
 class RateLimited:
-    """Lets attempts through when the window has a place for them, in order of arrival.
+    """Lets attempts through when the window has a place for them, interactive ones first.
 
     They wait for one of the `connections` here and not in the pool, so that a 429 in the meantime delays them
     too. If the wait would be too long for the call, it fails at once.
@@ -45,7 +99,7 @@ class RateLimited:
     def __init__(
         self,
         send: Send,
-        window: SlidingWindow,
+        window: SlidingWindow | SharedWindow,
         observer: Observer,
         *,
         connections: int,
@@ -57,7 +111,7 @@ class RateLimited:
         self._observer = observer
         self._clock = clock
         self._sleep = sleep
-        self._turns = asyncio.Lock()
+        self._turns = _Turns()
         self._under_way = asyncio.Semaphore(connections)
 
     async def send(self, request: Request, attempt: Attempt) -> Response:
@@ -85,22 +139,26 @@ class RateLimited:
 
     async def _wait_for_place(self, attempt: Attempt) -> None:
         attempt.phase = "rate limit"
-        async with self._turns:
-            while (free := self._window.reserve(now := self._clock())) > now:
-                await self._wait(free, now, attempt)
+        async with self._turns.take(attempt.priority):
+            while seconds := await self._find_place(attempt.priority):
+                await self._wait(seconds, attempt)
         attempt.phase = "connect"
+
+    async def _find_place(self, priority: Priority) -> float:
+        wanted = 1 + self._turns.count_waiting()
+        return await self._window.find(self._clock(), wanted=wanted, priority=priority)
 
     async def _wait_for_pause(self, attempt: Attempt) -> float:
         attempt.phase = "rate limit"
         while (resume := self._window.paused_until) > (now := self._clock()):
-            await self._wait(resume, now, attempt)
+            await self._wait(resume - now, attempt)
         attempt.phase = "connect"
         return now
 
-    async def _wait(self, free: float, now: float, attempt: Attempt) -> None:
-        if free >= attempt.send_by:
+    async def _wait(self, seconds: float, attempt: Attempt) -> None:
+        if self._clock() + seconds >= attempt.send_by:
             raise TimeoutError
-        await self._sleep(free - now)
+        await self._sleep(seconds)
 
 
 class RetryLoop:
@@ -110,7 +168,7 @@ class RetryLoop:
         self,
         send: Send,
         *,
-        window: SlidingWindow,
+        window: SlidingWindow | SharedWindow,
         budget: RetryBudget,
         observer: Observer,
         policy: RetryPolicy,
@@ -191,7 +249,7 @@ class RetryLoop:
                 return await self._attempt(call, history, send_by)
             except CallError as error:
                 failure = error
-            verdict = self._judge(call, history, failure, send_by)
+            verdict = await self._judge(call, history, failure, send_by)
             del failure  # its traceback refers to this frame: avoid a cycle
             if verdict is None:
                 return cast("T", None)
@@ -203,7 +261,7 @@ class RetryLoop:
             if verdict:
                 await self._sleep(verdict)
 
-    def _judge(
+    async def _judge(
         self, call: Call[T], history: RetryHistory, failure: CallError, send_by: float
     ) -> CallError | float | None:
         """Return the error to raise, or the seconds until the next attempt; `None` if the call succeeded."""
@@ -213,6 +271,7 @@ class RetryLoop:
         now = self._clock()
         if verdict.pause:
             self._window.pause(now + verdict.pause)  # for all calls: the quota is the account's
+            await self._window.announce_pause()
         if verdict.delay is None or now + max(verdict.pause, verdict.delay) >= send_by:
             return _final(call, history, verdict.kind, failure)
         return 0.0 if verdict.pause else verdict.delay  # the rate limit makes the next attempt wait
@@ -220,7 +279,7 @@ class RetryLoop:
     async def _attempt(self, call: Call[T], history: RetryHistory, send_by: float) -> T:
         attempt = history.begin()
         attempt.send_by, attempt.before_send = send_by, call.before_send
-        attempt.must_not_repeat = not call.operation.repeatable
+        attempt.must_not_repeat, attempt.priority = not call.operation.repeatable, call.options.priority
         outcome: str = "cancelled"
         try:
             response = await self._send(call.request, attempt)

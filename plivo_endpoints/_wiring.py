@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import os
 from typing import TYPE_CHECKING
 
 from plivo_endpoints._config import (
+    DEFAULT_RATE,
     ConnectionSettings,
     RateLimit,
     Secret,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from plivo_endpoints._events import Event
+    from plivo_endpoints._shared_window import RateLimitStore
 
 
 def connect(
@@ -34,7 +37,7 @@ def connect(
     max_connections: int,
     max_body: int,
     proxy: Secret | None,
-    rate_limit: RateLimit | None,
+    rate_limit: RateLimit | RateLimitStore | None,
     ssl_context: ssl.SSLContext | None,
     on_event: Callable[[Event], None] | None,
     session: aiohttp.ClientSession | None = None,
@@ -55,7 +58,7 @@ def connect(
     return Connections(
         settings,
         credentials,
-        rate_limit=rate_limit,
+        rate_limit=_resolve_rate_limit(rate_limit),
         ssl_context=ssl_context,
         session=session,
         on_event=on_event,
@@ -65,11 +68,32 @@ def connect(
 def _check_parts(*, session: object, ssl_context: object, rate_limit: object, on_event: object) -> None:
     require("session", _session_problem(session))
     require("ssl_context", _ssl_problem(ssl_context))
-    if rate_limit is not None and not issubclass(type(rate_limit), RateLimit):
-        require("rate_limit", "must be a RateLimit, or None for no limit")
+    require("rate_limit", _rate_limit_problem(rate_limit))
     check_callable("on_event", on_event)
     if inspect.iscoroutinefunction(on_event):
         require("on_event", "must be a plain function: a coroutine would never be awaited")
+
+
+def _rate_limit_problem(rate_limit: object) -> str | None:
+    kind = type(rate_limit)
+    if (
+        rate_limit is None
+        or issubclass(kind, RateLimit)
+        or (hasattr(kind, "reserve") and hasattr(kind, "pause"))
+    ):
+        return None
+    return "must be a RateLimit, a RateLimitStore such as SharedRateLimit, or None for no limit"
+
+
+def _resolve_rate_limit(given: RateLimit | RateLimitStore | None) -> RateLimit | RateLimitStore | None:
+    path = os.environ.get("PLIVO_RATE_LIMIT") if given is DEFAULT_RATE else None
+    if not path:
+        return given
+    if not os.path.isabs(path):  # programs with other working directories would use other files
+        require("rate_limit", "must be the absolute path of a file in PLIVO_RATE_LIMIT")
+    from plivo_endpoints._shared_rate_limit import SharedRateLimit  # noqa: PLC0415 - sqlite3 is seldom needed
+
+    return SharedRateLimit(path)
 
 
 def _session_problem(session: object) -> str | None:

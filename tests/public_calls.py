@@ -20,7 +20,9 @@ from plivo_endpoints import (
     Client,
     Endpoints,
     Paginator,
+    Priority,
     RateLimit,
+    SharedRateLimit,
     Tokens,
 )
 from plivo_endpoints._events import Event
@@ -55,6 +57,8 @@ _NAMES: Final[dict[str, Any]] = {
     "Callable": Callable,
     "Event": Event,
     "RateLimit": RateLimit,
+    "RateLimitStore": SharedRateLimit,  # for the protocol
+    "Priority": Priority,
     "datetime": datetime,
     "timedelta": timedelta,
 }

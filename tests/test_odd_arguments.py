@@ -143,6 +143,8 @@ def _alternatives(kind: Any) -> tuple[Any, ...]:
 def _is_one(value: object, kind: Any) -> bool:
     if kind is Callable:
         return callable(value)
+    if isinstance(kind, str):  # one of a Literal
+        return type(value) is str and value == kind
     if kind is float:
         return type(value) in {int, float}
     return type(value) is int if kind is int else issubclass(type(value), kind)

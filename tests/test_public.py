@@ -19,8 +19,13 @@ CLIENTS = {
     "AsyncClient",
     "AsyncPaginator",
     "Client",
+    "Pace",
     "Paginator",
+    "Priority",
     "RateLimit",
+    "RateLimitStore",
+    "Reservation",
+    "SharedRateLimit",
 }
 MODELS = {"Acknowledgement", "CreatedEndpoint", "Endpoint", "Page", "PageMeta", "Token", "TokenClaims"}
 RESOURCE_CLASSES = {"AsyncEndpoints", "AsyncTokens", "Endpoints", "Tokens"}
@@ -41,6 +46,7 @@ ERRORS = {
     "PlivoError",
     "RateLimitedError",
     "RequestTimeoutError",
+    "RateLimitStoreError",
     "ResponseDecodeError",
     "ServerError",
     "TransportError",

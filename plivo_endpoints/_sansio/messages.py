@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from plivo_endpoints._config import CallOptions
+    from plivo_endpoints._config import CallOptions, Priority
     from plivo_endpoints._errors import Phase
     from plivo_endpoints._request_models import RequestModel
 
@@ -45,6 +45,7 @@ class Attempt:
     number: int = 1  # within its call
     send_by: float = math.inf  # monotonic seconds; what was not sent by then is not sent
     must_not_repeat: bool = False
+    priority: Priority = "interactive"
     is_harmless: bool = False  # whether it ended and certainly nothing was carried out
     waited: float = 0.0  # seconds, before it started
     started_at: float | None = None  # monotonic seconds, once the rate limit let it through

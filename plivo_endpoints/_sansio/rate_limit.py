@@ -7,7 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from plivo_endpoints._config import RateLimit
+    from plivo_endpoints._config import Priority, RateLimit
 
 
 class SlidingWindow:
@@ -43,6 +43,10 @@ class SlidingWindow:
             # A request under way cannot free its place before one period from now.
             return (self._left[0] if self._left else now) + self.limit.seconds
 
+    async def find(self, now: float, *, wanted: int, priority: Priority) -> float:  # noqa: ARG002
+        """Take a place and return 0, or return in how many seconds to try again."""
+        return self.reserve(now) - now
+
     def settle(self, left: float | None) -> None:
         """Record when a request with a place was sent; `None` if it never was, which frees the place."""
         if self.limit is None:
@@ -56,6 +60,9 @@ class SlidingWindow:
         """Give out no place before `until`: a 429 applies to the whole account."""
         with self._lock:
             self.paused_until = max(self.paused_until, until)
+
+    async def announce_pause(self) -> None:
+        """Do nothing, as no other process shares this window; see `SharedWindow.announce_pause`."""
 
     def spend(self, now: float) -> None:
         """Count the whole limit as used at `now`, since it is unknown what another process has sent."""

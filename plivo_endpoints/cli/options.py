@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from attrs import define, frozen
 
 from plivo_endpoints._client import AsyncClient, Client
-from plivo_endpoints._config import RateLimit
+from plivo_endpoints._config import DEFAULT_RATE
 from plivo_endpoints._errors import InvalidArgumentError
 from plivo_endpoints.cli.output import Output, choose_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-F = TypeVar("F", bound="Callable[..., Any]")
+    from plivo_endpoints._config import RateLimit
+    from plivo_endpoints._shared_rate_limit import SharedRateLimit
 
-_WINDOW: Final = 5  # seconds, as Plivo counts requests
+F = TypeVar("F", bound="Callable[..., Any]")
 
 
 @frozen
@@ -57,15 +58,10 @@ class Settings:
         _check_account()
         return Client(base_url=self.base_url, proxy="environment")
 
-    def connect_async(self, rate: int | None = None) -> AsyncClient:
-        """Return an async client of the account that the environment names.
-
-        Args:
-            rate: Requests per second; `None` for the client's default limit.
-        """
+    def connect_async(self, rate: RateLimit | SharedRateLimit = DEFAULT_RATE) -> AsyncClient:
+        """Return an async client of the account that the environment names, with a rate limit."""
         _check_account()
-        limit = RateLimit() if rate is None else RateLimit(rate * _WINDOW, float(_WINDOW))
-        return AsyncClient(base_url=self.base_url, proxy="environment", rate_limit=limit)
+        return AsyncClient(base_url=self.base_url, proxy="environment", rate_limit=rate)
 
     def output(self) -> Output:
         """Return the output format for `--json` and standard output."""

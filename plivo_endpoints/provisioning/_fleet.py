@@ -64,7 +64,7 @@ class AsyncFleet:
         master_key: str | None = None,
     ) -> None:
         check_client(client)
-        self._client = client
+        self._client = client.with_options(priority="bulk")  # people and web services go first
         self._state = SqliteState(state) if isinstance(state, (str, os.PathLike)) else state
         self._master_key = master_key_of(master_key)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from plivo_endpoints._client import AsyncClient, Client
 from plivo_endpoints._config import LARGEST_PAGE, PREFETCH
 from plivo_endpoints._errors import InvalidArgumentError
+from plivo_endpoints._sansio.rate_limit import SlidingWindow
 from plivo_endpoints.provisioning._outage import retry_transient
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from plivo_endpoints._models import Endpoint, Page
     from plivo_endpoints._runner import Runner
-    from plivo_endpoints._sansio.rate_limit import SlidingWindow
 
 
 def check_client(client: object) -> None:
@@ -60,9 +60,8 @@ def spend_rate_limit(client: AsyncClient) -> None:
 
 
 def another_window(client: AsyncClient) -> SlidingWindow:
-    """Return a new window with the client's rate limit that counts separately."""
-    window = client._connections._window
-    return type(window)(window.limit)
+    """Return a new window with the client's rate limit that counts separately; a shared limit needs none."""
+    return SlidingWindow(client._connections._window.limit)
 
 
 def overlapping_pages(client: AsyncClient) -> AsyncGenerator[Page[Endpoint]]:

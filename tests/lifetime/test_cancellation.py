@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from plivo_endpoints import AsyncClient, OutcomeUnknownError
+from plivo_endpoints._sansio.rate_limit import SlidingWindow
 from tests.faults.account import AUTH_ID, SEED, Account, Step
 from tests.faults.kinds import Fault
 
@@ -88,6 +89,7 @@ async def test_cancellations_leave_an_own_session_clean(faults: FaultServer) -> 
     async with AsyncClient(AUTH_ID, "fault-token", base_url=url, max_connections=8, timeout=20) as client:
         await asyncio.gather(*(_cancel_one(client, number, dice) for number in range(100)))
         window = client._connections._window  # pyright: ignore[reportPrivateUsage]
+        assert isinstance(window, SlidingWindow)
         assert window._under_way == 0  # pyright: ignore[reportPrivateUsage]
     await _wait_until_closed(faults)
     gc.collect()  # an unclosed transport would warn here, and warnings are errors

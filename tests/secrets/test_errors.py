@@ -18,6 +18,7 @@ from plivo_endpoints import (
     OutcomeUnknownError,
     PlivoError,
     RateLimitedError,
+    RateLimitStoreError,
     RequestTimeoutError,
     ResponseDecodeError,
     TransportError,
@@ -38,6 +39,7 @@ def _make(kind: type[PlivoError]) -> PlivoError:
 
 EXAMPLES: dict[type[PlivoError], PlivoError] = {
     PlivoError: PlivoError("said"),
+    RateLimitStoreError: RateLimitStoreError("said"),
     InvalidArgumentError: InvalidArgumentError("alias", "must be a non-empty string"),
     ClientStateError: ClientStateError("the client is closed"),
     TransportError: TransportError("reset", method="GET", path="Endpoint/", sent="unknown", attempts=3),
@@ -93,4 +95,4 @@ def test_every_error_travels(kind: type[PlivoError]) -> None:
 
 def test_every_error_is_there() -> None:
     """The tree's public classes are all tested above."""
-    assert len(KINDS) == 17
+    assert len(KINDS) == 18

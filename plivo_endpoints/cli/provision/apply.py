@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from plivo_endpoints._config import RateLimit
+    from plivo_endpoints._shared_rate_limit import SharedRateLimit
     from plivo_endpoints.provisioning import Report, RowSource
 
 
@@ -100,7 +102,7 @@ def apply(
     state: Path,
     plan_file: Path | None,
     results: Path | None,
-    rate: int | None,
+    rate: RateLimit | SharedRateLimit,
     **options: Any,  # noqa: ANN401 - as `AsyncFleet.apply` takes them
 ) -> None:
     """Change the account's endpoints to match SOURCE.

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from plivo_endpoints._config import RateLimit
+from plivo_endpoints._config import DEFAULT_RATE, RateLimit
+from plivo_endpoints._errors import InvalidArgumentError
 from plivo_endpoints._events import logger
+from plivo_endpoints._shared_rate_limit import SharedRateLimit
 from plivo_endpoints.cli.errors import USAGE, Terminated
 from plivo_endpoints.cli.output import escape
 from plivo_endpoints.cli.provision.output import show_problems
@@ -42,8 +44,7 @@ Exit status:
 
 STATE: Final = "plivo-fleet.db"
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-_LIMIT: Final = RateLimit()
-RATE: Final = round(_LIMIT.requests / _LIMIT.seconds)  # requests per second, the client's default limit
+_WINDOW: Final = 5  # seconds, as Plivo counts requests
 
 
 def state_option(*, exists: bool) -> Callable[[F], F]:
@@ -59,14 +60,37 @@ def state_option(*, exists: bool) -> Callable[[F], F]:
     )
 
 
+def per_second(rate: RateLimit | SharedRateLimit) -> int:
+    """Return how many requests per second a limit allows."""
+    limit = rate.limit if isinstance(rate, SharedRateLimit) else rate
+    return round(limit.requests / limit.seconds)
+
+
 def rate_option(command: F) -> F:
     """Add the option `--rate`."""
     return click.option(
         "--rate",
-        type=click.IntRange(1),
-        metavar="N",
-        help=f"Requests per second: this run's share of the account's quota. [default: {RATE}]",
+        metavar="N|FILE",
+        callback=_read_rate,
+        help="Requests per second, as this run's share of the account's quota, or a file with which all "
+        "programs of this machine share it. [default: the file in PLIVO_RATE_LIMIT, or "
+        f"{per_second(DEFAULT_RATE)}]",
     )(command)
+
+
+def _read_rate(_: click.Context, __: click.Parameter, value: str | None) -> RateLimit | SharedRateLimit:
+    if value is None:
+        return DEFAULT_RATE
+    if value.isdecimal():
+        if int(value) < 1:
+            raise click.BadParameter("must be at least 1")
+        return RateLimit(int(value) * _WINDOW, float(_WINDOW))
+    if not value.endswith(".db"):  # a file with a name such as 5.5 would be an accident
+        raise click.BadParameter("must be a whole number, or the path of a file that ends in .db")
+    try:
+        return SharedRateLimit(value)
+    except InvalidArgumentError as error:
+        raise click.BadParameter(error.rule) from None
 
 
 def only_option(command: F) -> F:

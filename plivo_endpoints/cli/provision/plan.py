@@ -9,7 +9,13 @@ import click
 from plivo_endpoints.cli.files import atomic_path, new_file_option
 from plivo_endpoints.cli.options import Settings, json_option, shared_options
 from plivo_endpoints.cli.progress import walk_shown
-from plivo_endpoints.cli.provision.options import RATE, only_option, rate_option, run_to_end, state_option
+from plivo_endpoints.cli.provision.options import (
+    only_option,
+    per_second,
+    rate_option,
+    run_to_end,
+    state_option,
+)
 from plivo_endpoints.cli.provision.output import note_if_not_compared, print_note
 from plivo_endpoints.cli.provision.plan_output import show_markdown, show_plan
 from plivo_endpoints.cli.provision.source import source_argument
@@ -20,6 +26,8 @@ from plivo_endpoints.provisioning._report import ExitStatus
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from plivo_endpoints._config import RateLimit
+    from plivo_endpoints._shared_rate_limit import SharedRateLimit
     from plivo_endpoints.provisioning import Plan, RowSource
 
 _STATUS: Final = """
@@ -64,7 +72,7 @@ def plan(
     source: RowSource,
     state: Path,
     only: tuple[str, ...] | None,
-    rate: int | None,
+    rate: RateLimit | SharedRateLimit,
     out: Path | None,
     markdown: bool,
     detailed: bool,
@@ -92,7 +100,7 @@ def plan(
     if markdown:
         show_markdown(found)
     else:
-        show_plan(found, settings, rate or RATE)
+        show_plan(found, settings, per_second(rate))
     if state.exists():
         note_if_not_compared(settings)
     if out is not None:

@@ -1,0 +1,163 @@
+"""One process's part of a rate limit that is shared through a store."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from threading import Lock
+from typing import TYPE_CHECKING, Final, Protocol
+
+from plivo_endpoints._clock import CLOCK
+from plivo_endpoints._errors import RateLimitStoreError
+from plivo_endpoints._events import logger
+from plivo_endpoints._sansio.pacing import Pace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from plivo_endpoints._config import Priority, RateLimit
+    from plivo_endpoints._sansio.pacing import Reservation
+
+# Seconds that a place stays valid. The loop may be late, but places that are used much later than they were
+# given out would come in a burst.
+_LATENESS: Final = 0.1
+_RETRY_STORE: Final = 1.0  # seconds between attempts to reach a store that failed
+
+
+class RateLimitStore(Protocol):
+    """Keeps the rate limit of accounts for several processes.
+
+    Pass one as `rate_limit`. `SharedRateLimit` is one for the processes of a host. Implement it to share a
+    limit in another way; `Pace` has the arithmetic.
+
+    Attributes:
+        limit: The limit of all processes together.
+        processes: How many processes share it at most. While the store cannot be reached, each of them
+            keeps to its share of the limit.
+    """
+
+    limit: RateLimit
+    processes: int
+
+    async def reserve(self, account: str, places: int, *, priority: Priority) -> Reservation:
+        """Reserve up to `places` places for requests of an account.
+
+        Places of all processes together are spaced evenly, one every `limit.seconds / limit.requests`. A
+        place that is not used is lost.
+
+        Args:
+            account: The account's URL, without credentials.
+            places: How many are wanted.
+            priority: "interactive" for requests that somebody waits for, "bulk" for others, which get no
+                place as long as interactive requests use all.
+
+        Raises:
+            RateLimitStoreError: The store cannot be used now.
+        """
+        ...
+
+    async def pause(self, account: str, seconds: float) -> None:
+        """Give out no place of an account for so many seconds, to no process, since Plivo has sent a 429.
+
+        Raises:
+            RateLimitStoreError: The store cannot be used now.
+        """
+        ...
+
+
+class SharedWindow:
+    """Hands out places that were reserved from a store; used like a `SlidingWindow`.
+
+    All times are monotonic seconds of this process.
+    """
+
+    def __init__(
+        self, store: RateLimitStore, account: str, clock: Callable[[], float] = CLOCK.monotonic
+    ) -> None:
+        self.limit = None  # none that this process could know
+        self.paused_until: float = 0.0
+        self._store = store
+        self._account = account
+        self._clock = clock
+        self._places: deque[float] = deque()
+        self._lock = Lock()
+        self._gap = store.limit.seconds / store.limit.requests
+        self._own_pace = Pace()  # while the store cannot be reached
+        self._retry_store_at = -math.inf
+        self._is_lost = False
+
+    def reserve(self, now: float) -> float:
+        """Take a place and return `now`; if none is due, return when one is, or infinity if there is none."""
+        with self._lock:
+            if now < self.paused_until:
+                return self.paused_until
+            while self._places and self._places[0] < now - _LATENESS:
+                self._places.popleft()
+            if not self._places:
+                return math.inf
+            if self._places[0] > now:
+                return self._places[0]
+            self._places.popleft()
+            return now
+
+    async def find(self, now: float, *, wanted: int, priority: Priority) -> float:
+        """Take a place and return 0, or return in how many seconds to try again.
+
+        Places are reserved from the store when there are none left, as many as `wanted`.
+        """
+        free = self.reserve(now)
+        retry_after = 0.0
+        if free == math.inf:
+            reservation = await self._ask(now, wanted, priority)
+            now = self._clock()  # a place must not be used before its time, so count from the answer
+            with self._lock:
+                self._places = deque(sorted([*self._places, *(now + wait for wait in reservation.waits)]))
+            free, retry_after = self.reserve(now), reservation.retry_after
+        return max(retry_after, self._gap) if free == math.inf else free - now
+
+    async def _ask(self, now: float, wanted: int, priority: Priority) -> Reservation:
+        if now >= self._retry_store_at:
+            try:
+                reservation = await self._store.reserve(self._account, wanted, priority=priority)
+            except RateLimitStoreError as error:
+                self._lose(error)
+            else:
+                self._recover()
+                return reservation
+        gap = self._gap * self._store.processes
+        self._own_pace, reservation = self._own_pace.reserve(now, 1, gap=gap, priority=priority)
+        return reservation
+
+    def _lose(self, error: RateLimitStoreError) -> None:
+        self._retry_store_at = self._clock() + _RETRY_STORE
+        if not self._is_lost:
+            self._is_lost = True
+            share = self._store.limit.requests / self._store.processes
+            seconds = self._store.limit.seconds
+            logger.warning("%s; until it can be used, at most %g requests in %g s", error, share, seconds)
+
+    def _recover(self) -> None:
+        if self._is_lost:
+            self._is_lost = False
+            logger.warning("the shared rate limit can be used again")
+
+    def settle(self, left: float | None) -> None:
+        """See `SlidingWindow`; here a place is used up from the moment it is taken."""
+
+    def pause(self, until: float) -> None:
+        """Give out no place before `until` in this process; `announce` tells the others."""
+        with self._lock:
+            self.paused_until = max(self.paused_until, until)
+            self._places.clear()
+
+    async def announce_pause(self) -> None:
+        """Make the pause apply to all processes."""
+        seconds = self.paused_until - self._clock()
+        try:
+            if seconds > 0:
+                await self._store.pause(self._account, seconds)
+        except RateLimitStoreError as error:
+            self._lose(error)
+
+    def spend(self, now: float) -> None:
+        """See `SlidingWindow`; here the store knows what other processes have sent."""

@@ -1,0 +1,430 @@
+"""A rate limit that several processes share: what its places are worth, and what happens without its file."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import sqlite3
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from attrs import field, frozen
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plivo_endpoints import (
+    AsyncClient,
+    Client,
+    InvalidArgumentError,
+    Pace,
+    RateLimit,
+    RateLimitedError,
+    RateLimitStoreError,
+    Reservation,
+    SharedRateLimit,
+)
+from plivo_endpoints import _shared_rate_limit as module
+from plivo_endpoints._sansio.pacing import HORIZON
+from plivo_endpoints._shared_window import SharedWindow
+from plivo_endpoints.provisioning import AsyncFleet, Row
+from plivo_endpoints.sandbox import Fault
+from tests.provisioning.quota import most_in_a_window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from plivo_endpoints import Priority, RateLimitStore
+    from plivo_endpoints.sandbox import Sandbox
+
+ACCOUNT: Final = "https://api.plivo.com/v1/Account/MA0123456789ABCDEFGH/"
+OTHER: Final = "https://api.plivo.com/v1/Account/MA9876543210ABCDEFGH/"
+LIMIT: Final = RateLimit(100, 5.0)
+GAP: Final = 0.05
+
+
+class MemoryStore:
+    """A store as a user would write it, for one process; it can be made to fail."""
+
+    def __init__(self, limit: RateLimit = LIMIT, processes: int = 4) -> None:
+        self.limit = limit
+        self.processes = processes
+        self.paces: dict[str, Pace] = {}
+        self.priorities: list[Priority] = []
+        self.now = 0.0
+        self.failure: str | None = None
+
+    async def reserve(self, account: str, places: int, *, priority: Priority) -> Reservation:
+        """Reserve."""
+        self._check()
+        self.priorities.append(priority)
+        pace = self.paces.get(account, Pace())
+        gap = self.limit.seconds / self.limit.requests
+        self.paces[account], reservation = pace.reserve(self.now, places, gap=gap, priority=priority)
+        return reservation
+
+    async def pause(self, account: str, seconds: float) -> None:
+        """Pause."""
+        self._check()
+        self.paces[account] = self.paces.get(account, Pace()).pause(self.now + seconds)
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise RateLimitStoreError(self.failure)
+
+
+@pytest.fixture(params=["in memory", "in a file"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> RateLimitStore:
+    """Every store must do what the tests of it say."""
+    return MemoryStore() if request.param == "in memory" else SharedRateLimit(tmp_path / "quota.db", LIMIT)
+
+
+def gaps(waits: tuple[float, ...]) -> list[float]:
+    """Return the seconds between places."""
+    return [round(later - earlier, 6) for earlier, later in pairwise(waits)]
+
+
+async def test_places_are_evenly_spaced(store: RateLimitStore) -> None:
+    """The first is free at once, and the next reservation goes on where this one ends."""
+    first = await store.reserve(ACCOUNT, 3, priority="interactive")
+    assert 0.0 == first.waits[0]
+    assert [GAP, GAP] == gaps(first.waits)
+    second = await store.reserve(ACCOUNT, 1, priority="interactive")
+    assert 2 * GAP < second.waits[0] <= 3 * GAP
+
+
+async def test_each_account_has_its_own(store: RateLimitStore) -> None:
+    """What one sends leaves another's places free."""
+    await store.reserve(ACCOUNT, 10, priority="interactive")
+    assert (0.0,) == (await store.reserve(OTHER, 1, priority="interactive")).waits
+
+
+async def test_bulk_gets_what_is_left(store: RateLimitStore) -> None:
+    """Nothing while interactive requests have the next places, and never more than a few."""
+    first = await store.reserve(ACCOUNT, 50, priority="bulk")
+    assert 2 <= len(first.waits) <= 1 + HORIZON["bulk"] / GAP
+    await store.reserve(ACCOUNT, 10, priority="interactive")
+    nothing = await store.reserve(ACCOUNT, 1, priority="bulk")
+    assert () == nothing.waits
+    assert 0.3 < nothing.retry_after < 0.6
+
+
+async def test_interactive_places_are_not_given_out_far_ahead(store: RateLimitStore) -> None:
+    """Places that nobody waits for any longer would be lost to all."""
+    some = await store.reserve(ACCOUNT, 1_000, priority="interactive")
+    assert len(some.waits) <= 1 + HORIZON["interactive"] / GAP
+    assert some.retry_after > 0
+
+
+async def test_a_pause_is_for_all(store: RateLimitStore) -> None:
+    """No place before its end, whatever the priority; a shorter one later does not end it."""
+    await store.pause(ACCOUNT, 30.0)
+    await store.pause(ACCOUNT, 1.0)
+    nothing = await store.reserve(ACCOUNT, 1, priority="interactive")
+    assert () == nothing.waits
+    assert 28.0 < nothing.retry_after < 30.0
+    assert (0.0,) == (await store.reserve(OTHER, 1, priority="bulk")).waits
+
+
+PRIORITIES: Final = st.sampled_from(["interactive", "bulk"])
+
+
+@given(st.lists(st.tuples(st.floats(0, 2), st.integers(1, 40), PRIORITIES)))
+def test_no_two_places_are_closer_than_the_limit_says(asked: list[tuple[float, int, Priority]]) -> None:
+    """Whoever asks, when, and for how many; and asking again when told brings at least one."""
+    pace, now, places = Pace(), 1_000.0, list[float]()
+    for later, count, priority in asked:
+        now += later
+        pace, reservation = pace.reserve(now, count, gap=GAP, priority=priority)
+        assert len(reservation.waits) == count or reservation.retry_after > 0
+        assert all(0 <= wait <= HORIZON[priority] + 1e-9 for wait in reservation.waits)
+        places += [now + wait for wait in reservation.waits]
+        _, again = pace.reserve(now + reservation.retry_after + 1e-9, 1, gap=GAP, priority=priority)
+        assert again.waits or len(reservation.waits) == count
+    assert all(later - earlier > GAP - 1e-6 for earlier, later in pairwise(places))
+
+
+async def test_processes_share_a_file(tmp_path: Path) -> None:
+    """A place is given once; each object stands for a process."""
+    path = tmp_path / "quota.db"
+    stores = [SharedRateLimit(path, LIMIT) for _ in range(4)]
+    asked = [store.reserve(ACCOUNT, 1, priority="interactive") for store in stores for _ in range(4)]
+    reservations = await asyncio.gather(*asked)
+    waits = sorted(wait for reservation in reservations for wait in reservation.waits)
+    assert 16 == len(waits)
+    assert waits[-1] > 10 * GAP
+
+
+def test_other_processes_see_what_one_sends(tmp_path: Path) -> None:
+    """Also one that was forked from it."""
+    store = SharedRateLimit(tmp_path / "quota.db", LIMIT)
+    asyncio.run(store.reserve(ACCOUNT, 10, priority="interactive"))
+    child = os.fork()
+    if child == 0:
+        waits = asyncio.run(store.reserve(ACCOUNT, 1, priority="interactive")).waits
+        os._exit(0 if 0.2 < waits[0] < 0.6 else 1)
+    assert (child, 0) == os.waitpid(child, 0)
+    assert asyncio.run(store.reserve(ACCOUNT, 1, priority="interactive")).waits[0] > 0.2
+
+
+async def test_after_a_restart_of_the_host(tmp_path: Path) -> None:
+    """Its clock starts again, and what was written before means nothing."""
+    path = tmp_path / "quota.db"
+    store = SharedRateLimit(path, LIMIT)
+    await store.pause(ACCOUNT, 100.0)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE paces SET paused_until = paused_until + 1e6, written = written + 1e6")
+    assert (0.0,) == (await store.reserve(ACCOUNT, 1, priority="bulk")).waits
+
+
+def test_a_file_that_is_removed_is_made_again(tmp_path: Path) -> None:
+    """By whoever needs it first; until then nothing is lost."""
+    path = tmp_path / "quota.db"
+    one, other = SharedRateLimit(path, LIMIT), SharedRateLimit(path, LIMIT)
+    for store in (one, other):
+        asyncio.run(store.reserve(ACCOUNT, 1, priority="bulk"))
+    for each in tmp_path.iterdir():
+        each.unlink()
+    asyncio.run(one.reserve(ACCOUNT, 10, priority="interactive"))
+    assert asyncio.run(other.reserve(ACCOUNT, 1, priority="interactive")).waits[0] > 0.2
+
+
+async def test_a_file_that_others_hold_is_waited_for(tmp_path: Path) -> None:
+    """Meanwhile the loop runs."""
+    path = tmp_path / "quota.db"
+    store = SharedRateLimit(path, LIMIT)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        asked = asyncio.create_task(store.reserve(ACCOUNT, 1, priority="bulk"))
+        done, _ = await asyncio.wait({asked}, timeout=0.1)
+        assert not done
+        db.execute("ROLLBACK")
+        assert (0.0,) == (await asked).waits
+
+
+async def test_a_file_that_stays_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line, with its name."""
+    monkeypatch.setattr(module, "_LONGEST_BUSY", 0.0)
+    path = tmp_path / "quota.db"
+    store = SharedRateLimit(path, LIMIT)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        with pytest.raises(RateLimitStoreError, match=r"quota\.db cannot be used: database is locked"):
+            await store.reserve(ACCOUNT, 1, priority="bulk")
+
+
+def _make_text_file(path: Path) -> None:
+    path.write_text("key,username,alias,password\n" * 100)
+
+
+def _make_other_database(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE mine (x)")
+
+
+def _make_newer_one(path: Path) -> None:
+    SharedRateLimit(path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("PRAGMA user_version = 2")
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (_make_text_file, "file is not a database"),
+        (_make_other_database, "it is not a rate limit of this program"),
+        (_make_newer_one, "it is a rate limit of another version of this program"),
+        (Path.mkdir, "unable to open database file"),
+    ],
+)
+def test_a_file_that_is_something_else(tmp_path: Path, make: Callable[[Path], None], problem: str) -> None:
+    """It is refused at once, and left as it is."""
+    path = tmp_path / "quota.db"
+    make(path)
+    before = path.read_bytes() if path.is_file() else None
+    with pytest.raises(InvalidArgumentError, match=f"rate_limit: cannot use .*quota.db: {problem}"):
+        SharedRateLimit(path)
+    assert before == (path.read_bytes() if path.is_file() else None)
+
+
+def test_a_folder_that_is_missing(tmp_path: Path) -> None:
+    """It is not made, as the path is probably a mistake."""
+    with pytest.raises(InvalidArgumentError, match="there is no folder"):
+        SharedRateLimit(tmp_path / "missing" / "quota.db")
+
+
+def test_the_environment_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For clients whose code says nothing about a limit."""
+    path = tmp_path / "quota.db"
+    monkeypatch.setenv("PLIVO_RATE_LIMIT", str(path))
+    Client("MA0123456789ABCDEFGH", "token", rate_limit=RateLimit(10))
+    assert not path.exists()
+    Client("MA0123456789ABCDEFGH", "token")
+    assert path.exists()
+    monkeypatch.setenv("PLIVO_RATE_LIMIT", "58")
+    with pytest.raises(InvalidArgumentError, match="rate_limit: must be the absolute path of a file"):
+        Client("MA0123456789ABCDEFGH", "token")
+    monkeypatch.setenv("PLIVO_RATE_LIMIT", str(tmp_path))
+    with pytest.raises(InvalidArgumentError, match="rate_limit: cannot use"):
+        AsyncClient("MA0123456789ABCDEFGH", "token")
+
+
+@frozen
+class Hand:
+    """A clock that a test moves."""
+
+    times: list[float] = field(factory=lambda: [0.0])
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.times[0]
+
+    def move(self, seconds: float) -> None:
+        """Let time pass."""
+        self.times[0] += seconds
+
+
+async def test_a_place_is_taken_in_its_time() -> None:
+    """Not before, and not long after, as late ones would come in a burst."""
+    store, clock = MemoryStore(), Hand()
+    window = SharedWindow(store, ACCOUNT, clock)
+    assert 0.0 == await window.find(clock(), wanted=3, priority="interactive")
+    assert GAP == await window.find(clock(), wanted=2, priority="interactive")
+    clock.move(GAP)
+    assert clock() == window.reserve(clock())
+    clock.move(1.0)  # the third is too old now
+    store.now = clock()
+    assert math.inf == window.reserve(clock())
+    assert 0.0 == await window.find(clock(), wanted=1, priority="interactive")
+    assert 2 == len(store.priorities)
+
+
+async def test_without_its_store_a_process_keeps_to_its_share(caplog: pytest.LogCaptureFixture) -> None:
+    """It says so once, tries the store again every second, and says when it is back."""
+    store, clock = MemoryStore(processes=4), Hand()
+    window = SharedWindow(store, ACCOUNT, clock)
+    store.failure = "the disk is full"
+    sent: list[float] = []
+    while clock() < 10.0:
+        if seconds := await window.find(clock(), wanted=5, priority="interactive"):
+            clock.move(seconds)
+        else:
+            sent.append(clock())
+    assert 9.0 < len(sent) * GAP * store.processes < 11.0
+    assert ["the disk is full; until it can be used, at most 25 requests in 5 s"] == caplog.messages
+    store.failure, store.now = None, clock()
+    clock.move(1.0)
+    await window.find(clock(), wanted=1, priority="interactive")
+    assert "the shared rate limit can be used again" == caplog.messages[-1]
+    assert ["interactive"] == store.priorities
+
+
+async def test_a_429_pauses_all_processes(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Another client with the same file sends nothing until the pause is over."""
+    path = tmp_path / "quota.db"
+    account = (sandbox.auth_id, sandbox.auth_token)
+    async with (
+        AsyncClient(*account, base_url=sandbox.base_url, rate_limit=SharedRateLimit(path)) as one,
+        AsyncClient(*account, base_url=sandbox.base_url, rate_limit=SharedRateLimit(path)) as other,
+    ):
+        await other.endpoints.list_page()
+        sandbox.inject(Fault(applied=False, status=429, headers={"Retry-After": "60"}))
+        with pytest.raises(RateLimitedError):
+            await one.endpoints.list_page()
+        seen = len(sandbox.requests)
+        with pytest.raises(Exception, match="rate limit"):
+            await other.with_options(timeout=2.0).endpoints.list_page()
+        assert seen == len(sandbox.requests)
+
+
+async def test_a_store_that_fails_hides_no_429(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """The call ends as it would have, and this process pauses all the same."""
+    store = MemoryStore()
+    account = (sandbox.auth_id, sandbox.auth_token)
+    async with AsyncClient(*account, base_url=sandbox.base_url, rate_limit=store) as client:
+        await client.endpoints.list_page()
+        store.failure = "gone"
+        sandbox.inject(Fault(applied=False, status=429, headers={"Retry-After": "60"}))
+        with pytest.raises(RateLimitedError):
+            await client.endpoints.list_page()
+    assert any(message.startswith("gone") for message in caplog.messages)
+
+
+async def test_clients_with_one_file_keep_the_limit(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Three saturate it for some windows: never more than allowed in any, and nearly all of it used."""
+    limit, path = RateLimit(40, 1.0), tmp_path / "quota.db"
+
+    async def saturate(priority: Priority) -> None:
+        shared = SharedRateLimit(path, limit)
+        account = (sandbox.auth_id, sandbox.auth_token)
+        async with AsyncClient(*account, base_url=sandbox.base_url, rate_limit=shared) as client:
+            view = client.with_options(priority=priority)
+            await asyncio.gather(*[view.endpoints.list_page(limit=1) for _ in range(30)])
+
+    await asyncio.gather(saturate("bulk"), saturate("bulk"), saturate("interactive"))
+    times = sorted(record.at.timestamp() for record in sandbox.requests)
+    assert 90 == len(times)
+    # A busy machine may delay a request by more than a place is wide.
+    assert most_in_a_window(times, limit.seconds) <= limit.requests * 1.1
+    assert times[-1] - times[0] < 2 * 90 / 40
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_bulk_requests_of_a_client_let_others_pass(
+    sandbox: Sandbox, tmp_path: Path, *, shared: bool
+) -> None:
+    """With a limit of its own too: what came later is done earlier."""
+    limit = RateLimit(10, 1.0)
+    order: list[str] = []
+    async with AsyncClient(
+        sandbox.auth_id,
+        sandbox.auth_token,
+        base_url=sandbox.base_url,
+        rate_limit=SharedRateLimit(tmp_path / "quota.db", limit) if shared else limit,
+    ) as client:
+        await asyncio.gather(*[client.endpoints.list_page() for _ in range(10 if not shared else 1)])
+
+        async def call(priority: Priority) -> None:
+            await client.with_options(priority=priority).endpoints.list_page()
+            order.append(priority)
+
+        bulk = [asyncio.create_task(call("bulk")) for _ in range(8)]
+        await asyncio.sleep(0)
+        people = [asyncio.create_task(call("interactive")) for _ in range(4)]
+        await asyncio.gather(*bulk, *people)
+    assert order.index("interactive") <= 2
+    assert order[-6:] == ["bulk"] * 6
+
+
+async def test_those_who_give_up_waiting_lose_nobody_a_place(sandbox: Sandbox) -> None:
+    """Cancelled in the middle of the queue, at its head, and when its turn had just come."""
+    store = MemoryStore(RateLimit(50, 1.0))
+    async with AsyncClient(
+        sandbox.auth_id, sandbox.auth_token, base_url=sandbox.base_url, rate_limit=RateLimit(5, 0.3)
+    ) as client:
+        calls = [asyncio.create_task(client.endpoints.list_page()) for _ in range(20)]
+        await asyncio.sleep(0.05)
+        for call in calls[5:15]:
+            call.cancel()
+        results = await asyncio.gather(*calls, return_exceptions=True)
+    assert 10 == sum(isinstance(result, asyncio.CancelledError) for result in results)
+    assert 10 == len(sandbox.requests)
+    assert [] == store.priorities
+
+
+async def test_provisioning_is_bulk(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Its creates, and the pages that it lists."""
+    store = MemoryStore(RateLimit(100_000, 1.0))
+    rows = [Row(key=f"k{n}", username=f"alice{n}", alias=f"desk {n}", password="s3cret!") for n in range(3)]
+    async with AsyncClient(
+        sandbox.auth_id, sandbox.auth_token, base_url=sandbox.base_url, rate_limit=store
+    ) as client:
+        async with AsyncFleet(client, tmp_path / "fleet.db").apply(rows) as run:
+            await run.complete()
+        assert {"created": 3} == {status: count for status, count in run.report.counts.items() if count}
+        assert {"bulk"} == set(store.priorities)
+        await client.endpoints.list_page()
+    assert "interactive" == store.priorities[-1]
