@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plivo_endpoints._config import (
@@ -89,7 +90,7 @@ def _resolve_rate_limit(given: RateLimit | RateLimitStore | None) -> RateLimit |
     path = os.environ.get("PLIVO_RATE_LIMIT") if given is DEFAULT_RATE else None
     if not path:
         return given
-    if not os.path.isabs(path):  # programs with other working directories would use other files
+    if not Path(path).is_absolute():  # programs with other working directories would use other files
         require("rate_limit", "must be the absolute path of a file in PLIVO_RATE_LIMIT")
     from plivo_endpoints._shared_rate_limit import SharedRateLimit  # noqa: PLC0415 - sqlite3 is seldom needed
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from plivo_endpoints import AsyncClient
 from plivo_endpoints.sandbox import Fault, Sandbox
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -87,6 +88,19 @@ async def test_the_web_service(sandbox: Sandbox, point_to: Callable[[Sandbox], N
         sandbox.inject(Fault(applied=False, status=403))
         refused = await browser.get("/token/alice")
         assert (refused.status, refused.reason) == (503, "ForbiddenError")
+
+
+async def test_the_store_of_ones_own(sandbox: Sandbox) -> None:
+    """Of docs/client.md: a client can use it."""
+    (example,) = [each for each in CLIENT if "class StoreOfMine" in each]
+    names: dict[str, Any] = {}
+    exec(compile(example, "client.md", "exec"), names)  # noqa: S102 - the point
+    store = names["StoreOfMine"]()
+    account = (sandbox.auth_id, sandbox.auth_token)
+    async with AsyncClient(*account, base_url=sandbox.base_url, rate_limit=store) as client:
+        await client.endpoints.list_page()
+    (pace,) = store.paces.values()
+    assert pace.next_place > 0
 
 
 def test_its_first_thirty_lines() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -153,7 +155,25 @@ def test_fifty_steps_at_most(run: Run, tmp_path: Path) -> None:
     shown = run("plan", "users.csv", "--rate", "10").stdout.splitlines()
     assert (len(shown), shown[50]) == (52, "    and 1250 more; --json shows all")
     assert shown[51] == "Plan: 1300 to create. About 2 min at 10 requests a second."
-    assert run("plan", "users.csv", "--rate", "0").exit_code == 2
+
+
+@pytest.mark.usefixtures("account")
+def test_a_rate_that_programs_share(run: Run, tmp_path: Path) -> None:
+    """A file is made; whatever is neither that nor a number is refused, and makes none."""
+    (tmp_path / "users.csv").write_text("username,alias,password\nann,desk,s3cret\n")
+    with closing(sqlite3.connect(tmp_path / "other.db")) as db, db:
+        db.execute("CREATE TABLE mine (x)")
+    shown = run("plan", "users.csv", "--rate", "quota.db").stdout
+    assert "About 1 s at 58 requests a second." in shown
+    assert (tmp_path / "quota.db").exists()
+    for value, problem in (
+        ("0", "must be at least 1"),
+        ("5.5", "must be a whole number, or the path of a file that ends in .db"),
+        ("missing/quota.db", "there is no folder"),
+        ("other.db", "it is not a rate limit of this program"),
+    ):
+        refused = run("plan", "users.csv", "--rate", value)
+        assert (refused.exit_code, problem in " ".join(refused.stderr.split())) == (2, True), refused.stderr
 
 
 def test_the_exit_status(account: Sandbox, run: Run, tmp_path: Path) -> None:

@@ -1,0 +1,86 @@
+"""Web workers and a bulk run that share one quota, as they do on a host."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.provisioning.quota import most_in_a_window
+from tests.services.service import Service, skip_without, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from plivo_endpoints.sandbox import Sandbox
+
+pytestmark = pytest.mark.slow
+
+QUOTA: Final = 300  # in 5 seconds
+SECONDS: Final = float(os.environ.get("SHARED_QUOTA_SECONDS", "12"))
+VISITORS: Final = 20  # a second
+GUIDE: Final = Path(__file__).parent.parent.parent / "docs" / "client.md"
+
+
+def write_token_service(folder: Path) -> None:
+    """Write the guide's token service to a file."""
+    (block,) = re.findall(
+        r"```python\n((?:(?!```).)*app = web\.Application.*?)```", GUIDE.read_text(), re.DOTALL
+    )
+    (folder / "token_service.py").write_text(block)
+
+
+def visit(url: str, begun: float, number: int) -> tuple[int, float]:
+    """Fetch a token at a visitor's time; return the status, and the seconds that it took."""
+    time.sleep(max(0.0, begun + number / VISITORS - time.monotonic()))  # they come evenly
+    asked = time.monotonic()
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=30)
+    try:
+        connection.request("GET", f"/token/visitor{number}")
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, time.monotonic() - asked
+    finally:
+        connection.close()
+
+
+def test_four_workers_and_a_bulk_run(
+    launch: Callable[..., Service], threaded_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """More is asked for than the quota allows: none is refused, nearly all is used, no visitor waits long."""
+    skip_without("gunicorn")
+    write_token_service(tmp_path)
+    users = "".join(f"user{number},desk {number},s3cret\n" for number in range(int(70 * SECONDS)))
+    (tmp_path / "users.csv").write_text(f"username,alias,password\n{users}")
+    threaded_sandbox.quota = True
+    quota = {"PLIVO_RATE_LIMIT": str(tmp_path / "quota.db")}
+    worker = ("--workers", "4", "--worker-class", "aiohttp.GunicornWebWorker", "--bind", "127.0.0.1:0")
+    service = launch("gunicorn", *worker, "--pythonpath", str(tmp_path), "token_service:app", **quota)
+    url = service.wait_for(r"Listening at: (http://\S+)")
+    state = ("--state", str(tmp_path / "fleet.db"))
+    bulk = launch("plivo_endpoints", "provision", "apply", str(tmp_path / "users.csv"), *state, **quota)
+    wait_until(lambda: len(threaded_sandbox.requests) > 50)
+    first, begun = len(threaded_sandbox.requests), time.monotonic()
+    with ThreadPoolExecutor(50) as pool:
+        visits = list(pool.map(partial(visit, url, begun), range(int(VISITORS * SECONDS))))
+    requests, seconds = threaded_sandbox.requests, time.monotonic() - begun
+    most = most_in_a_window(sorted(record.at.timestamp() for record in requests), 5.0)
+    used = (len(requests) - first) / seconds / (QUOTA / 5)
+    waits = sorted(took for _, took in visits)
+    median, p99 = waits[len(waits) // 2], waits[int(len(waits) * 0.99)]
+    print(f"{used:.1%} used, at most {most} in 5 s; a visitor waited {median:.3f} s, p99 {p99:.3f} s")  # noqa: T201
+    assert [] == [record for record in requests if record.status == 429]
+    assert {200} == {status for status, _ in visits}
+    assert used >= 0.9
+    assert p99 < 1.0
+    assert bulk.complaints() == []
+    assert service.terminate() == 0
+    assert service.complaints() == []
