@@ -30,7 +30,7 @@ def test_each_row_exactly_once(tmp_path: Path) -> None:
         {"broken": "blind retry", "kills": 0},
         {
             "broken": "no intent",
-            "kills": 4,
+            "kills": 2,
             "first": (),
             "then": ("finish",),
             "last": (),

@@ -16,6 +16,7 @@ from plivo_endpoints.cli.provision.options import (
     FILE,
     only_option,
     rate_option,
+    read_rate,
     run_to_end,
     state_option,
 )
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from plivo_endpoints._config import RateLimit
-    from plivo_endpoints._shared_rate_limit import SharedRateLimit
     from plivo_endpoints.provisioning import Report, RowSource
 
 
@@ -102,7 +101,7 @@ def apply(
     state: Path,
     plan_file: Path | None,
     results: Path | None,
-    rate: RateLimit | SharedRateLimit,
+    rate: str | None,
     **options: Any,  # noqa: ANN401 - as `AsyncFleet.apply` takes them
 ) -> None:
     """Change the account's endpoints to match SOURCE.
@@ -116,6 +115,7 @@ def apply(
     identified by their keys.
     """
     settings = ctx.ensure_object(Settings)
+    limit = read_rate(rate)
     _check_usage(options, plan_file)
     if results is not None:
         form_of(results)  # refuse a name without a known suffix now, not after hours
@@ -124,7 +124,7 @@ def apply(
         expected = None if plan_file is None else load_plan(plan_file)
         with watched_walks() as walk:
             async with (
-                settings.connect_async(rate) as client,
+                settings.connect_async(limit) as client,
                 AsyncFleet(client, state).apply(source, plan=expected, **options) as run,
                 shown(RateMeter(run, walk), quiet=settings.as_json),
             ):

@@ -71,26 +71,30 @@ def rate_option(command: F) -> F:
     return click.option(
         "--rate",
         metavar="N|FILE",
-        callback=_read_rate,
         help="Requests per second, as this run's share of the account's quota, or a file with which all "
         "programs of this machine share it. [default: the file in PLIVO_RATE_LIMIT, or "
         f"{per_second(DEFAULT_RATE)}]",
     )(command)
 
 
-def _read_rate(_: click.Context, __: click.Parameter, value: str | None) -> RateLimit | SharedRateLimit:
-    if value is None:
+def read_rate(given: str | None) -> RateLimit | SharedRateLimit:
+    """Return the rate limit that the value of `--rate` means."""
+    if given is None:
         return DEFAULT_RATE
-    if value.isdecimal():
-        if int(value) < 1:
-            raise click.BadParameter("must be at least 1")
-        return RateLimit(int(value) * _WINDOW, float(_WINDOW))
-    if not value.endswith(".db"):  # a file with a name such as 5.5 would be an accident
-        raise click.BadParameter("must be a whole number, or the path of a file that ends in .db")
+    if given.isdecimal():
+        if int(given) < 1:
+            raise _bad_rate("must be at least 1")
+        return RateLimit(int(given) * _WINDOW, float(_WINDOW))
+    if not given.endswith(".db"):  # a file with a name such as 5.5 would be an accident
+        raise _bad_rate("must be a whole number, or the path of a file that ends in .db")
     try:
-        return SharedRateLimit(value)
+        return SharedRateLimit(given)
     except InvalidArgumentError as error:
-        raise click.BadParameter(error.rule) from None
+        raise _bad_rate(error.rule) from None
+
+
+def _bad_rate(problem: str) -> click.BadParameter:
+    return click.BadParameter(problem, param_hint="'--rate'")
 
 
 def only_option(command: F) -> F:

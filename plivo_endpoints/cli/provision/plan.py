@@ -13,6 +13,7 @@ from plivo_endpoints.cli.provision.options import (
     only_option,
     per_second,
     rate_option,
+    read_rate,
     run_to_end,
     state_option,
 )
@@ -26,8 +27,6 @@ from plivo_endpoints.provisioning._report import ExitStatus
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from plivo_endpoints._config import RateLimit
-    from plivo_endpoints._shared_rate_limit import SharedRateLimit
     from plivo_endpoints.provisioning import Plan, RowSource
 
 _STATUS: Final = """
@@ -72,7 +71,7 @@ def plan(
     source: RowSource,
     state: Path,
     only: tuple[str, ...] | None,
-    rate: RateLimit | SharedRateLimit,
+    rate: str | None,
     out: Path | None,
     markdown: bool,
     detailed: bool,
@@ -88,9 +87,10 @@ def plan(
         raise click.UsageError("--json and --markdown cannot be used together")
     if only and out is not None:
         raise click.UsageError("--only cannot be used with --out, which saves a plan for all rows")
+    limit = read_rate(rate)
 
     async def compare() -> Plan:
-        async with settings.connect_async(rate) as client, walk_shown(quiet=settings.as_json):
+        async with settings.connect_async(limit) as client, walk_shown(quiet=settings.as_json):
             return await AsyncFleet(client, state).plan(source, only=only)
 
     found = run_to_end(compare(), settings)
@@ -100,7 +100,7 @@ def plan(
     if markdown:
         show_markdown(found)
     else:
-        show_plan(found, settings, per_second(rate))
+        show_plan(found, settings, per_second(limit))
     if state.exists():
         note_if_not_compared(settings)
     if out is not None:
