@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from attrs import frozen
 
-from plivo_endpoints._config import DEFAULT_RATE, RateLimit
+from plivo_endpoints._config import RateLimit
 from plivo_endpoints._errors import InvalidArgumentError, RateLimitStoreError
 from plivo_endpoints._sansio.pacing import Pace
 from plivo_endpoints._validation import check_count, require
@@ -38,6 +38,8 @@ _SCHEMA: Final = (
     f"PRAGMA application_id = {_APPLICATION}",
     f"PRAGMA user_version = {_VERSION}",
 )
+# Less than for one process: the time between sending and arriving differs more between several.
+_DEFAULT: Final = RateLimit(280, 5.0)
 _READ: Final = "SELECT next_place, paused_until, written FROM paces WHERE account = ?"
 _BUSY: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _BUSY_PAUSE: Final = 0.005  # seconds
@@ -68,7 +70,8 @@ class SharedRateLimit:
 
     Args:
         path: The file, created if it does not exist. It contains account ids and times, and no credentials.
-        limit: The limit of all processes together.
+        limit: The limit of all processes together. The default leaves room for requests that are delayed on
+            the way, as Plivo counts 300 in 5 seconds when they arrive.
         processes: How many processes share it at most.
 
     Raises:
@@ -76,7 +79,7 @@ class SharedRateLimit:
     """
 
     def __init__(
-        self, path: str | PathLike[str], limit: RateLimit = DEFAULT_RATE, *, processes: int = 10
+        self, path: str | PathLike[str], limit: RateLimit = _DEFAULT, *, processes: int = 10
     ) -> None:
         require("path", _kind_problem(path, (str, os.PathLike), "must be a path"))
         require("limit", _kind_problem(limit, RateLimit, "must be a RateLimit"))

@@ -164,7 +164,7 @@ def test_a_rate_that_programs_share(run: Run, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "other.db")) as db, db:
         db.execute("CREATE TABLE mine (x)")
     shown = run("plan", "users.csv", "--rate", "quota.db").stdout
-    assert "About 1 s at 58 requests a second." in shown
+    assert "About 1 s at 56 requests a second." in shown
     assert (tmp_path / "quota.db").exists()
     for value, problem in (
         ("0", "must be at least 1"),
