@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -24,8 +23,6 @@ from plivo_endpoints._sansio.messages import Attempt, Request, Response
 from plivo_endpoints._sansio.retry import AttemptClass, RetryBudget, RetryHistory, RetryPolicy, classify
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from plivo_endpoints._config import Priority
     from plivo_endpoints._events import Observer
     from plivo_endpoints._sansio.messages import Call
@@ -38,55 +35,8 @@ Send = Callable[[Request, Attempt], Awaitable[Response]]
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
 
+_STANDSTILL: Final = 0.05  # seconds until a bulk attempt looks again whether interactive ones still wait
 _SHARE_TO_SEND: Final = 0.5  # of the timeout, within which a non-repeatable request must be sent
-
-
-class _Turns:
-    """A lock that goes to the interactive attempts that wait before it goes to the bulk ones."""
-
-    def __init__(self) -> None:
-        self._is_taken = False
-        self._waiting: dict[Priority, deque[asyncio.Future[None]]] = {"interactive": deque(), "bulk": deque()}
-
-    def locked(self) -> bool:
-        """Whether somebody has the lock."""
-        return self._is_taken
-
-    def count_waiting(self) -> int:
-        """Return how many attempts wait for the lock."""
-        return sum(map(len, self._waiting.values()))
-
-    @asynccontextmanager
-    async def take(self, priority: Priority) -> AsyncGenerator[None]:
-        """Hold the lock for the block."""
-        if self._is_taken:
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting[priority].append(turn)
-            try:
-                await turn
-            except BaseException:
-                self._leave(turn, priority)
-                raise
-        self._is_taken = True
-        try:
-            yield
-        finally:
-            self._pass_on()
-
-    def _leave(self, turn: asyncio.Future[None], priority: Priority) -> None:
-        if turn in self._waiting[priority]:
-            self._waiting[priority].remove(turn)
-        else:  # it was our turn already
-            self._pass_on()
-
-    def _pass_on(self) -> None:
-        for waiting in self._waiting.values():
-            if waiting:
-                turn = waiting.popleft()
-                if not turn.done():
-                    turn.set_result(None)
-                    return
-        self._is_taken = False
 
 
 class RateLimited:
@@ -111,21 +61,25 @@ class RateLimited:
         self._observer = observer
         self._clock = clock
         self._sleep = sleep
-        self._turns = _Turns()
+        # Interactive attempts wait in one queue, bulk ones in another that stands still meanwhile.
+        self._turns: dict[Priority, asyncio.Lock] = {"interactive": asyncio.Lock(), "bulk": asyncio.Lock()}
+        self._waiting: Counter[Priority] = Counter()
         self._under_way = asyncio.Semaphore(connections)
 
     async def send(self, request: Request, attempt: Attempt) -> Response:
         """Send the request once the rate limit allows it."""
         arrived = now = self._clock()
         try:
-            if self._turns.locked() or self._window.reserve(now) > now:
-                await self._wait_for_place(attempt)
+            if self._must_wait(attempt.priority) or self._window.reserve(now) > now:
+                now = await self._wait_for_place(attempt)
             try:
                 await self._under_way.acquire()
                 try:
-                    now = self._clock()
+                    reserved, now = now, self._clock()
                     if self._window.paused_until > now:
                         now = await self._wait_for_pause(attempt)
+                    if self._window.is_stale(reserved, now):
+                        now = await self._wait_for_place(attempt)
                     attempt.started_at, attempt.waited = now, now - arrived
                     self._observer.attempt_started(request, attempt)
                     return await self._send(request, attempt)
@@ -137,15 +91,25 @@ class RateLimited:
             if attempt.started_at is None:
                 attempt.waited = self._clock() - arrived
 
-    async def _wait_for_place(self, attempt: Attempt) -> None:
+    def _must_wait(self, priority: Priority) -> bool:
+        return self._waiting["interactive"] > 0 or self._waiting[priority] > 0
+
+    async def _wait_for_place(self, attempt: Attempt) -> float:
         attempt.phase = "rate limit"
-        async with self._turns.take(attempt.priority):
-            while seconds := await self._find_place(attempt.priority):
-                await self._wait(seconds, attempt)
+        self._waiting[attempt.priority] += 1
+        try:
+            async with self._turns[attempt.priority]:
+                while seconds := await self._find_place(attempt.priority):
+                    await self._wait(seconds, attempt)
+        finally:
+            self._waiting[attempt.priority] -= 1
         attempt.phase = "connect"
+        return self._clock()
 
     async def _find_place(self, priority: Priority) -> float:
-        wanted = 1 + self._turns.count_waiting()
+        if priority == "bulk" and self._waiting["interactive"]:
+            return _STANDSTILL
+        wanted = self._waiting[priority]
         return await self._window.find(self._clock(), wanted=wanted, priority=priority)
 
     async def _wait_for_pause(self, attempt: Attempt) -> float:

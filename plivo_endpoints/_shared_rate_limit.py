@@ -6,21 +6,20 @@ import asyncio
 import os
 import random
 import sqlite3
-import time
-from contextlib import closing
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Final, TypeVar
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from attrs import frozen
-
+from plivo_endpoints._clock import CLOCK
 from plivo_endpoints._config import RateLimit
 from plivo_endpoints._errors import InvalidArgumentError, RateLimitStoreError
 from plivo_endpoints._sansio.pacing import Pace
 from plivo_endpoints._validation import check_count, require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from os import PathLike
 
     from plivo_endpoints._config import Priority
@@ -32,25 +31,23 @@ _APPLICATION: Final = 0x504C5251  # identifies the format, also for the `file` c
 _VERSION: Final = 1
 _SCHEMA: Final = (
     # Times are of the monotonic clock, which all processes of a host share; `written` shows a restart of it.
-    """CREATE TABLE IF NOT EXISTS paces (
+    """CREATE TABLE paces (
         account TEXT PRIMARY KEY, next_place REAL NOT NULL, paused_until REAL NOT NULL, written REAL NOT NULL
     ) WITHOUT ROWID""",
     f"PRAGMA application_id = {_APPLICATION}",
     f"PRAGMA user_version = {_VERSION}",
 )
+_READ: Final = "SELECT next_place, paused_until, written FROM paces WHERE account = ?"
+_BUSY_PAUSE: Final = 0.005  # seconds
+_LONGEST_BUSY: Final = 0.5  # seconds
 # Less than for one process: the time between sending and arriving differs more between several.
 _DEFAULT: Final = RateLimit(280, 5.0)
-_READ: Final = "SELECT next_place, paused_until, written FROM paces WHERE account = ?"
-_BUSY: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_BUSY_PAUSE: Final = 0.005  # seconds
-_LONGEST_BUSY: Final = 2.0  # seconds
 
-
-@frozen
-class _OpenFile:
-    db: sqlite3.Connection
-    owner: int  # id of the process that opened it
-    inode: int
+# A child that is forked while a thread has the file open would inherit SQLite's notes of locks that it does
+# not have. So no process is forked meanwhile.
+_USING: Final = RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_USING.acquire, after_in_parent=_USING.release, after_in_child=_USING.release)
 
 
 class SharedRateLimit:
@@ -88,14 +85,16 @@ class SharedRateLimit:
         self.limit: RateLimit = limit
         self.processes: int = processes
         self._gap = limit.seconds / limit.requests
-        self._lock = Lock()
-        self._open_file: _OpenFile | None = None
-        self._inherited: list[_OpenFile] = []  # by a forked process, in which it must not be closed
         try:
-            with closing(self._open()):  # raise now rather than in the first call
-                pass
-        except (OSError, sqlite3.Error, RateLimitStoreError) as error:
-            raise InvalidArgumentError("rate_limit", f"cannot use {self.path}: {error}") from None
+            self._create()  # raise now rather than in the first call
+        except (OSError, ValueError, sqlite3.Error, RateLimitStoreError) as error:
+            raise InvalidArgumentError("path", f"cannot use {str(self.path)!r}: {error}") from None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r}, {self.limit!r}, processes={self.processes})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), processes=self.processes), (self.path, self.limit)
 
     async def reserve(self, account: str, places: int, *, priority: Priority) -> Reservation:
         """See `RateLimitStore`."""
@@ -108,78 +107,71 @@ class SharedRateLimit:
         await self._change(account, lambda pace, now: (pace.pause(now + seconds), None))
 
     async def _change(self, account: str, change: Callable[[Pace, float], tuple[Pace, T]]) -> T:
-        # Without a thread: this takes less time than to wake one, and nothing is synced to the disk.
-        deadline = time.monotonic() + _LONGEST_BUSY
+        # Without a thread: this takes hardly longer than to wake one, and nothing is synced to the disk.
+        deadline = CLOCK.monotonic() + _LONGEST_BUSY
         while True:
             try:
-                with self._lock:
-                    return self._try_change(account, change)
+                return self._try_change(account, change)
             except sqlite3.Error as error:
-                if getattr(error, "sqlite_errorcode", None) not in _BUSY or time.monotonic() > deadline:
+                if not _is_busy(error) or CLOCK.monotonic() > deadline:
                     raise self._failure(error) from None
-            except OSError as error:
+            except (OSError, RateLimitStoreError) as error:
                 raise self._failure(error) from None
             await asyncio.sleep(random.uniform(0, _BUSY_PAUSE))  # noqa: S311 - to avoid the others
 
     def _try_change(self, account: str, change: Callable[[Pace, float], tuple[Pace, T]]) -> T:
-        db = self._connect()
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            now = time.monotonic()
+        with self._transaction() as db:
+            now = CLOCK.monotonic()
             next_place, paused_until, written = db.execute(_READ, (account,)).fetchone() or (0.0, 0.0, 0.0)
             before = Pace(next_place, paused_until) if written <= now else Pace()  # the host was restarted
             after, result = change(before, now)
             row = (account, after.next_place, after.paused_until, now)
             db.execute("REPLACE INTO paces VALUES (?, ?, ?, ?)", row)
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
         return result
 
-    def _connect(self) -> sqlite3.Connection:
-        known = self._open_file
-        inode = self.path.stat().st_ino if self.path.exists() else None
-        if known is not None:
-            if (known.owner, known.inode) == (os.getpid(), inode):
-                return known.db
-            if known.owner == os.getpid():  # the file was removed
-                known.db.close()
-            else:
-                self._inherited.append(known)
-        db = self._open()
-        self._open_file = _OpenFile(db, os.getpid(), self.path.stat().st_ino)
-        return db
+    def _create(self) -> None:
+        if self.path.exists() and not self.path.is_file():
+            raise RateLimitStoreError("it is not a file")
+        with self._transaction(timeout=5.0):
+            pass
 
-    def _open(self) -> sqlite3.Connection:
+    @contextmanager
+    def _transaction(self, timeout: float = 0.0) -> Generator[sqlite3.Connection]:
+        """Open the file, which is created if it does not exist, for one change.
+
+        It is not kept open: nothing has to be closed later, and it may be removed or replaced at any time.
+        """
         if not self.path.parent.is_dir():
             raise RateLimitStoreError(f"there is no folder {self.path.parent}")
-        db = sqlite3.connect(self.path, timeout=1.0, isolation_level=None, check_same_thread=False)
-        try:
-            self._prepare(db)
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-    def _prepare(self, db: sqlite3.Connection) -> None:
-        (application,) = db.execute("PRAGMA application_id").fetchone()
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if application != _APPLICATION and (application or tables):
-            raise RateLimitStoreError("it is not a rate limit of this program")
-        if application == _APPLICATION and version != _VERSION:
-            raise RateLimitStoreError("it is a rate limit of another version of this program")
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = OFF")  # after a power failure, nothing in it is of interest
-        if not tables:
-            for statement in _SCHEMA:
-                db.execute(statement)
-        db.execute("PRAGMA busy_timeout = 0")  # from now on the loop must not be blocked
+        with _USING, closing(sqlite3.connect(self.path, timeout=timeout, isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode = TRUNCATE")  # a process may be killed in the middle
+            db.execute("PRAGMA synchronous = OFF")  # after a power failure, nothing in it is of interest
+            db.execute("BEGIN IMMEDIATE")
+            _prepare(db)
+            yield db
+            db.execute("COMMIT")
 
     def _failure(self, error: Exception) -> RateLimitStoreError:
         return RateLimitStoreError(f"the shared rate limit {self.path} cannot be used: {error}")
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if (application, version) == (_APPLICATION, _VERSION):
+        return
+    if application == _APPLICATION:
+        raise RateLimitStoreError("it is a rate limit of another version of this program")
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application or tables:
+        raise RateLimitStoreError("it is not a rate limit of this program")
+    for statement in _SCHEMA:
+        db.execute(statement)
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF == sqlite3.SQLITE_BUSY  # the other bits say why
 
 
 def _kind_problem(value: object, kind: type | tuple[type, ...], rule: str) -> str | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import deque
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Protocol
 
 from plivo_endpoints._clock import CLOCK
-from plivo_endpoints._errors import RateLimitStoreError
 from plivo_endpoints._events import logger
 from plivo_endpoints._sansio.pacing import Pace
 
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 # Seconds that a place stays valid. The loop may be late, but places that are used much later than they were
 # given out would come in a burst.
 _LATENESS: Final = 0.1
+_LONGEST_ANNOUNCEMENT: Final = 1.0  # seconds
 _RETRY_STORE: Final = 1.0  # seconds between attempts to reach a store that failed
+
+# The pace of this process, by account, while a store cannot be reached: all its clients have one share.
+_OWN_PACES: Final[dict[str, Pace]] = {}
+_OWN_LOCK: Final = Lock()
 
 
 class RateLimitStore(Protocol):
@@ -82,7 +87,6 @@ class SharedWindow:
         self._places: deque[float] = deque()
         self._lock = Lock()
         self._gap = store.limit.seconds / store.limit.requests
-        self._own_pace = Pace()  # while the store cannot be reached
         self._retry_store_at = -math.inf
         self._is_lost = False
 
@@ -113,28 +117,35 @@ class SharedWindow:
             with self._lock:
                 self._places = deque(sorted([*self._places, *(now + wait for wait in reservation.waits)]))
             free, retry_after = self.reserve(now), reservation.retry_after
-        return max(retry_after, self._gap) if free == math.inf else free - now
+        return retry_after if free == math.inf else free - now
+
+    def is_stale(self, reserved: float, now: float) -> bool:
+        """Whether a place that was taken is too old to be used."""
+        return now - reserved > _LATENESS
 
     async def _ask(self, now: float, wanted: int, priority: Priority) -> Reservation:
         if now >= self._retry_store_at:
             try:
                 reservation = await self._store.reserve(self._account, wanted, priority=priority)
-            except RateLimitStoreError as error:
+            except Exception as error:  # noqa: BLE001 - a store of the caller's may raise anything
                 self._lose(error)
             else:
                 self._recover()
                 return reservation
         gap = self._gap * self._store.processes
-        self._own_pace, reservation = self._own_pace.reserve(now, 1, gap=gap, priority=priority)
+        with _OWN_LOCK:
+            pace = _OWN_PACES.get(self._account, Pace())
+            _OWN_PACES[self._account], reservation = pace.reserve(now, 1, gap=gap, priority=priority)
         return reservation
 
-    def _lose(self, error: RateLimitStoreError) -> None:
+    def _lose(self, error: Exception) -> None:
         self._retry_store_at = self._clock() + _RETRY_STORE
         if not self._is_lost:
             self._is_lost = True
             share = self._store.limit.requests / self._store.processes
             seconds = self._store.limit.seconds
-            logger.warning("%s; until it can be used, at most %g requests in %g s", error, share, seconds)
+            problem = str(error) or type(error).__name__
+            logger.warning("%s; until it can be used, at most %g requests in %g s", problem, share, seconds)
 
     def _recover(self) -> None:
         if self._is_lost:
@@ -154,9 +165,9 @@ class SharedWindow:
         """Make the pause apply to all processes."""
         seconds = self.paused_until - self._clock()
         try:
-            if seconds > 0:
+            async with asyncio.timeout(_LONGEST_ANNOUNCEMENT):  # the call waits for it
                 await self._store.pause(self._account, seconds)
-        except RateLimitStoreError as error:
+        except Exception as error:  # noqa: BLE001 - a store of the caller's may raise anything
             self._lose(error)
 
     def spend(self, now: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints._config import (
     DEFAULT_RATE,
@@ -17,6 +17,7 @@ from plivo_endpoints._config import (
     resolve_proxy,
 )
 from plivo_endpoints._connections import Connections
+from plivo_endpoints._errors import InvalidArgumentError
 from plivo_endpoints._validation import check_callable, require
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
     from plivo_endpoints._events import Event
     from plivo_endpoints._shared_window import RateLimitStore
+
+
+_RATE_LIMIT: Final = "PLIVO_RATE_LIMIT"
 
 
 def connect(
@@ -77,24 +81,32 @@ def _check_parts(*, session: object, ssl_context: object, rate_limit: object, on
 
 def _rate_limit_problem(rate_limit: object) -> str | None:
     kind = type(rate_limit)
-    if (
-        rate_limit is None
-        or issubclass(kind, RateLimit)
-        or (hasattr(kind, "reserve") and hasattr(kind, "pause"))
-    ):
+    if rate_limit is None or issubclass(kind, RateLimit):
         return None
+    if hasattr(kind, "reserve") and hasattr(kind, "pause"):
+        return _store_problem(rate_limit)
     return "must be a RateLimit, a RateLimitStore such as SharedRateLimit, or None for no limit"
 
 
+def _store_problem(store: object) -> str | None:
+    limit, processes = getattr(store, "limit", None), getattr(store, "processes", None)
+    if isinstance(limit, RateLimit) and isinstance(processes, int) and processes >= 1:
+        return None
+    return "must have a RateLimit as `limit`, and as `processes` a whole number of at least 1"
+
+
 def _resolve_rate_limit(given: RateLimit | RateLimitStore | None) -> RateLimit | RateLimitStore | None:
-    path = os.environ.get("PLIVO_RATE_LIMIT") if given is DEFAULT_RATE else None
+    path = os.environ.get(_RATE_LIMIT) if given is DEFAULT_RATE else None
     if not path:
         return given
     if not Path(path).is_absolute():  # programs with other working directories would use other files
-        require("rate_limit", "must be the absolute path of a file in PLIVO_RATE_LIMIT")
+        require(_RATE_LIMIT, "must be the absolute path of a file")
     from plivo_endpoints._shared_rate_limit import SharedRateLimit  # noqa: PLC0415 - sqlite3 is seldom needed
 
-    return SharedRateLimit(path)
+    try:
+        return SharedRateLimit(path)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(_RATE_LIMIT, error.rule) from None
 
 
 def _session_problem(session: object) -> str | None:

@@ -10,8 +10,10 @@ from attrs import frozen
 from plivo_endpoints._config import Priority  # noqa: TC001 - type hints resolve the annotations
 
 # How far ahead places are given out, in seconds. Bulk requests get only places that are due almost at once:
-# interactive ones, which may take any of the next second, never wait behind more than those.
-HORIZON: Final[Mapping[Priority, float]] = {"interactive": 1.0, "bulk": 0.1}
+# interactive ones never wait behind more than those. Places that were given out survive a pause, and are lost
+# with a process that is killed, so interactive ones are not given out far ahead either.
+HORIZON: Final[Mapping[Priority, float]] = {"interactive": 0.3, "bulk": 0.1}
+_ROUNDING: Final = 0.001  # seconds, much more than an error of rounding
 
 
 @frozen
@@ -46,7 +48,7 @@ class Pace:
         count = 0 if first > last else min(places, 1 + int((last - first) / gap))
         waits = tuple(first - now + number * gap for number in range(count))
         after = first + count * gap
-        retry_after = 0.0 if count == places else max(gap, after - last)
+        retry_after = 0.0 if count == places else max(_ROUNDING, after - last)
         return Pace(after if count else self.next_place, self.paused_until), Reservation(waits, retry_after)
 
     def pause(self, until: float) -> Pace:

@@ -47,6 +47,10 @@ class SlidingWindow:
         """Take a place and return 0, or return in how many seconds to try again."""
         return self.reserve(now) - now
 
+    def is_stale(self, reserved: float, now: float) -> bool:  # noqa: ARG002
+        """Whether a place that was taken is too old to be used: here it is held until it is settled."""
+        return False
+
     def settle(self, left: float | None) -> None:
         """Record when a request with a place was sent; `None` if it never was, which frees the place."""
         if self.limit is None:

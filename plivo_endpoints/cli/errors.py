@@ -51,7 +51,6 @@ _VARIABLES: Final = {
     "auth_token": "PLIVO_AUTH_TOKEN",
     "master_key": "PLIVO_PROVISION_KEY",
     "proxy": "HTTPS_PROXY (or ALL_PROXY)",
-    "rate_limit": "PLIVO_RATE_LIMIT",
 }
 
 # The attributes of an error that the JSON document includes.

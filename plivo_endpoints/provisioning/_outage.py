@@ -10,6 +10,7 @@ from plivo_endpoints._errors import (
     BadRequestError,
     ConflictError,
     RateLimitedError,
+    RequestTimeoutError,
     ResponseDecodeError,
     ServerError,
     TransportError,
@@ -78,6 +79,8 @@ class Outage:
 
     async def unsent(self, error: CallError) -> None:
         """Record that nothing could be sent, and wait; raise `OutageError` if it lasts too long."""
+        if isinstance(error, RequestTimeoutError) and error.phase == "rate limit":
+            return  # other programs use the quota, and go first: the call has waited for its turn already
         now = time.monotonic()
         if self._unsent_since is None:  # warn once, not in every worker
             logger.warning("cannot send requests: %s; retrying for %g s", error, self._patience)

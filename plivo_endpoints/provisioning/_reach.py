@@ -60,7 +60,10 @@ def spend_rate_limit(client: AsyncClient) -> None:
 
 
 def another_window(client: AsyncClient) -> SlidingWindow:
-    """Return a new window with the client's rate limit that counts separately; a shared limit needs none."""
+    """Return a new window with the client's rate limit that counts separately.
+
+    It has no limit if the client's is shared, as that one spaces requests itself.
+    """
     return SlidingWindow(client._connections._window.limit)
 
 

@@ -44,6 +44,7 @@ Exit status:
 
 STATE: Final = "plivo-fleet.db"
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_MOST_DIGITS: Final = 9
 _WINDOW: Final = 5  # seconds, as Plivo counts requests
 
 
@@ -81,11 +82,11 @@ def read_rate(given: str | None) -> RateLimit | SharedRateLimit:
     """Return the rate limit that the value of `--rate` means."""
     if given is None:
         return DEFAULT_RATE
-    if given.isdecimal():
+    if given.isdecimal() and len(given) <= _MOST_DIGITS:
         if int(given) < 1:
             raise _bad_rate("must be at least 1")
         return RateLimit(int(given) * _WINDOW, float(_WINDOW))
-    if not given.endswith(".db"):  # a file with a name such as 5.5 would be an accident
+    if Path(given).suffix != ".db":  # a file with a name such as 5.5 would be an accident
         raise _bad_rate("must be a whole number, or the path of a file that ends in .db")
     try:
         return SharedRateLimit(given)
