@@ -62,8 +62,9 @@ class SharedRateLimit:
     clients with `priority="bulk"`, as those of provisioning, only get what the others leave. If a process is
     killed, the few places that it had reserved are lost. A file on a network drive does not work.
 
-    While the file cannot be used, because the disk is full for example, each client logs a warning and
-    keeps to its share of the limit.
+    While the file cannot be used, because the disk is full for example, each process logs a warning and keeps
+    to its share of the limit. The file is opened for each change only, so there is nothing to close, and one
+    object may be shared by threads, event loops and forked processes, and pickled.
 
     Args:
         path: The file, created if it does not exist. It contains account ids and times, and no credentials.

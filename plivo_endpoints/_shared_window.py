@@ -159,7 +159,6 @@ class SharedWindow:
         """Give out no place before `until` in this process; `announce` tells the others."""
         with self._lock:
             self.paused_until = max(self.paused_until, until)
-            self._places.clear()
 
     async def announce_pause(self) -> None:
         """Make the pause apply to all processes."""

@@ -61,14 +61,14 @@ class MemoryStore:
         self.limit = limit
         self.processes = processes
         self.paces: dict[str, Pace] = {}
-        self.priorities: list[Priority] = []
+        self.asked: list[tuple[Priority, int]] = []
         self.now = 0.0
         self.failure: str | None = None
 
     async def reserve(self, account: str, places: int, *, priority: Priority) -> Reservation:
         """Reserve."""
         self._check()
-        self.priorities.append(priority)
+        self.asked.append((priority, places))
         pace = self.paces.get(account, Pace())
         gap = self.limit.seconds / self.limit.requests
         self.paces[account], reservation = pace.reserve(self.now, places, gap=gap, priority=priority)
@@ -356,7 +356,37 @@ async def test_a_place_is_taken_in_its_time() -> None:
     store.now = clock()
     assert math.inf == window.reserve(clock())
     assert 0.0 == await window.find(clock(), wanted=1, priority="interactive")
-    assert 2 == len(store.priorities)
+    assert 2 == len(store.asked)
+
+
+async def test_places_count_from_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the store takes, none is used before its time."""
+    store, clock = MemoryStore(), Hand()
+    window = SharedWindow(store, ACCOUNT, clock)
+    reserve = store.reserve
+
+    async def slowly(account: str, places: int, *, priority: Priority) -> Reservation:
+        clock.move(1.0)
+        return await reserve(account, places, priority=priority)
+
+    monkeypatch.setattr(store, "reserve", slowly)
+    assert 0.0 == await window.find(clock(), wanted=2, priority="interactive")
+    assert 1.0 + GAP == window.reserve(clock())
+
+
+async def test_each_priority_asks_for_its_own(sandbox: Sandbox) -> None:
+    """An interactive call does not fetch places for the bulk ones behind it."""
+    store = MemoryStore(RateLimit(1, 60.0))
+    account = (sandbox.auth_id, sandbox.auth_token)
+    async with AsyncClient(*account, base_url=sandbox.base_url, rate_limit=store) as client:
+        bulk = client.with_options(priority="bulk").endpoints
+        calls = [asyncio.create_task(bulk.list_page()) for _ in range(20)]
+        calls += [asyncio.create_task(client.endpoints.list_page()) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+    assert max(places for priority, places in store.asked if priority == "interactive") <= 2
 
 
 async def test_without_its_store_a_process_keeps_to_its_share(caplog: pytest.LogCaptureFixture) -> None:
@@ -376,7 +406,7 @@ async def test_without_its_store_a_process_keeps_to_its_share(caplog: pytest.Log
     clock.move(1.0)
     await window.find(clock(), wanted=1, priority="interactive")
     assert "the shared rate limit can be used again" == caplog.messages[-1]
-    assert ["interactive"] == store.priorities
+    assert [("interactive", 1)] == store.asked
 
 
 async def test_a_429_pauses_all_processes(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -576,6 +606,6 @@ async def test_provisioning_is_bulk(sandbox: Sandbox, tmp_path: Path) -> None:
         async with AsyncFleet(client, tmp_path / "fleet.db").apply(rows) as run:
             await run.complete()
         assert {"created": 3} == {status: count for status, count in run.report.counts.items() if count}
-        assert {"bulk"} == set(store.priorities)
+        assert {"bulk"} == {priority for priority, _ in store.asked}
         await client.endpoints.list_page()
-    assert "interactive" == store.priorities[-1]
+    assert ("interactive", 1) == store.asked[-1]
