@@ -70,7 +70,8 @@ class RateLimited:
         """Send the request once the rate limit allows it."""
         arrived = now = self._clock()
         try:
-            if self._must_wait(attempt.priority) or self._window.reserve(now) > now:
+            is_queued = self._waiting["interactive"] or self._waiting[attempt.priority]
+            if is_queued or self._window.reserve(now) > now:
                 now = await self._wait_for_place(attempt)
             try:
                 await self._under_way.acquire()
@@ -90,9 +91,6 @@ class RateLimited:
         finally:
             if attempt.started_at is None:
                 attempt.waited = self._clock() - arrived
-
-    def _must_wait(self, priority: Priority) -> bool:
-        return self._waiting["interactive"] > 0 or self._waiting[priority] > 0
 
     async def _wait_for_place(self, attempt: Attempt) -> float:
         attempt.phase = "rate limit"

@@ -30,6 +30,7 @@ ABOUT_THE_ROW: Final = (BadRequestError, ConflictError)
 # Plivo cannot be reached or accepts no more requests for now: the row is tried again later.
 UNREACHABLE: Final = (TransportError, RateLimitedError)
 BROKEN: Final = (ServerError, ResponseDecodeError)  # raised only after several retries, where those are safe
+_QUEUE_PATIENCE: Final = 10  # times as long, as other programs that share the quota may go first
 _PAUSES: Final = (0.5, 2.0, 8.0, 30.0)  # seconds
 
 
@@ -79,12 +80,12 @@ class Outage:
 
     async def unsent(self, error: CallError) -> None:
         """Record that nothing could be sent, and wait; raise `OutageError` if it lasts too long."""
-        if isinstance(error, RequestTimeoutError) and error.phase == "rate limit":
-            return  # other programs use the quota, and go first: the call has waited for its turn already
+        is_queued = isinstance(error, RequestTimeoutError) and error.phase == "rate limit"
+        patience = _QUEUE_PATIENCE * self._patience if is_queued else self._patience
         now = time.monotonic()
         if self._unsent_since is None:  # warn once, not in every worker
-            logger.warning("cannot send requests: %s; retrying for %g s", error, self._patience)
+            logger.warning("cannot send requests: %s; retrying for %g s", error, patience)
         self._unsent_since = since = now if self._unsent_since is None else self._unsent_since
-        if now - since >= self._patience:
+        if now - since >= patience:
             raise OutageError(f"no request could be sent for {now - since:.0f} s: {error}")
         await asyncio.sleep(self._pause)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import evolve
 
+from plivo_endpoints import AsyncEndpoints
 from plivo_endpoints.provisioning import ProvisioningError, Row, _listing, _reach
 from plivo_endpoints.provisioning._listing import CHANGED, NO_TOTAL, SHORT, Walk
 from plivo_endpoints.sandbox import Fault
@@ -29,17 +30,18 @@ if TYPE_CHECKING:
 @pytest.fixture
 def break_lists(client: AsyncClient, monkeypatch: pytest.MonkeyPatch) -> Break:
     """Let every page say something else than it should: in its `meta`, or by what is deleted behind it."""
-    fetch = client.endpoints._fetch_page
+    fetch = AsyncEndpoints._fetch_page
     monkeypatch.setattr(_listing, "_PAUSES", (0.0, 0.0, 0.0))  # they will not come to rest
 
     def begin(*, shrinks: bool = False, **meta: Any) -> None:
-        async def fetch_broken(query: Mapping[str, int | str]) -> Page[Endpoint]:
-            page = await fetch(query)
+        async def fetch_broken(self: AsyncEndpoints, query: Mapping[str, int | str]) -> Page[Endpoint]:
+            page = await fetch(self, query)
             if shrinks:
                 await client.endpoints.delete(page.objects[0].endpoint_id)
             return evolve(page, meta=evolve(page.meta, **meta))
 
-        monkeypatch.setattr(client.endpoints, "_fetch_page", fetch_broken)
+        # In the class, as a run uses a view of the client.
+        monkeypatch.setattr(AsyncEndpoints, "_fetch_page", fetch_broken)
 
     return begin
 
@@ -150,18 +152,18 @@ def vanish(client: AsyncClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatc
     """Delete the last endpoint of an alias when the next walk has read the first page, which it is on."""
     monkeypatch.setattr(_reach, "PREFETCH", 0)  # so that the change falls between two pages
     sandbox.order = "oldest"
-    fetch = client.endpoints._fetch_page
+    fetch = AsyncEndpoints._fetch_page
 
     def begin(alias: str) -> None:
         left = [each.endpoint_id for each in sandbox.endpoints.values() if each.alias == alias][-1:]
 
-        async def fetch_and_delete(query: Mapping[str, int | str]) -> Page[Endpoint]:
-            page = await fetch(query)
+        async def fetch_and_delete(self: AsyncEndpoints, query: Mapping[str, int | str]) -> Page[Endpoint]:
+            page = await fetch(self, query)
             if left:
                 await client.endpoints.delete(left.pop())
             return page
 
-        monkeypatch.setattr(client.endpoints, "_fetch_page", fetch_and_delete)
+        monkeypatch.setattr(AsyncEndpoints, "_fetch_page", fetch_and_delete)
 
     return begin
 
@@ -205,17 +207,17 @@ async def test_an_endpoint_that_vanishes_during_the_plan(
 
 
 async def test_a_text_that_no_file_can_hold(
-    client: AsyncClient, rows: Rows, applied: Apply, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    rows: Rows, applied: Apply, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half a surrogate pair in somebody else's alias does no harm, as no row can request it."""
     sandbox.seed(1)
-    fetch = client.endpoints._fetch_page
+    fetch = AsyncEndpoints._fetch_page
 
-    async def fetch_odd(query: Mapping[str, int | str]) -> Page[Endpoint]:
-        page = await fetch(query)
+    async def fetch_odd(self: AsyncEndpoints, query: Mapping[str, int | str]) -> Page[Endpoint]:
+        page = await fetch(self, query)
         odd = [evolve(each, alias=f"{each.alias}\ud800") for each in page.objects if each.alias == "seeded-1"]
         return evolve(page, objects=(*odd, *(each for each in page.objects if each.alias != "seeded-1")))
 
-    monkeypatch.setattr(client.endpoints, "_fetch_page", fetch_odd)
+    monkeypatch.setattr(AsyncEndpoints, "_fetch_page", fetch_odd)
     assert (await applied(rows(3))).report.exit_status == 0
     assert len(sandbox.endpoints) == 4

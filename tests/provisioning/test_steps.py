@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
-from plivo_endpoints import ConnectError, InvalidArgumentError
+from plivo_endpoints import ConnectError, InvalidArgumentError, RequestTimeoutError
 from plivo_endpoints.provisioning import Outcome, Row, SqliteState, _transitions, load_plan
 from plivo_endpoints.provisioning import _outage as outage_module
 from plivo_endpoints.provisioning import _phases as phases_module
 from plivo_endpoints.provisioning._entries import RowState
-from plivo_endpoints.provisioning._errors import ProvisioningError
+from plivo_endpoints.provisioning._errors import OutageError, ProvisioningError
 from plivo_endpoints.provisioning._listing import CHANGED, Walk
 from plivo_endpoints.provisioning._outage import Outage
 from plivo_endpoints.provisioning._report import ExitStatus
@@ -165,6 +165,21 @@ async def test_an_outage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     await outage.unsent(error)
     told = ["cannot send requests: no network; retrying for 60 s"] * 2
     assert told == [record.getMessage() for record in caplog.records]
+
+
+async def test_others_may_use_the_quota_for_longer() -> None:
+    """A run waits while they do, for ten times as long as when Plivo cannot be reached."""
+    outage = Outage(most_lost=3, most_refused=3, patience=0.01, pause=0.02)
+    queued = RequestTimeoutError(
+        timeout=1.0, phase="rate limit", method="POST", path="Endpoint/", sent="no", attempts=0
+    )
+    for _ in range(3):
+        await outage.unsent(queued)
+    with pytest.raises(OutageError, match="no request could be sent"):
+        await outage.unsent(ConnectError("no network", method="POST", path="Endpoint/"))
+    with pytest.raises(OutageError, match="rate limit"):
+        for _ in range(20):
+            await outage.unsent(queued)
 
 
 class WatchingState(SqliteState):
