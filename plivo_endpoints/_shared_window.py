@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # given out would come in a burst.
 _LATENESS: Final = 0.1
 _LONGEST_ANNOUNCEMENT: Final = 1.0  # seconds
+_SHORTEST_WAIT: Final = 0.001  # seconds
 _RETRY_STORE: Final = 1.0  # seconds between attempts to reach a store that failed
 
 # The pace of this process, by account, while a store cannot be reached: all its clients have one share.
@@ -117,7 +118,9 @@ class SharedWindow:
             with self._lock:
                 self._places = deque(sorted([*self._places, *(now + wait for wait in reservation.waits)]))
             free, retry_after = self.reserve(now), reservation.retry_after
-        return retry_after if free == math.inf else free - now
+        if free == math.inf:  # there was none, or another loop has taken it meanwhile
+            return max(retry_after, _SHORTEST_WAIT)
+        return free - now
 
     def is_stale(self, reserved: float, now: float) -> bool:
         """Whether a place that was taken is too old to be used."""
@@ -156,7 +159,7 @@ class SharedWindow:
         """See `SlidingWindow`; here a place is used up from the moment it is taken."""
 
     def pause(self, until: float) -> None:
-        """Give out no place before `until` in this process; `announce` tells the others."""
+        """Give out no place before `until` in this process; `announce_pause` tells the others."""
         with self._lock:
             self.paused_until = max(self.paused_until, until)
 

@@ -374,6 +374,19 @@ async def test_places_count_from_the_answer(monkeypatch: pytest.MonkeyPatch) -> 
     assert 1.0 + GAP == window.reserve(clock())
 
 
+async def test_a_place_that_another_loop_took_is_not_used_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked for it waits, and asks again."""
+    store, clock = MemoryStore(), Hand()
+    window = SharedWindow(store, ACCOUNT, clock)
+    sorting = sorted
+
+    def take_at_once(places: list[float]) -> list[float]:
+        return sorting(places)[1:]  # between its arrival and its use
+
+    monkeypatch.setattr(_shared_window, "sorted", take_at_once, raising=False)
+    assert await window.find(clock(), wanted=1, priority="interactive") > 0
+
+
 async def test_each_priority_asks_for_its_own(sandbox: Sandbox) -> None:
     """An interactive call does not fetch places for the bulk ones behind it."""
     store = MemoryStore(RateLimit(1, 60.0))
