@@ -374,16 +374,15 @@ async def test_places_count_from_the_answer(monkeypatch: pytest.MonkeyPatch) -> 
     assert 1.0 + GAP == window.reserve(clock())
 
 
-async def test_a_place_that_another_loop_took_is_not_used_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asked for it waits, and asks again."""
+async def test_without_a_place_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if the store says to ask again at once, or another loop has taken the place meanwhile."""
     store, clock = MemoryStore(), Hand()
     window = SharedWindow(store, ACCOUNT, clock)
-    sorting = sorted
 
-    def take_at_once(places: list[float]) -> list[float]:
-        return sorting(places)[1:]  # between its arrival and its use
+    async def give_nothing(account: str, places: int, *, priority: Priority) -> Reservation:  # noqa: ARG001
+        return Reservation()
 
-    monkeypatch.setattr(_shared_window, "sorted", take_at_once, raising=False)
+    monkeypatch.setattr(store, "reserve", give_nothing)
     assert await window.find(clock(), wanted=1, priority="interactive") > 0
 
 
