@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from threading import RLock
@@ -38,6 +38,7 @@ _SCHEMA: Final = (
     f"PRAGMA user_version = {_VERSION}",
 )
 _READ: Final = "SELECT next_place, paused_until, written FROM paces WHERE account = ?"
+_HEADER: Final = 72  # bytes; https://www.sqlite.org/fileformat.html#the_database_header
 _BUSY_PAUSE: Final = 0.005  # seconds
 _LONGEST_BUSY: Final = 0.5  # seconds
 # Less than for one process: the time between sending and arriving differs more between several.
@@ -133,6 +134,10 @@ class SharedRateLimit:
     def _create(self) -> None:
         if self.path.exists() and not self.path.is_file():
             raise RateLimitStoreError("it is not a file")
+        if not self.path.parent.is_dir():
+            raise RateLimitStoreError(f"there is no folder {self.path.parent}")
+        if not os.access(self.path.parent, os.W_OK):
+            raise RateLimitStoreError(f"there is no right to write to the folder {self.path.parent}")
         with self._transaction(timeout=5.0):
             pass
 
@@ -142,9 +147,9 @@ class SharedRateLimit:
 
         It is not kept open: nothing has to be closed later, and it may be removed or replaced at any time.
         """
-        if not self.path.parent.is_dir():
-            raise RateLimitStoreError(f"there is no folder {self.path.parent}")
-        with _USING, closing(sqlite3.connect(self.path, timeout=timeout, isolation_level=None)) as db:
+        with _USING, ExitStack() as stack:
+            _check_header(self.path)
+            db = stack.enter_context(closing(_connect(self.path, timeout)))
             db.execute("PRAGMA journal_mode = TRUNCATE")  # a process may be killed in the middle
             db.execute("PRAGMA synchronous = OFF")  # after a power failure, nothing in it is of interest
             db.execute("BEGIN IMMEDIATE")
@@ -153,21 +158,35 @@ class SharedRateLimit:
             db.execute("COMMIT")
 
     def _failure(self, error: Exception) -> RateLimitStoreError:
-        return RateLimitStoreError(f"the shared rate limit {self.path} cannot be used: {error}")
+        return RateLimitStoreError(f"{self.path}: {error}")
+
+
+def _connect(path: Path, timeout: float) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=timeout, isolation_level=None)
+
+
+def _check_header(path: Path) -> None:
+    """Raise unless the file is missing, empty, or a rate limit that may be changed.
+
+    SQLite is not asked, since it changes some files as soon as it reads them.
+    """
+    try:
+        with path.open("r+b") as file:
+            header = file.read(_HEADER)
+    except FileNotFoundError:
+        return
+    version, application = (int.from_bytes(header[place : place + 4]) for place in (60, 68))
+    if header and application != _APPLICATION:
+        raise RateLimitStoreError("it is not a rate limit of this program")
+    if header and version != _VERSION:
+        raise RateLimitStoreError("it is a rate limit of another version of this program")
 
 
 def _prepare(db: sqlite3.Connection) -> None:
-    (application,) = db.execute("PRAGMA application_id").fetchone()
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if (application, version) == (_APPLICATION, _VERSION):
-        return
-    if application == _APPLICATION:
-        raise RateLimitStoreError("it is a rate limit of another version of this program")
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if application or tables:
-        raise RateLimitStoreError("it is not a rate limit of this program")
-    for statement in _SCHEMA:
-        db.execute(statement)
+    if not tables:
+        for statement in _SCHEMA:
+            db.execute(statement)
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Seconds that a place stays valid. The loop may be late, but places that are used much later than they were
 # given out would come in a burst.
 _LATENESS: Final = 0.1
-_LONGEST_ANNOUNCEMENT: Final = 1.0  # seconds
+_LONGEST_ANSWER: Final = 1.0  # seconds that a store may take
 _SHORTEST_WAIT: Final = 0.001  # seconds
 _RETRY_STORE: Final = 1.0  # seconds between attempts to reach a store that failed
 
@@ -80,7 +80,7 @@ class SharedWindow:
     def __init__(
         self, store: RateLimitStore, account: str, clock: Callable[[], float] = CLOCK.monotonic
     ) -> None:
-        self.limit = None  # none that this process could know
+        self.limit: RateLimit | None = None  # none that this process could know
         self.paused_until: float = 0.0
         self._store = store
         self._account = account
@@ -113,11 +113,11 @@ class SharedWindow:
         free = self.reserve(now)
         retry_after = 0.0
         if free == math.inf:
-            reservation = await self._ask(now, wanted, priority)
+            waits, retry_after = await self._ask(now, wanted, priority)
             now = self._clock()  # a place must not be used before its time, so count from the answer
             with self._lock:
-                self._places = deque(sorted([*self._places, *(now + wait for wait in reservation.waits)]))
-            free, retry_after = self.reserve(now), reservation.retry_after
+                self._places = deque(sorted([*self._places, *(now + wait for wait in waits)]))
+            free = self.reserve(now)
         if free == math.inf:  # there was none, or another loop has taken it meanwhile
             return max(retry_after, _SHORTEST_WAIT)
         return free - now
@@ -126,29 +126,30 @@ class SharedWindow:
         """Whether a place that was taken is too old to be used."""
         return now - reserved > _LATENESS
 
-    async def _ask(self, now: float, wanted: int, priority: Priority) -> Reservation:
+    async def _ask(self, now: float, wanted: int, priority: Priority) -> tuple[tuple[float, ...], float]:
         if now >= self._retry_store_at:
             try:
-                reservation = await self._store.reserve(self._account, wanted, priority=priority)
+                async with asyncio.timeout(_LONGEST_ANSWER):
+                    found = await self._store.reserve(self._account, wanted, priority=priority)
+                answer = found.waits, found.retry_after
             except Exception as error:  # noqa: BLE001 - a store of the caller's may raise anything
                 self._lose(error)
             else:
                 self._recover()
-                return reservation
+                return answer
         gap = self._gap * self._store.processes
         with _OWN_LOCK:
             pace = _OWN_PACES.get(self._account, Pace())
-            _OWN_PACES[self._account], reservation = pace.reserve(now, 1, gap=gap, priority=priority)
-        return reservation
+            _OWN_PACES[self._account], own = pace.reserve(now, 1, gap=gap, priority=priority)
+        return own.waits, own.retry_after
 
     def _lose(self, error: Exception) -> None:
         self._retry_store_at = self._clock() + _RETRY_STORE
         if not self._is_lost:
             self._is_lost = True
-            share = self._store.limit.requests / self._store.processes
-            seconds = self._store.limit.seconds
-            problem = str(error) or type(error).__name__
-            logger.warning("%s; until it can be used, at most %g requests in %g s", problem, share, seconds)
+            share, seconds = self._store.limit.requests / self._store.processes, self._store.limit.seconds
+            text = "the shared rate limit cannot be used (%s): until it can, at most %g requests in %g s"
+            logger.warning(text, str(error) or type(error).__name__, share, seconds)
 
     def _recover(self) -> None:
         if self._is_lost:
@@ -167,7 +168,7 @@ class SharedWindow:
         """Make the pause apply to all processes."""
         seconds = self.paused_until - self._clock()
         try:
-            async with asyncio.timeout(_LONGEST_ANNOUNCEMENT):  # the call waits for it
+            async with asyncio.timeout(_LONGEST_ANSWER):
                 await self._store.pause(self._account, seconds)
         except Exception as error:  # noqa: BLE001 - a store of the caller's may raise anything
             self._lose(error)

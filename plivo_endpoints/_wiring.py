@@ -100,7 +100,7 @@ def _resolve_rate_limit(given: RateLimit | RateLimitStore | None) -> RateLimit |
     if not path:
         return given
     if not Path(path).is_absolute():  # programs with other working directories would use other files
-        require(_RATE_LIMIT, "must be the absolute path of a file")
+        require(_RATE_LIMIT, "must be the absolute path of a file; a number belongs in rate_limit= or --rate")
     from plivo_endpoints._shared_rate_limit import SharedRateLimit  # noqa: PLC0415 - sqlite3 is seldom needed
 
     try:

@@ -269,7 +269,7 @@ async def test_a_file_that_stays_locked(tmp_path: Path, monkeypatch: pytest.Monk
     store = SharedRateLimit(path, LIMIT)
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")
-        with pytest.raises(RateLimitStoreError, match=r"quota\.db cannot be used: database is locked"):
+        with pytest.raises(RateLimitStoreError, match=r"quota\.db: database is locked"):
             await store.reserve(ACCOUNT, 1, priority="bulk")
 
 
@@ -282,6 +282,12 @@ def _make_other_database(path: Path) -> None:
         db.execute("CREATE TABLE mine (x)")
 
 
+def _make_other_database_with_a_log(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("CREATE TABLE mine (x)")
+
+
 def _make_newer_one(path: Path) -> None:
     SharedRateLimit(path)
     with closing(sqlite3.connect(path)) as db, db:
@@ -291,8 +297,9 @@ def _make_newer_one(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        (_make_text_file, "file is not a database"),
+        (_make_text_file, "it is not a rate limit of this program"),
         (_make_other_database, "it is not a rate limit of this program"),
+        (_make_other_database_with_a_log, "it is not a rate limit of this program"),
         (_make_newer_one, "it is a rate limit of another version of this program"),
         (Path.mkdir, "it is not a file"),
     ],
@@ -407,13 +414,14 @@ async def test_without_its_store_a_process_keeps_to_its_share(caplog: pytest.Log
     window = SharedWindow(store, ACCOUNT, clock)
     store.failure = "the disk is full"
     sent: list[float] = []
+    told = "the shared rate limit cannot be used (the disk is full): until it can, at most 25 requests in 5 s"
     while clock() < 10.0:
         if seconds := await window.find(clock(), wanted=5, priority="interactive"):
             clock.move(seconds)
         else:
             sent.append(clock())
     assert 9.0 < len(sent) * GAP * store.processes < 11.0
-    assert ["the disk is full; until it can be used, at most 25 requests in 5 s"] == caplog.messages
+    assert [told] == caplog.messages
     store.failure, store.now = None, clock()
     clock.move(1.0)
     await window.find(clock(), wanted=1, priority="interactive")
@@ -449,7 +457,7 @@ async def test_a_store_that_fails_hides_no_429(sandbox: Sandbox, caplog: pytest.
         sandbox.inject(Fault(applied=False, status=429, headers={"Retry-After": "60"}))
         with pytest.raises(RateLimitedError):
             await client.endpoints.list_page()
-    assert any(message.startswith("gone") for message in caplog.messages)
+    assert any("cannot be used (gone)" in message for message in caplog.messages)
 
 
 async def test_clients_with_one_file_keep_the_limit(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -576,7 +584,7 @@ async def test_a_store_may_fail_in_its_own_way(
     sandbox: Sandbox, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With another error, or by never answering to a pause: no call fails because of it."""
-    monkeypatch.setattr(_shared_window, "_LONGEST_ANNOUNCEMENT", 0.05)
+    monkeypatch.setattr(_shared_window, "_LONGEST_ANSWER", 0.05)
     store = MemoryStore()
 
     async def hang(_account: str, _seconds: float) -> None:
@@ -588,15 +596,27 @@ async def test_a_store_may_fail_in_its_own_way(
         sandbox.inject(Fault(applied=False, status=429, headers={"Retry-After": "60"}))
         with pytest.raises(RateLimitedError):
             await client.endpoints.list_page()
-    monkeypatch.setattr(store, "reserve", hang_up)
-    async with AsyncClient(*account, base_url=sandbox.base_url, rate_limit=store) as client:
-        await client.endpoints.list_page()
-    assert any(message.startswith("ConnectionResetError;") for message in caplog.messages)
+    for reserve in (hang_up, answer_nothing, never_answer):
+        monkeypatch.setattr(_shared_window, "_OWN_PACES", {})
+        monkeypatch.setattr(store, "reserve", reserve)
+        async with AsyncClient(*account, base_url=sandbox.base_url, rate_limit=store) as client:
+            await client.endpoints.list_page()
+    assert any("(ConnectionResetError)" in message for message in caplog.messages)
 
 
 async def hang_up(account: str, places: int, *, priority: Priority) -> Reservation:  # noqa: ARG001
     """Fail as a store's driver may."""
     raise ConnectionResetError
+
+
+async def answer_nothing(account: str, places: int, *, priority: Priority) -> None:
+    """Forget to return what was reserved."""
+
+
+async def never_answer(account: str, places: int, *, priority: Priority) -> Reservation:  # noqa: ARG001
+    """Wait for ever."""
+    await asyncio.Event().wait()
+    raise AssertionError("it waits for ever")
 
 
 @pytest.mark.parametrize("missing", ["limit", "processes"])

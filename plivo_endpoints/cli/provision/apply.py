@@ -115,7 +115,7 @@ def apply(
     identified by their keys.
     """
     settings = ctx.ensure_object(Settings)
-    limit = read_rate(rate)
+    limit = read_rate(rate, state)
     _check_usage(options, plan_file)
     if results is not None:
         form_of(results)  # refuse a name without a known suffix now, not after hours

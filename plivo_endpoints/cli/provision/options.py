@@ -78,8 +78,8 @@ def rate_option(command: F) -> F:
     )(command)
 
 
-def read_rate(given: str | None) -> RateLimit | SharedRateLimit:
-    """Return the rate limit that the value of `--rate` means."""
+def read_rate(given: str | None, state: Path) -> RateLimit | SharedRateLimit:
+    """Return the rate limit that the value of `--rate` means, which must not be the file of the state."""
     if given is None:
         return DEFAULT_RATE
     if given.isdecimal() and len(given) <= _MOST_DIGITS:
@@ -88,6 +88,8 @@ def read_rate(given: str | None) -> RateLimit | SharedRateLimit:
         return RateLimit(int(given) * _WINDOW, float(_WINDOW))
     if Path(given).suffix != ".db":  # a file with a name such as 5.5 would be an accident
         raise _bad_rate("must be a whole number, or the path of a file that ends in .db")
+    if Path(given).resolve() == state.resolve():
+        raise _bad_rate("must be another file than the state")
     try:
         return SharedRateLimit(given)
     except InvalidArgumentError as error:

@@ -87,7 +87,7 @@ def plan(
         raise click.UsageError("--json and --markdown cannot be used together")
     if only and out is not None:
         raise click.UsageError("--only cannot be used with --out, which saves a plan for all rows")
-    limit = read_rate(rate)
+    limit = read_rate(rate, state)
 
     async def compare() -> Plan:
         async with settings.connect_async(limit) as client, walk_shown(quiet=settings.as_json):
