@@ -107,7 +107,10 @@ class Body(BytesPayload):
 
 def _has_stray_data(protocol: asyncio.BaseProtocol | None) -> bool:
     """Whether unrequested data came, which would be taken for the response to the next request."""
-    return isinstance(protocol, ListeningHandler) and protocol.received > protocol.answered
+    if isinstance(protocol, ListeningHandler):
+        return protocol.received > protocol.answered
+    # Of a caller's session. From Python 3.12 on, aiohttp looks at what has arrived only after writing.
+    return isinstance(protocol, ResponseHandler) and protocol.should_close
 
 
 def _is_open(protocol: asyncio.BaseProtocol) -> bool:
