@@ -28,9 +28,12 @@ GREETINGS: Final = [
 class Greeter:
     """Greets half of its connections with an answer, then reads requests, carries them out and answers."""
 
-    def __init__(self, *, with_answer: bool = False, at_first: int | None = None) -> None:
+    def __init__(
+        self, *, with_answer: bool = False, at_first: int | None = None, late: float | None = None
+    ) -> None:
         self._with_answer = with_answer  # greets only when it answers, so that two answers come at once
         self._at_first = at_first  # so many bytes of the greeting, and the rest when it was asked
+        self._late = late  # seconds until it greets: when the client has its connection, and listens
         self._chance = random.Random(7)  # noqa: S311 - the same greetings in every run
         self.made: Counter[str] = Counter()  # by alias
         self.greeted = 0
@@ -40,6 +43,8 @@ class Greeter:
         greeting = self._chance.choice(GREETINGS) if self._chance.random() < 0.5 else b""
         self.greeted += bool(greeting)
         try:
+            if self._late is not None:
+                await asyncio.sleep(self._late)
             if not self._with_answer:
                 writer.write(greeting[: self._at_first])
             while True:
@@ -122,9 +127,10 @@ def _contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     return serving, trusting
 
 
-async def test_half_a_word_first() -> None:
+@pytest.mark.parametrize("late", [None, 0.01])
+async def test_half_a_word_first(late: float | None) -> None:
     """In short: a create is refused on such a connection, and sent on the next one."""
-    server = Greeter(at_first=12)
+    server = Greeter(at_first=12, late=late)
     assert await _complaints(server, creates=20) == []
     assert server.greeted >= 5
 
