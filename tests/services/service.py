@@ -33,8 +33,8 @@ _COMPLAINT: Final = re.compile(
 )
 # Gunicorn leaves its listening sockets, which have no peer, to the end of the process; Celery dislikes root;
 # Python warns of every fork beside a thread, so also where a client was used before it; gevent warns of
-# what `gunicorn --preload` imports before it patches; aiohttp's worker for gunicorn asks for the current loop in a
-# way that Python 3.13 dislikes.
+# what `gunicorn --preload` imports before it patches; Python 3.13 warns of how aiohttp's worker for gunicorn
+# asks for the current loop.
 _NOT_OURS: Final = re.compile(
     r"unclosed <socket\.socket [^>]*laddr=\([^)]*\)>|Enable tracemalloc|SecurityWarning: You're running"
     r"|is multi-threaded, use of fork\(\)|MonkeyPatchWarning|aiohttp/worker\.py"
