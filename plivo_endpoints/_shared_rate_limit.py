@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import sqlite3
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from threading import RLock
@@ -147,22 +147,18 @@ class SharedRateLimit:
 
         It is not kept open: nothing has to be closed later, and it may be removed or replaced at any time.
         """
-        with _USING, ExitStack() as stack:
+        with _USING:
             _check_header(self.path)
-            db = stack.enter_context(closing(_connect(self.path, timeout)))
-            db.execute("PRAGMA journal_mode = TRUNCATE")  # a process may be killed in the middle
-            db.execute("PRAGMA synchronous = OFF")  # after a power failure, nothing in it is of interest
-            db.execute("BEGIN IMMEDIATE")
-            _prepare(db)
-            yield db
-            db.execute("COMMIT")
+            with closing(sqlite3.connect(self.path, timeout=timeout, isolation_level=None)) as db:
+                db.execute("PRAGMA journal_mode = TRUNCATE")  # a process may be killed in the middle
+                db.execute("PRAGMA synchronous = OFF")  # after a power failure, nothing in it is of interest
+                db.execute("BEGIN IMMEDIATE")
+                _prepare(db)
+                yield db
+                db.execute("COMMIT")
 
     def _failure(self, error: Exception) -> RateLimitStoreError:
         return RateLimitStoreError(f"{self.path}: {error}")
-
-
-def _connect(path: Path, timeout: float) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=timeout, isolation_level=None)
 
 
 def _check_header(path: Path) -> None:
