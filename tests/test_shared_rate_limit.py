@@ -84,6 +84,11 @@ class MemoryStore:
             raise RateLimitStoreError(self.failure)
 
 
+@pytest.fixture(autouse=True)
+def _no_pace_of_an_earlier_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_shared_window, "_OWN_PACES", {})
+
+
 @pytest.fixture(params=["in memory", "in a file"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> RateLimitStore:
     """Every store must do what the tests of it say."""
@@ -567,9 +572,8 @@ async def test_places_that_became_old_are_not_used(sandbox: Sandbox) -> None:
     assert most_in_a_window(times, 0.2) <= 25
 
 
-async def test_one_share_for_all_clients_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_share_for_all_clients_of_a_process() -> None:
     """While the store is away, however many clients there are."""
-    monkeypatch.setattr(_shared_window, "_OWN_PACES", {})
     clock = Hand()
     windows: list[SharedWindow] = []
     for _ in range(5):
