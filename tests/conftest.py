@@ -12,9 +12,12 @@ from aioresponses import aioresponses
 
 from plivo_endpoints import AsyncClient, Client
 from plivo_endpoints.sandbox import Sandbox
+from tests.postgres import running_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+
+    from tests.postgres import PostgresServer
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -92,3 +95,10 @@ def canned(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
     monkeypatch.setattr("aioresponses.core.ClientResponse", _CannedResponse)
     with aioresponses() as answers:
         yield answers
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Run a PostgreSQL server."""
+    with running_server() as server:
+        yield server

@@ -34,6 +34,7 @@ ALLOWED: Final = {
     "_transport": {"_clock", "_errors", "_sansio", "_request_body", "_threads", "_version"},
     "_deadlines": set[str](),
     "_shared_window": {"_clock", "_errors", "_events", "_sansio"},
+    "_postgres": {"_errors"},
     "_shared_rate_limit": {"_clock", "_config", "_errors", "_sansio", "_validation"},
     "_middleware": {"_clock", "_errors", "_deadlines", "_request_models", "_sansio"},
     "_pagination": {"_errors", "_models"},
