@@ -43,6 +43,7 @@ from plivo_endpoints.provisioning._results import SipCredentials
 from plivo_endpoints.provisioning._rows import Problem, Row, RowSource, Source
 from plivo_endpoints.provisioning._run import Progress, Run
 from plivo_endpoints.provisioning._source import CsvSource, JsonlSource
+from plivo_endpoints.provisioning._state._postgres import PostgresState
 from plivo_endpoints.provisioning._state._protocol import Clash, EntryStore, FleetState, Transition
 from plivo_endpoints.provisioning._state._sqlite import SqliteState
 from plivo_endpoints.provisioning._steps import Change, Permission, Step, StepKind, Steps
@@ -66,6 +67,7 @@ __all__ = [
     "Permission",
     "Phase",
     "Plan",
+    "PostgresState",
     "Problem",
     "Progress",
     "ProvisioningError",

@@ -1,4 +1,4 @@
-"""What every state must do, however it is stored: in SQLite's file or in memory."""
+"""What every state must do, however it is stored: in SQLite's file, in PostgreSQL or in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
-from plivo_endpoints.provisioning import AsyncFleet, Clash, Entry, RowState, Spec, SqliteState, StateError
+from plivo_endpoints.provisioning import (
+    AsyncFleet,
+    Clash,
+    Entry,
+    PostgresState,
+    RowState,
+    Spec,
+    SqliteState,
+    StateError,
+)
 from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._entries import HELD, Found
 from plivo_endpoints.provisioning._state._protocol import opened
@@ -22,13 +31,17 @@ if TYPE_CHECKING:
     from plivo_endpoints import AsyncClient
     from plivo_endpoints.provisioning import FleetState, Row
     from plivo_endpoints.sandbox import Sandbox
+    from tests.postgres import PostgresServer
 
 DIGITS = "261127101010"  # that Plivo appends
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=["sqlite", "memory", "postgres"])
 def closed(request: pytest.FixtureRequest, tmp_path: Path) -> FleetState:
     """Give a state that was never opened."""
+    if request.param == "postgres":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        return PostgresState(server.url(), fleet=str(tmp_path))
     return MemoryState() if request.param == "memory" else SqliteState(tmp_path / "run.db")
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._entries import Entry
 
 _BATCH: Final = 500
-_LOWEST: Final = -(2**62)
+LOWEST: Final = -(2**62)
 
 Transition = tuple["Entry", "Entry"]  # before and after
 
@@ -28,6 +28,14 @@ class Clash:
     entry: Entry
     field: str
     first: Entry
+
+
+def clashes_of(entry: Entry, firsts: Mapping[str, Entry]) -> list[Clash]:
+    """Return the clashes of a new entry with earlier ones, which are given by field."""
+    fields = [field for field in firsts if field != "key"]
+    if "key" in firsts and not (fields and entry.key == entry.wanted.username):
+        fields.append("key")  # unless the key is the username, and that clashes already
+    return [Clash(entry, field, firsts[field]) for field in fields]
 
 
 class EntryStore(Protocol):
@@ -162,7 +170,7 @@ async def batches(state: EntryStore, *states: RowState) -> AsyncGenerator[Sequen
 
 def batches_of_gone(state: EntryStore, *states: RowState) -> AsyncGenerator[Sequence[Entry]]:
     """Yield the entries in these states of rows that are no longer in the source."""
-    return _batches(state, _LOWEST, -1, states)
+    return _batches(state, LOWEST, -1, states)
 
 
 async def _batches(

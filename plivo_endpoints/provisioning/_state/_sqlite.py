@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from plivo_endpoints.provisioning._entries import Entry, RowState
 from plivo_endpoints.provisioning._errors import StateError
+from plivo_endpoints.provisioning._state._columns import COLUMNS, FIXED, entry_of, values_of
 from plivo_endpoints.provisioning._state._file import (
     check_file,
     connect,
@@ -36,15 +37,8 @@ from plivo_endpoints.provisioning._state._file import (
     transaction,
 )
 from plivo_endpoints.provisioning._state._group_commit import Committer
-from plivo_endpoints.provisioning._state._protocol import opened
-from plivo_endpoints.provisioning._state._tables import (
-    COLUMNS,
-    SCHEMA,
-    entry_of,
-    insert,
-    take_up,
-    values_of,
-)
+from plivo_endpoints.provisioning._state._protocol import LOWEST, opened
+from plivo_endpoints.provisioning._state._tables import SCHEMA, insert, take_up
 
 if TYPE_CHECKING:
     import sqlite3
@@ -52,16 +46,17 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from plivo_endpoints.provisioning._state._group_commit import Work
-    from plivo_endpoints.provisioning._state._protocol import Clash, Transition
+    from plivo_endpoints.provisioning._state._protocol import Clash, EntryStore, Transition
 
 T = TypeVar("T")
 
+_BATCH: Final = 500
 _SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM rows"  # noqa: S608 - our own names
-_FIXED: Final = COLUMNS.index("known_username")  # the columns before it change only with a new edition
 _REPLACE: Final = (
-    f"UPDATE rows SET {', '.join(f'{name} = ?' for name in COLUMNS[_FIXED:])}"  # noqa: S608 - our own names
+    f"UPDATE rows SET {', '.join(f'{name} = ?' for name in COLUMNS[FIXED:])}"  # noqa: S608 - our own names
     " WHERE key = ? AND state = ? AND epoch = ?"
 )
+_PUT: Final = f"INSERT INTO rows ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - our own names
 # Only endpoints that a create of this state has made.
 _SUFFIX_LENGTHS: Final = (
     "SELECT DISTINCT length(made_as) - length(known_username) FROM rows"
@@ -137,6 +132,10 @@ class SqliteState:
         """See `FleetState`."""
         rows = tuple(facts.items())
         await self._run(lambda db: db.executemany("REPLACE INTO facts VALUES (?, ?)", rows))
+
+    async def put(self, rows: Sequence[tuple[str | int | float | None, ...]]) -> None:
+        """Add rows of another state as they are."""
+        await self._run(lambda db: db.executemany(_PUT, rows))
 
     async def clear(self) -> None:
         """See `FleetState`."""
@@ -264,9 +263,18 @@ class SqliteState:
                     db.execute(statement)
 
 
+async def fill(scratch: SqliteState, state: EntryStore) -> None:
+    """Copy the contents of another state into an empty one."""
+    await scratch.note(await state.facts())
+    after = LOWEST
+    while batch := await state.read(after=after, limit=_BATCH, states=tuple(RowState)):
+        await scratch.put([values_of(entry) for entry in batch])
+        after = batch[-1].number
+
+
 def _replace(db: sqlite3.Connection, changes: Sequence[Transition]) -> None:
     for before, after in changes:
-        values = values_of(after)[_FIXED:]
+        values = values_of(after)[FIXED:]
         done = db.execute(_REPLACE, (*values, before.key, before.state.value, before.epoch))
         if done.rowcount != 1:
             raise StateError(f"row {before.number} was changed by another process")

@@ -1,0 +1,125 @@
+"""Who may change which rows of a state in PostgreSQL: the leader, and the workers that have claimed some.
+
+Each function is part of a transaction, and may be repeated.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import frozen
+
+from plivo_endpoints.provisioning._errors import StateError
+from plivo_endpoints.provisioning._state._columns import COLUMNS, entry_of
+from plivo_endpoints.provisioning._state._postgres_tables import fetch_one
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from psycopg import AsyncConnection
+
+    from plivo_endpoints.provisioning._entries import Entry, RowState
+
+    Connection = AsyncConnection[Any]
+
+_ALIVE: Final = "SELECT id FROM plivo_workers WHERE lease_until > clock_timestamp()"
+_CLAIM: Final = (
+    "WITH chosen AS (SELECT id FROM plivo_rows WHERE fleet = %s AND number > %s AND state = ANY(%s)"  # noqa: S608 - our own names
+    f" AND (worker IS NULL OR worker = %s OR worker NOT IN ({_ALIVE}))"
+    " ORDER BY number LIMIT %s FOR UPDATE SKIP LOCKED)"
+    " UPDATE plivo_rows r SET worker = %s FROM chosen WHERE r.id = chosen.id"
+    f" RETURNING {', '.join(f'r.{name}' for name in COLUMNS)}"
+)
+_TAKE_BACK: Final = (
+    "UPDATE plivo_rows SET worker = NULL WHERE fleet = %s AND worker IS NOT NULL"  # noqa: S608 - our own names
+    f" AND (state <> 'intent' OR worker NOT IN ({_ALIVE}))"
+)
+_LEAD: Final = (
+    "UPDATE plivo_fleets SET leader = %s, account = %s WHERE id = %s"  # noqa: S608 - our own names
+    f" AND (leader IS NULL OR leader = %s OR leader NOT IN ({_ALIVE})) RETURNING id"
+)
+_OTHER_FLEET: Final = (
+    f"SELECT name FROM plivo_fleets WHERE account = %s AND id <> %s AND leader IN ({_ALIVE})"  # noqa: S608 - our own names
+)
+
+
+class DeposedError(StateError):
+    """This process no longer leads: another one has taken over after its lease had ended."""
+
+
+@frozen
+class Member:
+    """A worker of a fleet: its numbers in the database."""
+
+    fleet: int
+    worker: int
+
+
+async def check_leads(connection: Connection, member: Member) -> None:
+    """Raise `DeposedError` unless this worker leads; it does so until the end of the transaction."""
+    query = "SELECT id FROM plivo_fleets WHERE id = %s AND leader = %s FOR SHARE"
+    if await fetch_one(connection, query, member.fleet, member.worker) is None:
+        raise DeposedError("another process has taken over this run")
+
+
+async def lead(connection: Connection, member: Member, account: str | None) -> bool:
+    """Make this worker the leader, unless another one is; return whether it leads.
+
+    Raises:
+        StateError: Another fleet has a leader, and works on the same account.
+    """
+    values = (member.worker, account, member.fleet, member.worker)
+    if await fetch_one(connection, _LEAD, *values) is None:
+        return False
+    other = await fetch_one(connection, _OTHER_FLEET, account, member.fleet)
+    if other is not None:
+        raise StateError(f"another run works on this account, for the fleet {other!r}")
+    return True
+
+
+async def share(connection: Connection, member: Member) -> None:
+    """Let workers claim rows."""
+    await check_leads(connection, member)
+    await connection.execute("UPDATE plivo_fleets SET shared = true WHERE id = %s", (member.fleet,))
+
+
+async def halt(connection: Connection, member: Member) -> None:
+    """Let no worker claim rows."""
+    await connection.execute("UPDATE plivo_fleets SET shared = false WHERE id = %s", (member.fleet,))
+
+
+async def take_back(connection: Connection, member: Member) -> int:
+    """Let no worker claim rows, and take back all that have no intent of a live worker; count the others."""
+    await check_leads(connection, member)
+    await halt(connection, member)  # waits for claims under way, which the next statement then sees
+    await connection.execute(_TAKE_BACK, (member.fleet,))
+    left = "SELECT count(*) FROM plivo_rows WHERE fleet = %s AND worker IS NOT NULL"
+    count: int = await fetch_one(connection, left, member.fleet)
+    return count
+
+
+async def claim(
+    connection: Connection, member: Member, *, after: int, limit: int, states: Collection[RowState]
+) -> Sequence[Entry]:
+    """Reserve rows for this worker that no live worker has; none unless they are shared."""
+    # The lock makes `take_back` wait for this transaction; or this waits, and finds them not shared.
+    shared = "SELECT id FROM plivo_fleets WHERE id = %s AND shared FOR SHARE"
+    if await fetch_one(connection, shared, member.fleet) is None:
+        return []
+    names = [state.value for state in states]
+    values = (member.fleet, after, names, member.worker, limit, member.worker)
+    rows = await (await connection.execute(_CLAIM, values)).fetchall()
+    return sorted(map(entry_of, rows), key=lambda entry: entry.number)
+
+
+async def give_back(connection: Connection, member: Member) -> None:
+    """Give back the rows that this worker has claimed and not begun."""
+    query = "UPDATE plivo_rows SET worker = NULL WHERE fleet = %s AND worker = %s AND state <> 'intent'"
+    await connection.execute(query, (member.fleet, member.worker))
+
+
+async def leader_of(connection: Connection, fleet: int) -> str | None:
+    """Return the name of the worker that leads."""
+    query = f"SELECT name FROM plivo_workers w JOIN plivo_fleets f ON f.leader = w.id WHERE f.id = %s AND w.id IN ({_ALIVE})"  # noqa: S608, E501 - our own names
+    name: str | None = await fetch_one(connection, query, fleet)
+    return name

@@ -1,0 +1,135 @@
+"""The lease of a worker: while the process lives, it is renewed on the database's clock."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import frozen
+
+from plivo_endpoints.provisioning._state._postgres_tables import fetch_one
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from psycopg import AsyncConnection
+
+    Connection = AsyncConnection[Any]
+
+LEASE: Final = 15.0  # seconds without a sign of life after which others take over
+_RENEWALS: Final = 5  # in the time of a lease
+_JOIN: Final = (
+    "INSERT INTO plivo_workers (fleet, name, started, lease_until)"
+    " VALUES (%s, %s, clock_timestamp(), clock_timestamp() + make_interval(secs => %s)) RETURNING id"
+)
+_RENEW: Final = (
+    "UPDATE plivo_workers SET lease_until = clock_timestamp() + make_interval(secs => %s),"
+    " done = %s, rate = %s WHERE id = %s"
+)
+_FORGET: Final = (
+    "DELETE FROM plivo_workers w WHERE fleet = %s AND lease_until < clock_timestamp() - interval '1 hour'"
+    " AND NOT EXISTS (SELECT FROM plivo_rows r WHERE r.fleet = w.fleet AND r.worker = w.id)"
+)
+_LEAVE: Final = (
+    "UPDATE plivo_rows SET worker = NULL WHERE fleet = %s AND worker = %s AND state <> 'intent'",
+    "UPDATE plivo_fleets SET leader = NULL, shared = false WHERE id = %s AND leader = %s",
+    "DELETE FROM plivo_workers WHERE fleet = %s AND id = %s",
+)
+_READ: Final = (
+    "SELECT w.name, extract(epoch FROM clock_timestamp() - w.started)::float8,"
+    " extract(epoch FROM w.lease_until - clock_timestamp())::float8, w.done, w.rate, f.leader = w.id"
+    " FROM plivo_workers w JOIN plivo_fleets f ON f.id = w.fleet"
+    " WHERE w.fleet = %s AND w.lease_until > clock_timestamp() ORDER BY w.started"
+)
+
+
+@frozen
+class Worker:
+    """A process that works on a fleet.
+
+    Attributes:
+        name: Its host and process id.
+        age: Seconds since it began.
+        lease: Seconds until others take over its rows, unless it shows a sign of life.
+        done: Number of rows that it has finished.
+        rate: Rows per second that it finishes now.
+        leads: Whether it plans, decides and audits for all.
+    """
+
+    name: str
+    age: float
+    lease: float
+    done: int
+    rate: float
+    leads: bool
+
+
+async def read_workers(connection: Connection, fleet: int) -> Sequence[Worker]:
+    """Return the workers that are alive."""
+    rows = await (await connection.execute(_READ, (fleet,))).fetchall()
+    return [Worker(name, age, lease, done, rate, bool(leads)) for name, age, lease, done, rate, leads in rows]
+
+
+class Lease:
+    """Registers this process as a worker, and renews its lease on a connection of its own.
+
+    The other connection may be busy for a minute, as when a large source is taken up.
+    """
+
+    def __init__(self, parameters: Mapping[str, Any], fleet: int) -> None:
+        self._parameters = dict(parameters)
+        self._fleet = fleet
+        self._connection: Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.worker: int = 0
+        self.done: int = 0  # rows
+
+    async def begin(self) -> None:
+        """Register."""
+        connection = await self._connect()
+        name = f"process {os.getpid()} on {socket.gethostname()}"
+        self.worker = await fetch_one(connection, _JOIN, self._fleet, name, LEASE)
+        await connection.execute(_FORGET, (self._fleet,))
+        self._task = asyncio.create_task(self._renew())
+
+    async def end(self) -> None:
+        """Leave, and let others go on at once."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        try:
+            with suppress(Exception):  # then the lease ends by itself
+                connection = await self._connect()
+                for statement in _LEAVE:
+                    await connection.execute(statement, (self._fleet, self.worker))
+        finally:
+            await self._disconnect()
+
+    async def _renew(self) -> None:
+        before, since = self.done, time.monotonic()
+        while True:
+            await asyncio.sleep(LEASE / _RENEWALS)
+            rate = (self.done - before) / (time.monotonic() - since)
+            try:
+                connection = await self._connect()
+                await connection.execute(_RENEW, (LEASE, self.done, rate, self.worker))
+            except Exception:  # noqa: BLE001 - the requests of the other connection tell about it
+                await self._disconnect()
+            else:
+                before, since = self.done, time.monotonic()
+
+    async def _connect(self) -> Connection:
+        from psycopg import AsyncConnection  # noqa: PLC0415 - an extra
+
+        if self._connection is None or self._connection.closed:
+            self._connection = await AsyncConnection.connect(**self._parameters, autocommit=True)
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
