@@ -12,6 +12,7 @@ from attrs import frozen
 from plivo_endpoints.provisioning._errors import StateError
 from plivo_endpoints.provisioning._state._columns import COLUMNS, entry_of
 from plivo_endpoints.provisioning._state._postgres_tables import fetch_one
+from plivo_endpoints.provisioning._state._protocol import DeposedError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -41,10 +42,6 @@ _LEAD: Final = (
 _OTHER_FLEET: Final = (
     f"SELECT name FROM plivo_fleets WHERE account = %s AND id <> %s AND leader IN ({_ALIVE})"  # noqa: S608 - our own names
 )
-
-
-class DeposedError(StateError):
-    """This process no longer leads: another one has taken over after its lease had ended."""
 
 
 @frozen

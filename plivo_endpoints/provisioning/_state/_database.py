@@ -16,6 +16,7 @@ from attrs import frozen
 from plivo_endpoints._events import logger
 from plivo_endpoints._postgres import explain, name_database
 from plivo_endpoints.provisioning._errors import StateError
+from plivo_endpoints.provisioning._state._protocol import TakenError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,10 +31,6 @@ _LARGEST_GROUP: Final = 256  # requests in a transaction
 _PAUSES: Final = (0.1, 0.5, 1.0, 2.0, 5.0)  # seconds between attempts to connect; the last one repeats
 _PATIENCE: Final = 600.0  # seconds after which a lost database ends the run
 _CLOSING_PATIENCE: Final = 10.0
-
-
-class TakenError(StateError):
-    """Another process has taken the row: nothing was written, and the row is that process's now."""
 
 
 @frozen
@@ -99,18 +96,26 @@ class Database:
 
     async def _carry_out(self, group: Sequence[Work[Any]]) -> Sequence[Any]:
         """Return the result of each work, or the error to raise."""
-        lost_since, attempt = None, 0
-        while self._failure is None:
+        if self._failure is None:
             try:
-                results = await self._try(group)
+                return await self._try_until_back(group)
             except StateError as error:
                 self._failure = error
+        # A shared exception object would collect the tracebacks of all waiting tasks.
+        return [type(self._failure)(*self._failure.args) for _ in group]
+
+    async def _try_until_back(self, group: Sequence[Work[Any]]) -> Sequence[Any]:
+        lost_since, attempt = None, 0
+        while True:
+            try:
+                results = await self._try(group)
+            except StateError:
+                raise
             except Exception as error:  # noqa: BLE001 - waiting requests must be answered in any case
                 now = time.monotonic()
                 lost_since = now if lost_since is None else lost_since
                 if not self._may_repeat(error) or now - lost_since >= self._patience():
-                    self._failure = StateError(f"{self.name} failed: {explain(error)}")
-                    break
+                    raise StateError(f"{self.name} failed: {explain(error)}") from None
                 if attempt == 1:  # a lost connection alone is no news
                     text = "%s cannot be used (%s): nothing is sent until it can, for up to %g s"
                     logger.warning(text, self.name, explain(error), self._patience())
@@ -120,9 +125,6 @@ class Database:
                 if attempt > 1:
                     logger.warning("%s can be used again", self.name)
                 return results
-        failure: StateError = StateError() if self._failure is None else self._failure
-        # A shared exception object would collect the tracebacks of all waiting tasks.
-        return [type(failure)(*failure.args) for _ in group]
 
     def _patience(self) -> float:
         return _PATIENCE if self._closing_since is None else _CLOSING_PATIENCE

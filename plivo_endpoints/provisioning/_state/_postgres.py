@@ -27,9 +27,9 @@ from plivo_endpoints.provisioning._state import _claims as claims
 from plivo_endpoints.provisioning._state import _postgres_tables as tables
 from plivo_endpoints.provisioning._state._claims import Member
 from plivo_endpoints.provisioning._state._columns import COLUMNS, FIXED, entry_of, values_of
-from plivo_endpoints.provisioning._state._database import Database, TakenError
+from plivo_endpoints.provisioning._state._database import Database
 from plivo_endpoints.provisioning._state._leases import Lease, read_workers
-from plivo_endpoints.provisioning._state._protocol import opened
+from plivo_endpoints.provisioning._state._protocol import TakenError, opened
 from plivo_endpoints.provisioning._state._sqlite import SqliteState, fill
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from attrs import frozen
 
 from plivo_endpoints.provisioning._entries import RowState
+from plivo_endpoints.provisioning._errors import StateError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
@@ -19,6 +20,14 @@ _BATCH: Final = 500
 LOWEST: Final = -(2**62)
 
 Transition = tuple["Entry", "Entry"]  # before and after
+
+
+class TakenError(StateError):
+    """Another process has taken the row: nothing was written, and the row is that process's now."""
+
+
+class DeposedError(StateError):
+    """This process no longer leads: another one has taken over, as it gave no sign of life."""
 
 
 @frozen
@@ -140,6 +149,62 @@ class FleetState(EntryStore, Protocol):
         Rows are recognised by their keys and become what `_transitions.taken_up` returns. A row that is no
         longer in the source gets a unique negative number.
         """
+        ...
+
+
+class JointState(FleetState, Protocol):
+    """A state that several processes, also on several hosts, can use at once for one run.
+
+    One of them leads; only it may call the methods of `FleetState` that write. The others, and the leader
+    too, claim rows: those a process may `save` one by one, which raises `TakenError` if the row is no longer
+    its own. A process that no longer leads gets a `DeposedError` as soon as it writes.
+    """
+
+    async def join(self) -> None:
+        """Open it for this process, beside others."""
+        ...
+
+    async def lead(self, account: str | None = None) -> bool:
+        """Become the leader, unless another process is that gives signs of life; return whether it leads.
+
+        Raises:
+            StateError: Another fleet's leader works on this account.
+        """
+        ...
+
+    async def share(self) -> None:
+        """Let all processes claim rows, until `take_back` or `halt`."""
+        ...
+
+    async def take_back(self) -> int:
+        """Let no process claim rows, and take back what was claimed.
+
+        Returns:
+            How many rows other processes still have, as their creates may be in flight: call it again.
+        """
+        ...
+
+    async def claim(self, *, after: int, limit: int, states: Collection[RowState]) -> Sequence[Entry]:
+        """Reserve the first entries in these states above `after` for this process; none unless shared.
+
+        A claim ends if the process gives no sign of life.
+        """
+        ...
+
+    async def give_back(self) -> None:
+        """Give back the rows that this process has claimed, but not those with an intent."""
+        ...
+
+    async def halt(self, facts: Mapping[str, str]) -> None:
+        """Let no process claim rows, and add facts; any process may call it."""
+        ...
+
+    async def is_shared(self) -> bool:
+        """Whether rows can be claimed now."""
+        ...
+
+    def count_done(self, rows: int) -> None:
+        """Add to the number of rows that this process has finished, for people who ask how it goes."""
         ...
 
 
