@@ -44,7 +44,7 @@ from plivo_endpoints.provisioning._rows import Problem, Row, RowSource, Source
 from plivo_endpoints.provisioning._run import Progress, Run
 from plivo_endpoints.provisioning._source import CsvSource, JsonlSource
 from plivo_endpoints.provisioning._state._postgres import PostgresState
-from plivo_endpoints.provisioning._state._protocol import Clash, EntryStore, FleetState, Transition
+from plivo_endpoints.provisioning._state._protocol import Clash, EntryStore, FleetState, JointState, Transition
 from plivo_endpoints.provisioning._state._sqlite import SqliteState
 from plivo_endpoints.provisioning._steps import Change, Permission, Step, StepKind, Steps
 
@@ -61,6 +61,7 @@ __all__ = [
     "EntryStore",
     "Fleet",
     "FleetState",
+    "JointState",
     "JsonlSource",
     "OutageError",
     "Outcome",

@@ -27,8 +27,12 @@ _APP: Final = "plivo-endpoints"
 
 
 @contextmanager
-def account_locked(account: str) -> Generator[None]:
+def account_locked(account: str, *, shared: bool = False) -> Generator[None]:
     """Hold the lock of the account with this URL for the block.
+
+    Args:
+        account: The account's URL.
+        shared: Whether others may hold it too, if theirs is also shared.
 
     Raises:
         StateError: Another run holds the lock.
@@ -42,7 +46,7 @@ def account_locked(account: str) -> Generator[None]:
         yield
         return
     holder = path.with_suffix(".txt")
-    with exclusively(path) as is_ours:
+    with exclusively(path, shared=shared) as is_ours:
         if not is_ours:
             raise StateError(f"another run works on this account: {_read(holder)}")
         with suppress(OSError):  # such as a full disk: the lock holds anyway

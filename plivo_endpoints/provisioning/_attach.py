@@ -8,6 +8,7 @@ The facts of a state, "yes" or empty where nothing else is said:
   one, when nothing was sent yet.
 - `done`: the run has ended. `audited`: its audit is complete. `appeared`: number of strangers it counted.
 - `duplicates`: those that the audit found, as JSON.
+- `permissions`: those of a run that several processes share, as JSON.
 - `proven`: the canary was found. `mismatches`: those that must be corrected first, as JSON (`_canary`).
 """
 
@@ -79,9 +80,7 @@ async def _resume(
     # Rows that failed or needed review are compared again: somebody may have fixed the cause.
     is_interrupted = not facts.get("done") and not any(counts.get(each) for each in _COMPARED_AGAIN)
     if is_interrupted and not is_edited:
-        deriver = _deriver(facts, master_key)
-        _check_key(contents, deriver)
-        return contents, deriver
+        return contents, deriver_of(contents, facts, master_key)
     return await _take_up(state, facts, source, master_key)
 
 
@@ -104,6 +103,17 @@ async def _take_up(
         news["planned"] = ""
     await state.take_up(news)
     return contents, deriver
+
+
+def deriver_of(contents: Contents, facts: Mapping[str, str], master_key: str | None) -> Deriver | None:
+    """Return what derives the passwords of a source; `None` if all of them are in the source.
+
+    Raises:
+        StaleError: The master key is missing, or not the one of this state.
+    """
+    deriver = _deriver(facts, master_key)
+    _check_key(contents, deriver)
+    return deriver
 
 
 def _deriver(facts: Mapping[str, str], master_key: str | None) -> Deriver | None:
@@ -129,9 +139,7 @@ async def verify_source(
     contents = await read_contents(source)
     if contents.digest(facts["fleet_id"]) != facts["digest"]:
         raise StaleError("the source has changed since it was last applied with this state: apply it first")
-    deriver = _deriver(facts, master_key)
-    _check_key(contents, deriver)
-    return contents, deriver
+    return contents, deriver_of(contents, facts, master_key)
 
 
 def check_source(expected: Plan, account: str, contents: Contents) -> None:

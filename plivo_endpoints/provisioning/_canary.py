@@ -72,7 +72,7 @@ class Canary:
     async def mark_failed(self, entry: Entry) -> None:
         """Record that a row's endpoint does not match it."""
         self._mismatches[entry.key] = entry.endpoint_id or ""
-        await self._state.note({"proven": "", "mismatches": json.dumps(self._mismatches)})
+        await self._state.note(facts_of(self._mismatches))
 
     async def _first(self) -> Entry | None:
         found = await self._state.read(after=0, limit=1, states={RowState.CREATED, RowState.ADOPTED})
@@ -101,6 +101,20 @@ class Canary:
 def read_mismatches(facts: Mapping[str, str]) -> dict[str, str]:
     """Return the ids of endpoints that do not match and were not corrected, by row key."""
     return dict(json.loads(facts.get("mismatches", "{}")))
+
+
+def facts_of(mismatches: Mapping[str, str]) -> dict[str, str]:
+    """Return what the state notes of endpoints that do not match."""
+    return {"proven": "", "mismatches": json.dumps(mismatches)}
+
+
+def check_mismatches(facts: Mapping[str, str]) -> None:
+    """Raise `CanaryError` if another process of the run has met an endpoint that does not match."""
+    for key, endpoint_id in read_mismatches(facts).items():
+        raise CanaryError(
+            f"another process of this run stopped at endpoint {endpoint_id} (for {key!r}), which does not "
+            "match its row; no other endpoint is created until it matches or is deleted"
+        )
 
 
 async def check_canary(client: AsyncClient, entry: Entry, *, settle: float) -> bool:

@@ -11,8 +11,9 @@ from plivo_endpoints.provisioning._passwords import master_key_of
 from plivo_endpoints.provisioning._plan import make_plan
 from plivo_endpoints.provisioning._reach import check_client
 from plivo_endpoints.provisioning._results import read_credentials, read_outcomes
-from plivo_endpoints.provisioning._run import follow
+from plivo_endpoints.provisioning._run import follow, join
 from plivo_endpoints.provisioning._source import source_of
+from plivo_endpoints.provisioning._state._postgres import PostgresState
 from plivo_endpoints.provisioning._state._sqlite import SqliteState
 
 if TYPE_CHECKING:
@@ -154,7 +155,10 @@ class AsyncFleet:
             settle=settle,
             max_failures=max_failures,
         )
-        return follow(self._client, source_of(source), self._state, self._master_key, options)
+        rows = source_of(source)
+        if isinstance(self._state, PostgresState) and only is None:
+            return join(self._client, rows, self._state, self._master_key, options)
+        return follow(self._client, rows, self._state, self._master_key, options)
 
     async def report(self) -> Report:
         """Return the fleet's report from its state alone; also during a run.

@@ -11,10 +11,13 @@ from attrs import frozen
 from plivo_endpoints.provisioning._account_lock import account_locked
 from plivo_endpoints.provisioning._attach import attach, check_keys
 from plivo_endpoints.provisioning._entries import RowState
-from plivo_endpoints.provisioning._phases import Job, Phases
+from plivo_endpoints.provisioning._joint import JointOrder, JointRun
+from plivo_endpoints.provisioning._phases import Phases
 from plivo_endpoints.provisioning._reach import account_of
 from plivo_endpoints.provisioning._report import Channel, Report
+from plivo_endpoints.provisioning._sending import Job
 from plivo_endpoints.provisioning._state._counting import CountingState
+from plivo_endpoints.provisioning._state._protocol import opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._phases import Phase
     from plivo_endpoints.provisioning._report import Outcome, Status
     from plivo_endpoints.provisioning._rows import RowSource
-    from plivo_endpoints.provisioning._state._protocol import FleetState
+    from plivo_endpoints.provisioning._state._protocol import FleetState, JointState
 
 _GRACE: Final = 5.0  # seconds that requests in flight get when the caller leaves a run
 
@@ -56,16 +59,26 @@ class Run:
     error that stops the run, after the outcomes that came before it.
     """
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self._phases = Phases(job)
-        self._work = asyncio.create_task(self._phases.work())
+    def __init__(
+        self, part: Phases | JointRun, state: CountingState, outcomes: Channel, stopping: asyncio.Event
+    ) -> None:
+        self._part = part
+        self._state = state
+        self._outcomes = outcomes
+        self._stopping = stopping
+        self._work = asyncio.create_task(self._run())
         self._is_raised = False
         self._is_followed = False
 
+    async def _run(self) -> None:
+        try:
+            await self._part.work()
+        finally:
+            self._outcomes.close()
+
     async def __aiter__(self) -> AsyncGenerator[Outcome]:
         self._is_followed = True
-        while (outcome := await self._job.outcomes.get()) is not None:
+        while (outcome := await self._outcomes.get()) is not None:
             yield outcome
         self._is_raised = True
         await self._work
@@ -73,30 +86,29 @@ class Run:
     @property
     def progress(self) -> Progress:
         """A snapshot of the run."""
-        state = self._job.state
         return Progress(
-            phase=self._phases.phase,
-            counts=state.counts,
-            waiting=state.number_of(RowState.PARKED),
-            settles_in=self._phases.settles_in,
+            phase=self._part.phase,
+            counts=self._state.counts,
+            waiting=self._state.number_of(RowState.PARKED),
+            settles_in=self._part.settles_in,
         )
 
     @property
     def report(self) -> Report:
         """The results for all rows, including those from earlier processes."""
-        audit = self._phases.audit
+        audit = self._part.audit
         return Report(
-            counts=self._job.state.counts,
+            counts=self._state.counts,
             duplicates=audit.duplicates if audit else (),
             audited=audit is not None,
-            gone=self._job.state.gone,
+            gone=self._state.gone,
             appeared=audit.appeared if audit else 0,
         )
 
     def stop(self) -> None:
         """Start no further row; the iteration ends once the rows in progress are finished."""
         self._is_followed = True
-        self._phases.stop()
+        self._stopping.set()
 
     async def complete(self) -> None:
         """Run to the end, unless the caller has iterated over the outcomes."""
@@ -106,10 +118,10 @@ class Run:
 
     async def end(self) -> None:
         """Let requests in flight finish, start no others, and raise an error that was not raised yet."""
-        self._phases.stop()
-        grace = _GRACE if self._phases.phase in {"canary", "creating", "updating", "deleting"} else 0.0
+        self._stopping.set()
+        grace = _GRACE if self._part.phase in {"canary", "creating", "updating", "deleting"} else 0.0
         try:
-            self._job.outcomes.close()
+            self._outcomes.close()
             await asyncio.wait({self._work}, timeout=grace)
         finally:  # also if the wait is cancelled: the work needs the state, which is closed next
             self._work.cancel()
@@ -124,11 +136,10 @@ async def follow(
 ) -> AsyncGenerator[Run]:
     """Start a run for the block; see `AsyncFleet.apply`."""
     with account_locked(account_of(client)):
-        await state.open()
-        try:
+        async with opened(state):
             await check_keys(options.only, source, state)
             contents, deriver = await attach(client, source, state, master_key, options.plan)
-            outcomes = Channel()
+            outcomes, stopping = Channel(), asyncio.Event()
             job = Job(
                 client=client,
                 source=source,
@@ -138,10 +149,42 @@ async def follow(
                 deriver=deriver,
                 options=options,
             )
-            async with _followed(Run(job)) as run:
+            async with _followed(Run(Phases(job, stopping), job.state, outcomes, stopping)) as run:
+                yield run
+
+
+@asynccontextmanager
+async def join(
+    client: AsyncClient,
+    source: RowSource,
+    joint: JointState,
+    master_key: str | None,
+    options: Options,
+    *,
+    inherits: bool = False,
+) -> AsyncGenerator[Run]:
+    """Start a run that other processes share, or join one, for the block.
+
+    With `inherits`, this process leads with the permissions of the run that it finds.
+    """
+    with account_locked(account_of(client), shared=True):
+        await joint.join()
+        try:
+            outcomes, stopping = Channel(), asyncio.Event()
+            order = JointOrder(
+                client=client,
+                source=source,
+                joint=joint,
+                state=CountingState(joint, outcomes),
+                outcomes=outcomes,
+                master_key=master_key,
+                options=options,
+                inherits=inherits,
+            )
+            async with _followed(Run(JointRun(order, stopping), order.state, outcomes, stopping)) as run:
                 yield run
         finally:
-            await state.close()
+            await joint.close()
 
 
 @asynccontextmanager

@@ -159,9 +159,15 @@ def write_rows(folder: Path, count: int) -> Path:
 
 
 @contextmanager
-def run_sandbox(loop: Loop) -> Generator[dict[str, str]]:
+def run_sandbox(loop: Loop, *, quota: bool = False) -> Generator[dict[str, str]]:
     """Run the sandbox with its faults within the block, and give what a client needs."""
-    settings = {"strangers": STRANGERS, "lag": loop.lag, "faults": loop.faults, "seed": loop.seed}
+    settings = {
+        "strangers": STRANGERS,
+        "lag": loop.lag,
+        "faults": loop.faults,
+        "seed": loop.seed,
+        "quota": quota,
+    }
     command = [sys.executable, "-m", "tests.provisioning.weather", json.dumps(settings)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) as process:  # noqa: S603

@@ -274,7 +274,7 @@ async def test_answers_that_are_all_lost(
     applied: Apply, rows: Rows, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The run stops after three canaries, or a hundred rows, and continues when the service recovers."""
-    monkeypatch.setattr(phases_module, "_MOST_LOST", 10)
+    monkeypatch.setattr(phases_module, "MOST_LOST", 10)
     refusing = Fault(applied=False, status=500)
     sandbox.inject(refusing, rate=1.0, method="POST")
     with pytest.raises(OutageError, match="responses to 3 requests in succession"):

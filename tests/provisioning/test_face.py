@@ -19,7 +19,10 @@ RESULTS = {
     *{"BlockingRun", "Change", "Duplicate", "Outcome", "Phase", "Plan", "Permission", "Progress", "Report"},
     *{"Run", "SipCredentials", "Status", "Step", "StepKind", "Steps"},
 }
-STATES = {"Clash", "Entry", "EntryStore", "FleetState", "RowState", "Spec", "SqliteState", "Transition"}
+STATES = {
+    *{"Clash", "Entry", "EntryStore", "FleetState", "JointState", "PostgresState", "RowState", "Spec"},
+    *{"SqliteState", "Transition"},
+}
 ERRORS = {
     *{"CanaryError", "DeletionLimitError", "OutageError", "ProvisioningError", "RefusedError"},
     *{"SourceError", "StaleError", "StateError"},

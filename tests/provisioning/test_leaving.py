@@ -39,7 +39,7 @@ async def test_cancelled_while_it_is_left(
     while not (runs and runs[0].progress.phase == "canary" and len(sandbox.requests) >= 2):
         await asyncio.sleep(0.01)
     leaving.cancel()
-    while not runs[0]._phases._stopping.is_set():
+    while not runs[0]._stopping.is_set():
         await asyncio.sleep(0)
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -152,7 +152,7 @@ async def test_leaving_while_nothing_can_be_sent(
         begun = time.monotonic()
         run.stop()
     assert time.monotonic() - begun < 2.0
-    assert run._job.state.number_of(RowState.NEW) == 3
+    assert run._state.number_of(RowState.NEW) == 3
 
 
 async def test_an_outage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:

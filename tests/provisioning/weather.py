@@ -24,6 +24,7 @@ def main(settings: dict[str, Any]) -> None:
     """Serve until the standard input ends."""
     with Sandbox(endpoints=settings["strangers"], control=True) as sandbox:
         sandbox.list_lag = settings["lag"]
+        sandbox.quota = settings["quota"]
         for seed, fault in enumerate(FAULTS):
             sandbox.inject(fault, rate=settings["faults"] / len(FAULTS), seed=settings["seed"] + seed)
         known = {"url": sandbox.base_url, "auth_id": sandbox.auth_id, "auth_token": sandbox.auth_token}

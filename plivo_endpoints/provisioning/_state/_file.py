@@ -169,12 +169,17 @@ def locked(path: Path) -> Generator[None]:
 
 
 @contextmanager
-def exclusively(path: Path) -> Generator[bool]:
-    """Lock a file until the end of the block or the process; yield whether the lock was free."""
+def exclusively(path: Path, *, shared: bool = False) -> Generator[bool]:
+    """Lock a file until the end of the block or the process; yield whether the lock was free.
+
+    With `shared`, others may lock it too, if also shared.
+    """
     with closing(connect(path, timeout=0)) as lock:
         try:
             lock.execute("PRAGMA journal_mode = MEMORY")  # nothing is ever written to it
-            lock.execute("BEGIN EXCLUSIVE")
+            lock.execute("BEGIN" if shared else "BEGIN EXCLUSIVE")
+            if shared:
+                lock.execute("SELECT count(*) FROM sqlite_master").fetchone()  # takes the lock, and keeps it
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                 raise

@@ -1,0 +1,204 @@
+"""A run that several processes share: this one helps, or leads if no other does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from attrs import evolve, frozen
+
+from plivo_endpoints._events import logger
+from plivo_endpoints.provisioning._attach import attach, deriver_of
+from plivo_endpoints.provisioning._audit import Audit, read_duplicates
+from plivo_endpoints.provisioning._canary import facts_of, read_mismatches
+from plivo_endpoints.provisioning._errors import StaleError
+from plivo_endpoints.provisioning._load import read_contents
+from plivo_endpoints.provisioning._outage import Outage
+from plivo_endpoints.provisioning._phases import MOST_LOST, Phases
+from plivo_endpoints.provisioning._reach import account_of
+from plivo_endpoints.provisioning._sending import Job, Sender
+from plivo_endpoints.provisioning._sharing import POLL, take_back, wait_for
+from plivo_endpoints.provisioning._state._protocol import DeposedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+
+    from plivo_endpoints._client import AsyncClient
+    from plivo_endpoints.provisioning._entries import Entry
+    from plivo_endpoints.provisioning._options import Options
+    from plivo_endpoints.provisioning._phases import Phase
+    from plivo_endpoints.provisioning._report import Channel
+    from plivo_endpoints.provisioning._rows import RowSource
+    from plivo_endpoints.provisioning._state._counting import CountingState
+    from plivo_endpoints.provisioning._state._protocol import JointState
+
+_RECOUNT: Final = 5.0  # seconds between two counts of what all processes have done
+_PERMISSIONS: Final = (
+    "import_existing",
+    "replace",
+    "recreate",
+    "delete",
+    "delete_limit",
+    "even_registered",
+)
+
+
+@frozen(kw_only=True)
+class JointOrder:
+    """What a process is asked to do; with `inherits` it leads with the permissions of the run it finds."""
+
+    client: AsyncClient
+    source: RowSource
+    joint: JointState
+    state: CountingState
+    outcomes: Channel
+    master_key: str | None
+    options: Options
+    inherits: bool
+
+
+class JointRun:
+    """This process's part of a run, from joining it to its end."""
+
+    def __init__(self, order: JointOrder, stopping: asyncio.Event) -> None:
+        self._order = order
+        self._joint = order.joint
+        self._stopping = stopping
+        self._account = account_of(order.client)
+        self._phases: Phases | None = None  # while this process leads
+        self._phase: Phase = "waiting"
+        self._sender: Sender | None = None  # for the edition of the source with `_digest`
+        self._digest = ""
+        self._has_joined = False
+        self.audit: Audit | None = None
+
+    @property
+    def phase(self) -> Phase:
+        """What this process does."""
+        return self._phase if self._phases is None else self._phases.phase
+
+    @property
+    def settles_in(self) -> float | None:
+        """See `Phases.settles_in`."""
+        return None if self._phases is None else self._phases.settles_in
+
+    async def work(self) -> None:
+        """Help or lead until the run has ended."""
+        async with self._counted():
+            while not self._stopping.is_set() and self.phase != "done":
+                try:
+                    await self._go_on()
+                except DeposedError as error:
+                    logger.warning("%s: helping it", error)
+                    self._phases = None
+                    await self._joint.close()
+                    await self._joint.join()
+
+    async def _go_on(self) -> None:
+        if await self._joint.lead(self._account):
+            await take_back(self._joint, self._stopping)
+            facts = await self._joint.facts()
+            if self._has_joined and facts.get("done"):  # it has just ended
+                await self._finish(facts)
+            elif not self._stopping.is_set():
+                await self._lead(facts)
+        else:
+            await self._help(await self._joint.facts())
+
+    async def _lead(self, facts: Mapping[str, str]) -> None:
+        order, options = self._order, self._order.options
+        if self._has_joined or order.inherits:
+            options = evolve(options, plan=None, **json.loads(facts.get("permissions", "{}")))
+        contents, deriver = await attach(
+            order.client, order.source, self._joint, order.master_key, options.plan
+        )
+        permissions = {name: getattr(options, name) for name in _PERMISSIONS}
+        await self._joint.note({"permissions": json.dumps(permissions)})
+        job = Job(
+            client=order.client,
+            source=order.source,
+            contents=contents,
+            state=order.state,
+            joint=self._joint,
+            outcomes=order.outcomes,
+            deriver=deriver,
+            options=options,
+        )
+        self._has_joined = True
+        self._phases = Phases(job, self._stopping)
+        await self._phases.work()
+        self.audit = self._phases.audit
+
+    async def _help(self, facts: Mapping[str, str]) -> None:
+        """Do what there is to do for one who does not lead, or wait a moment."""
+        is_shared = await self._joint.is_shared()
+        sender = await self._sender_for(facts)
+        if sender is None:
+            if is_shared:
+                raise StaleError(
+                    "another run of this fleet is in progress, with another edition of the source"
+                )
+        elif not facts.get("done"):
+            self._has_joined = True
+            if is_shared:
+                self._phase = "creating"
+                await sender.create_all()
+                self._phase = "updating"
+                await sender.update_all()
+                await self._joint.give_back()
+            self._phase = "waiting"
+        elif self._has_joined:
+            await self._finish(facts)
+            return
+        await wait_for(self._stopping, POLL)
+
+    async def _sender_for(self, facts: Mapping[str, str]) -> Sender | None:
+        """Return what sends the rows of the edition in progress; `None` if that is not this process's."""
+        digest, order = facts.get("digest", ""), self._order
+        if digest != self._digest:
+            self._sender, self._digest = None, digest
+            contents = await read_contents(order.source)
+            if contents.digest(facts["fleet_id"]) == digest:
+                job = Job(
+                    client=order.client,
+                    source=order.source,
+                    contents=contents,
+                    state=order.state,
+                    joint=self._joint,
+                    outcomes=order.outcomes,
+                    deriver=deriver_of(contents, facts, order.master_key),
+                    options=order.options,
+                )
+                outage = Outage(most_lost=MOST_LOST, most_refused=order.options.max_failures)
+                self._sender = Sender(job, outage, self._stopping, on_mismatch=self._halt)
+        return self._sender
+
+    async def _halt(self, entry: Entry) -> None:
+        """Stop all processes, as an endpoint does not match its row."""
+        known = read_mismatches(await self._joint.facts())
+        await self._joint.halt(facts_of({**known, entry.key: entry.endpoint_id or ""}))
+
+    async def _finish(self, facts: Mapping[str, str]) -> None:
+        """Take over the results of the process that led."""
+        await self._order.state.count()
+        if facts.get("audited"):
+            self.audit = Audit(read_duplicates(facts), int(facts.get("appeared") or 0))
+        self._phase = "done"
+
+    @asynccontextmanager
+    async def _counted(self) -> AsyncGenerator[None]:
+        """Count regularly what all processes have done, for the progress."""
+
+        async def count() -> None:
+            while True:
+                await asyncio.sleep(_RECOUNT)
+                await self._order.state.count()
+
+        counting = asyncio.create_task(count())
+        try:
+            yield
+        finally:
+            counting.cancel()
+            await asyncio.wait({counting})
