@@ -146,7 +146,7 @@ class Executor:
         argument: RequestModel | None = None,
         *,
         query: Mapping[str, int | str] | None = None,
-        before_send: Callable[[], Awaitable[None]] | None = None,
+        before_send: Callable[[], Awaitable[float]] | None = None,
         **ids: str,
     ) -> Coroutine[Any, Any, T]:
         """Execute an operation, with retries where they are safe, and return its result.
@@ -155,7 +155,8 @@ class Executor:
             operation: The operation.
             argument: The body of the request.
             query: The query string of the URL.
-            before_send: Awaited in every attempt, just before sending; if it raises, nothing is sent.
+            before_send: Awaited in every attempt, just before sending; it returns the monotonic time by which
+                the request must be sent. If it raises, nothing is sent.
             ids: Values for the placeholders in the operation's path.
         """
         request = build_request(operation, self._connections.account_url, argument, query, ids)

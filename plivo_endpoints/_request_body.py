@@ -74,9 +74,9 @@ class Body(BytesPayload):
         await super().write_with_length(writer, content_length)
         attempt.left_at = CLOCK.monotonic()
 
-    async def _run_hook(self, before_send: Callable[[], Awaitable[None]]) -> None:
+    async def _run_hook(self, before_send: Callable[[], Awaitable[float]]) -> None:
         try:
-            await before_send()
+            self._attempt.send_by = min(self._attempt.send_by, await before_send())
         except Exception as error:
             self._attempt.before_send_error = error  # aiohttp wraps what a body raises
             raise

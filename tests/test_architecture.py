@@ -53,7 +53,7 @@ ALLOWED: Final = {
     "_wiring": {"_config", "_connections", "_errors", "_shared_rate_limit", "_validation"},
     "_client": {"_config", "_connections", "_resources", "_runner", "_validation", "_wiring"},
     "sandbox": set[str](),
-    "provisioning": {"_client", "_events", "_resources", "_sansio", *_BASE},
+    "provisioning": {"_client", "_events", "_postgres", "_resources", "_sansio", *_BASE},
     "cli": {"_client", "_events", "_shared_rate_limit", "provisioning", "sandbox", *_BASE},
     "__main__": {"cli"},
     "__init__": {"_client", "_events", "_resources", *_BASE},

@@ -198,12 +198,13 @@ class AsyncEndpoints(AsyncResource):
 
 
 async def create_after(
-    endpoints: AsyncEndpoints, new: NewEndpoint, before_send: Callable[[], Awaitable[None]]
+    endpoints: AsyncEndpoints, new: NewEndpoint, before_send: Callable[[], Awaitable[float]]
 ) -> CreatedEndpoint:
     """Create an endpoint as `create` does, awaiting `before_send` just before sending.
 
     It is awaited after the rate limit has allowed the request and a connection is open, before the first byte
-    is sent, and again in every attempt. If it raises, nothing is sent and its exception propagates.
+    is sent, and again in every attempt. It returns the monotonic time by which the request must be sent; if
+    that has passed, the call times out instead. If it raises, nothing is sent and its exception propagates.
     Provisioning writes its intent there.
     """
     return await endpoints._executor.execute(CREATE, new, before_send=before_send)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

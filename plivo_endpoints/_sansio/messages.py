@@ -54,7 +54,7 @@ class Attempt:
     sent_at: float = 0.0  # epoch seconds, once `sent`
     sent_monotonic: float | None = None  # the same moment in monotonic seconds
     left_at: float | None = None  # monotonic seconds when all of it was certainly sent, if known
-    before_send: Callable[[], Awaitable[None]] | None = None  # awaited once there is a connection
+    before_send: Callable[[], Awaitable[float]] | None = None  # awaited once there is a connection
     before_send_error: BaseException | None = None  # what `before_send` raised: the request must not leave
     replays: int = 0  # times the HTTP library sent it again by itself
     status: int | None = None
@@ -96,7 +96,7 @@ class Call(Generic[T]):
     request: Request
     argument: RequestModel | None
     options: CallOptions
-    before_send: Callable[[], Awaitable[None]] | None = None
+    before_send: Callable[[], Awaitable[float]] | None = None
     known_secrets: Callable[[], tuple[str, ...]] = tuple  # those of the client
 
     def secrets(self) -> tuple[str, ...]:

@@ -43,8 +43,15 @@ from plivo_endpoints.provisioning._results import SipCredentials
 from plivo_endpoints.provisioning._rows import Problem, Row, RowSource, Source
 from plivo_endpoints.provisioning._run import Progress, Run
 from plivo_endpoints.provisioning._source import CsvSource, JsonlSource
+from plivo_endpoints.provisioning._state._leases import Worker
 from plivo_endpoints.provisioning._state._postgres import PostgresState
-from plivo_endpoints.provisioning._state._protocol import Clash, EntryStore, FleetState, JointState, Transition
+from plivo_endpoints.provisioning._state._protocol import (
+    Clash,
+    EntryStore,
+    FleetState,
+    JointState,
+    Transition,
+)
 from plivo_endpoints.provisioning._state._sqlite import SqliteState
 from plivo_endpoints.provisioning._steps import Change, Permission, Step, StepKind, Steps
 
@@ -90,6 +97,7 @@ __all__ = [
     "StepKind",
     "Steps",
     "Transition",
+    "Worker",
     "load_plan",
     "save_plan",
 ]

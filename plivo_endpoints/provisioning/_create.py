@@ -72,12 +72,17 @@ class CreateSender:
             raise
         await self._become(made)
 
-    async def _intend(self) -> None:
-        """Write the intent, again if the disk took so long that it is no longer fresh."""
+    async def _intend(self) -> float:
+        """Write the intent, again if that took so long that it is no longer fresh; return until when it is.
+
+        A process can be stopped at any moment, for so long that another one has taken the row meanwhile. So
+        the time is checked once more right before the first byte leaves.
+        """
         while True:
+            begun = time.monotonic()
             await self._become(states.stamp(self._entry, time.time()))
             if states.is_fresh(self._entry, time.time()):
-                return
+                return begun + states.SEND_GUARD
 
     async def _release(self) -> None:
         if self._entry.state is RowState.INTENT:

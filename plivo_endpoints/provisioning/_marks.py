@@ -20,6 +20,12 @@ def make_mark(fingerprint: str, version: str, *, derived: bool) -> str:
     return f"{kind}:{fingerprint}:{version}"
 
 
+def derived_version(mark: str) -> str | None:
+    """Return the `password_version` of a derived password; `None` for another one."""
+    kind, _, version = _parts(mark)
+    return version if kind == "d" else None
+
+
 def unsent(mark: str) -> str:
     """Return the mark of a password that was never sent."""
     return UNSENT + mark.removeprefix(UNSENT)

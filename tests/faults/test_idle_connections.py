@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -135,8 +136,9 @@ async def test_a_server_that_greets_with_an_answer(faults: FaultServer, *, injec
     door = faults.open_door(greetings=[greeting.encode()])
     account, url = faults.account(port=door.port)
 
-    async def greeted() -> None:
+    async def greeted() -> float:
         assert await asyncio.to_thread(door.greeted.wait, 5)
+        return math.inf
 
     new = NewEndpoint(username="alice", password="s3cret", alias="desk")
     async with AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""A program that takes part in a run that several processes share; the proof kills and stops it at any moment.
+"""A program that takes part in a run that several processes share, while it is killed and stopped.
 
 Its one argument is JSON: the account, the files, the database, and the options of `apply`.
 """
@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from plivo_endpoints import AsyncClient, RateLimit
-from plivo_endpoints.provisioning import AsyncFleet, PostgresState, _joint, _phases
+from plivo_endpoints.provisioning import AsyncFleet, PostgresState
 from plivo_endpoints.provisioning._state import _leases
 
 

@@ -66,7 +66,7 @@ def bend(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
     def begin(addition: str) -> None:
         async def create(
-            endpoints: AsyncEndpoints, new: NewEndpoint, before_send: Callable[[], Awaitable[None]]
+            endpoints: AsyncEndpoints, new: NewEndpoint, before_send: Callable[[], Awaitable[float]]
         ) -> CreatedEndpoint:
             return await create_after(endpoints, evolve(new, alias=new.alias + addition), before_send)
 

@@ -21,7 +21,7 @@ RESULTS = {
 }
 STATES = {
     *{"Clash", "Entry", "EntryStore", "FleetState", "JointState", "PostgresState", "RowState", "Spec"},
-    *{"SqliteState", "Transition"},
+    *{"SqliteState", "Transition", "Worker"},
 }
 ERRORS = {
     *{"CanaryError", "DeletionLimitError", "OutageError", "ProvisioningError", "RefusedError"},

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 from attrs import evolve
 
-from plivo_endpoints import ConnectError, InvalidArgumentError, RequestTimeoutError
+from plivo_endpoints import ConnectError, InvalidArgumentError, NewEndpoint, RequestTimeoutError
+from plivo_endpoints._resources.endpoints import create_after
 from plivo_endpoints.provisioning import Outcome, Row, SqliteState, _transitions, load_plan
 from plivo_endpoints.provisioning import _outage as outage_module
 from plivo_endpoints.provisioning import _phases as phases_module
@@ -64,6 +66,21 @@ async def test_an_intent_that_got_old_is_written_again(
     ended = await applied(rows(1), state=state)
     assert (state.intents, len(sandbox.endpoints)) == ([1, 2, 3], 1)
     assert ended.report.exit_status == ExitStatus.DONE
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_process_that_was_stopped_after_its_intent(
+    client: AsyncClient, sandbox: Sandbox, *, late: bool
+) -> None:
+    """The time is checked right before the first byte leaves: another process may have decided by now."""
+
+    async def intend() -> float:
+        return time.monotonic() + (-0.001 if late else 5.0)
+
+    new = NewEndpoint(username="alice", password="s3cret", alias="desk")
+    with pytest.raises(RequestTimeoutError) if late else nullcontext():
+        await create_after(client.endpoints, new, intend)
+    assert len(sandbox.requests) == (0 if late else 1)
 
 
 async def test_a_walk_that_endpoints_vanish_from(client: AsyncClient, sandbox: Sandbox) -> None:

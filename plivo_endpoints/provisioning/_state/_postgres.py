@@ -44,12 +44,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+DEFAULT_FLEET: Final = "default"
+
 # A worker keeps its claim as long as there is something left to do for it with the row.
 _KEEPS: Final = frozenset({RowState.NEW, RowState.INTENT, RowState.OUTDATED})
 _REPLACE: Final = (
     f"UPDATE plivo_rows SET {', '.join(f'{name} = %s' for name in COLUMNS[FIXED:])},"  # noqa: S608 - our own names
     " worker = CASE WHEN %s THEN worker END WHERE fleet = %s AND key = %s AND state = %s AND epoch = %s"
     " AND coalesce(worker, (SELECT leader FROM plivo_fleets f WHERE f.id = fleet)) = %s"
+)
+_ROWS: Final = (
+    f"SELECT {', '.join(COLUMNS)} FROM plivo_rows WHERE number > %s"  # noqa: S608 - our own names
+    " AND fleet = (SELECT id FROM plivo_fleets WHERE name = %s) ORDER BY number LIMIT 500"
 )
 _SUFFIX_LENGTHS: Final = (
     "SELECT DISTINCT length(made_as) - length(known_username) FROM plivo_rows"
@@ -83,7 +89,7 @@ class PostgresState:
         InvalidArgumentError: The extra `postgres` is not installed, or the URL is not valid.
     """
 
-    def __init__(self, url: str, fleet: str = "default", *, read_only: bool = False) -> None:
+    def __init__(self, url: str, fleet: str = DEFAULT_FLEET, *, read_only: bool = False) -> None:
         self._url = url
         self._parameters = read_url(url, argument="state")
         require("fleet", None if fleet else "must not be empty")
@@ -174,6 +180,25 @@ class PostgresState:
         await database.open()
         try:
             return await database.run(self._prepare)
+        finally:
+            await database.close()
+
+    def read_rows(self, *, after: int) -> Sequence[Entry]:
+        """Return the first rows of the source whose number is above `after`; it blocks, on a new connection."""
+        with psycopg().connect(**self._parameters) as connection:
+            rows = connection.execute(_ROWS, (after, self.fleet)).fetchall()
+        return [entry_of(row) for row in rows]
+
+    async def upgrade(self) -> tuple[int, int]:
+        """Create or upgrade the tables; return their versions before and after.
+
+        Raises:
+            StateError: The database cannot be used, or its user may not do that.
+        """
+        database = Database(self._parameters)
+        await database.open()
+        try:
+            return await database.run(tables.upgrade)
         finally:
             await database.close()
 
