@@ -36,10 +36,9 @@ def read_url(url: str | Secret, *, argument: str) -> dict[str, Any]:
     concealed = url if isinstance(url, Secret) else Secret(url)
     del url  # this frame is part of a traceback
     try:
-        import psycopg  # noqa: F401, PLC0415 - an extra
+        parameters = _parse(concealed)
     except ImportError:
         raise InvalidArgumentError(argument, _NOT_INSTALLED) from None
-    parameters = _parse(concealed)
     if parameters is None:
         raise InvalidArgumentError(argument, _NOT_VALID)
     # Without keepalives, a host that vanished would be noticed after two hours.

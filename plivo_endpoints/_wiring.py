@@ -116,9 +116,8 @@ def _open_store(place: Secret) -> RateLimitStore:
         from plivo_endpoints._postgres_rate_limit import PostgresRateLimit  # noqa: PLC0415 - seldom needed
 
         return PostgresRateLimit(place.reveal())
-    if not Path(
-        place.reveal()
-    ).is_absolute():  # programs with other working directories would use other files
+    # Programs with other working directories would use other files.
+    if not Path(place.reveal()).is_absolute():
         require(_RATE_LIMIT, _NO_PLACE)
     from plivo_endpoints._shared_rate_limit import SharedRateLimit  # noqa: PLC0415 - sqlite3 is seldom needed
 

@@ -93,9 +93,7 @@ def read_rate(given: str | None, state: Path) -> RateLimit | RateLimitStore:
         if is_postgres_url(given):
             return PostgresRateLimit(given)
         if Path(given).suffix != ".db":  # a file with a name such as 5.5 would be an accident
-            raise _bad_rate(
-                "must be a whole number, the path of a file that ends in .db, or a postgresql:// URL"
-            )
+            raise _bad_rate("must be a whole number, a file that ends in .db, or a postgresql:// URL")
         if Path(given).resolve() == state.resolve():
             raise _bad_rate("must be another file than the state")
         return SharedRateLimit(given)
