@@ -17,7 +17,7 @@ from plivo_endpoints._config import DEFAULT_SHARED_RATE, RateLimit, Secret, Unpi
 from plivo_endpoints._errors import RateLimitStoreError
 from plivo_endpoints._postgres import explain, is_postgres_url, name_database, read_url
 from plivo_endpoints._sansio.pacing import Pace
-from plivo_endpoints._threads import closed_lock, start_thread
+from plivo_endpoints._threads import native_lock, start_thread
 from plivo_endpoints._validation import check_count, plain, require
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ class _Worker:
         self.busy_since: float = math.inf
         self._session = _Session(url)
         self._jobs: deque[_Job[Any] | None] = deque()
-        self._wake = closed_lock()
+        self._wake = native_lock()
 
     def submit(self, job: _Job[Any] | None) -> None:
         """Let the thread do a job, or end after those before it."""
