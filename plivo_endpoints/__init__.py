@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from plivo_endpoints._client import AsyncClient, Client
     from plivo_endpoints._events import AttemptFinished, AttemptStarted, CallFinished, CallStarted, Event
     from plivo_endpoints._pagination import AsyncPaginator, Paginator
+    from plivo_endpoints._postgres_rate_limit import PostgresRateLimit
     from plivo_endpoints._resources.blocking import Endpoints, Tokens
     from plivo_endpoints._resources.endpoints import AsyncEndpoints
     from plivo_endpoints._resources.tokens import AsyncTokens
@@ -72,6 +73,7 @@ else:
         "Tokens": "_resources.blocking",
         "Paginator": "_pagination",
         "Pace": "_sansio.pacing",
+        "PostgresRateLimit": "_postgres_rate_limit",
         "Reservation": "_sansio.pacing",
         "RateLimitStore": "_shared_window",
         "SharedRateLimit": "_shared_rate_limit",
@@ -124,6 +126,7 @@ __all__ = [
     "PageMeta",
     "Paginator",
     "PlivoError",
+    "PostgresRateLimit",
     "Priority",
     "RateLimit",
     "RateLimitStore",

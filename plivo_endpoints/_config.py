@@ -89,6 +89,8 @@ class RateLimit:
 
 
 DEFAULT_RATE: Final = RateLimit()
+# Less than for one process: the time between sending and arriving differs more between several.
+DEFAULT_SHARED_RATE: Final = RateLimit(280, 5.0)
 
 
 @frozen(kw_only=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
+from plivo_endpoints._config import Secret
 from plivo_endpoints._errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -12,6 +14,12 @@ if TYPE_CHECKING:
 _SCHEMES: Final = ("postgresql://", "postgres://")
 _PATIENCE: Final = 10  # seconds that connecting may take
 _NOT_INSTALLED: Final = "needs psycopg: pip install 'plivo-endpoints[postgres]'"
+_NOT_VALID: Final = (
+    "is not the URL of a PostgreSQL database, such as postgresql://user:password@host/database, with special "
+    "characters percent-encoded"
+)
+_PASSWORD: Final = re.compile(r"(?<=://)([^:@/]*):[^@/]*(?=@)")  # as libpq reads it
+_PASSWORD_PARAMETER: Final = re.compile(r"(?<=[?&])(?:ssl)?password=[^&]*&?")
 
 
 def is_postgres_url(text: object) -> bool:
@@ -19,21 +27,20 @@ def is_postgres_url(text: object) -> bool:
     return isinstance(text, str) and text.startswith(_SCHEMES)
 
 
-def read_url(url: str, *, argument: str) -> dict[str, Any]:
+def read_url(url: str | Secret, *, argument: str) -> dict[str, Any]:
     """Return the parameters for psycopg's `connect`.
 
     Raises:
         InvalidArgumentError: psycopg is not installed, or the URL is not valid; it is not quoted.
     """
+    concealed = url if isinstance(url, Secret) else Secret(url)
+    del url  # this frame is part of a traceback
     try:
-        from psycopg import Error  # noqa: PLC0415 - an extra
-        from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+        parameters = _parse(concealed)
     except ImportError:
         raise InvalidArgumentError(argument, _NOT_INSTALLED) from None
-    try:
-        parameters = conninfo_to_dict(url)
-    except Error:
-        raise InvalidArgumentError(argument, "is not the URL of a PostgreSQL database") from None
+    if parameters is None:
+        raise InvalidArgumentError(argument, _NOT_VALID)
     # Without keepalives, a host that vanished would be noticed after two hours.
     defaults = {
         "connect_timeout": _PATIENCE,
@@ -43,10 +50,29 @@ def read_url(url: str, *, argument: str) -> dict[str, Any]:
     return {**defaults, "application_name": "plivo-endpoints", **parameters}
 
 
+def _parse(url: Secret) -> dict[str, Any] | None:
+    from psycopg import Error  # noqa: PLC0415 - an extra
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+
+    try:
+        parameters: dict[str, Any] = conninfo_to_dict(url.reveal())
+    except (Error, UnicodeError):
+        return None
+    # If a password contains "@" or "/", libpq takes its rest for the host, port or database, and quotes that.
+    ports = str(parameters.get("port", "")).split(",")
+    is_cut = any("@" in str(parameters.get(part, "")) for part in ("host", "dbname"))
+    return None if is_cut or not all(port.isdecimal() or not port for port in ports) else parameters
+
+
 def name_database(parameters: Mapping[str, Any]) -> str:
     """Return a database as a URL without user and password."""
     place = ":".join(str(parameters[each]) for each in ("host", "port") if each in parameters)
     return f"postgresql://{place}/{parameters.get('dbname', '')}"
+
+
+def remove_password(url: str) -> str:
+    """Return a URL without its password, to be shown."""
+    return _PASSWORD_PARAMETER.sub("", _PASSWORD.sub(r"\1", url))
 
 
 def explain(error: Exception) -> str:

@@ -13,7 +13,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from plivo_endpoints._clock import CLOCK
-from plivo_endpoints._config import RateLimit
+from plivo_endpoints._config import DEFAULT_SHARED_RATE, RateLimit
 from plivo_endpoints._errors import InvalidArgumentError, RateLimitStoreError
 from plivo_endpoints._sansio.pacing import Pace
 from plivo_endpoints._validation import check_count, require
@@ -41,8 +41,6 @@ _READ: Final = "SELECT next_place, paused_until, written FROM paces WHERE accoun
 _HEADER: Final = 72  # bytes; https://www.sqlite.org/fileformat.html#the_database_header
 _BUSY_PAUSE: Final = 0.005  # seconds
 _LONGEST_BUSY: Final = 0.5  # seconds
-# Less than for one process: the time between sending and arriving differs more between several.
-_DEFAULT: Final = RateLimit(280, 5.0)
 
 # A child that is forked while a thread has the file open would inherit SQLite's notes of locks that it does
 # not have. So no process is forked meanwhile.
@@ -78,7 +76,7 @@ class SharedRateLimit:
     """
 
     def __init__(
-        self, path: str | PathLike[str], limit: RateLimit = _DEFAULT, *, processes: int = 10
+        self, path: str | PathLike[str], limit: RateLimit = DEFAULT_SHARED_RATE, *, processes: int = 10
     ) -> None:
         require("path", _kind_problem(path, (str, os.PathLike), "must be a path"))
         require("limit", _kind_problem(limit, RateLimit, "must be a RateLimit"))

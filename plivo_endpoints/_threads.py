@@ -49,6 +49,15 @@ def closed_lock() -> threading.Lock | _SocketLock:
     return lock
 
 
+def native_lock() -> threading.Lock:
+    """Return an acquired lock for a native thread to wait for; greenlets may only release it."""
+    monkey = _gevent()
+    allocate = threading.Lock if monkey is None else monkey.get_original("_thread", "allocate_lock")
+    lock: threading.Lock = allocate()
+    lock.acquire()
+    return lock
+
+
 def start_thread(target: Callable[[], None]) -> None:
     """Start a native thread, even under gevent: a greenlet cannot have a loop of its own."""
     monkey = _gevent()

@@ -12,12 +12,14 @@ from plivo_endpoints._config import (
     ConnectionSettings,
     RateLimit,
     Secret,
+    conceal,
     resolve_base_url,
     resolve_credentials,
     resolve_proxy,
 )
 from plivo_endpoints._connections import Connections
 from plivo_endpoints._errors import InvalidArgumentError
+from plivo_endpoints._postgres import is_postgres_url
 from plivo_endpoints._validation import check_callable, require
 
 if TYPE_CHECKING:
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 
 
 _RATE_LIMIT: Final = "PLIVO_RATE_LIMIT"
+_NO_PLACE: Final = (
+    "must be the absolute path of a file, or a URL that begins with postgresql://; a number belongs in "
+    "rate_limit= or --rate"
+)
 
 
 def connect(
@@ -96,17 +102,26 @@ def _store_problem(store: object) -> str | None:
 
 
 def _resolve_rate_limit(given: RateLimit | RateLimitStore | None) -> RateLimit | RateLimitStore | None:
-    path = os.environ.get(_RATE_LIMIT) if given is DEFAULT_RATE else None
-    if not path:
+    place = conceal(os.environ.get(_RATE_LIMIT) or None) if given is DEFAULT_RATE else None
+    if place is None:
         return given
-    if not Path(path).is_absolute():  # programs with other working directories would use other files
-        require(_RATE_LIMIT, "must be the absolute path of a file; a number belongs in rate_limit= or --rate")
-    from plivo_endpoints._shared_rate_limit import SharedRateLimit  # noqa: PLC0415 - sqlite3 is seldom needed
-
     try:
-        return SharedRateLimit(path)
+        return _open_store(place)
     except InvalidArgumentError as error:
         raise InvalidArgumentError(_RATE_LIMIT, error.rule) from None
+
+
+def _open_store(place: Secret) -> RateLimitStore:
+    if is_postgres_url(place.reveal()):
+        from plivo_endpoints._postgres_rate_limit import PostgresRateLimit  # noqa: PLC0415 - seldom needed
+
+        return PostgresRateLimit(place.reveal())
+    # Programs with other working directories would use other files.
+    if not Path(place.reveal()).is_absolute():
+        require(_RATE_LIMIT, _NO_PLACE)
+    from plivo_endpoints._shared_rate_limit import SharedRateLimit  # noqa: PLC0415 - sqlite3 is seldom needed
+
+    return SharedRateLimit(place.reveal())
 
 
 def _session_problem(session: object) -> str | None:

@@ -106,7 +106,7 @@ class PostgresServer:
         import psycopg  # noqa: PLC0415 - an extra
 
         with psycopg.connect(self.url(database), autocommit=True) as connection:
-            cursor = connection.execute(statement)
+            cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
     def new_database(self) -> str:

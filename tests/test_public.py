@@ -21,6 +21,7 @@ CLIENTS = {
     "Client",
     "Pace",
     "Paginator",
+    "PostgresRateLimit",
     "Priority",
     "RateLimit",
     "RateLimitStore",

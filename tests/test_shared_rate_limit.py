@@ -27,6 +27,7 @@ from plivo_endpoints import (
     Client,
     InvalidArgumentError,
     Pace,
+    PostgresRateLimit,
     RateLimit,
     RateLimitedError,
     RateLimitStoreError,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from plivo_endpoints import Priority, RateLimitStore
     from plivo_endpoints.sandbox import Sandbox
+    from tests.postgres import PostgresServer
 
 ACCOUNT: Final = "https://api.plivo.com/v1/Account/MA0123456789ABCDEFGH/"
 OTHER: Final = "https://api.plivo.com/v1/Account/MA9876543210ABCDEFGH/"
@@ -89,10 +91,15 @@ def _no_pace_of_an_earlier_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_shared_window, "_OWN_PACES", {})
 
 
-@pytest.fixture(params=["in memory", "in a file"])
+@pytest.fixture(params=["in memory", "in a file", "in PostgreSQL"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> RateLimitStore:
     """Every store must do what the tests of it say."""
-    return MemoryStore() if request.param == "in memory" else SharedRateLimit(tmp_path / "quota.db", LIMIT)
+    if request.param == "in memory":
+        return MemoryStore()
+    if request.param == "in a file":
+        return SharedRateLimit(tmp_path / "quota.db", LIMIT)
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return PostgresRateLimit(server.new_database(), LIMIT)
 
 
 def gaps(waits: tuple[float, ...]) -> list[float]:

@@ -32,7 +32,7 @@ Examples:
 Environment:
   PLIVO_AUTH_ID, PLIVO_AUTH_TOKEN  the account; there is no option for it
   PLIVO_BASE_URL                   another server, as --base-url
-  PLIVO_RATE_LIMIT                 a file with which programs share the quota
+  PLIVO_RATE_LIMIT                 a file or postgresql:// URL to share the quota
   PLIVO_ENDPOINT_PASSWORD          the SIP password, instead of a prompt
   PLIVO_PROVISION_KEY              the master key for derived passwords
   HTTPS_PROXY, NO_PROXY            the proxy to Plivo, and hosts without one

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from plivo_endpoints._config import RateLimit
-    from plivo_endpoints._shared_rate_limit import SharedRateLimit
+    from plivo_endpoints._shared_window import RateLimitStore
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -58,7 +58,7 @@ class Settings:
         _check_account()
         return Client(base_url=self.base_url, proxy="environment")
 
-    def connect_async(self, rate: RateLimit | SharedRateLimit = DEFAULT_RATE) -> AsyncClient:
+    def connect_async(self, rate: RateLimit | RateLimitStore = DEFAULT_RATE) -> AsyncClient:
         """Return an async client of the account that the environment names, with a rate limit."""
         _check_account()
         return AsyncClient(base_url=self.base_url, proxy="environment", rate_limit=rate)

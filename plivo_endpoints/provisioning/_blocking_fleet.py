@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._results import SipCredentials
     from plivo_endpoints.provisioning._rows import Source
     from plivo_endpoints.provisioning._run import Progress, Run
+    from plivo_endpoints.provisioning._state._leases import Worker
     from plivo_endpoints.provisioning._state._protocol import FleetState
     from plivo_endpoints.provisioning._steps import Step
 
@@ -119,6 +120,20 @@ class Fleet:
             settle=settle,
             max_failures=max_failures,
         )
+        with self._followed(following) as run:
+            yield run
+
+    @contextmanager
+    def work(
+        self, *, concurrency: int = 32, settle: float = 120.0, max_failures: int = 20
+    ) -> Generator[BlockingRun]:
+        """Take part in the fleet's run without its source; see `AsyncFleet.work`."""
+        following = self._async.work(concurrency=concurrency, settle=settle, max_failures=max_failures)
+        with self._followed(following) as run:
+            yield run
+
+    @contextmanager
+    def _followed(self, following: AbstractAsyncContextManager[Run]) -> Generator[BlockingRun]:
         run = self._run_on_loop(lambda: _enter(following))
         try:
             yield BlockingRun(run, self._run_on_loop)
@@ -127,6 +142,34 @@ class Fleet:
             self._run_on_loop(lambda: _leave(following, left))
             raise
         self._run_on_loop(lambda: _leave(following, None))
+
+    def enqueue(
+        self,
+        source: Source,
+        *,
+        import_existing: bool = False,
+        replace: bool = False,
+        recreate: bool = False,
+        delete: bool = False,
+        delete_limit: int | None = None,
+        even_registered: bool = False,
+    ) -> int:
+        """Put a source into the state for processes that call `work`; see `AsyncFleet.enqueue`."""
+        return self._run_on_loop(
+            lambda: self._async.enqueue(
+                source,
+                import_existing=import_existing,
+                replace=replace,
+                recreate=recreate,
+                delete=delete,
+                delete_limit=delete_limit,
+                even_registered=even_registered,
+            )
+        )
+
+    def workers(self) -> tuple[Worker, ...]:
+        """Return the processes that take part in the fleet's run now; see `AsyncFleet.workers`."""
+        return self._run_on_loop(self._async.workers)
 
     def report(self) -> Report:
         """Return the fleet's report from its state alone; see `AsyncFleet.report`."""

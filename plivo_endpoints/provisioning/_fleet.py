@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from plivo_endpoints._validation import require
 from plivo_endpoints.provisioning import _maintenance as maintenance
+from plivo_endpoints.provisioning._joint import enqueue
 from plivo_endpoints.provisioning._options import Options, check_only
 from plivo_endpoints.provisioning._passwords import master_key_of
 from plivo_endpoints.provisioning._plan import make_plan
@@ -13,8 +15,10 @@ from plivo_endpoints.provisioning._reach import check_client
 from plivo_endpoints.provisioning._results import read_credentials, read_outcomes
 from plivo_endpoints.provisioning._run import follow, join
 from plivo_endpoints.provisioning._source import source_of
+from plivo_endpoints.provisioning._state._choice import state_of
 from plivo_endpoints.provisioning._state._postgres import PostgresState
-from plivo_endpoints.provisioning._state._sqlite import SqliteState
+from plivo_endpoints.provisioning._state._protocol import opened
+from plivo_endpoints.provisioning._stored_source import StoredSource
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Mapping
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._results import SipCredentials
     from plivo_endpoints.provisioning._rows import Source
     from plivo_endpoints.provisioning._run import Run
+    from plivo_endpoints.provisioning._state._leases import Worker
     from plivo_endpoints.provisioning._state._protocol import FleetState
     from plivo_endpoints.provisioning._steps import Step
 
@@ -49,7 +54,8 @@ class AsyncFleet:
 
     Args:
         client: The client of the account. Its rate limit applies to the fleet.
-        state: The path of the state file, created by the first `apply`; or another `FleetState`.
+        state: The path of the state file, created by the first `apply`; or the URL of a database and the
+            fleet's name, `postgresql://user@host/database#fleet`; or another `FleetState`.
         master_key: At least 16 characters. Rows without a password get one derived from it, and it is used to
             detect edited passwords. Defaults to the environment variable `PLIVO_PROVISION_KEY`.
 
@@ -66,7 +72,7 @@ class AsyncFleet:
     ) -> None:
         check_client(client)
         self._client = client.with_options(priority="bulk")  # people and web services go first
-        self._state = SqliteState(state) if isinstance(state, (str, os.PathLike)) else state
+        self._state = state_of(state) if isinstance(state, (str, os.PathLike)) else state
         self._master_key = master_key_of(master_key)
 
     async def plan(self, source: Source, *, only: Collection[str] | None = None) -> Plan:
@@ -159,6 +165,80 @@ class AsyncFleet:
         if isinstance(self._state, PostgresState) and only is None:
             return join(self._client, rows, self._state, self._master_key, options)
         return follow(self._client, rows, self._state, self._master_key, options)
+
+    def work(
+        self, *, concurrency: int = 32, settle: float = 120.0, max_failures: int = 20
+    ) -> AbstractAsyncContextManager[Run]:
+        """Take part in the fleet's run without its source, until the run has ended.
+
+        The rows are taken from the state, and their passwords derived from the master key. If no other
+        process leads the run, this one does, with the permissions that the run was begun with.
+
+        Args:
+            concurrency: As for `apply`, like the others.
+            settle: See there.
+            max_failures: See there.
+
+        Raises:
+            InvalidArgumentError: The state is not in PostgreSQL.
+            StateError: No run has begun, or rows have passwords that are only in the source.
+        """
+        options = Options(concurrency=concurrency, settle=settle, max_failures=max_failures)
+        state = self._shared_state()
+        return join(self._client, StoredSource(state), state, self._master_key, options, inherits=True)
+
+    async def enqueue(
+        self,
+        source: Source,
+        *,
+        import_existing: bool = False,
+        replace: bool = False,
+        recreate: bool = False,
+        delete: bool = False,
+        delete_limit: int | None = None,
+        even_registered: bool = False,
+    ) -> int:
+        """Put a source into the state for processes that call `work`; send nothing.
+
+        Args:
+            source: As for `plan`; all passwords must be derived.
+            import_existing: As for `apply`, like the others.
+            replace: See there.
+            recreate: See there.
+            delete: See there.
+            delete_limit: See there.
+            even_registered: See there.
+
+        Returns:
+            The number of rows.
+
+        Raises:
+            InvalidArgumentError: The state is not in PostgreSQL, or an argument is invalid.
+            SourceError: Rows are invalid, or have passwords of their own.
+            StateError: The state cannot be used, or a run is in progress.
+        """
+        options = Options(
+            import_existing=import_existing,
+            replace=replace,
+            recreate=recreate,
+            delete=delete,
+            delete_limit=delete_limit,
+            even_registered=even_registered,
+        )
+        rows = source_of(source)
+        return await enqueue(self._client, rows, self._shared_state(), self._master_key, options)
+
+    async def workers(self) -> tuple[Worker, ...]:
+        """Return the processes that take part in the fleet's run now; none if the state is a file."""
+        if not isinstance(self._state, PostgresState):
+            return ()
+        async with opened(self._state.read_only()) as state:
+            return tuple(await state.workers())
+
+    def _shared_state(self) -> PostgresState:
+        is_shared = isinstance(self._state, PostgresState)
+        require("state", None if is_shared else "must be in PostgreSQL: a file is for one process")
+        return cast("PostgresState", self._state)
 
     async def report(self) -> Report:
         """Return the fleet's report from its state alone; also during a run.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve, frozen
 
 from plivo_endpoints._events import logger
-from plivo_endpoints.provisioning._attach import attach, deriver_of
+from plivo_endpoints.provisioning._attach import attach, check_begun, deriver_of
 from plivo_endpoints.provisioning._audit import Audit, read_duplicates
 from plivo_endpoints.provisioning._canary import facts_of, read_mismatches
 from plivo_endpoints.provisioning._errors import StaleError
@@ -20,7 +20,8 @@ from plivo_endpoints.provisioning._phases import MOST_LOST, Phases
 from plivo_endpoints.provisioning._reach import account_of
 from plivo_endpoints.provisioning._sending import Job, Sender
 from plivo_endpoints.provisioning._sharing import POLL, take_back, wait_for
-from plivo_endpoints.provisioning._state._protocol import DeposedError
+from plivo_endpoints.provisioning._state._protocol import DeposedError, opened
+from plivo_endpoints.provisioning._stored_source import check_derived
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -100,7 +101,9 @@ class JointRun:
         if await self._joint.lead(self._account):
             await take_back(self._joint, self._stopping)
             facts = await self._joint.facts()
-            if self._has_joined and facts.get("done"):  # it has just ended
+            if self._order.inherits:
+                check_begun(facts)
+            if facts.get("done") and (self._has_joined or self._order.inherits):  # it has just ended
                 await self._finish(facts)
             elif not self._stopping.is_set():
                 await self._lead(facts)
@@ -114,8 +117,7 @@ class JointRun:
         contents, deriver = await attach(
             order.client, order.source, self._joint, order.master_key, options.plan
         )
-        permissions = {name: getattr(options, name) for name in _PERMISSIONS}
-        await self._joint.note({"permissions": json.dumps(permissions)})
+        await self._joint.note(_permissions_of(options))
         job = Job(
             client=order.client,
             source=order.source,
@@ -202,3 +204,19 @@ class JointRun:
         finally:
             counting.cancel()
             await asyncio.wait({counting})
+
+
+async def enqueue(
+    client: AsyncClient, source: RowSource, joint: JointState, master_key: str | None, options: Options
+) -> int:
+    """Put a source into a state for others to work on; return its number of rows."""
+    await check_derived(source)
+    async with opened(joint):
+        contents, _ = await attach(client, source, joint, master_key, None)
+        # With "planned" the rows count as taken up, although nothing was compared yet.
+        await joint.note({"planned": (await joint.facts()).get("planned", ""), **_permissions_of(options)})
+    return len(contents.marks)
+
+
+def _permissions_of(options: Options) -> dict[str, str]:
+    return {"permissions": json.dumps({name: getattr(options, name) for name in _PERMISSIONS})}

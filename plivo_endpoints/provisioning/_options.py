@@ -30,17 +30,17 @@ def check_only(keys: object) -> frozenset[str] | None:
 class Options:
     """The validated arguments of `AsyncFleet.apply`; see there."""
 
-    plan: Plan | None
-    only: frozenset[str] | None = field(converter=check_only)
-    import_existing: bool
-    replace: bool
-    recreate: bool
-    delete: bool
-    delete_limit: int | None
-    even_registered: bool
-    concurrency: int
-    settle: float
-    max_failures: int
+    plan: Plan | None = None
+    only: frozenset[str] | None = field(default=None, converter=check_only)
+    import_existing: bool = False
+    replace: bool = False
+    recreate: bool = False
+    delete: bool = False
+    delete_limit: int | None = None
+    even_registered: bool = False
+    concurrency: int = 32
+    settle: float = 120.0
+    max_failures: int = 20
 
     def __attrs_post_init__(self) -> None:
         if self.plan is not None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._rows import RowSource
     from plivo_endpoints.provisioning._state._postgres import PostgresState
 
-_NOT_STORED: Final = "password: is not kept in the database: leave it out, to have it derived, or use apply"  # noqa: S105 - a message
+_NOT_STORED: Final = "password: is not kept in the database: leave it out, to have it derived, or use apply"
 
 
 class StoredSource:

@@ -168,7 +168,7 @@ def test_a_rate_that_programs_share(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "quota.db").exists()
     for value, problem in (
         ("0", "must be at least 1"),
-        ("5.5", "must be a whole number, or the path of a file that ends in .db"),
+        ("5.5", "must be a whole number, a file that ends in .db, or a postgresql:// URL"),
         ("plivo-fleet.db", "must be another file than the state"),
         ("missing/quota.db", "there is no folder"),
         ("other.db", "it is not a rate limit of this program"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 import click
 
 from plivo_endpoints._errors import InvalidArgumentError, PlivoError
+from plivo_endpoints._postgres import is_postgres_url, remove_password
 from plivo_endpoints.cli.command_line import command_line
 from plivo_endpoints.cli.options import NextStep, Settings
 from plivo_endpoints.provisioning import DeletionLimitError, SqliteState, StaleError, StateError
@@ -89,6 +90,8 @@ def _rerun_command(ctx: click.Context, settings: Settings) -> str:
 def _words(name: list[str], value: object) -> list[str]:
     """Return the words for an option with its value, or for an argument; the value may begin with -."""
     word = str(value)
+    if is_postgres_url(word):
+        word = remove_password(word)  # libpq may find it elsewhere
     if not word.startswith("-") or word == "-":  # - alone is standard input
         return [*name, word]
     return [*name, f"./{word}"] if isinstance(value, Path) or not name else [f"{name[0]}={word}"]

@@ -15,6 +15,8 @@ import click
 from plivo_endpoints._config import DEFAULT_RATE, RateLimit
 from plivo_endpoints._errors import InvalidArgumentError
 from plivo_endpoints._events import logger
+from plivo_endpoints._postgres import is_postgres_url
+from plivo_endpoints._postgres_rate_limit import PostgresRateLimit
 from plivo_endpoints._shared_rate_limit import SharedRateLimit
 from plivo_endpoints.cli.errors import USAGE, Terminated
 from plivo_endpoints.cli.output import escape
@@ -24,6 +26,7 @@ from plivo_endpoints.provisioning import SourceError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
+    from plivo_endpoints._shared_window import RateLimitStore
     from plivo_endpoints.cli.options import Settings
 
 T = TypeVar("T")
@@ -61,9 +64,9 @@ def state_option(*, exists: bool) -> Callable[[F], F]:
     )
 
 
-def per_second(rate: RateLimit | SharedRateLimit) -> int:
+def per_second(rate: RateLimit | RateLimitStore) -> int:
     """Return how many requests per second a limit allows."""
-    limit = rate.limit if isinstance(rate, SharedRateLimit) else rate
+    limit = rate if isinstance(rate, RateLimit) else rate.limit
     return round(limit.requests / limit.seconds)
 
 
@@ -71,14 +74,14 @@ def rate_option(command: F) -> F:
     """Add the option `--rate`."""
     return click.option(
         "--rate",
-        metavar="N|FILE",
-        help="Requests per second, as this run's share of the account's quota, or a file with which all "
-        "programs of this machine share it. [default: the file in PLIVO_RATE_LIMIT, or "
-        f"{per_second(DEFAULT_RATE)}]",
+        metavar="N|FILE|URL",
+        help="Requests per second, as this run's share of the account's quota; or a file with which all "
+        "programs of this machine share it, or the postgresql:// URL of a database with which those of "
+        f"several machines do. [default: what PLIVO_RATE_LIMIT names, or {per_second(DEFAULT_RATE)}]",
     )(command)
 
 
-def read_rate(given: str | None, state: Path) -> RateLimit | SharedRateLimit:
+def read_rate(given: str | None, state: Path) -> RateLimit | RateLimitStore:
     """Return the rate limit that the value of `--rate` means, which must not be the file of the state."""
     if given is None:
         return DEFAULT_RATE
@@ -86,11 +89,13 @@ def read_rate(given: str | None, state: Path) -> RateLimit | SharedRateLimit:
         if int(given) < 1:
             raise _bad_rate("must be at least 1")
         return RateLimit(int(given) * _WINDOW, float(_WINDOW))
-    if Path(given).suffix != ".db":  # a file with a name such as 5.5 would be an accident
-        raise _bad_rate("must be a whole number, or the path of a file that ends in .db")
-    if Path(given).resolve() == state.resolve():
-        raise _bad_rate("must be another file than the state")
     try:
+        if is_postgres_url(given):
+            return PostgresRateLimit(given)
+        if Path(given).suffix != ".db":  # a file with a name such as 5.5 would be an accident
+            raise _bad_rate("must be a whole number, a file that ends in .db, or a postgresql:// URL")
+        if Path(given).resolve() == state.resolve():
+            raise _bad_rate("must be another file than the state")
         return SharedRateLimit(given)
     except InvalidArgumentError as error:
         raise _bad_rate(error.rule) from None

@@ -184,8 +184,10 @@ class PostgresState:
             await database.close()
 
     def read_rows(self, *, after: int) -> Sequence[Entry]:
-        """Return the first rows of the source whose number is above `after`; it blocks, on a new connection."""
-        with psycopg().connect(**self._parameters) as connection:
+        """Return the first rows of the source whose number is above `after`; it blocks, and connects anew."""
+        from psycopg import connect  # noqa: PLC0415 - an extra
+
+        with connect(**self._parameters) as connection:
             rows = connection.execute(_ROWS, (after, self.fleet)).fetchall()
         return [entry_of(row) for row in rows]
 
