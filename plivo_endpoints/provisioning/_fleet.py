@@ -17,7 +17,6 @@ from plivo_endpoints.provisioning._run import follow, join
 from plivo_endpoints.provisioning._source import source_of
 from plivo_endpoints.provisioning._state._choice import state_of
 from plivo_endpoints.provisioning._state._postgres import PostgresState
-from plivo_endpoints.provisioning._state._protocol import opened
 from plivo_endpoints.provisioning._stored_source import StoredSource
 
 if TYPE_CHECKING:
@@ -230,10 +229,7 @@ class AsyncFleet:
 
     async def workers(self) -> tuple[Worker, ...]:
         """Return the processes that take part in the fleet's run now; none if the state is a file."""
-        if not isinstance(self._state, PostgresState):
-            return ()
-        async with opened(self._state.read_only()) as state:
-            return tuple(await state.workers())
+        return await maintenance.read_workers(self._state)
 
     def _shared_state(self) -> PostgresState:
         is_shared = isinstance(self._state, PostgresState)

@@ -21,6 +21,7 @@ from plivo_endpoints.provisioning._matching import plausible_suffixes
 from plivo_endpoints.provisioning._plan import read_drift
 from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
 from plivo_endpoints.provisioning._report import Report, by_status, outcome_of
+from plivo_endpoints.provisioning._state._postgres import PostgresState
 from plivo_endpoints.provisioning._state._protocol import batches, opened
 from plivo_endpoints.provisioning._survey import compare
 from plivo_endpoints.provisioning._transitions import given_away, looked_for_again, settled_on
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._entries import Entry
     from plivo_endpoints.provisioning._report import Duplicate, Outcome
+    from plivo_endpoints.provisioning._state._leases import Worker
     from plivo_endpoints.provisioning._state._protocol import FleetState, Transition
     from plivo_endpoints.provisioning._steps import Step
 
@@ -41,6 +43,14 @@ async def read_report(state: FleetState) -> Report:
     """Return a fleet's report: see `AsyncFleet.report`."""
     async with opened(state.read_only()) as known:
         return await _report(known)
+
+
+async def read_workers(state: FleetState) -> tuple[Worker, ...]:
+    """Return the processes that work on a fleet now: see `AsyncFleet.workers`."""
+    if not isinstance(state, PostgresState):
+        return ()
+    async with opened(state.read_only()) as known:
+        return tuple(await known.workers())
 
 
 async def audit(client: AsyncClient, state: FleetState) -> Report:

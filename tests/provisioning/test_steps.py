@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
-from plivo_endpoints import ConnectError, InvalidArgumentError, NewEndpoint, RequestTimeoutError
+from plivo_endpoints import ConnectError, InvalidArgumentError, RequestTimeoutError
+from plivo_endpoints._request_models import NewEndpoint
 from plivo_endpoints._resources.endpoints import create_after
 from plivo_endpoints.provisioning import Outcome, Row, SqliteState, _transitions, load_plan
 from plivo_endpoints.provisioning import _outage as outage_module

@@ -9,6 +9,7 @@ import click
 from plivo_endpoints.cli.options import SharingGroup, shared_options
 from plivo_endpoints.cli.provision.apply import apply
 from plivo_endpoints.cli.provision.check import audit, drift, duplicates, status
+from plivo_endpoints.cli.provision.joint import enqueue, state, work
 from plivo_endpoints.cli.provision.options import EXIT_STATUS
 from plivo_endpoints.cli.provision.output import KEY_STEPS
 from plivo_endpoints.cli.provision.plan import plan, validate
@@ -39,9 +40,13 @@ def provision() -> None:
     compressed (*.gz); - is standard input. The columns are username and alias, and optionally password,
     password_version, app_id and key. Rows without a password get one that is derived from the master key in
     PLIVO_PROVISION_KEY. Keep that key: with it, `results --passwords` shows the passwords. Also keep the
-    state, a file in the current folder that remembers which endpoint belongs to which row.
+    state, a file in the current folder that remembers which endpoint belongs to which row. If the state is in
+    a database instead, several machines can apply a source together.
     """
 
 
-for _command in (validate, plan, apply, status, results, drift, audit, duplicates, import_, export):
+for _command in (
+    *(validate, plan, apply, status, results, drift, audit, duplicates, import_, export),
+    *(work, enqueue, state),
+):
     provision.add_command(_command)

@@ -13,10 +13,18 @@ from plivo_endpoints._errors import InvalidArgumentError, PlivoError
 from plivo_endpoints._postgres import is_postgres_url, remove_password
 from plivo_endpoints.cli.command_line import command_line
 from plivo_endpoints.cli.options import NextStep, Settings
-from plivo_endpoints.provisioning import DeletionLimitError, SqliteState, StaleError, StateError
+from plivo_endpoints.provisioning import (
+    DeletionLimitError,
+    PostgresState,
+    SqliteState,
+    StaleError,
+    StateError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator
+
+    from plivo_endpoints.cli.provision.options import State
 
 _NOT_RETRYABLE: Final = (
     DeletionLimitError,
@@ -30,11 +38,9 @@ _SUFFIXES: Final = ("-wal", "-shm", "", "-lock")  # the lock is removed last
 
 
 @contextmanager
-def cleanup_on_abort(ctx: click.Context, state: Path) -> Generator[None]:
+def cleanup_on_abort(ctx: click.Context, state: State) -> Generator[None]:
     """If the block fails, show how to continue, or remove new state files if nothing was done."""
-    path = state.resolve()
-    files = [path.with_name(path.name + suffix) for suffix in _SUFFIXES]
-    made = [] if path.exists() else [file for file in files if not file.exists()]
+    made = _missing_files(state)
     try:
         yield
     except BaseException as error:
@@ -42,13 +48,30 @@ def cleanup_on_abort(ctx: click.Context, state: Path) -> Generator[None]:
             error, _NOT_RETRYABLE
         )
         is_full = isinstance(error, StateError) and _FULL in str(error)
-        # On a full disk the state cannot be opened, and none of its files may be removed.
-        has_begun = path.exists() and not is_full and asyncio.run(_remove_unless_begun(path, made))
-        if is_full or (has_begun and may_go_on):
+        if is_full or (_has_begun(state, error, made, is_full=is_full) and may_go_on):
             settings = ctx.ensure_object(Settings)
             advice = _NO_ROOM if is_full else _NOTHING_LOST
             settings.next_step = NextStep("go_on_with", advice, _rerun_command(ctx, settings))
         raise
+
+
+def _missing_files(state: State) -> Collection[Path]:
+    """Return the files that a state would create."""
+    if isinstance(state, PostgresState) or state.path is None:
+        return ()
+    path = state.path.resolve()
+    files = [path.with_name(path.name + suffix) for suffix in _SUFFIXES]
+    return [] if path.exists() else [file for file in files if not file.exists()]
+
+
+def _has_begun(state: State, error: BaseException, made: Collection[Path], *, is_full: bool) -> bool:
+    if isinstance(state, PostgresState):
+        return not isinstance(error, StateError)  # which tells that the database cannot be used
+    path = state.path
+    # On a full disk the state cannot be opened, and none of its files may be removed.
+    if path is None or not path.exists() or is_full:
+        return False
+    return asyncio.run(_remove_unless_begun(path.resolve(), made))
 
 
 async def _remove_unless_begun(path: Path, made: Collection[Path]) -> bool:
@@ -78,7 +101,7 @@ def _rerun_command(ctx: click.Context, settings: Settings) -> str:
     words = ["provision", ctx.command.name or ""]
     for parameter in ctx.command.params:
         value = ctx.params.get(parameter.name or "")
-        if value is None or value is False or value == parameter.get_default(ctx):
+        if value is None or value is False or str(value) == str(parameter.get_default(ctx)):
             continue
         name = [parameter.opts[0]] if isinstance(parameter, click.Option) else []
         values = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
@@ -94,4 +117,6 @@ def _words(name: list[str], value: object) -> list[str]:
         word = remove_password(word)  # libpq may find it elsewhere
     if not word.startswith("-") or word == "-":  # - alone is standard input
         return [*name, word]
-    return [*name, f"./{word}"] if isinstance(value, Path) or not name else [f"{name[0]}={word}"]
+    return (
+        [*name, f"./{word}"] if isinstance(value, (Path, SqliteState)) or not name else [f"{name[0]}={word}"]
+    )

@@ -14,6 +14,7 @@ from plivo_endpoints.cli.provision.check import finish
 from plivo_endpoints.cli.provision.options import (
     EXIT_STATUS,
     FILE,
+    has_begun,
     only_option,
     rate_option,
     read_rate,
@@ -22,6 +23,7 @@ from plivo_endpoints.cli.provision.options import (
 )
 from plivo_endpoints.cli.provision.output import note_if_not_compared, print_note
 from plivo_endpoints.cli.provision.results import write_results
+from plivo_endpoints.cli.provision.run_options import check_permissions, pace_options, permission_options
 from plivo_endpoints.cli.provision.source import source_argument
 from plivo_endpoints.provisioning import AsyncFleet, load_plan
 from plivo_endpoints.provisioning._listing import watched_walks
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from plivo_endpoints.cli.provision.options import State
     from plivo_endpoints.provisioning import Report, RowSource
 
 
@@ -43,54 +46,10 @@ if TYPE_CHECKING:
     help="Refuse to start if the source or the account has changed since this plan.",
 )
 @only_option
-@click.option(
-    "--import",
-    "import_existing",
-    is_flag=True,
-    help="Take over an existing endpoint if it is the only match for a row.",
-)
-@click.option(
-    "--replace",
-    is_flag=True,
-    help="If a username was edited, create a new endpoint and delete the old one.",
-)
-@click.option("--recreate", is_flag=True, help="Create again endpoints that somebody has deleted.")
-@click.option("--delete", is_flag=True, help="Delete the endpoints of rows that are no longer in SOURCE.")
-@click.option(
-    "--delete-limit",
-    type=click.IntRange(0),
-    metavar="N",
-    help="Delete at most N endpoints. [default: 10, or a tenth of all if that is more]",
-)
-@click.option(
-    "--even-registered", is_flag=True, help="Also delete endpoints that a phone is registered with."
-)
+@permission_options
 @new_file_option("--results", explanation="Write the result of each row to a new file, *.csv or *.jsonl.")
 @rate_option
-@click.option(
-    "--concurrency",
-    type=click.IntRange(1),
-    metavar="N",
-    default=32,
-    show_default=True,
-    help="Concurrent requests.",
-)
-@click.option(
-    "--settle",
-    type=click.FloatRange(0),
-    metavar="SECONDS",
-    default=120.0,
-    show_default=True,
-    help="How long until a create with a lost answer counts as not carried out.",
-)
-@click.option(
-    "--max-failures",
-    type=click.IntRange(1),
-    metavar="N",
-    default=20,
-    show_default=True,
-    help="Stop after Plivo has refused N consecutive rows.",
-)
+@pace_options
 @shared_options
 @click.pass_context
 def apply(
@@ -98,7 +57,7 @@ def apply(
     /,
     *,
     source: RowSource,
-    state: Path,
+    state: State,
     plan_file: Path | None,
     results: Path | None,
     rate: str | None,
@@ -132,7 +91,7 @@ def apply(
                     pass
         return run.report
 
-    is_first = not state.exists()
+    is_first = not has_begun(state, settings)
     with cleanup_on_abort(ctx, state):
         report = run_to_end(work(), settings)
     if not is_first:
@@ -146,6 +105,4 @@ def apply(
 def _check_usage(options: Mapping[str, object], plan_file: Path | None) -> None:
     if plan_file is not None and options["only"]:
         raise click.UsageError("--only cannot be used with --plan, which is for all rows")
-    for name in ("delete_limit", "even_registered"):
-        if options[name] not in {None, False} and not options["delete"]:
-            raise click.UsageError(f"--{name.replace('_', '-')} needs --delete")
+    check_permissions(options)

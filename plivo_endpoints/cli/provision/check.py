@@ -19,16 +19,16 @@ from plivo_endpoints.cli.provision.output import (
     show_duplicates,
     show_report,
 )
-from plivo_endpoints.provisioning import AsyncFleet, SqliteState
-from plivo_endpoints.provisioning._maintenance import read_report
+from plivo_endpoints.provisioning import AsyncFleet
+from plivo_endpoints.provisioning._maintenance import read_report, read_workers
 from plivo_endpoints.provisioning._report import ExitStatus
 from plivo_endpoints.provisioning._results import read_outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-    from pathlib import Path
+    from collections.abc import Collection, Sequence
 
-    from plivo_endpoints.provisioning import Duplicate, Outcome, Report, Step
+    from plivo_endpoints.cli.provision.options import State
+    from plivo_endpoints.provisioning import Duplicate, Outcome, Report, Step, Worker
 
 
 _DRIFT_STATUS: Final = """
@@ -53,19 +53,23 @@ Exit status:
 @state_option(exists=True)
 @json_option
 @click.pass_context
-def status(ctx: click.Context, /, state: Path) -> None:
+def status(ctx: click.Context, /, state: State) -> None:
     """Show the status of the last run.
 
-    It reads only the state, and can be used during a run. Rows that failed or need review are listed.
+    It reads only the state, and can be used during a run. Rows that failed or need review are listed. If the
+    state is in a database, the processes that work on it are listed too.
     """
-    finish(ctx, state, run_to_end(read_report(SqliteState(state)), ctx.ensure_object(Settings)))
+    settings = ctx.ensure_object(Settings)
+    report = run_to_end(read_report(state), settings)
+    workers = run_to_end(read_workers(state), settings)
+    finish(ctx, state, report, workers=workers)
 
 
 @click.command(epilog=_DRIFT_STATUS)
 @state_option(exists=True)
 @shared_options
 @click.pass_context
-def drift(ctx: click.Context, /, state: Path) -> None:
+def drift(ctx: click.Context, /, state: State) -> None:
     """Show what has changed on the account since the last run.
 
     It compares the state with the account and changes neither. It lists endpoints whose alias or application
@@ -87,7 +91,7 @@ def drift(ctx: click.Context, /, state: Path) -> None:
 @state_option(exists=True)
 @shared_options
 @click.pass_context
-def audit(ctx: click.Context, /, state: Path) -> None:
+def audit(ctx: click.Context, /, state: State) -> None:
     """Check that each row has exactly one endpoint.
 
     Every run ends with an audit. This command repeats it, as a create whose answer was lost may have been
@@ -102,7 +106,7 @@ def audit(ctx: click.Context, /, state: Path) -> None:
 @click.option("--yes", is_flag=True, help="Delete without confirmation.")
 @shared_options
 @click.pass_context
-def duplicates(ctx: click.Context, /, state: Path, *, deletes: bool, yes: bool) -> None:
+def duplicates(ctx: click.Context, /, state: State, *, deletes: bool, yes: bool) -> None:
     """Find duplicate endpoints of rows, and delete them.
 
     An endpoint can be deleted only if a create of this fleet whose answer was lost may have made it.
@@ -122,12 +126,12 @@ def duplicates(ctx: click.Context, /, state: Path, *, deletes: bool, yes: bool) 
     ctx.exit(ExitStatus.REVIEW if report.duplicates else ExitStatus.DONE)
 
 
-async def _audit(settings: Settings, state: Path) -> Report:
+async def _audit(settings: Settings, state: State) -> Report:
     async with settings.connect_async() as client, walk_shown(quiet=settings.as_json):
         return await AsyncFleet(client, state).audit()
 
 
-def _delete(settings: Settings, state: Path, report: Report, *, yes: bool) -> Report:
+def _delete(settings: Settings, state: State, report: Report, *, yes: bool) -> Report:
     deletable: list[Duplicate] = [duplicate for duplicate in report.duplicates if duplicate.deletable]
     if not deletable or not (yes or is_confirmed(deletable)):
         return report
@@ -138,24 +142,29 @@ def _delete(settings: Settings, state: Path, report: Report, *, yes: bool) -> Re
         left = len(deletable) - len(deleted)
         more = f", {left} skipped: registered, changed or gone" if left else ""
         print_note(f"{len(deleted)} deleted{more}.", settings)
-        return await read_report(SqliteState(state))
+        return await read_report(state)
 
     return run_to_end(delete(), settings)
 
 
 def finish(
-    ctx: click.Context, state: Path, report: Report, *, only: Collection[str] | None = None
+    ctx: click.Context,
+    state: State,
+    report: Report,
+    *,
+    only: Collection[str] | None = None,
+    workers: Sequence[Worker] = (),
 ) -> NoReturn:
-    """Show a report and the rows (`only` these) that failed or need review; exit with its status."""
+    """Show a report, who works on it and the rows (`only` these) in trouble; exit with its status."""
     settings = ctx.ensure_object(Settings)
-    show_report(report, run_to_end(_troubled(state, only), settings), settings)
+    show_report(report, run_to_end(_troubled(state, only), settings), settings, workers)
     if any(duplicate.deletable for duplicate in report.duplicates):
         show_delete_command(state, settings)
     ctx.exit(report.exit_status)
 
 
-async def _troubled(state: Path, only: Collection[str] | None) -> list[Outcome]:
-    async with aclosing(read_outcomes(SqliteState(state))) as outcomes:
+async def _troubled(state: State, only: Collection[str] | None) -> list[Outcome]:
+    async with aclosing(read_outcomes(state)) as outcomes:
         return [
             outcome
             async for outcome in outcomes

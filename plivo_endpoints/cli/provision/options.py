@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -21,7 +23,8 @@ from plivo_endpoints._shared_rate_limit import SharedRateLimit
 from plivo_endpoints.cli.errors import USAGE, Terminated
 from plivo_endpoints.cli.output import escape
 from plivo_endpoints.cli.provision.output import show_problems
-from plivo_endpoints.provisioning import SourceError
+from plivo_endpoints.provisioning import PostgresState, SourceError, SqliteState
+from plivo_endpoints.provisioning._state._choice import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from plivo_endpoints._shared_window import RateLimitStore
     from plivo_endpoints.cli.options import Settings
 
+State = SqliteState | PostgresState
 T = TypeVar("T")
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -55,12 +59,12 @@ def state_option(*, exists: bool) -> Callable[[F], F]:
     """Add the option `--state`."""
     return click.option(
         "--state",
-        type=click.Path(dir_okay=False, path_type=Path),
         default=STATE,
         show_default=True,
-        metavar="FILE",
-        callback=_check_state if exists else _check_name,
-        help="The file that remembers which endpoint belongs to which row.",
+        metavar="FILE|URL",
+        callback=partial(_read_state, exists=exists),
+        help="The file that remembers which endpoint belongs to which row; or a database, "
+        "postgresql://USER@HOST/DATABASE#FLEET, which several machines can use at once.",
     )
 
 
@@ -77,13 +81,16 @@ def rate_option(command: F) -> F:
         metavar="N|FILE|URL",
         help="Requests per second, as this run's share of the account's quota; or a file with which all "
         "programs of this machine share it, or the postgresql:// URL of a database with which those of "
-        f"several machines do. [default: what PLIVO_RATE_LIMIT names, or {per_second(DEFAULT_RATE)}]",
+        "several machines do. [default: what PLIVO_RATE_LIMIT names, or the database of --state, or "
+        f"{per_second(DEFAULT_RATE)}]",
     )(command)
 
 
-def read_rate(given: str | None, state: Path) -> RateLimit | RateLimitStore:
+def read_rate(given: str | None, state: State) -> RateLimit | RateLimitStore:
     """Return the rate limit that the value of `--rate` means, which must not be the file of the state."""
     if given is None:
+        if isinstance(state, PostgresState) and not os.environ.get("PLIVO_RATE_LIMIT"):
+            return PostgresRateLimit(state.url.reveal())  # who shares a state shares the quota too
         return DEFAULT_RATE
     if given.isdecimal() and len(given) <= _MOST_DIGITS:
         if int(given) < 1:
@@ -94,7 +101,7 @@ def read_rate(given: str | None, state: Path) -> RateLimit | RateLimitStore:
             return PostgresRateLimit(given)
         if Path(given).suffix != ".db":  # a file with a name such as 5.5 would be an accident
             raise _bad_rate("must be a whole number, a file that ends in .db, or a postgresql:// URL")
-        if Path(given).resolve() == state.resolve():
+        if isinstance(state, SqliteState) and state.path and Path(given).resolve() == state.path.resolve():
             raise _bad_rate("must be another file than the state")
         return SharedRateLimit(given)
     except InvalidArgumentError as error:
@@ -120,18 +127,46 @@ def _none_if_empty(_: click.Context, __: click.Parameter, keys: tuple[str, ...])
     return keys or None
 
 
-def _check_state(ctx: click.Context, parameter: click.Parameter, path: Path) -> Path:
-    if not _check_name(ctx, parameter, path).exists():
-        raise click.BadParameter(f"there is no state {path}: the first `apply` creates it")
-    return path
+def shared_state_option(command: F) -> F:
+    """Add the option `--state` for what needs a database."""
+    return click.option(
+        "--state",
+        required=True,
+        metavar="URL",
+        callback=_read_shared_state,
+        help="The database with the state: postgresql://USER@HOST/DATABASE#FLEET.",
+    )(command)
 
 
-def _check_name(_: click.Context, __: click.Parameter, path: Path) -> Path:
-    if not path.name:
+def _read_shared_state(ctx: click.Context, parameter: click.Parameter, given: str) -> PostgresState:
+    state = _read_state(ctx, parameter, given, exists=False)
+    if not isinstance(state, PostgresState):
+        raise click.BadParameter("must be a postgresql:// URL: a file is for one process at a time")
+    return state
+
+
+def _read_state(_: click.Context, __: click.Parameter, given: str, *, exists: bool) -> State:
+    try:
+        state = state_of(given)
+    except InvalidArgumentError as error:
+        raise click.BadParameter(error.rule) from None
+    if isinstance(state, SqliteState) and state.path is not None:
+        _check_path(state.path, exists=exists)
+    return state
+
+
+def _check_path(path: Path, *, exists: bool) -> None:
+    if not path.name or path.is_dir():
         raise click.BadParameter("must name a file")
     if not path.parent.is_dir():
         raise click.BadParameter(f"there is no folder {path.parent}")
-    return path
+    if exists and not path.exists():
+        raise click.BadParameter(f"there is no state {path}: the first `apply` creates it")
+
+
+def has_begun(state: State, settings: Settings) -> bool:
+    """Whether a state exists."""
+    return run_to_end(state.exists(), settings)
 
 
 def run_to_end(work: Coroutine[Any, Any, T], settings: Settings) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -14,13 +15,14 @@ from plivo_endpoints.provisioning._rows import NO_PASSWORD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from plivo_endpoints.cli.options import Settings
-    from plivo_endpoints.provisioning import Duplicate, Outcome, Problem, Report, SourceError, Step
+    from plivo_endpoints.cli.provision.options import State
+    from plivo_endpoints.provisioning import Duplicate, Outcome, Problem, Report, SourceError, Step, Worker
 
 _SHOWN_ROWS: Final = 20
 _DUPLICATE: Final = ("duplicate", "username", "key", "kept", "delete")
+_WORKER: Final = ("worker", "part", "rows", "a second", "since", "lease")
 _SHOWN_PROBLEMS: Final = 50
 _NO_KEY: Final = f"password: {NO_PASSWORD}"
 _KEY: Final = "PLIVO_PROVISION_KEY"
@@ -144,21 +146,27 @@ def _row_of(duplicate: Duplicate) -> dict[str, object]:
     }
 
 
-def show_report(report: Report, troubled: list[Outcome], settings: Settings) -> None:
-    """Print the counts, the duplicates, and the rows that failed or need review."""
+def show_report(
+    report: Report, troubled: list[Outcome], settings: Settings, workers: Sequence[Worker] = ()
+) -> None:
+    """Print the counts, the workers, the duplicates, and the rows that failed or need review."""
     rows = [asdict(outcome) for outcome in troubled]
     if settings.as_json:
-        settings.output().record({**asdict(report), "rows": rows})
+        crew = {"workers": [asdict(worker) for worker in workers]} if workers else {}
+        settings.output().record({**asdict(report), **crew, "rows": rows})
         return
     counts: dict[str, object] = {name: count for name, count in report.counts.items() if count}
     settings.output().record({**counts, "duplicates": len(report.duplicates), "audited": report.audited})
     for columns, table in (
+        (_WORKER, [_row_of_worker(worker) for worker in workers]),
         (_DUPLICATE, [_row_of(duplicate) for duplicate in report.duplicates]),
         (("line", "key", "status", "error"), rows),
     ):
         if table:
             click.echo()
             _list(columns, table, settings)
+    if workers:
+        print_note(_name_pace(report, workers), settings)
     if report.gone:
         print_note(_name_gone(report.gone), settings)
     if report.appeared:
@@ -167,6 +175,25 @@ def show_report(report: Report, troubled: list[Outcome], settings: Settings) -> 
         print_note(NO_ROWS, settings)
     if rows and not report.counts["unprocessed"]:  # until then a create of the run may still be carried out
         print_note(_HOW_TO_CORRECT, settings)
+
+
+def _row_of_worker(worker: Worker) -> dict[str, object]:
+    return {
+        "worker": worker.name,
+        "part": "leads" if worker.leads else "helps",
+        "rows": worker.done,
+        "a second": f"{worker.rate:.1f}",
+        "since": str(timedelta(seconds=round(worker.age))),
+        "lease": f"{worker.lease:.0f} s",
+    }
+
+
+def _name_pace(report: Report, workers: Sequence[Worker]) -> str:
+    rate, left = sum(worker.rate for worker in workers), report.counts["unprocessed"]
+    who = "1 process works" if len(workers) == 1 else f"{len(workers)} processes work"
+    if not rate or not left:
+        return f"{who} on it."
+    return f"{who} on it, {rate:.1f} rows a second: about {timedelta(seconds=round(left / rate))} left."
 
 
 def _name_gone(count: int) -> str:
@@ -183,7 +210,7 @@ def _name_appeared(count: int) -> str:
     )
 
 
-def show_delete_command(state: Path, settings: Settings) -> None:
+def show_delete_command(state: State, settings: Settings) -> None:
     """Print the command that deletes duplicates."""
     words = ("provision", "duplicates", "--state", str(state), "--delete")
     print_note(f"To delete the duplicates:\n  {command_line(words, base_url=settings.base_url)}", settings)

@@ -10,6 +10,7 @@ from plivo_endpoints.cli.files import atomic_path, new_file_option
 from plivo_endpoints.cli.options import Settings, json_option, shared_options
 from plivo_endpoints.cli.progress import walk_shown
 from plivo_endpoints.cli.provision.options import (
+    has_begun,
     only_option,
     per_second,
     rate_option,
@@ -27,6 +28,7 @@ from plivo_endpoints.provisioning._report import ExitStatus
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from plivo_endpoints.cli.provision.options import State
     from plivo_endpoints.provisioning import Plan, RowSource
 
 _STATUS: Final = """
@@ -69,7 +71,7 @@ def plan(
     /,
     *,
     source: RowSource,
-    state: Path,
+    state: State,
     only: tuple[str, ...] | None,
     rate: str | None,
     out: Path | None,
@@ -101,7 +103,7 @@ def plan(
         show_markdown(found)
     else:
         show_plan(found, settings, per_second(limit))
-    if state.exists():
+    if has_begun(state, settings):
         note_if_not_compared(settings)
     if out is not None:
         print_note(f"The plan is in {out}.", settings)

@@ -19,7 +19,7 @@ from plivo_endpoints.cli.provision.options import (
     state_option,
 )
 from plivo_endpoints.cli.provision.source import passwords_option
-from plivo_endpoints.provisioning import Outcome, SqliteState
+from plivo_endpoints.provisioning import Outcome
 from plivo_endpoints.provisioning._maintenance import read_report
 from plivo_endpoints.provisioning._passwords import master_key_of
 from plivo_endpoints.provisioning._report import STATUSES
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
+    from plivo_endpoints.cli.provision.options import State
     from plivo_endpoints.provisioning import RowSource
     from plivo_endpoints.provisioning._results import Form
 
@@ -61,7 +62,7 @@ def results(
     ctx: click.Context,
     /,
     *,
-    state: Path,
+    state: State,
     out: Path | None,
     form: Form | None,
     kept: tuple[str, ...],
@@ -92,11 +93,11 @@ def results(
             write_results(state, out, form, kept=kept, source=source, settings=settings), settings
         )
         settings.output().record({"file": str(out), "rows": count})
-    ctx.exit(run_to_end(read_report(SqliteState(state)), settings).exit_status)
+    ctx.exit(run_to_end(read_report(state), settings).exit_status)
 
 
 async def write_results(
-    state: Path,
+    state: State,
     out: Path,
     form: Form | None = None,
     *,
@@ -107,9 +108,7 @@ async def write_results(
     """Write the result of each row to a new file, and return the number of rows written."""
     form = form or form_of(out)
     outcomes = (
-        read_outcomes(SqliteState(state))
-        if source is None
-        else read_credentials(SqliteState(state), source, master_key_of(None))
+        read_outcomes(state) if source is None else read_credentials(state, source, master_key_of(None))
     )
     try:
         with new_file(out) as file:
@@ -122,12 +121,12 @@ async def write_results(
         raise
 
 
-async def _print(state: Path, form: Form, kept: tuple[str, ...], *, as_json: bool) -> None:
+async def _print(state: State, form: Form, kept: tuple[str, ...], *, as_json: bool) -> None:
     if not as_json:
-        await _write(read_outcomes(SqliteState(state)), writer(sys.stdout, form, Outcome), kept)
+        await _write(read_outcomes(state), writer(sys.stdout, form, Outcome), kept)
         return
     array = JsonArray()
-    await _write(read_outcomes(SqliteState(state)), lambda outcome: array.add(asdict(outcome)), kept)
+    await _write(read_outcomes(state), lambda outcome: array.add(asdict(outcome)), kept)
     array.end()
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from plivo_endpoints import Endpoint
+    from plivo_endpoints.cli.provision.options import State
     from plivo_endpoints.provisioning import Outcome, Status
 
 # What is left to do for a row after its import.
@@ -55,7 +56,7 @@ Exit status:
 @state_option(exists=True)
 @shared_options
 @click.pass_context
-def import_(ctx: click.Context, /, pairs: tuple[str, ...], state: Path) -> None:
+def import_(ctx: click.Context, /, pairs: tuple[str, ...], state: State) -> None:
     """Assign endpoints to rows.
 
     This resolves conflicts that only a person can decide. The endpoint of a row that is no longer in the

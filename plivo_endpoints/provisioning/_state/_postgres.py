@@ -19,7 +19,8 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from plivo_endpoints._postgres import name_database, read_url
+from plivo_endpoints._config import Secret
+from plivo_endpoints._postgres import name_database, read_url, remove_password
 from plivo_endpoints._validation import require
 from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import StateError
@@ -90,8 +91,9 @@ class PostgresState:
     """
 
     def __init__(self, url: str, fleet: str = DEFAULT_FLEET, *, read_only: bool = False) -> None:
-        self._url = url
-        self._parameters = read_url(url, argument="state")
+        self.url: Secret = Secret(url)
+        del url  # this frame is part of a traceback
+        self._parameters = read_url(self.url, argument="state")
         require("fleet", None if fleet else "must not be empty")
         self.fleet: str = fleet
         self.name: str = name_database(self._parameters)
@@ -100,6 +102,10 @@ class PostgresState:
         self._fleet_id = 0
         self._lease: Lease | None = None
         self._claimed: set[str] = set()  # keys
+
+    def __str__(self) -> str:
+        shown = remove_password(self.url.reveal())
+        return shown if self.fleet == DEFAULT_FLEET else f"{shown}#{self.fleet}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self.fleet!r})"
@@ -162,13 +168,13 @@ class PostgresState:
 
     def read_only(self) -> PostgresState:
         """See `FleetState`."""
-        return PostgresState(self._url, self.fleet, read_only=True)
+        return PostgresState(self.url.reveal(), self.fleet, read_only=True)
 
     @asynccontextmanager
     async def scratch_copy(self) -> AsyncGenerator[SqliteState]:
         """See `FleetState`; the copy is a file on this host."""
         async with opened(SqliteState(None)) as scratch:
-            look = PostgresState(self._url, self.fleet, read_only=True)
+            look = PostgresState(self.url.reveal(), self.fleet, read_only=True)
             if await look.exists():
                 async with opened(look):
                     await fill(scratch, look)

@@ -107,6 +107,13 @@ class SqliteState:
             finally:  # even if the wait for the thread is cancelled, as the thread ends anyway
                 self._committer = None
 
+    def __str__(self) -> str:
+        return str(self.path)
+
+    async def exists(self) -> bool:
+        """Whether there is such a file."""
+        return self.path is not None and self.path.exists()
+
     def read_only(self) -> SqliteState:
         """See `FleetState`."""
         return SqliteState(self.path, read_only=True)
