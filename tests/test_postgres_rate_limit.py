@@ -111,7 +111,7 @@ def test_a_url_that_is_malformed(given: str) -> None:
 
 def test_psycopg_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The line says what to install."""
-    for name in [name for name in sys.modules if name.split(".")[0] == "psycopg"]:
+    for name in ["psycopg", *(name for name in sys.modules if name.startswith("psycopg."))]:
         monkeypatch.setitem(sys.modules, name, None)
     assert "url: needs psycopg: pip install 'plivo-endpoints[postgres]'" == problem_of("postgresql://host/x")
 
@@ -498,13 +498,15 @@ from plivo_endpoints import PostgresRateLimit
 
 print("begun", flush=True)
 sys.stdin.readline()
-PostgresRateLimit(sys.argv[1])
+for url in sys.argv[1:]:
+    PostgresRateLimit(url)
 """
 
 
-def test_processes_that_start_together(url: str) -> None:
+def test_processes_that_start_together(postgres: PostgresServer) -> None:
     """None fails because another is just creating the table."""
-    _run_together([sys.executable, "-W", "error", "-c", CREATES, url], [None] * 4)
+    urls = [postgres.new_database() for _ in range(8)]
+    _run_together([sys.executable, "-W", "error", "-c", CREATES, *urls], [None] * 4)
 
 
 def test_a_table_that_is_dropped_is_made_again(postgres: PostgresServer, url: str) -> None:
