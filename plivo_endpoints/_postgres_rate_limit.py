@@ -32,15 +32,16 @@ T = TypeVar("T")
 
 _OURS: Final = "plivo-endpoints: rate limit, version "
 _COMMENT: Final = "plivo-endpoints: rate limit, version 1"
+# Not `to_regclass` and `obj_description`, which may see a table that was just created without its comment.
 _FIND_TABLE: Final = """
-    SELECT found IS NOT NULL, obj_description(found, 'pg_class') FROM to_regclass('plivo_paces') AS found
+    SELECT description FROM pg_class
+        LEFT JOIN pg_description ON objoid = pg_class.oid AND classoid = 'pg_class'::regclass AND objsubid = 0
+        WHERE relname = 'plivo_paces' AND pg_table_is_visible(pg_class.oid)
 """
-_LOCK_CREATION: Final = """
-    SET LOCAL lock_timeout = '5s';
-    SELECT pg_advisory_xact_lock(hashtext('plivo_paces'))
-"""
-# Times are of the database's clock, in seconds; `written` shows that it was set back.
+# Times are of the database's clock, in seconds; `written` shows that it was set back. Without the lock,
+# processes that create the table at the same time would fail in various ways.
 _CREATE: Final = f"""
+    SELECT pg_advisory_xact_lock(hashtext('plivo_paces'));
     CREATE TABLE plivo_paces (
         account text PRIMARY KEY,
         next_place double precision NOT NULL,
@@ -321,18 +322,20 @@ def _connect(url: Secret) -> Connection[tuple[Any, ...]]:
 
 def _prepare(connection: Connection[tuple[Any, ...]]) -> None:
     """Create the table if it does not exist; raise if another one has its name."""
-    if _has_table(connection):
-        return
-    with connection.transaction():
-        connection.execute(_LOCK_CREATION)
-        if not _has_table(connection):  # another process may have created it meanwhile
+    from psycopg.errors import DuplicateTable  # noqa: PLC0415 - an extra
+
+    if not _has_table(connection):
+        try:
             connection.execute(_CREATE)
+        except DuplicateTable:  # another process has created it meanwhile
+            _has_table(connection)
 
 
 def _has_table(connection: Connection[tuple[Any, ...]]) -> bool:
-    is_found, comment = connection.execute(_FIND_TABLE).fetchone() or (False, None)
-    if not is_found or comment == _COMMENT:
-        return bool(is_found)
+    found = connection.execute(_FIND_TABLE).fetchone()
+    if found is None or found == (_COMMENT,):
+        return found is not None
+    (comment,) = found
     if comment and comment.startswith(_OURS):
         raise RateLimitStoreError("its table plivo_paces is a rate limit of another version of this program")
     raise RateLimitStoreError("its table plivo_paces is not a rate limit of this program")
