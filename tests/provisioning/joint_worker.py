@@ -10,7 +10,7 @@ import json
 import sys
 from typing import Any
 
-from plivo_endpoints import AsyncClient, RateLimit
+from plivo_endpoints import AsyncClient, PostgresRateLimit, RateLimit
 from plivo_endpoints.provisioning import AsyncFleet, PostgresState
 from plivo_endpoints.provisioning._state import _leases
 
@@ -18,7 +18,9 @@ from plivo_endpoints.provisioning._state import _leases
 async def main(order: dict[str, Any]) -> None:
     """Take part until the run has ended, and print its report."""
     _leases.LEASE = order["lease"]  # type: ignore[misc]
-    limit = RateLimit(100, 5.0)
+    limit: RateLimit | PostgresRateLimit = RateLimit(100, 5.0)
+    if order["limited"]:
+        limit = PostgresRateLimit(order["database"], processes=order["processes"])
     async with AsyncClient(
         order["auth_id"], order["auth_token"], base_url=order["url"], rate_limit=limit
     ) as client:

@@ -9,20 +9,29 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
+from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import StateError
-from plivo_endpoints.provisioning._state._columns import COLUMNS, entry_of
-from plivo_endpoints.provisioning._state._postgres_tables import fetch_one
-from plivo_endpoints.provisioning._state._protocol import DeposedError
+from plivo_endpoints.provisioning._state._columns import COLUMNS, FIXED, entry_of, values_of
+from plivo_endpoints.provisioning._state._postgres_tables import SELECT, fetch_one
+from plivo_endpoints.provisioning._state._protocol import DeposedError, TakenError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from psycopg import AsyncConnection
 
-    from plivo_endpoints.provisioning._entries import Entry, RowState
+    from plivo_endpoints.provisioning._entries import Entry
+    from plivo_endpoints.provisioning._state._protocol import Transition
 
     Connection = AsyncConnection[Any]
 
+# A worker keeps its claim as long as there is something left to do for it with the row.
+KEPT: Final = frozenset({RowState.NEW, RowState.INTENT, RowState.OUTDATED})
+_REPLACE: Final = (
+    f"UPDATE plivo_rows SET {', '.join(f'{name} = %s' for name in COLUMNS[FIXED:])},"  # noqa: S608 - our own names
+    " worker = CASE WHEN %s THEN worker END WHERE fleet = %s AND key = %s AND state = %s AND epoch = %s"
+    " AND coalesce(worker, (SELECT leader FROM plivo_fleets f WHERE f.id = fleet)) = %s"
+)
 _ALIVE: Final = "SELECT id FROM plivo_workers WHERE lease_until > clock_timestamp()"
 _CLAIM: Final = (
     "WITH chosen AS (SELECT id FROM plivo_rows WHERE fleet = %s AND number > %s AND state = ANY(%s)"  # noqa: S608 - our own names
@@ -107,6 +116,42 @@ async def claim(
     values = (member.fleet, after, names, member.worker, limit, member.worker)
     rows = await (await connection.execute(_CLAIM, values)).fetchall()
     return sorted(map(entry_of, rows), key=lambda entry: entry.number)
+
+
+async def save(
+    connection: Connection, member: Member, changes: Sequence[Transition], *, is_claimed: bool
+) -> None:
+    """Replace rows that are this worker's, or that no worker has if it leads.
+
+    Raises:
+        TakenError: The row, which this worker had claimed, is no longer its own.
+        StateError: A row that this worker leads was changed by another process.
+    """
+    values = [
+        (
+            *_stored(after),
+            after.state in KEPT,
+            *(member.fleet, before.key, before.state.value, before.epoch, member.worker),
+        )
+        for before, after in changes
+    ]
+    async with connection.cursor() as cursor:
+        await cursor.executemany(_REPLACE, values)
+        if cursor.rowcount == len(changes):
+            return
+    for before, after in changes:
+        found = await connection.execute(f"{SELECT} AND key = %s", (member.fleet, before.key))
+        row = await found.fetchone()
+        # It may have been carried out when the connection was lost.
+        if row is None or _stored(entry_of(row)) != _stored(after):
+            kind = TakenError if is_claimed else StateError
+            raise kind(f"row {before.number} was changed by another process")
+
+
+def _stored(entry: Entry) -> tuple[str | int | float | None, ...]:
+    """Return the values of an entry that may change; PostgreSQL cannot store a null character."""
+    values = values_of(entry)[FIXED:]
+    return tuple(each.replace("\0", "\ufffd") if isinstance(each, str) else each for each in values)
 
 
 async def give_back(connection: Connection, member: Member) -> None:

@@ -27,7 +27,7 @@ from plivo_endpoints.provisioning._errors import StateError
 from plivo_endpoints.provisioning._state import _claims as claims
 from plivo_endpoints.provisioning._state import _postgres_tables as tables
 from plivo_endpoints.provisioning._state._claims import Member
-from plivo_endpoints.provisioning._state._columns import COLUMNS, FIXED, entry_of, values_of
+from plivo_endpoints.provisioning._state._columns import COLUMNS, entry_of
 from plivo_endpoints.provisioning._state._database import Database
 from plivo_endpoints.provisioning._state._leases import Lease, read_workers
 from plivo_endpoints.provisioning._state._protocol import TakenError, opened
@@ -47,13 +47,6 @@ T = TypeVar("T")
 
 DEFAULT_FLEET: Final = "default"
 
-# A worker keeps its claim as long as there is something left to do for it with the row.
-_KEEPS: Final = frozenset({RowState.NEW, RowState.INTENT, RowState.OUTDATED})
-_REPLACE: Final = (
-    f"UPDATE plivo_rows SET {', '.join(f'{name} = %s' for name in COLUMNS[FIXED:])},"  # noqa: S608 - our own names
-    " worker = CASE WHEN %s THEN worker END WHERE fleet = %s AND key = %s AND state = %s AND epoch = %s"
-    " AND coalesce(worker, (SELECT leader FROM plivo_fleets f WHERE f.id = fleet)) = %s"
-)
 _ROWS: Final = (
     f"SELECT {', '.join(COLUMNS)} FROM plivo_rows WHERE number > %s"  # noqa: S608 - our own names
     " AND fleet = (SELECT id FROM plivo_fleets WHERE name = %s) ORDER BY number LIMIT 500"
@@ -298,30 +291,16 @@ class PostgresState:
 
     async def save(self, changes: Sequence[Transition]) -> None:
         """See `FleetState`."""
-        if changes:
-            await self._run(lambda connection: self._save(connection, changes))
-            finished = {after.key for _, after in changes if after.state not in _KEEPS}
-            self._claimed -= finished
-
-    async def _save(self, connection: Connection, changes: Sequence[Transition]) -> None:
-        async with connection.cursor() as cursor:
-            await cursor.executemany(_REPLACE, [self._values(*change) for change in changes])
-            if cursor.rowcount == len(changes):
-                return
-        for before, after in changes:
-            found = await connection.execute(f"{tables.SELECT} AND key = %s", (self._fleet_id, before.key))
-            row = await found.fetchone()
-            # It may have been carried out when the connection was lost.
-            if row is None or _stored(entry_of(row)) != _stored(after):
-                is_claimed = len(changes) == 1 and before.key in self._claimed
-                self._claimed.discard(before.key)
-                kind = TakenError if is_claimed else StateError
-                raise kind(f"row {before.number} was changed by another process")
-
-    def _values(self, before: Entry, after: Entry) -> tuple[object, ...]:
-        keeps = after.state in _KEEPS
-        rule = (self._fleet_id, before.key, before.state.value, before.epoch, self._member.worker)
-        return *_stored(after), keeps, *rule
+        if not changes:
+            return
+        keys = {before.key for before, _ in changes}
+        is_claimed = len(changes) == 1 and keys <= self._claimed
+        try:
+            await self._run(lambda db: claims.save(db, self._member, changes, is_claimed=is_claimed))
+        except TakenError:
+            self._claimed -= keys
+            raise
+        self._claimed -= {after.key for _, after in changes if after.state not in claims.KEPT}
 
     async def read(
         self, *, after: int, limit: int, states: Collection[RowState], up_to: int | None = None
@@ -397,9 +376,3 @@ class PostgresState:
         if self._database is None:
             raise StateError("the state is closed")
         return self._database.run(work)
-
-
-def _stored(entry: Entry) -> tuple[str | int | float | None, ...]:
-    """Return the values of an entry that may change; PostgreSQL cannot store a null character."""
-    values = values_of(entry)[FIXED:]
-    return tuple(each.replace("\0", "\ufffd") if isinstance(each, str) else each for each in values)
