@@ -108,9 +108,13 @@ class Crew:
         for process in [each for each in self._alive if each.poll() is not None]:
             self._alive.remove(process)
             report, _ = process.communicate()
-            assert process.returncode == 0, f"a worker ended with {process.returncode}"
+            assert process.returncode == 0, self._complaints()
             self._result.reports.append(json.loads(report.splitlines()[-1]))
         return bool(self._alive)
+
+    def _complaints(self) -> str:
+        """Return what the workers have printed as errors and warnings."""
+        return "\n".join(path.read_text()[-2000:] for path in self._loop.folder.glob("worker*.txt"))
 
     def kill(self, chance: random.Random) -> None:
         """Kill one, and start another."""

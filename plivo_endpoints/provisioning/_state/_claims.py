@@ -125,7 +125,8 @@ async def save(
 
     Raises:
         TakenError: The row, which this worker had claimed, is no longer its own.
-        StateError: A row that this worker leads was changed by another process.
+        DeposedError: This worker no longer leads.
+        StateError: A row that no worker had claimed was changed all the same.
     """
     values = [
         (
@@ -144,8 +145,10 @@ async def save(
         row = await found.fetchone()
         # It may have been carried out when the connection was lost.
         if row is None or _stored(entry_of(row)) != _stored(after):
-            kind = TakenError if is_claimed else StateError
-            raise kind(f"row {before.number} was changed by another process")
+            if is_claimed:
+                raise TakenError(f"row {before.number} was taken by another process")
+            await check_leads(connection, member)
+            raise StateError(f"row {before.number} was changed by another process")
 
 
 def _stored(entry: Entry) -> tuple[str | int | float | None, ...]:

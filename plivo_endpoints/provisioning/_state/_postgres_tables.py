@@ -74,7 +74,10 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     ),
 )
 _VERSION: Final = "SELECT version FROM plivo_schema"
-_HAS_TABLES: Final = "SELECT to_regclass('plivo_schema') IS NOT NULL"
+# Not `to_regclass`, which may answer from a cache that does not know what another session has just created.
+_HAS_TABLES: Final = (
+    "SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'plivo_schema' AND pg_table_is_visible(oid))"
+)
 _ENCODING: Final = "SELECT current_setting('server_encoding')"
 SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM plivo_rows WHERE fleet = %s"  # noqa: S608 - our own names
 _NEW: Final = f"SELECT {', '.join(FROM_SOURCE)} FROM plivo_incoming WHERE fleet = %s"  # noqa: S608 - our own names
