@@ -13,11 +13,13 @@ import sys
 import time
 from collections import Counter
 from contextlib import contextmanager
+from datetime import datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define, field, frozen
 
-from tests.provisioning.killloop import ROOT, Loop, run_sandbox, state_of, write_rows
+from tests.provisioning.killloop import ROOT, Loop, requests_of, run_sandbox, state_of, write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -71,8 +73,17 @@ class Joined:
     duplicated: list[str] = field(factory=list[str])
     lost: list[str] = field(factory=list[str])
     mismatched: list[str] = field(factory=list[str])
-    requests: list[float] = field(factory=list[float])  # when each arrived
-    refused: int = 0  # by the quota
+    requests: list[dict[str, Any]] = field(factory=list[dict[str, Any]])
+
+    @property
+    def times(self) -> list[float]:
+        """When each request arrived, in seconds."""
+        return sorted(datetime.fromisoformat(each["at"]).timestamp() for each in self.requests)
+
+    @property
+    def refused(self) -> int:
+        """How many requests the quota has refused."""
+        return sum(each["status"] == HTTPStatus.TOO_MANY_REQUESTS for each in self.requests)
 
 
 class Crew:
@@ -170,6 +181,7 @@ def run(loop: JointLoop, server: PostgresServer) -> Joined:
         result.seconds = time.monotonic() - begun
         time.sleep(weather.lag)
         _compare(loop, state_of(account), server, database, result)
+        result.requests = requests_of(account)
     return result
 
 

@@ -195,6 +195,13 @@ def state_of(account: dict[str, str]) -> dict[str, Any]:
         return state
 
 
+def requests_of(account: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the requests that the sandbox has received."""
+    with opener(account).open(f"{account['url']}/_sandbox/requests") as answer:
+        found: list[dict[str, Any]] = json.load(answer)["requests"]
+        return found
+
+
 def _compare(
     loop: Loop, state: Path, before: list[dict[str, Any]], after: list[dict[str, Any]]
 ) -> dict[str, list[str]]:

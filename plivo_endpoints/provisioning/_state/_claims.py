@@ -12,7 +12,7 @@ from attrs import frozen
 from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import StateError
 from plivo_endpoints.provisioning._state._columns import COLUMNS, FIXED, entry_of, values_of
-from plivo_endpoints.provisioning._state._postgres_tables import SELECT, fetch_one
+from plivo_endpoints.provisioning._state._postgres_tables import fetch_one
 from plivo_endpoints.provisioning._state._protocol import DeposedError, TakenError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ _REPLACE: Final = (
     " worker = CASE WHEN %s THEN worker END WHERE fleet = %s AND key = %s AND state = %s AND epoch = %s"
     " AND coalesce(worker, (SELECT leader FROM plivo_fleets f WHERE f.id = fleet)) = %s"
 )
+_WITH_WORKER: Final = f"SELECT worker, {', '.join(COLUMNS)} FROM plivo_rows WHERE fleet = %s AND key = %s"  # noqa: S608 - our own names
 _ALIVE: Final = "SELECT id FROM plivo_workers WHERE lease_until > clock_timestamp()"
 _CLAIM: Final = (
     "WITH chosen AS (SELECT id FROM plivo_rows WHERE fleet = %s AND number > %s AND state = ANY(%s)"  # noqa: S608 - our own names
@@ -141,14 +142,21 @@ async def save(
         if cursor.rowcount == len(changes):
             return
     for before, after in changes:
-        found = await connection.execute(f"{SELECT} AND key = %s", (member.fleet, before.key))
-        row = await found.fetchone()
-        # It may have been carried out when the connection was lost.
-        if row is None or _stored(entry_of(row)) != _stored(after):
+        if not await _is_done(connection, member, after, is_claimed=is_claimed):
             if is_claimed:
                 raise TakenError(f"row {before.number} was taken by another process")
             await check_leads(connection, member)
             raise StateError(f"row {before.number} was changed by another process")
+
+
+async def _is_done(connection: Connection, member: Member, after: Entry, *, is_claimed: bool) -> bool:
+    """Whether a change was carried out already, in a transaction whose answer was lost."""
+    found = await connection.execute(_WITH_WORKER, (member.fleet, after.key))
+    row = await found.fetchone()
+    if row is None or _stored(entry_of(row[1:])) != _stored(after):
+        return False
+    worker: int | None = row[0]
+    return worker == (member.worker if is_claimed and after.state in KEPT else None)
 
 
 def _stored(entry: Entry) -> tuple[str | int | float | None, ...]:
@@ -165,6 +173,6 @@ async def give_back(connection: Connection, member: Member) -> None:
 
 async def leader_of(connection: Connection, fleet: int) -> str | None:
     """Return the name of the worker that leads."""
-    query = f"SELECT name FROM plivo_workers w JOIN plivo_fleets f ON f.leader = w.id WHERE f.id = %s AND w.id IN ({_ALIVE})"  # noqa: S608, E501 - our own names
+    query = f"SELECT w.name FROM plivo_workers w JOIN plivo_fleets f ON f.leader = w.id WHERE f.id = %s AND w.id IN ({_ALIVE})"  # noqa: S608, E501 - our own names
     name: str | None = await fetch_one(connection, query, fleet)
     return name

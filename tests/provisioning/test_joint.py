@@ -1,0 +1,442 @@
+"""A run that several processes share, on PostgreSQL; here they are fleets of one process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections import Counter
+from contextlib import AsyncExitStack
+from hashlib import md5
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from attrs import evolve
+
+from plivo_endpoints import AsyncClient, InvalidArgumentError
+from plivo_endpoints.provisioning import (
+    AsyncFleet,
+    CanaryError,
+    PostgresState,
+    Row,
+    RowState,
+    SourceError,
+    SqliteState,
+    StaleError,
+    StateError,
+    _joint,
+    _phases,
+    _sharing,
+)
+from plivo_endpoints.provisioning._state import _leases
+from plivo_endpoints.sandbox import Fault
+from tests.provisioning.fleets import leave_in_doubt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from plivo_endpoints.provisioning import Outcome, Run
+    from plivo_endpoints.sandbox import Sandbox
+    from tests.postgres import PostgresServer
+
+    Rows = Callable[[int], list[Row]]
+
+KEY = "a master key of the tests"
+
+
+@pytest.fixture(autouse=True)
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look more often at what others do."""
+    for module in (_joint, _phases, _sharing):
+        monkeypatch.setattr(module, "POLL", 0.05)
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> str:
+    """Give the URL of an empty database."""
+    return postgres.new_database()
+
+
+@pytest.fixture
+def fleet_of(client: AsyncClient, database: str) -> Callable[[], AsyncFleet]:
+    """Make a fleet as another process would: with a state of its own in the same database."""
+    return lambda: AsyncFleet(client, PostgresState(database), master_key=KEY)
+
+
+def derived(count: int) -> list[Row]:
+    """Make rows whose passwords are derived."""
+    return [Row(username=f"user{number}x", alias=f"row-{number}") for number in range(1, count + 1)]
+
+
+@pytest.fixture
+def expire(postgres: PostgresServer, database: str) -> Callable[[str], None]:
+    """Let leases end, as if their processes had been stopped for a while."""
+    name = database.rsplit("/", 1)[1]
+    update = "UPDATE plivo_workers SET lease_until = 'epoch' WHERE"
+    return lambda where: void(postgres.execute(f"{update} {where}", name))
+
+
+def void(_: object) -> None:
+    """Return nothing."""
+
+
+async def follow(run: Run) -> list[Outcome]:
+    """Return the outcomes of a run."""
+    return [outcome async for outcome in run]
+
+
+async def _apply(fleet: AsyncFleet, source: list[Row]) -> Run:
+    """Apply a source to its end."""
+    async with fleet.apply(source, settle=0.5) as run:
+        await follow(run)
+    return run
+
+
+def aliases(sandbox: Sandbox) -> list[str]:
+    """Return the aliases of all endpoints."""
+    return sorted(endpoint.alias for endpoint in sandbox.endpoints.values())
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+async def test_a_run_of_several_processes(
+    fleet_of: Callable[[], AsyncFleet], rows: Rows, sandbox: Sandbox, processes: int
+) -> None:
+    """Each row is created once, and reported by the one that created it; all have the same report."""
+    sandbox.inject(Fault(applied=True, status=500), rate=0.05, method="POST", seed=3)
+    sandbox.inject(Fault(applied=True, latency=0.1), rate=1.0, method="POST")  # they have time to join
+    options: dict[str, Any] = {"settle": 0.5, "concurrency": 16}
+    async with AsyncExitStack() as stack:
+        runs = [
+            await stack.enter_async_context(fleet_of().apply(rows(300), **options)) for _ in range(processes)
+        ]
+        outcomes = await asyncio.gather(*map(follow, runs))
+        reports = [run.report for run in runs]
+    assert aliases(sandbox) == sorted(row.alias for row in rows(300))
+    reported = Counter(outcome.key for some in outcomes for outcome in some)
+    assert reported == Counter({row.key: 1 for row in rows(300)})
+    assert all(report == reports[0] for report in reports)
+    assert (reports[0].exit_status, reports[0].audited) == (0, True)
+    assert reports[0].counts["created"] + reports[0].counts["adopted"] == 300
+    assert {run.progress.phase for run in runs} == {"done"}
+    assert processes == 1 or sum(len(some) > 20 for some in outcomes) > 1, "only one has worked"
+
+
+async def test_who_leads_leaves(fleet_of: Callable[[], AsyncFleet], rows: Rows, sandbox: Sandbox) -> None:
+    """Another one goes on where it was, and tells what came of the run."""
+    async with fleet_of().apply(rows(200), settle=0.5) as first:
+        while len(sandbox.endpoints) < 20:
+            await asyncio.sleep(0.01)
+        helping = asyncio.create_task(_apply(fleet_of(), rows(200)))
+        first.stop()
+    other = await helping
+    assert first.report.exit_status != 0
+    assert (other.report.exit_status, len(sandbox.endpoints)) == (0, 200)
+
+
+async def test_a_helper_that_joins_at_the_end(
+    fleet_of: Callable[[], AsyncFleet], rows: Rows, sandbox: Sandbox
+) -> None:
+    """A run after another one compares again, and finds nothing to do."""
+    for expected in ("created", "unchanged"):
+        async with fleet_of().apply(rows(5), settle=0.2) as run:
+            await follow(run)
+        assert run.report.counts[expected] == 5
+    assert len(sandbox.endpoints) == 5
+
+
+async def test_a_leader_that_was_stopped_too_long(
+    fleet_of: Callable[[], AsyncFleet],
+    rows: Rows,
+    sandbox: Sandbox,
+    expire: Callable[[str], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Another one has taken over, so it helps: two that decide would decide twice."""
+    async with fleet_of().apply(rows(300), settle=0.5) as first:
+        following = asyncio.create_task(follow(first))
+        while len(sandbox.endpoints) < 20:
+            await asyncio.sleep(0.01)
+        expire("true")
+        async with fleet_of().apply(rows(300), settle=0.5) as other:
+            await asyncio.gather(following, follow(other))
+    assert aliases(sandbox) == sorted(row.alias for row in rows(300))
+    assert first.report == other.report
+    assert "another process has taken over this run: helping it" in caplog.messages
+
+
+async def test_another_edition(fleet_of: Callable[[], AsyncFleet], rows: Rows, sandbox: Sandbox) -> None:
+    """Two sources at once would be one chaos."""
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(fleet_of().apply(rows(400), settle=0.5))
+        while len(sandbox.endpoints) < 20:
+            await asyncio.sleep(0.01)
+        with pytest.raises(StaleError, match="in progress, with another edition of the source"):
+            async with fleet_of().apply(rows(399)) as second:
+                await follow(second)
+        await follow(first)
+    assert (first.report.exit_status, len(sandbox.endpoints)) == (0, 400)
+
+
+async def test_a_mismatch_that_a_helper_meets(
+    fleet_of: Callable[[], AsyncFleet], rows: Rows, sandbox: Sandbox
+) -> None:
+    """It stops all, as a lone process that meets one stops."""
+    async with AsyncExitStack() as stack:
+        runs = [await stack.enter_async_context(fleet_of().apply(rows(600), settle=0.5)) for _ in range(2)]
+        followed = [asyncio.create_task(follow(run)) for run in runs]
+        while len(sandbox.endpoints) < 50:
+            await asyncio.sleep(0.01)
+        body = json.dumps({"api_id": "a", "endpoint_id": "77", "username": "else123456789012", "alias": "x"})
+        sandbox.inject(Fault(applied=True, status=201, body=body), times=1, method="POST")
+        ended = await asyncio.gather(*followed, return_exceptions=True)
+    assert [type(each) for each in ended] == [CanaryError, CanaryError]
+    assert len(sandbox.endpoints) < 600
+
+
+async def test_work_without_the_source(fleet_of: Callable[[], AsyncFleet], sandbox: Sandbox) -> None:
+    """A worker takes rows from the state, and derives the passwords that a file's owner would get."""
+    assert await fleet_of().enqueue(derived(40)) == 40
+    assert len(sandbox.requests) == 0
+    async with AsyncExitStack() as stack:
+        runs = [await stack.enter_async_context(fleet_of().work(settle=0.2)) for _ in range(2)]
+        await asyncio.gather(*map(follow, runs))
+    assert [run.report.counts["created"] for run in runs] == [40, 40]
+    wanted = {
+        each.username: md5((each.password or "").encode(), usedforsecurity=False).hexdigest()
+        async for each in fleet_of().credentials(derived(40))
+    }
+    assert {each.username: each.password for each in sandbox.endpoints.values()} == wanted
+    async with fleet_of().work() as idle:  # nothing is left to do
+        assert await follow(idle) == []
+    assert idle.report.exit_status == 0
+
+
+async def test_the_permissions_of_a_run(fleet_of: Callable[[], AsyncFleet], sandbox: Sandbox) -> None:
+    """Workers have those that the source was enqueued with."""
+    async with fleet_of().apply(derived(12), settle=0.2) as run:
+        await follow(run)
+    for delete, left in ((False, 12), (True, 11)):
+        await fleet_of().enqueue(derived(11), delete=delete)
+        async with fleet_of().work(settle=0.2) as run:
+            await follow(run)
+        assert len(sandbox.endpoints) == left
+
+
+async def test_passwords_that_are_only_in_the_source(
+    fleet_of: Callable[[], AsyncFleet], rows: Rows, sandbox: Sandbox
+) -> None:
+    """They are never in a database: such rows cannot be enqueued, and a worker cannot create them."""
+    with pytest.raises(SourceError, match="row 1, key 'key-1': password: is not kept in the database"):
+        await fleet_of().enqueue(rows(2))
+    sandbox.inject(Fault(applied=False, status=500), rate=1.0, method="POST")
+    await leave_in_doubt(fleet_of()._client, rows(2), fleet_of()._state, master_key=KEY)
+    with pytest.raises(StateError, match="'key-1' has a password of its own, which is only in the source"):
+        async with fleet_of().work() as run:
+            await follow(run)
+
+
+async def test_work_before_there_is_a_run(fleet_of: Callable[[], AsyncFleet]) -> None:
+    """There is nothing to work on."""
+    with pytest.raises(StateError, match="no run has started with this state yet"):
+        async with fleet_of().work() as run:
+            await follow(run)
+
+
+async def test_a_file_is_for_one_process(client: AsyncClient, tmp_path: Path) -> None:
+    """Nothing of this is possible with one."""
+    fleet = AsyncFleet(client, SqliteState(tmp_path / "fleet.db"))
+    with pytest.raises(InvalidArgumentError, match="state: must be in PostgreSQL"):
+        fleet.work()
+    with pytest.raises(InvalidArgumentError, match="state: must be in PostgreSQL"):
+        await fleet.enqueue(derived(1))
+    assert await fleet.workers() == ()
+
+
+async def test_the_workers_of_a_run(
+    fleet_of: Callable[[], AsyncFleet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who leads, who helps, and what each has done; nobody once it has ended."""
+    monkeypatch.setattr(_leases, "LEASE", 0.5)
+    async with AsyncExitStack() as stack:
+        runs = [await stack.enter_async_context(fleet_of().apply(derived(900))) for _ in range(2)]
+        while sum(worker.done for worker in await fleet_of().workers()) < 20:
+            await asyncio.sleep(0.05)
+        workers = await fleet_of().workers()
+        for run in runs:
+            run.stop()
+    assert [worker.leads for worker in workers] == [True, False]
+    assert {worker.name.split(" on ")[0] for worker in workers} == {f"process {os.getpid()}"}
+    assert all(0 < worker.lease <= 0.5 and worker.age > 0 for worker in workers)
+    assert sum(worker.rate for worker in workers) > 0
+    assert await fleet_of().workers() == ()
+
+
+async def test_other_commands_during_a_run(
+    fleet_of: Callable[[], AsyncFleet], rows: Rows, sandbox: Sandbox, database: str
+) -> None:
+    """Reading is possible, and nothing else; a run for some rows only would be a second run."""
+    async with fleet_of().apply(rows(900)) as run:
+        while len(sandbox.endpoints) < 20:
+            await asyncio.sleep(0.01)
+        assert (await fleet_of().report()).counts["created"] >= 1
+        for call in (fleet_of().audit, fleet_of().delete_duplicates):
+            with pytest.raises(StateError, match="another run works on this account"):
+                await call()
+        with pytest.raises(StateError, match="in use by another run: process"):
+            await PostgresState(database).open()
+        run.stop()
+
+
+async def test_two_fleets_of_one_account(
+    client: AsyncClient, database: str, rows: Rows, sandbox: Sandbox
+) -> None:
+    """They could not tell their creates apart, on whichever hosts they run."""
+    async with AsyncFleet(client, f"{database}#first").apply(rows(900)) as run:
+        while len(sandbox.endpoints) < 20:
+            await asyncio.sleep(0.01)
+        with pytest.raises(StateError, match="another run works on this account, for the fleet 'first'"):
+            async with AsyncFleet(client, f"{database}#second").apply(rows(900)) as second:
+                await follow(second)
+        run.stop()
+
+
+async def test_a_state_of_another_account(
+    client: AsyncClient, database: str, rows: Rows, sandbox: Sandbox
+) -> None:
+    """Two fleets of one name are told apart by their accounts."""
+    async with AsyncFleet(client, database).apply(rows(1), settle=0.2) as run:
+        await follow(run)
+    with sandbox.fresh_account() as other:
+        async with AsyncClient(other.auth_id, other.auth_token, base_url=other.base_url) as stranger:
+            with pytest.raises(StaleError, match="the state belongs to"):
+                async with AsyncFleet(stranger, database).apply(rows(1)) as second:
+                    await follow(second)
+
+
+# -- the state itself
+
+
+@pytest.fixture
+async def pair(database: str) -> Any:
+    """Give the states of two processes with two rows, of which the first leads and shares them."""
+    first, second = PostgresState(database), PostgresState(database)
+    async with AsyncExitStack() as stack:
+        for state in (first, second):
+            await state.join()
+            stack.push_async_callback(state.close)
+        assert await first.lead()
+        entries = [evolve(entry, number=number) for number, entry in enumerate(map(entry_of, derived(2)), 1)]
+        await first.add(entries)
+        await first.take_up({})
+        await first.share()
+        yield first, second
+
+
+def entry_of(row: Row) -> Any:
+    """Return a new entry."""
+    from plivo_endpoints.provisioning import Entry, Spec  # noqa: PLC0415
+
+    return Entry(number=1, line=1, key=row.key, wanted=Spec(username=row.username, alias=row.alias))
+
+
+def stamped(entry: Any) -> Any:
+    """Return an entry with an intent."""
+    from plivo_endpoints.provisioning._transitions import stamp  # noqa: PLC0415
+
+    return stamp(entry, 1.5)
+
+
+Pair = tuple[PostgresState, PostgresState]
+NEW = (RowState.NEW,)
+
+
+async def test_a_row_has_one_worker(pair: Pair) -> None:
+    """Who asks again gets its own rows again, as the first answer may have been lost; others do not."""
+    first, second = pair
+    (mine,) = await first.claim(after=0, limit=1, states=NEW)
+    (others,) = await second.claim(after=0, limit=9, states=NEW)
+    assert (mine.number, others.number) == (1, 2)
+    assert [entry.number for entry in await first.claim(after=0, limit=9, states=NEW)] == [1]
+    await second.give_back()
+    assert [entry.number for entry in await first.claim(after=0, limit=9, states=NEW)] == [1, 2]
+
+
+async def test_a_worker_that_was_stopped_too_long(pair: Pair, expire: Callable[[str], None]) -> None:
+    """Its rows are another's: its intent is not written, so nothing is sent; all else still works."""
+    first, second = pair
+    one, two = await second.claim(after=0, limit=9, states=NEW)
+    expire(f"id = {second._member.worker}")
+    (taken, _) = await first.claim(after=0, limit=9, states=NEW)
+    intent = stamped(taken)
+    await first.save([(taken, intent)])
+    with pytest.raises(StateError, match="row 1 was taken by another process"):
+        await second.save([(one, stamped(one))])
+    with pytest.raises(StateError, match="row 2 was taken by another process"):
+        await second.save([(two, stamped(two))])
+    assert await first.find_key(one.key) == intent
+    await second.facts()
+
+
+async def test_what_is_in_flight_is_waited_for(pair: Pair, expire: Callable[[str], None]) -> None:
+    """An intent of a live worker stays its own; one of a dead worker becomes the leader's to decide on."""
+    first, second = pair
+    one, two = await second.claim(after=0, limit=9, states=NEW)
+    intent = stamped(one)
+    await second.save([(one, intent)])
+    assert await first.take_back() == 1
+    with pytest.raises(StateError, match="row 2 was taken"):  # a claim without an intent is void
+        await second.save([(two, stamped(two))])
+    assert await second.claim(after=0, limit=9, states=NEW) == []
+    expire(f"id = {second._member.worker}")
+    assert await first.take_back() == 0
+    parked = evolve(intent, state=RowState.PARKED)
+    await first.save([(intent, parked)])
+    assert await first.find_key(one.key) == parked
+
+
+async def test_only_the_leader_writes(pair: Pair) -> None:
+    """Whatever is not a claimed row; and who no longer leads learns it."""
+    first, second = pair
+    for call in (
+        second.note({"done": "yes"}),
+        second.share(),
+    ):
+        with pytest.raises(StateError, match="another process has taken over this run"):
+            await call
+    assert await first.facts() == {}
+    assert await first.lead()
+
+
+@pytest.mark.parametrize("change", ["save", "add", "take up"])
+async def test_what_is_repeated_after_a_lost_connection(
+    pair: Pair, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction may have been committed when the connection was lost: to repeat it does no harm."""
+    first, _ = pair
+    database = first._database
+    assert database is not None
+    attempt = database._try
+
+    async def lose_the_answer(group: Any) -> Any:
+        monkeypatch.setattr(database, "_try", attempt)
+        await attempt(group)
+        assert database._connection is not None
+        await database._connection.close()
+        raise ConnectionError("the answer is lost")
+
+    monkeypatch.setattr(database, "_try", lose_the_answer)
+    (entry, _) = await first.read(after=0, limit=9, states=NEW)
+    if change == "save":
+        await first.save([(entry, evolve(entry, reason="why"))])
+        assert (await first.find_key(entry.key)) == evolve(entry, reason="why")
+    else:
+        added = [entry_of(row) for row in derived(1)]
+        if change == "take up":
+            monkeypatch.setattr(database, "_try", attempt)
+            await first.add(added)
+            monkeypatch.setattr(database, "_try", lose_the_answer)
+            await first.take_up({"digest": "d"})
+            assert (await first.count(), await first.facts()) == ({RowState.NEW: 1}, {"digest": "d"})
+        else:
+            assert await first.add(added) == []
