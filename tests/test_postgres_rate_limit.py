@@ -42,6 +42,7 @@ from tests.secrets.frames import leaks_of, reachable
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from plivo_endpoints.sandbox import Sandbox
     from tests.postgres import PostgresServer
 
 ACCOUNT: Final = "https://api.plivo.com/v1/Account/MA0123456789ABCDEFGH/"
@@ -347,6 +348,40 @@ def test_programs_end_quietly(url: str) -> None:
     assert (0, "") == (ended.returncode, ended.stderr)
 
 
+GEVENT: Final = """
+import gevent.monkey
+
+gevent.monkey.patch_all()
+
+import sys
+import gevent
+from plivo_endpoints import Client, PostgresRateLimit, RateLimit
+
+limit = PostgresRateLimit(sys.argv[1], RateLimit(100, 1.0))
+
+def use(client):
+    for _ in range(5):
+        client.endpoints.list_page()
+
+with Client(rate_limit=limit) as client:
+    gevent.joinall([gevent.spawn(use, client) for _ in range(4)], raise_error=True)
+"""
+
+
+@pytest.mark.slow
+def test_under_gevent(
+    url: str, threaded_sandbox: Sandbox, point_to: Callable[[Sandbox], None], postgres: PostgresServer
+) -> None:
+    """The thread that owns the connection is a native one, and greenlets wake it."""
+    pytest.importorskip("gevent", reason="GEVENT IS NOT INSTALLED: what it proves is not proved here")
+    point_to(threaded_sandbox)
+    command = [sys.executable, "-W", "error", "-c", GEVENT, url]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    assert (0, "") == (ended.returncode, ended.stderr)
+    assert 20 == len(threaded_sandbox.requests)
+    assert [(1,)] == postgres.execute("SELECT count(*) FROM plivo_paces WHERE next_place > 0", name_of(url))
+
+
 @contextmanager
 def stopped(process: int) -> Generator[None]:
     """Stop a process for the block."""
@@ -505,7 +540,7 @@ for url in sys.argv[1:]:
 
 def test_processes_that_start_together(postgres: PostgresServer) -> None:
     """None fails because another is just creating the table."""
-    urls = [postgres.new_database() for _ in range(8)]
+    urls = [postgres.new_database() for _ in range(4)]
     _run_together([sys.executable, "-W", "error", "-c", CREATES, *urls], [None] * 4)
 
 
