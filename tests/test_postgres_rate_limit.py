@@ -50,7 +50,8 @@ OTHER: Final = "https://api.plivo.com/v1/Account/MA9876543210ABCDEFGH/"
 LIMIT: Final = RateLimit(100, 5.0)
 GAP: Final = 0.05
 MANY: Final = RateLimit(1_000_000, 5.0)  # no place is far ahead
-SECRETS: Final = (PASSWORD, quote(PASSWORD), PASSWORD.split()[0])
+WORD: Final = PASSWORD.split()[0]
+SECRETS: Final = (PASSWORD, quote(PASSWORD), WORD)
 FAKETIME: Final = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
 
@@ -96,11 +97,11 @@ def test_what_is_no_url(given: object) -> None:
     "given",
     [
         f"postgresql://{USER}:%zz@127.0.0.1/x",
-        f"postgresql://{USER}:{PASSWORD}@host@127.0.0.1/x",
-        f"postgresql://{USER}:12/{PASSWORD}@127.0.0.1/x",
-        f"postgresql://{USER}:{PASSWORD}/34@127.0.0.1/x",
-        f"postgresql://{USER}:{PASSWORD}",
-        f"postgresql://127.0.0.1/x?{quote(PASSWORD)}=1",
+        f"postgresql://{USER}:12@{WORD}@127.0.0.1/x",
+        f"postgresql://{USER}:12/{WORD}@127.0.0.1/x",
+        f"postgresql://{USER}:{WORD}/34@127.0.0.1/x",
+        f"postgresql://{USER}:{WORD}",
+        f"postgresql://127.0.0.1/x?{WORD}=1",
         "postgresql://127.0.0.1/\udce9",
     ],
 )
