@@ -438,17 +438,21 @@ def test_a_database_that_hangs(postgres: PostgresServer, url: str) -> None:
 def test_an_answer_that_is_late(postgres: PostgresServer, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store can be used again as soon as it has come; no place was reserved for those who gave up."""
     store = PostgresRateLimit(url, LIMIT)
-    monkeypatch.setattr(module, "_LONGEST_ANSWER", 0.05)
-    go_on = threading.Event()
+    monkeypatch.setattr(module, "_LONGEST_ANSWER", 0.5)
+    begun, go_on = threading.Event(), threading.Event()
     change = module._Session.change
 
     def change_late(session: module._Session, account: str, how: Any) -> Any:
+        begun.set()
         go_on.wait()
         return change(session, account, how)
 
     async def ask_twice() -> list[object]:
-        asked = [store.reserve(each, 1, priority="bulk") for each in (ACCOUNT, OTHER)]
-        return await asyncio.gather(*asked, return_exceptions=True)
+        first = asyncio.create_task(store.reserve(ACCOUNT, 1, priority="bulk"))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        second = store.reserve(OTHER, 1, priority="bulk")
+        return await asyncio.gather(first, second, return_exceptions=True)
 
     with monkeypatch.context() as patch:
         patch.setattr(module._Session, "change", change_late)
@@ -456,7 +460,7 @@ def test_an_answer_that_is_late(postgres: PostgresServer, url: str, monkeypatch:
         with pytest.raises(RateLimitStoreError, match="no answer to an earlier request"):
             reserve(store)
         go_on.set()
-    assert [f"{store.database}: no answer within 0.05 s"] * 2 == [str(error) for error in errors]
+    assert [f"{store.database}: no answer within 0.5 s"] * 2 == [str(error) for error in errors]
     monkeypatch.setattr(module, "_LONGEST_ANSWER", 5.0)
     third = "https://api.plivo.com/v1/Account/MA0000000000ABCDEFGH/"
     assert (0.0,) == reserve(store, 1, third)
