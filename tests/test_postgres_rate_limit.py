@@ -447,7 +447,7 @@ def test_an_answer_that_is_late(postgres: PostgresServer, url: str, monkeypatch:
         go_on.wait()
         return change(session, account, how)
 
-    async def ask_twice() -> list[object]:
+    async def ask_twice() -> tuple[object, object]:
         first = asyncio.create_task(store.reserve(ACCOUNT, 1, priority="bulk"))
         while not begun.is_set():
             await asyncio.sleep(0.001)
