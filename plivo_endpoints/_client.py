@@ -68,8 +68,8 @@ class AsyncClient(Unpicklable):
         max_attempts: Maximum number of attempts per call, not counting those that Plivo refused with 429. A
             create that may have been carried out is never retried.
         rate_limit: A `RateLimit` of this client alone, or one that several processes share, such as a
-            `SharedRateLimit`; `None` turns it off. Defaults to the shared one whose file
-            `PLIVO_RATE_LIMIT` names, then to `RateLimit()`.
+            `SharedRateLimit` or `PostgresRateLimit`; `None` turns it off. Defaults to the shared one whose
+            file or URL is in `PLIVO_RATE_LIMIT`, then to `RateLimit()`.
         max_connections: Maximum number of connections in each loop.
         max_body: Maximum size of a response body in bytes, before and after decompression.
         proxy: URL of an HTTP proxy, or "environment" to read `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` once,

@@ -33,8 +33,8 @@ _OWN_LOCK: Final = Lock()
 class RateLimitStore(Protocol):
     """Keeps the rate limit of accounts for several processes.
 
-    Pass one as `rate_limit`. `SharedRateLimit` is one for the processes of a host. Implement it to share a
-    limit in another way; `Pace` has the arithmetic.
+    Pass one as `rate_limit`. `SharedRateLimit` is one for the processes of a host, `PostgresRateLimit` for
+    those of several. Implement it to share a limit in another way; `Pace` has the arithmetic.
 
     Attributes:
         limit: The limit of all processes together.

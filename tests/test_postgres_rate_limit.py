@@ -42,6 +42,7 @@ from tests.secrets.frames import leaks_of, reachable
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from plivo_endpoints.sandbox import Sandbox
     from tests.postgres import PostgresServer
 
 ACCOUNT: Final = "https://api.plivo.com/v1/Account/MA0123456789ABCDEFGH/"
@@ -49,7 +50,8 @@ OTHER: Final = "https://api.plivo.com/v1/Account/MA9876543210ABCDEFGH/"
 LIMIT: Final = RateLimit(100, 5.0)
 GAP: Final = 0.05
 MANY: Final = RateLimit(1_000_000, 5.0)  # no place is far ahead
-SECRETS: Final = (PASSWORD, quote(PASSWORD), PASSWORD.split()[0])
+WORD: Final = PASSWORD.split()[0]
+SECRETS: Final = (PASSWORD, quote(PASSWORD), WORD)
 FAKETIME: Final = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
 
@@ -95,10 +97,11 @@ def test_what_is_no_url(given: object) -> None:
     "given",
     [
         f"postgresql://{USER}:%zz@127.0.0.1/x",
-        f"postgresql://{USER}:{PASSWORD}@host@127.0.0.1/x",
-        f"postgresql://{USER}:12/{PASSWORD}@127.0.0.1/x",
-        f"postgresql://{USER}:{PASSWORD}/34@127.0.0.1/x",
-        f"postgresql://127.0.0.1/x?{quote(PASSWORD)}=1",
+        f"postgresql://{USER}:12@{WORD}@127.0.0.1/x",
+        f"postgresql://{USER}:12/{WORD}@127.0.0.1/x",
+        f"postgresql://{USER}:{WORD}/34@127.0.0.1/x",
+        f"postgresql://{USER}:{WORD}",
+        f"postgresql://127.0.0.1/x?{WORD}=1",
         "postgresql://127.0.0.1/\udce9",
     ],
 )
@@ -347,6 +350,40 @@ def test_programs_end_quietly(url: str) -> None:
     assert (0, "") == (ended.returncode, ended.stderr)
 
 
+GEVENT: Final = """
+import gevent.monkey
+
+gevent.monkey.patch_all()
+
+import sys
+import gevent
+from plivo_endpoints import Client, PostgresRateLimit, RateLimit
+
+limit = PostgresRateLimit(sys.argv[1], RateLimit(100, 1.0))
+
+def use(client):
+    for _ in range(5):
+        client.endpoints.list_page()
+
+with Client(rate_limit=limit) as client:
+    gevent.joinall([gevent.spawn(use, client) for _ in range(4)], raise_error=True)
+"""
+
+
+@pytest.mark.slow
+def test_under_gevent(
+    url: str, threaded_sandbox: Sandbox, point_to: Callable[[Sandbox], None], postgres: PostgresServer
+) -> None:
+    """The thread that owns the connection is a native one, and greenlets wake it."""
+    pytest.importorskip("gevent", reason="GEVENT IS NOT INSTALLED: what it proves is not proved here")
+    point_to(threaded_sandbox)
+    command = [sys.executable, "-W", "error", "-c", GEVENT, url]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    assert (0, "") == (ended.returncode, ended.stderr)
+    assert 20 == len(threaded_sandbox.requests)
+    assert [(1,)] == postgres.execute("SELECT count(*) FROM plivo_paces WHERE next_place > 0", name_of(url))
+
+
 @contextmanager
 def stopped(process: int) -> Generator[None]:
     """Stop a process for the block."""
@@ -398,22 +435,24 @@ def test_a_database_that_hangs(postgres: PostgresServer, url: str) -> None:
     ] == shown.splitlines()
 
 
-def test_an_answer_that_is_late(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The store can be used again as soon as it has come; nothing was sent for those who gave up."""
+def test_an_answer_that_is_late(postgres: PostgresServer, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store can be used again as soon as it has come; no place was reserved for those who gave up."""
     store = PostgresRateLimit(url, LIMIT)
-    reserve(store)
-    monkeypatch.setattr(module, "_LONGEST_ANSWER", 0.05)
-    go_on = threading.Event()
-    change, changes = module._Session.change, list[str]()
+    monkeypatch.setattr(module, "_LONGEST_ANSWER", 0.5)
+    begun, go_on = threading.Event(), threading.Event()
+    change = module._Session.change
 
     def change_late(session: module._Session, account: str, how: Any) -> Any:
-        changes.append(account)
+        begun.set()
         go_on.wait()
         return change(session, account, how)
 
-    async def ask_twice() -> list[object]:
-        asked = [store.reserve(each, 1, priority="bulk") for each in (ACCOUNT, OTHER)]
-        return await asyncio.gather(*asked, return_exceptions=True)
+    async def ask_twice() -> tuple[object, object]:
+        first = asyncio.create_task(store.reserve(ACCOUNT, 1, priority="bulk"))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        second = store.reserve(OTHER, 1, priority="bulk")
+        return await asyncio.gather(first, second, return_exceptions=True)
 
     with monkeypatch.context() as patch:
         patch.setattr(module._Session, "change", change_late)
@@ -421,10 +460,12 @@ def test_an_answer_that_is_late(url: str, monkeypatch: pytest.MonkeyPatch) -> No
         with pytest.raises(RateLimitStoreError, match="no answer to an earlier request"):
             reserve(store)
         go_on.set()
-    assert [f"{store.database}: no answer within 0.05 s"] * 2 == [str(error) for error in errors]
+    assert [f"{store.database}: no answer within 0.5 s"] * 2 == [str(error) for error in errors]
     monkeypatch.setattr(module, "_LONGEST_ANSWER", 5.0)
-    assert (0.0,) == reserve(store, 1, "https://api.plivo.com/v1/Account/third/")
-    assert [ACCOUNT] == changes
+    third = "https://api.plivo.com/v1/Account/MA0000000000ABCDEFGH/"
+    assert (0.0,) == reserve(store, 1, third)
+    rows = postgres.execute("SELECT account FROM plivo_paces", name_of(url))
+    assert {(ACCOUNT,), (third,)} == set(rows)
 
 
 def test_a_database_that_restarts_while_nothing_is_sent(postgres: PostgresServer, url: str) -> None:
@@ -505,7 +546,7 @@ for url in sys.argv[1:]:
 
 def test_processes_that_start_together(postgres: PostgresServer) -> None:
     """None fails because another is just creating the table."""
-    urls = [postgres.new_database() for _ in range(8)]
+    urls = [postgres.new_database() for _ in range(4)]
     _run_together([sys.executable, "-W", "error", "-c", CREATES, *urls], [None] * 4)
 
 

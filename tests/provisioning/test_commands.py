@@ -32,6 +32,8 @@ from plivo_endpoints.sandbox import Fault, Sandbox
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
+    from tests.postgres import PostgresServer
+
     Run = Callable[..., Result]
 
 COMMANDS = (
@@ -592,6 +594,25 @@ def test_a_run_that_stops_says_why_and_then_how_to_go_on(
     assert told["go_on_with"].endswith(
         " provision apply users.csv --state run.db --json --base-url " + words[-1]
     )
+
+
+def test_the_line_that_goes_on_shows_no_password(
+    run: Run,
+    users: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+    postgres: PostgresServer,
+    account: Sandbox,
+) -> None:
+    """The database's is left out of its URL; libpq may find it in the environment."""
+    users(3)
+    url = postgres.new_database()
+    words = ("apply", "users.csv", "--base-url", account.base_url, "--rate", url)
+    assert run(*words).exit_code == 0
+    monkeypatch.setenv("PLIVO_AUTH_TOKEN", "wrong")
+    stopped = run(*words)
+    database = url.rpartition("@")[2]
+    assert f" --rate postgresql://owner@{database} " in stopped.stderr
+    assert "s3cret%20of" not in stopped.output
 
 
 def test_the_line_that_goes_on_means_the_same(

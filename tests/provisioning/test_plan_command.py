@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from plivo_endpoints.sandbox import Sandbox
+    from tests.postgres import PostgresServer
 
     Run = Callable[..., Result]
 
@@ -175,6 +176,18 @@ def test_a_rate_that_programs_share(run: Run, tmp_path: Path) -> None:
     ):
         refused = run("plan", "users.csv", "--rate", value)
         assert (refused.exit_code, problem in " ".join(refused.stderr.split())) == (2, True), refused.stderr
+
+
+@pytest.mark.usefixtures("account")
+def test_a_rate_that_several_hosts_share(run: Run, tmp_path: Path, postgres: PostgresServer) -> None:
+    """A database is taken like a file; if it cannot be used, that is wrong usage, and no password shows."""
+    (tmp_path / "users.csv").write_text("username,alias,password\nann,desk,s3cret\n")
+    url = postgres.new_database()
+    assert "About 1 s at 56 requests a second." in run("plan", "users.csv", "--rate", url).stdout
+    refused = run("plan", "users.csv", "--rate", postgres.url(password="wrong-s3cret"))
+    problem = 'password authentication failed for user "owner"'
+    assert (refused.exit_code, problem in " ".join(refused.stderr.split())) == (2, True), refused.stderr
+    assert "wrong-s3cret" not in refused.output
 
 
 def test_the_exit_status(account: Sandbox, run: Run, tmp_path: Path) -> None:
