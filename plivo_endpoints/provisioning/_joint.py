@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, frozen
@@ -13,7 +13,7 @@ from plivo_endpoints._events import logger
 from plivo_endpoints.provisioning._attach import attach, check_begun, deriver_of
 from plivo_endpoints.provisioning._audit import Audit, read_duplicates
 from plivo_endpoints.provisioning._canary import facts_of, read_mismatches
-from plivo_endpoints.provisioning._errors import StaleError
+from plivo_endpoints.provisioning._errors import StaleError, StateError
 from plivo_endpoints.provisioning._load import read_contents
 from plivo_endpoints.provisioning._outage import Outage
 from plivo_endpoints.provisioning._phases import MOST_LOST, Phases
@@ -87,6 +87,13 @@ class JointRun:
 
     async def work(self) -> None:
         """Help or lead until the run has ended."""
+        try:
+            await self._work()
+        finally:
+            with suppress(StateError):  # else others notice when the lease ends
+                await self._joint.resign()
+
+    async def _work(self) -> None:
         async with self._counted():
             while not self._stopping.is_set() and self.phase != "done":
                 try:

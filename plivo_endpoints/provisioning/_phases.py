@@ -66,7 +66,7 @@ class Phases:
         self._change_sender = ChangeSender(job.client, job.state, self._outage)
         self._suffixes: Collection[int] = ()  # how many digits Plivo appends, as the plan assumed
         self._canary = Canary(job.client, job.state, settle=job.options.settle)
-        self._sender = Sender(job, self._outage, stopping, on_mismatch=self._canary.mark_failed)
+        self._sender = Sender(job, self._outage, stopping, on_mismatch=self._mark_mismatch)
         self.phase: Phase = "planning"
         self._present = Present()
         self.audit: Audit | None = None
@@ -120,6 +120,11 @@ class Phases:
         await self._permit(compared={RowState.RENAMED})
         if is_fresh:
             await self._report_outcomes(RowState.UNCHANGED)
+
+    async def _mark_mismatch(self, entry: Entry) -> None:
+        await self._canary.mark_failed(entry)
+        if self._job.joint is not None:
+            await self._job.joint.halt({})
 
     async def _permit(self, *, compared: Collection[RowState] = ()) -> None:
         """Let rows continue that wait for a permission which this run has.

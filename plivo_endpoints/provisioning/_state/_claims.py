@@ -171,6 +171,13 @@ async def give_back(connection: Connection, member: Member) -> None:
     await connection.execute(query, (member.fleet, member.worker))
 
 
+async def resign(connection: Connection, member: Member) -> None:
+    """Give back what this worker has claimed, and the lead if it has that."""
+    await give_back(connection, member)
+    query = "UPDATE plivo_fleets SET leader = NULL, shared = false WHERE id = %s AND leader = %s"
+    await connection.execute(query, (member.fleet, member.worker))
+
+
 async def leader_of(connection: Connection, fleet: int) -> str | None:
     """Return the name of the worker that leads."""
     query = f"SELECT w.name FROM plivo_workers w JOIN plivo_fleets f ON f.leader = w.id WHERE f.id = %s AND w.id IN ({_ALIVE})"  # noqa: S608, E501 - our own names

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
+from plivo_endpoints.provisioning._state._claims import Member, resign
 from plivo_endpoints.provisioning._state._postgres_tables import fetch_one
 
 if TYPE_CHECKING:
@@ -34,11 +35,7 @@ _FORGET: Final = (
     "DELETE FROM plivo_workers w WHERE fleet = %s AND lease_until < clock_timestamp() - interval '1 hour'"
     " AND NOT EXISTS (SELECT FROM plivo_rows r WHERE r.fleet = w.fleet AND r.worker = w.id)"
 )
-_LEAVE: Final = (
-    "UPDATE plivo_rows SET worker = NULL WHERE fleet = %s AND worker = %s AND state <> 'intent'",
-    "UPDATE plivo_fleets SET leader = NULL, shared = false WHERE id = %s AND leader = %s",
-    "DELETE FROM plivo_workers WHERE fleet = %s AND id = %s",
-)
+_LEAVE: Final = "DELETE FROM plivo_workers WHERE id = %s"
 _READ: Final = (
     "SELECT w.name, extract(epoch FROM clock_timestamp() - w.started)::float8,"
     " extract(epoch FROM w.lease_until - clock_timestamp())::float8, w.done, w.rate, f.leader = w.id"
@@ -104,8 +101,8 @@ class Lease:
         try:
             with suppress(Exception):  # then the lease ends by itself
                 connection = await self._connect()
-                for statement in _LEAVE:
-                    await connection.execute(statement, (self._fleet, self.worker))
+                await resign(connection, Member(self._fleet, self.worker))
+                await connection.execute(_LEAVE, (self.worker,))
         finally:
             await self._disconnect()
 

@@ -230,6 +230,10 @@ class PostgresState:
         """See `JointState`."""
         await self._run(lambda connection: claims.give_back(connection, self._member))
 
+    async def resign(self) -> None:
+        """See `JointState`."""
+        await self._run(lambda connection: claims.resign(connection, self._member))
+
     async def halt(self, facts: Mapping[str, str]) -> None:
         """See `JointState`."""
 

@@ -195,6 +195,10 @@ class JointState(FleetState, Protocol):
         """Give back the rows that this process has claimed, but not those with an intent."""
         ...
 
+    async def resign(self) -> None:
+        """Lead no longer, and give back the rows that this process has claimed, so that others can go on."""
+        ...
+
     async def halt(self, facts: Mapping[str, str]) -> None:
         """Let no process claim rows, and add facts; any process may call it."""
         ...
