@@ -119,6 +119,9 @@ class Sender:
                 new: list[tuple[Row, Entry]] = []
                 while True:
                     if not ahead:
+                        if new:  # claim no more before these are begun
+                            yield new
+                            new = []
                         ahead.extend(await find(last, state))
                     if not ahead or ahead[0].number >= first + len(chunk):
                         break
