@@ -136,14 +136,13 @@ class PostgresState:
             raise
 
     async def _find(self) -> None:
-        if not await self._run(self._prepare):
+        if not await self._run(lambda connection: self._prepare(connection, create=not self._read_only)):
             raise StateError(f"there is no state of a fleet {self.fleet!r} in {self.name}")
 
-    async def _prepare(self, connection: Connection) -> bool:
-        may_create = not self._read_only
-        if not await tables.check_tables(connection, self.name, create=may_create):
+    async def _prepare(self, connection: Connection, *, create: bool) -> bool:
+        if not await tables.check_tables(connection, self.name, create=create):
             return False
-        found = await tables.find_fleet(connection, self.fleet, create=may_create)
+        found = await tables.find_fleet(connection, self.fleet, create=create)
         self._fleet_id = found or 0
         return found is not None
 
@@ -178,7 +177,7 @@ class PostgresState:
         database = Database(self._parameters, read_only=True)
         await database.open()
         try:
-            return await database.run(self._prepare)
+            return await database.run(lambda connection: self._prepare(connection, create=False))
         finally:
             await database.close()
 
