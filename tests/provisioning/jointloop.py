@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import signal
 import subprocess
@@ -95,6 +96,7 @@ class Crew:
         self._result = result
         self._alive: list[subprocess.Popen[str]] = []
         self._stopped: list[tuple[float, subprocess.Popen[str]]] = []
+        self._taking_part: list[subprocess.Popen[str]] = []
         self._begun = 0
 
     def fill(self) -> None:
@@ -145,9 +147,16 @@ class Crew:
             process.send_signal(signal.SIGSTOP)
             self._stopped.append((time.monotonic() + self._loop.lease * chance.uniform(1.2, 2.0), process))
 
-    def wake(self) -> None:
+    def await_begun(self) -> None:
+        """Wait until each takes part: without a database, a worker cannot start."""
+        self.wake(math.inf)
+        for process in [each for each in self._alive if each not in self._taking_part]:
+            assert process.stdout is not None
+            process.stdout.readline()
+            self._taking_part.append(process)
+
+    def wake(self, now: float) -> None:
         """Let those go on whose time has come."""
-        now = time.monotonic()
         for until, process in [each for each in self._stopped if each[0] <= now]:
             self._stopped.remove((until, process))
             process.send_signal(signal.SIGCONT)
@@ -206,7 +215,7 @@ def _disturb(loop: JointLoop, crew: Crew, server: PostgresServer, result: Joined
     next_event = begun + pause
     while crew.is_working():
         assert time.monotonic() < begun + LONGEST, "it does not end"
-        crew.wake()
+        crew.wake(time.monotonic())
         if events and time.monotonic() >= next_event and not result.reports:
             event = events.pop()
             if event == "kill":
@@ -214,6 +223,7 @@ def _disturb(loop: JointLoop, crew: Crew, server: PostgresServer, result: Joined
             elif event == "stop":
                 crew.stop(chance)
             else:
+                crew.await_begun()
                 server.stop()
                 server.start()
             result.events[event] += 1
