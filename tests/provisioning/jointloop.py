@@ -174,7 +174,7 @@ def run(loop: JointLoop, server: PostgresServer) -> Joined:
     weather = Loop(rows=loop.rows, kills=0, folder=loop.folder, faults=loop.faults, seed=loop.seed)
     database = server.new_database()
     with run_sandbox(weather, quota=loop.limited) as account:
-        order = {
+        order: dict[str, Any] = {
             **account,
             "csv": str(write_rows(loop.folder, loop.rows)),
             "database": database,

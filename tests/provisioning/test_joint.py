@@ -103,7 +103,7 @@ def aliases(sandbox: Sandbox) -> list[str]:
     return sorted(endpoint.alias for endpoint in sandbox.endpoints.values())
 
 
-@pytest.mark.parametrize("processes", [1, 3])
+@pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.slow), 3])
 async def test_a_run_of_several_processes(
     fleet_of: Callable[[], AsyncFleet], rows: Rows, sandbox: Sandbox, processes: int
 ) -> None:
@@ -150,6 +150,7 @@ async def test_a_helper_that_joins_at_the_end(
     assert len(sandbox.endpoints) == 5
 
 
+@pytest.mark.slow
 async def test_a_leader_that_was_stopped_too_long(
     fleet_of: Callable[[], AsyncFleet],
     rows: Rows,
@@ -170,6 +171,7 @@ async def test_a_leader_that_was_stopped_too_long(
     assert "another process has taken over this run: helping it" in caplog.messages
 
 
+@pytest.mark.slow
 async def test_another_edition(fleet_of: Callable[[], AsyncFleet], rows: Rows, sandbox: Sandbox) -> None:
     """Two sources at once would be one chaos."""
     async with AsyncExitStack() as stack:
@@ -261,6 +263,7 @@ async def test_a_file_is_for_one_process(client: AsyncClient, tmp_path: Path) ->
     assert await fleet.workers() == ()
 
 
+@pytest.mark.slow
 async def test_the_workers_of_a_run(
     fleet_of: Callable[[], AsyncFleet], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -227,9 +227,10 @@ def dump(database: str) -> list[Any]:
     """Return all that a database has."""
     with psycopg.connect(database) as connection:
         tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
-        return [connection.execute(f"TABLE {table}").fetchall() for (table,) in tables]
+        return [connection.execute(f"TABLE {table}".encode()).fetchall() for (table,) in tables]
 
 
+@pytest.mark.slow
 def test_workers_on_the_command_line(
     account: Sandbox,
     run: Callable[..., Result],

@@ -12,7 +12,7 @@ from attrs import frozen
 from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import StateError
 from plivo_endpoints.provisioning._state._columns import COLUMNS, FIXED, entry_of, values_of
-from plivo_endpoints.provisioning._state._postgres_tables import fetch_one
+from plivo_endpoints.provisioning._state._postgres_tables import fetch_all, fetch_one, run
 from plivo_endpoints.provisioning._state._protocol import DeposedError, TakenError
 
 if TYPE_CHECKING:
@@ -87,19 +87,19 @@ async def lead(connection: Connection, member: Member, account: str | None) -> b
 async def share(connection: Connection, member: Member) -> None:
     """Let workers claim rows."""
     await check_leads(connection, member)
-    await connection.execute("UPDATE plivo_fleets SET shared = true WHERE id = %s", (member.fleet,))
+    await run(connection, "UPDATE plivo_fleets SET shared = true WHERE id = %s", member.fleet)
 
 
 async def halt(connection: Connection, member: Member) -> None:
     """Let no worker claim rows."""
-    await connection.execute("UPDATE plivo_fleets SET shared = false WHERE id = %s", (member.fleet,))
+    await run(connection, "UPDATE plivo_fleets SET shared = false WHERE id = %s", member.fleet)
 
 
 async def take_back(connection: Connection, member: Member) -> int:
     """Let no worker claim rows, and take back all that have no intent of a live worker; count the others."""
     await check_leads(connection, member)
     await halt(connection, member)  # waits for claims under way, which the next statement then sees
-    await connection.execute(_TAKE_BACK, (member.fleet,))
+    await run(connection, _TAKE_BACK, member.fleet)
     left = "SELECT count(*) FROM plivo_rows WHERE fleet = %s AND worker IS NOT NULL"
     count: int = await fetch_one(connection, left, member.fleet)
     return count
@@ -115,7 +115,7 @@ async def claim(
         return []
     names = [state.value for state in states]
     values = (member.fleet, after, names, member.worker, limit, member.worker)
-    rows = await (await connection.execute(_CLAIM, values)).fetchall()
+    rows = await fetch_all(connection, _CLAIM, *values)
     return sorted(map(entry_of, rows), key=lambda entry: entry.number)
 
 
@@ -138,7 +138,7 @@ async def save(
         for before, after in changes
     ]
     async with connection.cursor() as cursor:
-        await cursor.executemany(_REPLACE, values)
+        await cursor.executemany(_REPLACE.encode(), values)
         if cursor.rowcount == len(changes):
             return
     for before, after in changes:
@@ -151,12 +151,11 @@ async def save(
 
 async def _is_done(connection: Connection, member: Member, after: Entry, *, is_claimed: bool) -> bool:
     """Whether a change was carried out already, in a transaction whose answer was lost."""
-    found = await connection.execute(_WITH_WORKER, (member.fleet, after.key))
-    row = await found.fetchone()
-    if row is None or _stored(entry_of(row[1:])) != _stored(after):
-        return False
-    worker: int | None = row[0]
-    return worker == (member.worker if is_claimed and after.state in KEPT else None)
+    expected = member.worker if is_claimed and after.state in KEPT else None
+    rows = await fetch_all(connection, _WITH_WORKER, member.fleet, after.key)
+    return any(
+        worker == expected and _stored(entry_of(columns)) == _stored(after) for worker, *columns in rows
+    )
 
 
 def _stored(entry: Entry) -> tuple[str | int | float | None, ...]:
@@ -168,14 +167,14 @@ def _stored(entry: Entry) -> tuple[str | int | float | None, ...]:
 async def give_back(connection: Connection, member: Member) -> None:
     """Give back the rows that this worker has claimed and not begun."""
     query = "UPDATE plivo_rows SET worker = NULL WHERE fleet = %s AND worker = %s AND state <> 'intent'"
-    await connection.execute(query, (member.fleet, member.worker))
+    await run(connection, query, member.fleet, member.worker)
 
 
 async def resign(connection: Connection, member: Member) -> None:
     """Give back what this worker has claimed, and the lead if it has that."""
     await give_back(connection, member)
     query = "UPDATE plivo_fleets SET leader = NULL, shared = false WHERE id = %s AND leader = %s"
-    await connection.execute(query, (member.fleet, member.worker))
+    await run(connection, query, member.fleet, member.worker)
 
 
 async def leader_of(connection: Connection, fleet: int) -> str | None:

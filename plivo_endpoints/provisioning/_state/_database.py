@@ -16,6 +16,7 @@ from attrs import frozen
 from plivo_endpoints._events import logger
 from plivo_endpoints._postgres import explain, name_database
 from plivo_endpoints.provisioning._errors import StateError
+from plivo_endpoints.provisioning._state._postgres_tables import fetch_one
 from plivo_endpoints.provisioning._state._protocol import TakenError
 
 if TYPE_CHECKING:
@@ -148,18 +149,10 @@ class Database:
 
         await self._disconnect()
         self._connection = await AsyncConnection.connect(**self._parameters, autocommit=True)
-        settings = ["SET synchronous_commit = on"] if await self._is_lax() else []
         if self._read_only:
-            settings.append("SET default_transaction_read_only = on")
-        for setting in settings:
-            await self._connection.execute(setting)
-
-    async def _is_lax(self) -> bool:
-        """Whether a commit would return before it is durable; anything stricter is left as it is."""
-        if self._connection is None:
-            return False
-        row = await (await self._connection.execute("SHOW synchronous_commit")).fetchone()
-        return row == ("off",)
+            await self._connection.execute("SET default_transaction_read_only = on")
+        elif await fetch_one(self._connection, "SHOW synchronous_commit") == "off":  # others are stricter
+            await self._connection.execute("SET synchronous_commit = on")
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

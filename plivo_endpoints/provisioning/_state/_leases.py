@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import frozen
 
 from plivo_endpoints.provisioning._state._claims import Member, resign
-from plivo_endpoints.provisioning._state._postgres_tables import fetch_one
+from plivo_endpoints.provisioning._state._postgres_tables import fetch_one, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,7 +90,7 @@ class Lease:
         connection = await self._connect()
         name = f"process {os.getpid()} on {socket.gethostname()}"
         self.worker = await fetch_one(connection, _JOIN, self._fleet, name, LEASE)
-        await connection.execute(_FORGET, (self._fleet,))
+        await run(connection, _FORGET, self._fleet)
         self._task = asyncio.create_task(self._renew())
 
     async def end(self) -> None:
@@ -102,7 +102,7 @@ class Lease:
             with suppress(Exception):  # then the lease ends by itself
                 connection = await self._connect()
                 await resign(connection, Member(self._fleet, self.worker))
-                await connection.execute(_LEAVE, (self.worker,))
+                await run(connection, _LEAVE, self.worker)
         finally:
             await self._disconnect()
 
@@ -113,7 +113,7 @@ class Lease:
             rate = (self.done - before) / (time.monotonic() - since)
             try:
                 connection = await self._connect()
-                await connection.execute(_RENEW, (LEASE, self.done, rate, self.worker))
+                await run(connection, _RENEW, LEASE, self.done, rate, self.worker)
             except Exception:  # noqa: BLE001 - the requests of the other connection tell about it
                 await self._disconnect()
             else:

@@ -186,7 +186,7 @@ class PostgresState:
         from psycopg import connect  # noqa: PLC0415 - an extra
 
         with connect(**self._parameters) as connection:
-            rows = connection.execute(_ROWS, (after, self.fleet)).fetchall()
+            rows = connection.execute(_ROWS.encode(), (after, self.fleet)).fetchall()
         return [entry_of(row) for row in rows]
 
     async def upgrade(self) -> tuple[int, int]:
@@ -268,12 +268,12 @@ class PostgresState:
     async def clear(self) -> None:
         """See `FleetState`."""
         query = "DELETE FROM plivo_rows WHERE fleet = %s"
-        await self._run_as_leader(lambda connection: connection.execute(query, (self._fleet_id,)))
+        await self._run_as_leader(lambda connection: tables.run(connection, query, self._fleet_id))
 
     async def discard(self) -> None:
         """See `FleetState`."""
         query = "DELETE FROM plivo_incoming WHERE fleet = %s"
-        await self._run_as_leader(lambda connection: connection.execute(query, (self._fleet_id,)))
+        await self._run_as_leader(lambda connection: tables.run(connection, query, self._fleet_id))
 
     async def add(self, entries: Sequence[Entry]) -> Sequence[Clash]:
         """See `FleetState`."""
@@ -285,7 +285,7 @@ class PostgresState:
 
         async def work(connection: Connection) -> None:
             query = "UPDATE plivo_fleets SET taken_up = %s WHERE id = %s AND taken_up IS DISTINCT FROM %s"
-            done = await connection.execute(query, (token, self._fleet_id, token))
+            done = await tables.run(connection, query, token, self._fleet_id, token)
             if done.rowcount:  # else it was carried out, and only the answer was lost
                 await tables.take_up(connection, self._fleet_id)
                 await tables.note(connection, self._fleet_id, facts)
@@ -359,10 +359,7 @@ class PostgresState:
         return [entry_of(row) for row in await self._fetch(query, self._fleet_id, *values)]
 
     async def _fetch(self, query: str, *values: object) -> Sequence[tuple[Any, ...]]:
-        async def work(connection: Connection) -> Sequence[tuple[Any, ...]]:
-            return await (await connection.execute(query, values)).fetchall()
-
-        return await self._run(work)
+        return await self._run(lambda connection: tables.fetch_all(connection, query, *values))
 
     @property
     def _member(self) -> Member:

@@ -20,7 +20,7 @@ from plivo_endpoints.provisioning._transitions import taken_up
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from psycopg import AsyncConnection
+    from psycopg import AsyncConnection, AsyncCursor
 
     from plivo_endpoints.provisioning._entries import Entry
     from plivo_endpoints.provisioning._state._protocol import Clash
@@ -105,10 +105,22 @@ _NOTE: Final = (
 _BATCH: Final = 500
 
 
+async def run(connection: Connection, query: str, *values: object) -> AsyncCursor[Any]:
+    """Carry out a query."""
+    return await connection.execute(
+        query.encode(), values
+    )  # psycopg takes a plain `str` only if it is literal
+
+
 async def fetch_one(connection: Connection, query: str, *values: object) -> Any:  # noqa: ANN401 - any column
     """Return the first column of the first row of a query; `None` if there is no row."""
-    row = await (await connection.execute(query, values)).fetchone()
+    row = await (await run(connection, query, *values)).fetchone()
     return None if row is None else row[0]
+
+
+async def fetch_all(connection: Connection, query: str, *values: object) -> list[tuple[Any, ...]]:
+    """Return the rows of a query."""
+    return await (await run(connection, query, *values)).fetchall()
 
 
 async def check_tables(connection: Connection, name: str, *, create: bool) -> bool:
@@ -133,22 +145,20 @@ async def check_tables(connection: Connection, name: str, *, create: bool) -> bo
 
 async def upgrade(connection: Connection) -> tuple[int, int]:
     """Create the tables or bring them to the current version; return the versions before and after."""
-    await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+    await run(connection, "SELECT pg_advisory_xact_lock(%s)", _LOCK)
     before = await fetch_one(connection, _VERSION) if await fetch_one(connection, _HAS_TABLES) else 0
     for migration in MIGRATIONS[before:]:
         for statement in migration:
-            await connection.execute(statement)
+            await run(connection, statement)
     after = max(before, len(MIGRATIONS))
-    await connection.execute("UPDATE plivo_schema SET version = %s", (after,))
+    await run(connection, "UPDATE plivo_schema SET version = %s", after)
     return before, after
 
 
 async def find_fleet(connection: Connection, name: str, *, create: bool) -> int | None:
     """Return the number of a fleet; `None` if there is none and it may not be created."""
     if create:
-        await connection.execute(
-            "INSERT INTO plivo_fleets (name) VALUES (%s) ON CONFLICT DO NOTHING", (name,)
-        )
+        await run(connection, "INSERT INTO plivo_fleets (name) VALUES (%s) ON CONFLICT DO NOTHING", name)
     found: int | None = await fetch_one(connection, "SELECT id FROM plivo_fleets WHERE name = %s", name)
     return found
 
@@ -156,7 +166,7 @@ async def find_fleet(connection: Connection, name: str, *, create: bool) -> int 
 async def note(connection: Connection, fleet: int, facts: Mapping[str, str]) -> None:
     """Add or change facts."""
     for name, value in facts.items():
-        await connection.execute(_NOTE, (fleet, name, value))
+        await run(connection, _NOTE, fleet, name, value)
 
 
 async def add(connection: Connection, fleet: int, entries: Sequence[Entry]) -> list[Clash]:
@@ -164,8 +174,7 @@ async def add(connection: Connection, fleet: int, entries: Sequence[Entry]) -> l
     if not entries:
         return []
     columns = zip(*(values_of(entry)[: len(FROM_SOURCE)] for entry in entries), strict=True)
-    done = await connection.execute(_ADD, (fleet, *map(list, columns)))
-    added = {number for (number,) in await done.fetchall()}
+    added = {number for (number,) in await fetch_all(connection, _ADD, fleet, *map(list, columns))}
     clashes: list[Clash] = []
     for entry in entries:
         if entry.number in added:
@@ -173,10 +182,9 @@ async def add(connection: Connection, fleet: int, entries: Sequence[Entry]) -> l
         firsts: dict[str, Entry] = {}
         for field, column in UNIQUE.items():
             value = entry.key if field == "key" else entry.wanted.username
-            query = f"{_NEW} AND {column} = %s"
-            row = await (await connection.execute(query, (fleet, value))).fetchone()
-            if row is not None and row[0] != entry.number:  # else an earlier attempt has added it
-                firsts[field] = new_entry_of(row)
+            for row in await fetch_all(connection, f"{_NEW} AND {column} = %s", fleet, value):
+                if row[0] != entry.number:  # else an earlier attempt has added it
+                    firsts[field] = new_entry_of(row)
         clashes += clashes_of(entry, firsts)
     return clashes
 
@@ -184,14 +192,11 @@ async def add(connection: Connection, fleet: int, entries: Sequence[Entry]) -> l
 async def take_up(connection: Connection, fleet: int) -> None:
     """Replace the previous edition by the new one."""
     last = 0
-    while True:
-        batch = await (await connection.execute(_EDITIONS, (fleet, last, _BATCH))).fetchall()
-        if not batch:
-            break
+    while batch := await fetch_all(connection, _EDITIONS, fleet, last, _BATCH):
         last = batch[-1][0]
         await _take_up(connection, batch)
-    await connection.execute(_BEGIN_NEW, (fleet,))
-    await connection.execute("DELETE FROM plivo_incoming WHERE fleet = %s", (fleet,))
+    await run(connection, _BEGIN_NEW, fleet)
+    await run(connection, "DELETE FROM plivo_incoming WHERE fleet = %s", fleet)
 
 
 async def _take_up(connection: Connection, batch: Sequence[Sequence[Any]]) -> None:
@@ -209,8 +214,8 @@ async def _take_up(connection: Connection, batch: Sequence[Sequence[Any]]) -> No
         elif after != entry:
             changed.append((*values_of(after), row_id))
     async with connection.cursor() as cursor:
-        await cursor.executemany(_CHANGE, changed)
-    await connection.execute("DELETE FROM plivo_rows WHERE id = ANY(%s)", (forgotten,))
+        await cursor.executemany(_CHANGE.encode(), changed)
+    await run(connection, "DELETE FROM plivo_rows WHERE id = ANY(%s)", forgotten)
 
 
 def new_token() -> str:
