@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._entries import Entry
+    from plivo_endpoints.provisioning._load import Contents
     from plivo_endpoints.provisioning._options import Options
+    from plivo_endpoints.provisioning._passwords import Deriver
     from plivo_endpoints.provisioning._phases import Phase
     from plivo_endpoints.provisioning._report import Channel
     from plivo_endpoints.provisioning._rows import RowSource
@@ -125,16 +127,8 @@ class JointRun:
             order.client, order.source, self._joint, order.master_key, options.plan
         )
         await self._joint.note(_permissions_of(options))
-        job = Job(
-            client=order.client,
-            source=order.source,
-            contents=contents,
-            state=order.state,
-            joint=self._joint,
-            outcomes=order.outcomes,
-            deriver=deriver,
-            options=options,
-        )
+        facts = await self._joint.facts()
+        job = self._job(contents, deriver, facts["digest"], options)
         self._has_joined = True
         self._phases = Phases(job, self._stopping)
         await self._phases.work()
@@ -170,19 +164,25 @@ class JointRun:
             self._sender, self._digest = None, digest
             contents = await read_contents(order.source)
             if contents.digest(facts["fleet_id"]) == digest:
-                job = Job(
-                    client=order.client,
-                    source=order.source,
-                    contents=contents,
-                    state=order.state,
-                    joint=self._joint,
-                    outcomes=order.outcomes,
-                    deriver=deriver_of(contents, facts, order.master_key),
-                    options=order.options,
-                )
+                deriver = deriver_of(contents, facts, order.master_key)
+                job = self._job(contents, deriver, digest, order.options)
                 outage = Outage(most_lost=MOST_LOST, most_refused=order.options.max_failures)
                 self._sender = Sender(job, outage, self._stopping, on_mismatch=self._halt)
         return self._sender
+
+    def _job(self, contents: Contents, deriver: Deriver | None, edition: str, options: Options) -> Job:
+        order = self._order
+        return Job(
+            client=order.client,
+            source=order.source,
+            contents=contents,
+            state=order.state,
+            joint=self._joint,
+            edition=edition,
+            outcomes=order.outcomes,
+            deriver=deriver,
+            options=options,
+        )
 
     async def _halt(self, entry: Entry) -> None:
         """Stop all processes, as an endpoint does not match its row."""

@@ -43,13 +43,17 @@ _CLAIMED: Final = 100  # entries at a time; as many wait until the lease ends if
 
 @frozen(kw_only=True)
 class Job:
-    """The inputs of a run; `joint` is its state if several processes share the run."""
+    """The inputs of a run.
+
+    If several processes share it, `joint` is its state, and `edition` the digest of the source in there.
+    """
 
     client: AsyncClient
     source: RowSource
     contents: Contents
     state: CountingState
     joint: JointState | None = None
+    edition: str = ""
     outcomes: Channel
     deriver: Deriver | None
     options: Options
@@ -106,7 +110,9 @@ class Sender:
     async def _find(self, after: int, state: RowState) -> Sequence[Entry]:
         if self._job.joint is None:
             return await self._read(after, state)
-        return await self._job.joint.claim(after=after, limit=_CLAIMED, states={state})
+        return await self._job.joint.claim(
+            edition=self._job.edition, after=after, limit=_CLAIMED, states={state}
+        )
 
     async def _rows(
         self, state: RowState, find: Callable[[int, RowState], Awaitable[Sequence[Entry]]]

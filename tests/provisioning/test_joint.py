@@ -339,7 +339,7 @@ async def pair(database: str) -> Any:
         assert await first.lead()
         entries = [evolve(entry, number=number) for number, entry in enumerate(map(entry_of, derived(2)), 1)]
         await first.add(entries)
-        await first.take_up({})
+        await first.take_up({"digest": EDITION})
         await first.share()
         yield first, second
 
@@ -360,25 +360,39 @@ def stamped(entry: Any) -> Any:
 
 Pair = tuple[PostgresState, PostgresState]
 NEW = (RowState.NEW,)
+EDITION = "the digest of a source"
 
 
 async def test_a_row_has_one_worker(pair: Pair) -> None:
     """Who asks again gets its own rows again, as the first answer may have been lost; others do not."""
     first, second = pair
-    (mine,) = await first.claim(after=0, limit=1, states=NEW)
-    (others,) = await second.claim(after=0, limit=9, states=NEW)
+    (mine,) = await first.claim(edition=EDITION, after=0, limit=1, states=NEW)
+    (others,) = await second.claim(edition=EDITION, after=0, limit=9, states=NEW)
     assert (mine.number, others.number) == (1, 2)
-    assert [entry.number for entry in await first.claim(after=0, limit=9, states=NEW)] == [1]
+    assert [entry.number for entry in await first.claim(edition=EDITION, after=0, limit=9, states=NEW)] == [1]
     await second.give_back()
-    assert [entry.number for entry in await first.claim(after=0, limit=9, states=NEW)] == [1, 2]
+    assert [entry.number for entry in await first.claim(edition=EDITION, after=0, limit=9, states=NEW)] == [
+        1,
+        2,
+    ]
+
+
+async def test_a_worker_with_another_source(pair: Pair) -> None:
+    """It gets no rows of an edition that it does not have: it would create what its own source says."""
+    first, second = pair
+    assert await second.claim(edition="that of last week", after=0, limit=9, states=NEW) == []
+    await first.take_back()
+    await first.take_up({"digest": "that of next week"})
+    await first.share()
+    assert await second.claim(edition=EDITION, after=0, limit=9, states=NEW) == []
 
 
 async def test_a_worker_that_was_stopped_too_long(pair: Pair, expire: Callable[[str], None]) -> None:
     """Its rows are another's: its intent is not written, so nothing is sent; all else still works."""
     first, second = pair
-    one, two = await second.claim(after=0, limit=9, states=NEW)
+    one, two = await second.claim(edition=EDITION, after=0, limit=9, states=NEW)
     expire(f"id = {second._member.worker}")
-    (taken, _) = await first.claim(after=0, limit=9, states=NEW)
+    (taken, _) = await first.claim(edition=EDITION, after=0, limit=9, states=NEW)
     intent = stamped(taken)
     await first.save([(taken, intent)])
     with pytest.raises(StateError, match="row 1 was taken by another process"):
@@ -392,13 +406,13 @@ async def test_a_worker_that_was_stopped_too_long(pair: Pair, expire: Callable[[
 async def test_what_is_in_flight_is_waited_for(pair: Pair, expire: Callable[[str], None]) -> None:
     """An intent of a live worker stays its own; one of a dead worker becomes the leader's to decide on."""
     first, second = pair
-    one, two = await second.claim(after=0, limit=9, states=NEW)
+    one, two = await second.claim(edition=EDITION, after=0, limit=9, states=NEW)
     intent = stamped(one)
     await second.save([(one, intent)])
     assert await first.take_back() == 1
     with pytest.raises(StateError, match="row 2 was taken"):  # a claim without an intent is void
         await second.save([(two, stamped(two))])
-    assert await second.claim(after=0, limit=9, states=NEW) == []
+    assert await second.claim(edition=EDITION, after=0, limit=9, states=NEW) == []
     expire(f"id = {second._member.worker}")
     assert await first.take_back() == 0
     parked = evolve(intent, state=RowState.PARKED)
@@ -415,7 +429,7 @@ async def test_only_the_leader_writes(pair: Pair) -> None:
     ):
         with pytest.raises(StateError, match="another process has taken over this run"):
             await call
-    assert await first.facts() == {}
+    assert await first.facts() == {"digest": EDITION}
     assert await first.lead()
 
 

@@ -105,14 +105,21 @@ async def take_back(connection: Connection, member: Member) -> int:
     return count
 
 
-async def claim(
-    connection: Connection, member: Member, *, after: int, limit: int, states: Collection[RowState]
-) -> Sequence[Entry]:
-    """Reserve rows for this worker that no live worker has; none unless they are shared."""
+async def are_shared(connection: Connection, member: Member, edition: str) -> bool:
+    """Whether the rows of an edition of the source can be claimed, until the end of the transaction."""
     # The lock makes `take_back` wait for this transaction; or this waits, and finds them not shared.
     shared = "SELECT id FROM plivo_fleets WHERE id = %s AND shared FOR SHARE"
     if await fetch_one(connection, shared, member.fleet) is None:
-        return []
+        return False
+    # An edition is taken up only while rows are not shared.
+    digest = "SELECT value FROM plivo_facts WHERE fleet = %s AND name = 'digest' AND value = %s"
+    return await fetch_one(connection, digest, member.fleet, edition) is not None
+
+
+async def claim(
+    connection: Connection, member: Member, *, after: int, limit: int, states: Collection[RowState]
+) -> Sequence[Entry]:
+    """Reserve rows for this worker that no live worker has."""
     names = [state.value for state in states]
     values = (member.fleet, after, names, member.worker, limit, member.worker)
     rows = await fetch_all(connection, _CLAIM, *values)

@@ -215,10 +215,14 @@ class PostgresState:
         self._claimed.clear()
         return await self._run(lambda connection: claims.take_back(connection, self._member))
 
-    async def claim(self, *, after: int, limit: int, states: Collection[RowState]) -> Sequence[Entry]:
+    async def claim(
+        self, *, edition: str, after: int, limit: int, states: Collection[RowState]
+    ) -> Sequence[Entry]:
         """See `JointState`."""
 
         async def work(connection: Connection) -> Sequence[Entry]:
+            if not await claims.are_shared(connection, self._member, edition):
+                return []
             return await claims.claim(connection, self._member, after=after, limit=limit, states=states)
 
         claimed = await self._run(work)

@@ -184,10 +184,19 @@ class JointState(FleetState, Protocol):
         """
         ...
 
-    async def claim(self, *, after: int, limit: int, states: Collection[RowState]) -> Sequence[Entry]:
+    async def claim(
+        self, *, edition: str, after: int, limit: int, states: Collection[RowState]
+    ) -> Sequence[Entry]:
         """Reserve the first entries in these states above `after` for this process; none unless shared.
 
         A claim ends if the process gives no sign of life.
+
+        Args:
+            edition: The digest of the source that this process has; there are none if another one was taken
+                up since.
+            after: A number.
+            limit: How many at most.
+            states: The states.
         """
         ...
 
