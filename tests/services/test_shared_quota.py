@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from plivo_endpoints.sandbox import Sandbox
+    from tests.postgres import PostgresServer
 
 pytestmark = pytest.mark.slow
 
@@ -52,8 +53,18 @@ def visit(url: str, begun: float, number: int) -> tuple[int, float]:
         connection.close()
 
 
+@pytest.fixture(params=["file", "postgres"])
+def places(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
+    """Say where the quota and the state are: in files, or in a database."""
+    if request.param == "file":
+        return str(tmp_path / "quota.db"), str(tmp_path / "fleet.db")
+    server: PostgresServer = request.getfixturevalue("postgres")
+    database = server.new_database()
+    return database, database
+
+
 def test_four_workers_and_a_bulk_run(
-    launch: Callable[..., Service], threaded_sandbox: Sandbox, tmp_path: Path
+    launch: Callable[..., Service], threaded_sandbox: Sandbox, tmp_path: Path, places: tuple[str, str]
 ) -> None:
     """More is asked for than the quota allows: none is refused, nearly all is used, no visitor waits long."""
     skip_without("gunicorn")
@@ -61,11 +72,11 @@ def test_four_workers_and_a_bulk_run(
     users = "".join(f"user{number},desk {number},s3cret\n" for number in range(int(70 * SECONDS)))
     (tmp_path / "users.csv").write_text(f"username,alias,password\n{users}")
     threaded_sandbox.quota = True
-    quota = {"PLIVO_RATE_LIMIT": str(tmp_path / "quota.db")}
+    quota = {"PLIVO_RATE_LIMIT": places[0]}
     worker = ("--workers", "4", "--worker-class", "aiohttp.GunicornWebWorker", "--bind", "127.0.0.1:0")
     service = launch("gunicorn", *worker, "--pythonpath", str(tmp_path), "token_service:app", **quota)
     url = service.wait_for(r"Listening at: (http://\S+)")
-    state = ("--state", str(tmp_path / "fleet.db"))
+    state = ("--state", places[1])
     bulk = launch("plivo_endpoints", "provision", "apply", str(tmp_path / "users.csv"), *state, **quota)
     wait_until(lambda: len(threaded_sandbox.requests) > 50)
     first, begun = len(threaded_sandbox.requests), time.monotonic()
