@@ -79,4 +79,5 @@ def explain(error: Exception) -> str:
     """Return what went wrong, in one line."""
     diagnosis = getattr(error, "diag", None)
     text = getattr(diagnosis, "message_primary", None) or str(error) or type(error).__name__
-    return " ".join(str(text).split())
+    lines = [line.strip() for line in str(text).splitlines() if "Is the server running" not in line]
+    return " ".join(lines)

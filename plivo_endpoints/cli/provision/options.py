@@ -23,7 +23,7 @@ from plivo_endpoints._shared_rate_limit import SharedRateLimit
 from plivo_endpoints.cli.errors import USAGE, Terminated
 from plivo_endpoints.cli.output import escape
 from plivo_endpoints.cli.provision.output import show_problems
-from plivo_endpoints.provisioning import PostgresState, SourceError, SqliteState
+from plivo_endpoints.provisioning import PostgresState, SourceError, SqliteState, StateError
 from plivo_endpoints.provisioning._state._choice import state_of
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def read_rate(given: str | None, state: State) -> RateLimit | RateLimitStore:
     """Return the rate limit that the value of `--rate` means, which must not be the file of the state."""
     if given is None:
         if isinstance(state, PostgresState) and not os.environ.get("PLIVO_RATE_LIMIT"):
-            return PostgresRateLimit(state.url.reveal())  # who shares a state shares the quota too
+            return _limit_beside(state)
         return DEFAULT_RATE
     if given.isdecimal() and len(given) <= _MOST_DIGITS:
         if int(given) < 1:
@@ -106,6 +106,14 @@ def read_rate(given: str | None, state: State) -> RateLimit | RateLimitStore:
         return SharedRateLimit(given)
     except InvalidArgumentError as error:
         raise _bad_rate(error.rule) from None
+
+
+def _limit_beside(state: PostgresState) -> RateLimitStore:
+    """Return a rate limit in the state's database: who shares a state shares the quota too."""
+    try:
+        return PostgresRateLimit(state.url.reveal())
+    except InvalidArgumentError as error:
+        raise StateError(error.rule) from None
 
 
 def _bad_rate(problem: str) -> click.BadParameter:
