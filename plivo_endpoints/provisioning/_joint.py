@@ -13,6 +13,7 @@ from plivo_endpoints._events import logger
 from plivo_endpoints.provisioning._attach import attach, check_begun, deriver_of
 from plivo_endpoints.provisioning._audit import Audit, read_duplicates
 from plivo_endpoints.provisioning._canary import facts_of, read_mismatches
+from plivo_endpoints.provisioning._entries import OPEN
 from plivo_endpoints.provisioning._errors import StaleError, StateError
 from plivo_endpoints.provisioning._load import read_contents
 from plivo_endpoints.provisioning._outage import Outage
@@ -74,7 +75,7 @@ class JointRun:
         self._phase: Phase = "waiting"
         self._sender: Sender | None = None  # for the edition of the source with `_digest`
         self._digest = ""
-        self._has_joined = False
+        self._joined: str | None = None  # the edition of the run that this process has taken part in
         self.audit: Audit | None = None
 
     @property
@@ -112,7 +113,8 @@ class JointRun:
             facts = await self._joint.facts()
             if self._order.inherits:
                 check_begun(facts)
-            if facts.get("done") and (self._has_joined or self._order.inherits):  # it has just ended
+            self._check_edition(facts)
+            if await self._is_over(facts):
                 await self._finish(facts)
             elif not self._stopping.is_set():
                 await self._lead(facts)
@@ -121,7 +123,7 @@ class JointRun:
 
     async def _lead(self, facts: Mapping[str, str]) -> None:
         order, options = self._order, self._order.options
-        if self._has_joined or order.inherits:
+        if self._joined is not None or order.inherits:
             options = evolve(options, plan=None, **json.loads(facts.get("permissions", "{}")))
         contents, deriver = await attach(
             order.client, order.source, self._joint, order.master_key, options.plan
@@ -129,13 +131,14 @@ class JointRun:
         await self._joint.note(_permissions_of(options))
         facts = await self._joint.facts()
         job = self._job(contents, deriver, facts["digest"], options)
-        self._has_joined = True
+        self._joined = facts["digest"]
         self._phases = Phases(job, self._stopping)
         await self._phases.work()
         self.audit = self._phases.audit
 
     async def _help(self, facts: Mapping[str, str]) -> None:
         """Do what there is to do for one who does not lead, or wait a moment."""
+        self._check_edition(facts)
         is_shared = await self._joint.is_shared()
         sender = await self._sender_for(facts)
         if sender is None:
@@ -143,8 +146,11 @@ class JointRun:
                 raise StaleError(
                     "another run of this fleet is in progress, with another edition of the source"
                 )
+        elif await self._is_over(facts):
+            await self._finish(facts)
+            return
         elif not facts.get("done"):
-            self._has_joined = True
+            self._joined = facts["digest"]
             if is_shared:
                 self._phase = "creating"
                 await sender.create_all()
@@ -152,9 +158,6 @@ class JointRun:
                 await sender.update_all()
                 await self._joint.give_back()
             self._phase = "waiting"
-        elif self._has_joined:
-            await self._finish(facts)
-            return
         await wait_for(self._stopping, POLL)
 
     async def _sender_for(self, facts: Mapping[str, str]) -> Sender | None:
@@ -188,6 +191,17 @@ class JointRun:
         """Stop all processes, as an endpoint does not match its row."""
         known = read_mismatches(await self._joint.facts())
         await self._joint.halt(facts_of({**known, entry.key: entry.endpoint_id or ""}))
+
+    def _check_edition(self, facts: Mapping[str, str]) -> None:
+        """Raise `StaleError` if another edition was taken up since this process joined, and is to stay."""
+        if self._joined is not None and facts.get("digest") != self._joined and not self._order.inherits:
+            raise StaleError("another edition of the source was taken up since this process joined the run")
+
+    async def _is_over(self, facts: Mapping[str, str]) -> bool:
+        """Whether the run that this process has joined has ended; one for some rows only leaves others."""
+        if not facts.get("done") or (self._joined is None and not self._order.inherits):
+            return False
+        return not any(row_state in OPEN for row_state in await self._joint.count())
 
     async def _finish(self, facts: Mapping[str, str]) -> None:
         """Take over the results of the process that led."""

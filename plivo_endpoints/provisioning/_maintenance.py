@@ -21,6 +21,7 @@ from plivo_endpoints.provisioning._matching import plausible_suffixes
 from plivo_endpoints.provisioning._plan import read_drift
 from plivo_endpoints.provisioning._reach import account_of, spend_rate_limit
 from plivo_endpoints.provisioning._report import Report, by_status, outcome_of
+from plivo_endpoints.provisioning._sharing import own_account
 from plivo_endpoints.provisioning._state._postgres import PostgresState
 from plivo_endpoints.provisioning._state._protocol import batches, opened
 from plivo_endpoints.provisioning._survey import compare
@@ -149,6 +150,7 @@ async def _own(client: AsyncClient, state: FleetState) -> AsyncGenerator[FleetSt
     account = account_of(client)
     with account_locked(account):
         async with opened(state):
+            await own_account(state, client)
             check_account(await state.facts(), account)
             spend_rate_limit(client)
             yield state

@@ -16,6 +16,7 @@ from plivo_endpoints.provisioning._phases import Phases
 from plivo_endpoints.provisioning._reach import account_of
 from plivo_endpoints.provisioning._report import Channel, Report
 from plivo_endpoints.provisioning._sending import Job
+from plivo_endpoints.provisioning._sharing import own_account
 from plivo_endpoints.provisioning._state._counting import CountingState
 from plivo_endpoints.provisioning._state._protocol import opened
 
@@ -137,6 +138,7 @@ async def follow(
     """Start a run for the block; see `AsyncFleet.apply`."""
     with account_locked(account_of(client)):
         async with opened(state):
+            await own_account(state, client)
             await check_keys(options.only, source, state)
             contents, deriver = await attach(client, source, state, master_key, options.plan)
             outcomes, stopping = Channel(), asyncio.Event()

@@ -6,10 +6,20 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from plivo_endpoints.provisioning._reach import account_of
+from plivo_endpoints.provisioning._state._postgres import PostgresState
+
 if TYPE_CHECKING:
-    from plivo_endpoints.provisioning._state._protocol import JointState
+    from plivo_endpoints._client import AsyncClient
+    from plivo_endpoints.provisioning._state._protocol import FleetState, JointState
 
 POLL: Final = 0.5  # seconds between two looks at what others have done
+
+
+async def own_account(state: FleetState, client: AsyncClient) -> None:
+    """Raise `StateError` if a run of another fleet in the same database works on the client's account."""
+    if isinstance(state, PostgresState):
+        await state.lead(account_of(client))
 
 
 async def wait_for(stopping: asyncio.Event, seconds: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from plivo_endpoints.provisioning import (
     _create,
     _joint,
     _phases,
+    _run,
     _sharing,
 )
 from plivo_endpoints.provisioning._state import _leases
@@ -325,6 +326,63 @@ async def test_a_state_of_another_account(
                     await follow(second)
 
 
+async def test_two_fleets_of_one_account_at_the_same_moment(
+    client: AsyncClient, database: str, rows: Rows, sandbox: Sandbox
+) -> None:
+    """One of them works, whichever it is; the other is refused."""
+    await PostgresState(database).upgrade()
+    ended = await asyncio.gather(
+        *(_apply(AsyncFleet(client, f"{database}#{name}"), rows(30)) for name in "ab"),
+        return_exceptions=True,
+    )
+    assert len([each for each in ended if isinstance(each, StateError)]) == 1
+    assert len(sandbox.endpoints) == 30
+
+
+async def test_a_run_for_some_rows_ends_no_other(
+    fleet_of: Callable[[], AsyncFleet], rows: Rows, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits for all rows goes on with the others."""
+    monkeypatch.setattr(_run, "account_locked", lambda *_, **__: nullcontext())  # as on two hosts
+    async with fleet_of().apply(rows(60), settle=0.3) as run:
+        while len(sandbox.endpoints) < 3:
+            await asyncio.sleep(0.01)
+        run.stop()
+    sandbox.inject(Fault(applied=True, latency=0.5), rate=1.0, method="POST")
+    async with fleet_of().apply(rows(60), only=["key-55"], settle=0.3) as some:
+        waiting = asyncio.create_task(_apply(fleet_of(), rows(60)))
+        await follow(some)
+    assert some.report.counts["created"] == 1
+    assert ((await waiting).report.exit_status, len(sandbox.endpoints)) == (0, 60)
+
+
+async def test_an_edition_that_came_later(
+    fleet_of: Callable[[], AsyncFleet], rows: Rows, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was stopped in an older run does not go back to that, least of all to delete."""
+    sandbox.inject(Fault(applied=True, latency=0.5), times=1, method="POST")
+    go_on, may_go_on = _joint.JointRun._go_on, asyncio.Event()
+
+    async def stopped(part: _joint.JointRun) -> None:
+        if part._joined is not None and part._phases is None:
+            await may_go_on.wait()
+        await go_on(part)
+
+    monkeypatch.setattr(_joint.JointRun, "_go_on", stopped)
+    async with fleet_of().apply(rows(12), settle=0.2) as first:
+        older = asyncio.create_task(_apply(fleet_of(), rows(12)))
+        await follow(first)
+    async with fleet_of().apply(rows(20)[2:], settle=0.2, delete=True) as later:
+        while later.progress.phase != "auditing":
+            await asyncio.sleep(0)
+        later.stop()
+        later._work.cancel()
+        may_go_on.set()
+        with pytest.raises(StaleError, match="another edition of the source was taken up"):
+            await older
+    assert len(sandbox.endpoints) == 18
+
+
 # -- the state itself
 
 
@@ -401,6 +459,12 @@ async def test_a_worker_that_was_stopped_too_long(pair: Pair, expire: Callable[[
         await second.save([(two, stamped(two))])
     assert await first.find_key(one.key) == intent
     await second.facts()
+
+
+async def test_texts_that_cannot_be_stored(pair: Pair) -> None:
+    """An endpoint of a stranger with a null character in its name belongs to no row."""
+    first, _ = pair
+    assert (await first.find(["a\0b"]), await first.holders(["a\0b"])) == ([], [])
 
 
 async def test_what_is_in_flight_is_waited_for(pair: Pair, expire: Callable[[str], None]) -> None:

@@ -131,6 +131,29 @@ def test_how_a_state_is_shown() -> None:
     )
 
 
+async def test_a_database_with_other_defaults(postgres: PostgresServer, database: str) -> None:
+    """Claims depend on the isolation; and a stopped process must not keep its locks, nor a commit be lost."""
+    defaults = {
+        "default_transaction_isolation": "serializable",
+        "idle_in_transaction_session_timeout": "0",
+        "synchronous_commit": "off",
+    }
+    for name, value in defaults.items():
+        postgres.execute(f"ALTER DATABASE {name_of(database)} SET {name} = '{value}'")
+    async with opened(PostgresState(database)) as state:
+        shown = [(await state._fetch(f"SHOW {name}"))[0][0] for name in defaults]
+    assert shown == ["read committed", "5s", "on"]
+
+
+async def test_a_connection_too_few(postgres: PostgresServer, database: str) -> None:
+    """A state needs two; the error says so in the server's words."""
+    postgres.execute("DROP ROLE IF EXISTS lonely")
+    postgres.execute("CREATE ROLE lonely LOGIN PASSWORD 'secret' CONNECTION LIMIT 1")
+    postgres.execute("GRANT ALL ON SCHEMA public TO lonely", name_of(database))
+    url = postgres.url(name_of(database), user="lonely", password="secret")
+    assert "too many connections for role" in await open_error(PostgresState(url))
+
+
 async def test_a_null_character(database: str) -> None:
     """PostgreSQL cannot store one; what Plivo answered is kept as far as possible."""
     wanted = Spec(username="alice", alias="desk")

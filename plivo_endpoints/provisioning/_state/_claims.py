@@ -75,6 +75,8 @@ async def lead(connection: Connection, member: Member, account: str | None) -> b
     Raises:
         StateError: Another fleet has a leader, and works on the same account.
     """
+    if account is not None:  # one fleet at a time, or each would miss the other's lead
+        await run(connection, "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", account)
     values = (member.worker, account, member.fleet, member.worker)
     if await fetch_one(connection, _LEAD, *values) is None:
         return False

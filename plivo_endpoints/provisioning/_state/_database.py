@@ -30,6 +30,11 @@ Work = Callable[["AsyncConnection[Any]"], Awaitable[T]]
 
 _LARGEST_GROUP: Final = 256  # requests in a transaction
 _PAUSES: Final = (0.1, 0.5, 1.0, 2.0, 5.0)  # seconds between attempts to connect; the last one repeats
+_SETTINGS: Final = (
+    "SET default_transaction_isolation = 'read committed'",
+    # A process that is stopped within a transaction, or whose host vanishes, must not keep its locks.
+    "SET idle_in_transaction_session_timeout = '5s'",
+)
 _PATIENCE: Final = 600.0  # seconds after which a lost database ends the run
 _CLOSING_PATIENCE: Final = 10.0
 
@@ -149,6 +154,8 @@ class Database:
 
         await self._disconnect()
         self._connection = await AsyncConnection.connect(**self._parameters, autocommit=True)
+        for setting in _SETTINGS:
+            await self._connection.execute(setting)
         if self._read_only:
             await self._connection.execute("SET default_transaction_read_only = on")
         elif await fetch_one(self._connection, "SHOW synchronous_commit") == "off":  # others are stricter

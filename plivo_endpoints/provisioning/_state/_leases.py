@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
+from plivo_endpoints._postgres import explain, name_database
+from plivo_endpoints.provisioning._errors import StateError
 from plivo_endpoints.provisioning._state._claims import Member, resign
 from plivo_endpoints.provisioning._state._postgres_tables import fetch_one, run
 
@@ -86,11 +88,15 @@ class Lease:
         self.done: int = 0  # rows
 
     async def begin(self) -> None:
-        """Register."""
-        connection = await self._connect()
+        """Register; raise `StateError` if that is impossible now."""
         name = f"process {os.getpid()} on {socket.gethostname()}"
-        self.worker = await fetch_one(connection, _JOIN, self._fleet, name, LEASE)
-        await run(connection, _FORGET, self._fleet)
+        try:
+            connection = await self._connect()
+            self.worker = await fetch_one(connection, _JOIN, self._fleet, name, LEASE)
+            await run(connection, _FORGET, self._fleet)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the database cannot be used
+            await self._disconnect()
+            raise StateError(f"cannot use {name_database(self._parameters)}: {explain(error)}") from None
         self._task = asyncio.create_task(self._renew())
 
     async def end(self) -> None:

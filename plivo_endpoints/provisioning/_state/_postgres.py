@@ -16,11 +16,12 @@ whose lease has ended can be claimed, its intents become lost creates, and its l
 
 from __future__ import annotations
 
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from plivo_endpoints._config import Secret
-from plivo_endpoints._postgres import name_database, read_url, remove_password
+from plivo_endpoints._postgres import explain, name_database, read_url, remove_password
 from plivo_endpoints._validation import require
 from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import StateError
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT_FLEET: Final = "default"
+_PAUSES: Final = (0.5, 2.0, 8.0)  # seconds before a read of the source is repeated
 
 _ROWS: Final = (
     f"SELECT {', '.join(COLUMNS)} FROM plivo_rows WHERE number > %s"  # noqa: S608 - our own names
@@ -183,11 +185,18 @@ class PostgresState:
 
     def read_rows(self, *, after: int) -> Sequence[Entry]:
         """Return the first rows of the source whose number is above `after`; it blocks, and connects anew."""
-        from psycopg import connect  # noqa: PLC0415 - an extra
+        from psycopg import Error, connect  # noqa: PLC0415 - an extra
 
-        with connect(**self._parameters) as connection:
-            rows = connection.execute(_ROWS.encode(), (after, self.fleet)).fetchall()
-        return [entry_of(row) for row in rows]
+        for pause in (*_PAUSES, None):
+            try:
+                with connect(**self._parameters) as connection:
+                    rows = connection.execute(_ROWS.encode(), (after, self.fleet)).fetchall()
+                return [entry_of(row) for row in rows]
+            except Error as error:
+                if pause is None:
+                    raise StateError(f"cannot use {self.name}: {explain(error)}") from None
+                time.sleep(pause)  # in a thread
+        raise AssertionError("the last attempt neither failed nor succeeded")
 
     async def upgrade(self) -> tuple[int, int]:
         """Create or upgrade the tables; return their versions before and after.
@@ -336,7 +345,8 @@ class PostgresState:
             f"{tables.SELECT} AND number > 0 AND wanted_username = ANY(%s)"
             f" UNION {tables.SELECT} AND sent_username = ANY(%s)"
         )
-        return await self._select(query, list(usernames), self._fleet_id, list(usernames))
+        names = _storable(usernames)
+        return await self._select(query, names, self._fleet_id, names)
 
     async def holders(self, endpoint_ids: Collection[str]) -> Sequence[Entry]:
         """See `FleetState`."""
@@ -344,7 +354,8 @@ class PostgresState:
             f"{tables.SELECT} AND endpoint_id = ANY(%s) AND state NOT IN ('found', 'deleted')"
             f" UNION {tables.SELECT} AND replaces = ANY(%s)"
         )
-        return await self._select(query, list(endpoint_ids), self._fleet_id, list(endpoint_ids))
+        ids = _storable(endpoint_ids)
+        return await self._select(query, ids, self._fleet_id, ids)
 
     async def suffix_lengths(self) -> Collection[int]:
         """See `FleetState`."""
@@ -380,3 +391,8 @@ class PostgresState:
         if self._database is None:
             raise StateError("the state is closed")
         return self._database.run(work)
+
+
+def _storable(texts: Collection[str]) -> list[str]:
+    """Leave out texts with a null character, which PostgreSQL would refuse and cannot have."""
+    return [text for text in texts if "\0" not in text]
