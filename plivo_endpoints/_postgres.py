@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SCHEMES: Final = ("postgresql://", "postgres://")
-_PATIENCE: Final = 10  # seconds that connecting may take
+_CONNECT_TIMEOUT: Final = 10  # seconds
+# Without these, a host that vanished would be noticed after two hours.
+_KEEPALIVES_IDLE: Final = 10  # seconds of silence after which TCP asks whether the other side is there
+_KEEPALIVES_INTERVAL: Final = 5  # seconds between two such questions
+_TCP_USER_TIMEOUT: Final = 30_000  # milliseconds without an acknowledgement
 _NOT_INSTALLED: Final = "needs psycopg: pip install 'plivo-endpoints[postgres]'"
 _NOT_VALID: Final = (
     "is not the URL of a PostgreSQL database, such as postgresql://user:password@host/database, with special "
@@ -41,11 +45,11 @@ def read_url(url: str | Secret, *, argument: str) -> dict[str, Any]:
         raise InvalidArgumentError(argument, _NOT_INSTALLED) from None
     if parameters is None:
         raise InvalidArgumentError(argument, _NOT_VALID)
-    # Without keepalives, a host that vanished would be noticed after two hours.
     defaults = {
-        "connect_timeout": _PATIENCE,
-        "keepalives_idle": _PATIENCE,
-        "tcp_user_timeout": 3_000 * _PATIENCE,
+        "connect_timeout": _CONNECT_TIMEOUT,
+        "keepalives_idle": _KEEPALIVES_IDLE,
+        "keepalives_interval": _KEEPALIVES_INTERVAL,
+        "tcp_user_timeout": _TCP_USER_TIMEOUT,
     }
     return {**defaults, "application_name": "plivo-endpoints", **parameters}
 

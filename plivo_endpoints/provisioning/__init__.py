@@ -49,7 +49,6 @@ from plivo_endpoints.provisioning._state._protocol import (
     Clash,
     EntryStore,
     FleetState,
-    JointState,
     Transition,
 )
 from plivo_endpoints.provisioning._state._sqlite import SqliteState
@@ -68,7 +67,6 @@ __all__ = [
     "EntryStore",
     "Fleet",
     "FleetState",
-    "JointState",
     "JsonlSource",
     "OutageError",
     "Outcome",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._entries import Entry, Found
     from plivo_endpoints.provisioning._state._counting import CountingState
+    from plivo_endpoints.provisioning._state._protocol import JointState
 
 _FIRST_PAUSE: Final = 0.25  # seconds between the first two walks
 _LONGEST_PAUSE: Final = 30.0
@@ -72,7 +73,7 @@ class Canary:
     async def mark_failed(self, entry: Entry) -> None:
         """Record that a row's endpoint does not match it."""
         self._mismatches[entry.key] = entry.endpoint_id or ""
-        await self._state.note(facts_of(self._mismatches))
+        await self._state.note(_facts_of(self._mismatches))
 
     async def _first(self) -> Entry | None:
         found = await self._state.read(after=0, limit=1, states={RowState.CREATED, RowState.ADOPTED})
@@ -103,9 +104,14 @@ def read_mismatches(facts: Mapping[str, str]) -> dict[str, str]:
     return dict(json.loads(facts.get("mismatches", "{}")))
 
 
-def facts_of(mismatches: Mapping[str, str]) -> dict[str, str]:
+def _facts_of(mismatches: Mapping[str, str]) -> dict[str, str]:
     """Return what the state notes of endpoints that do not match."""
     return {"proven": "", "mismatches": json.dumps(mismatches)}
+
+
+async def stop_all(joint: JointState, entry: Entry) -> None:
+    """Stop all processes of a run, as a row's endpoint does not match; the state remembers the endpoint."""
+    await joint.halt(lambda facts: _facts_of({**read_mismatches(facts), entry.key: entry.endpoint_id or ""}))
 
 
 def check_mismatches(facts: Mapping[str, str]) -> None:

@@ -5,14 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, frozen
 
 from plivo_endpoints._events import logger
-from plivo_endpoints.provisioning._attach import attach, check_begun, deriver_of
+from plivo_endpoints.provisioning._attach import (
+    attach,
+    check_account,
+    check_begun,
+    check_source,
+    deriver_of,
+    verify_source,
+)
 from plivo_endpoints.provisioning._audit import Audit, read_duplicates
-from plivo_endpoints.provisioning._canary import facts_of, read_mismatches
+from plivo_endpoints.provisioning._canary import stop_all
 from plivo_endpoints.provisioning._entries import OPEN
 from plivo_endpoints.provisioning._errors import StaleError, StateError
 from plivo_endpoints.provisioning._load import read_contents
@@ -28,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from plivo_endpoints._client import AsyncClient
-    from plivo_endpoints.provisioning._entries import Entry
     from plivo_endpoints.provisioning._load import Contents
     from plivo_endpoints.provisioning._options import Options
     from plivo_endpoints.provisioning._passwords import Deriver
@@ -51,7 +58,7 @@ _PERMISSIONS: Final = (
 
 @frozen(kw_only=True)
 class JointOrder:
-    """What a process is asked to do; with `inherits` it leads with the permissions of the run it finds."""
+    """The arguments of a process's part; with `inherits` it leads with the permissions in the state."""
 
     client: AsyncClient
     source: RowSource
@@ -102,7 +109,7 @@ class JointRun:
                 try:
                     await self._go_on()
                 except DeposedError as error:
-                    logger.warning("%s: helping it", error)
+                    logger.warning("%s: continuing as a helper", error)
                     self._phases = None
                     await self._joint.close()
                     await self._joint.join()
@@ -125,9 +132,13 @@ class JointRun:
         order, options = self._order, self._order.options
         if self._joined is not None or order.inherits:
             options = evolve(options, plan=None, **json.loads(facts.get("permissions", "{}")))
-        contents, deriver = await attach(
-            order.client, order.source, self._joint, order.master_key, options.plan
-        )
+        if order.inherits:  # the rows are already in the state
+            check_account(facts, self._account)
+            contents, deriver = await verify_source(self._joint, order.source, order.master_key)
+        else:
+            contents, deriver = await attach(
+                order.client, order.source, self._joint, order.master_key, options.plan
+            )
         await self._joint.note(_permissions_of(options))
         facts = await self._joint.facts()
         job = self._job(contents, deriver, facts["digest"], options)
@@ -137,8 +148,10 @@ class JointRun:
         self.audit = self._phases.audit
 
     async def _help(self, facts: Mapping[str, str]) -> None:
-        """Do what there is to do for one who does not lead, or wait a moment."""
+        """Work as a helper for one round, or wait a moment."""
         self._check_edition(facts)
+        if facts:
+            check_account(facts, self._account)
         is_shared = await self._joint.is_shared()
         sender = await self._sender_for(facts)
         if sender is None:
@@ -150,6 +163,8 @@ class JointRun:
             await self._finish(facts)
             return
         elif not facts.get("done"):
+            if self._joined is None:
+                self._warn_of_permissions(facts)
             self._joined = facts["digest"]
             if is_shared:
                 self._phase = "creating"
@@ -167,10 +182,12 @@ class JointRun:
             self._sender, self._digest = None, digest
             contents = await read_contents(order.source)
             if contents.digest(facts["fleet_id"]) == digest:
+                if order.options.plan is not None:
+                    check_source(order.options.plan, self._account, contents)
                 deriver = deriver_of(contents, facts, order.master_key)
                 job = self._job(contents, deriver, digest, order.options)
                 outage = Outage(most_lost=MOST_LOST, most_refused=order.options.max_failures)
-                self._sender = Sender(job, outage, self._stopping, on_mismatch=self._halt)
+                self._sender = Sender(job, outage, self._stopping, on_mismatch=partial(stop_all, self._joint))
         return self._sender
 
     def _job(self, contents: Contents, deriver: Deriver | None, edition: str, options: Options) -> Job:
@@ -187,10 +204,13 @@ class JointRun:
             options=options,
         )
 
-    async def _halt(self, entry: Entry) -> None:
-        """Stop all processes, as an endpoint does not match its row."""
-        known = read_mismatches(await self._joint.facts())
-        await self._joint.halt(facts_of({**known, entry.key: entry.endpoint_id or ""}))
+    def _warn_of_permissions(self, facts: Mapping[str, str]) -> None:
+        """Log that permissions of this process do not apply, as another one began the run."""
+        theirs = json.loads(facts.get("permissions", "{}"))
+        ours = {name for name in _PERMISSIONS if getattr(self._order.options, name)}
+        if missing := sorted(name for name in ours if not theirs.get(name)):
+            names = ", ".join(name.replace("_", "-") for name in missing)
+            logger.warning("another process began this run, so these permissions do not apply: %s", names)
 
     def _check_edition(self, facts: Mapping[str, str]) -> None:
         """Raise `StaleError` if another edition was taken up since this process joined, and is to stay."""
@@ -217,7 +237,8 @@ class JointRun:
         async def count() -> None:
             while True:
                 await asyncio.sleep(_RECOUNT)
-                await self._order.state.count()
+                with suppress(StateError):  # who needs the state to go on learns why it cannot be used
+                    await self._order.state.count()
 
         counting = asyncio.create_task(count())
         try:
@@ -234,8 +255,7 @@ async def enqueue(
     await check_derived(source)
     async with opened(joint):
         contents, _ = await attach(client, source, joint, master_key, None)
-        # With "planned" the rows count as taken up, although nothing was compared yet.
-        await joint.note({"planned": (await joint.facts()).get("planned", ""), **_permissions_of(options)})
+        await joint.note(_permissions_of(options))
     return len(contents.marks)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._audit import NOT_AUDITED, audit_account
-from plivo_endpoints.provisioning._canary import Canary, check_mismatches
+from plivo_endpoints.provisioning._canary import Canary, check_mismatches, stop_all
 from plivo_endpoints.provisioning._change import ChangeSender, check_deletions
 from plivo_endpoints.provisioning._entries import HELD, NEEDS_PERSON, OPEN, RowState
 from plivo_endpoints.provisioning._matching import known_suffixes
@@ -66,7 +67,8 @@ class Phases:
         self._change_sender = ChangeSender(job.client, job.state, self._outage)
         self._suffixes: Collection[int] = ()  # how many digits Plivo appends, as the plan assumed
         self._canary = Canary(job.client, job.state, settle=job.options.settle)
-        self._sender = Sender(job, self._outage, stopping, on_mismatch=self._mark_mismatch)
+        on_mismatch = self._canary.mark_failed if job.joint is None else partial(stop_all, job.joint)
+        self._sender = Sender(job, self._outage, stopping, on_mismatch=on_mismatch)
         self.phase: Phase = "planning"
         self._present = Present()
         self.audit: Audit | None = None
@@ -120,11 +122,6 @@ class Phases:
         await self._permit(compared={RowState.RENAMED})
         if is_fresh:
             await self._report_outcomes(RowState.UNCHANGED)
-
-    async def _mark_mismatch(self, entry: Entry) -> None:
-        await self._canary.mark_failed(entry)
-        if self._job.joint is not None:
-            await self._job.joint.halt({})
 
     async def _permit(self, *, compared: Collection[RowState] = ()) -> None:
         """Let rows continue that wait for a permission which this run has.
@@ -198,6 +195,7 @@ class Phases:
             await self._send_own()
         await take_back(self._job.joint, self._stopping)
         if not self._stopping.is_set():  # a process that has stopped decides nothing
+            check_mismatches(await self._state.facts())
             await self._recover()
             self._sender.parked_at = time.monotonic()  # others may have parked some just now
             await self._state.count()

@@ -23,6 +23,7 @@ NO_PASSWORD: Final = "is missing, and PLIVO_PROVISION_KEY, to derive it from, is
 
 _KNOWN: Final = frozenset(KNOWN)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_UNSTORABLE: Final = re.compile(f"{SURROGATE.pattern}|\0")
 _LONGEST: Final = 1024  # characters; a longer field is certainly a mistake
 _MISSING: Final = "is missing"
 
@@ -159,7 +160,7 @@ def key_shown(row: Row) -> str | None:
 def is_encodable(row: Row) -> bool:
     """Whether a row has username and alias, and a state can store it."""
     texts = (row.key, row.username, row.alias, row.app_id or "", row.password_version)
-    return bool(row.username and row.alias) and not any(map(SURROGATE.search, texts))
+    return bool(row.username and row.alias) and not any(map(_UNSTORABLE.search, texts))
 
 
 def _fault_of_username(username: str) -> str | None:

@@ -134,7 +134,7 @@ class Sender:
                     entry = ahead.popleft()
                     last = entry.number
                     row = chunk[last - first]
-                    if not self._job.contents.has(row, last):
+                    if not self._job.contents.has(row, last) or row.key != entry.key:
                         raise StaleError(f"row {last} of the source changed during the run")
                     new.append((row, entry))
                 yield new

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import time
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
+from plivo_endpoints._postgres import explain, read_url
 from plivo_endpoints.provisioning._errors import SourceError, StateError
 from plivo_endpoints.provisioning._load import chunks
 from plivo_endpoints.provisioning._marks import derived_version
 from plivo_endpoints.provisioning._rows import Problem, Row
+from plivo_endpoints.provisioning._state._columns import COLUMNS, entry_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from os import PathLike
 
     from plivo_endpoints.provisioning._entries import Entry
     from plivo_endpoints.provisioning._rows import RowSource
     from plivo_endpoints.provisioning._state._postgres import PostgresState
 
+_PAUSES: Final = (0.0, 0.5, 2.0, 8.0)  # seconds before each attempt to read rows
+_ROWS: Final = (
+    f"SELECT {', '.join(COLUMNS)} FROM plivo_rows WHERE number > %s"  # noqa: S608 - our own names
+    " AND fleet = (SELECT id FROM plivo_fleets WHERE name = %s) ORDER BY number LIMIT 500"
+)
 _NOT_STORED: Final = "password: is not kept in the database: leave it out, to have it derived, or use apply"
 
 
@@ -28,9 +39,25 @@ class StoredSource:
     def __iter__(self) -> Iterator[Row]:
         """Read the rows in batches, each on a connection of its own: a run may take hours to read them."""
         last = 0
-        while batch := self._state.read_rows(after=last):
+        while batch := self._read(last):
             yield from map(_row, batch)
             last = batch[-1].number
+
+    def _read(self, after: int) -> list[Entry]:
+        """Return the first rows whose number is above `after`; it blocks, as it runs in a thread."""
+        from psycopg import Error, connect  # noqa: PLC0415 - an extra
+
+        problem = ""
+        for pause in _PAUSES:
+            time.sleep(pause)
+            try:
+                with connect(**read_url(self._state.url, argument="state")) as connection:
+                    rows = connection.execute(_ROWS.encode(), (after, self._state.fleet)).fetchall()
+                return [entry_of(row) for row in rows]
+            except Error as error:
+                problem = explain(error)
+        # Raised here, as the frames of psycopg's error hold the password.
+        raise StateError(f"cannot use {self._state.name}: {problem}")
 
 
 def _row(entry: Entry) -> Row:
@@ -52,11 +79,14 @@ def _row(entry: Entry) -> Row:
 async def check_derived(source: RowSource) -> None:
     """Raise `SourceError` if rows have passwords of their own, which a state cannot keep."""
     problems: list[Problem] = []
-    async for first, chunk in chunks(source):
-        problems += [
-            Problem(row.line or number, _NOT_STORED, row.key, getattr(source, "path", None))
-            for number, row in enumerate(chunk, first)
-            if isinstance(row, Row) and row.password is not None
-        ]
+    path: PathLike[str] | None = getattr(source, "path", None)
+    file = None if path is None else os.fspath(path)
+    async with aclosing(chunks(source)) as reading:
+        async for first, chunk in reading:
+            problems += [
+                Problem(row.line or number, _NOT_STORED, row.key, file)
+                for number, row in enumerate(chunk, first)
+                if isinstance(row, Row) and row.password is not None
+            ]
     if problems:
         raise SourceError(tuple(problems))

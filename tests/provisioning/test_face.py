@@ -20,7 +20,7 @@ RESULTS = {
     *{"Run", "SipCredentials", "Status", "Step", "StepKind", "Steps"},
 }
 STATES = {
-    *{"Clash", "Entry", "EntryStore", "FleetState", "JointState", "PostgresState", "RowState", "Spec"},
+    *{"Clash", "Entry", "EntryStore", "FleetState", "PostgresState", "RowState", "Spec"},
     *{"SqliteState", "Transition", "Worker"},
 }
 ERRORS = {

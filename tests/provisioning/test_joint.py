@@ -30,7 +30,9 @@ from plivo_endpoints.provisioning import (
     _run,
     _sharing,
 )
+from plivo_endpoints.provisioning._canary import read_mismatches, stop_all
 from plivo_endpoints.provisioning._state import _leases
+from plivo_endpoints.provisioning._state._protocol import opened
 from plivo_endpoints.sandbox import Fault
 from tests.provisioning.fleets import leave_in_doubt
 
@@ -169,7 +171,7 @@ async def test_a_leader_that_was_stopped_too_long(
             await asyncio.gather(following, follow(other))
     assert aliases(sandbox) == sorted(row.alias for row in rows(300))
     assert first.report == other.report
-    assert "another process has taken over this run: helping it" in caplog.messages
+    assert "another process has taken over this run: continuing as a helper" in caplog.messages
 
 
 @pytest.mark.slow
@@ -298,6 +300,37 @@ async def test_other_commands_during_a_run(
         with pytest.raises(StateError, match="in use by another run: process"):
             await PostgresState(database).open()
         run.stop()
+
+
+async def test_a_helper_with_another_account(
+    fleet_of: Callable[[], AsyncFleet], database: str, rows: Rows, sandbox: Sandbox
+) -> None:
+    """It is refused: it would create rows in its own account."""
+    with sandbox.fresh_account() as other:
+        async with (
+            AsyncClient(other.auth_id, other.auth_token, base_url=other.base_url) as stranger,
+            fleet_of().apply(rows(900)) as run,
+        ):
+            while len(sandbox.endpoints) < 20:
+                await asyncio.sleep(0.01)
+            with pytest.raises(StaleError, match="the state belongs to"):
+                await _apply(AsyncFleet(stranger, database, master_key=KEY), rows(900))
+            run.stop()
+        assert len(other.endpoints) == 0
+
+
+async def test_a_worker_that_takes_over_before_the_plan(
+    fleet_of: Callable[[], AsyncFleet], sandbox: Sandbox
+) -> None:
+    """The rows that were taken up are there, whether or not they were compared with the account."""
+    async with fleet_of().apply(derived(40)) as run:
+        while run.progress.phase == "waiting":
+            await asyncio.sleep(0)
+        run.stop()
+        run._work.cancel()
+    async with fleet_of().work(settle=0.2) as worker:
+        await follow(worker)
+    assert (worker.report.counts["created"], len(sandbox.endpoints)) == (40, 40)
 
 
 async def test_two_fleets_of_one_account(
@@ -484,17 +517,54 @@ async def test_what_is_in_flight_is_waited_for(pair: Pair, expire: Callable[[str
     assert await first.find_key(one.key) == parked
 
 
-async def test_only_the_leader_writes(pair: Pair) -> None:
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda state: state.note({"done": "yes"}),
+        lambda state: state.share(),
+        lambda state: state.take_back(),
+        lambda state: state.clear(),
+        lambda state: state.discard(),
+        lambda state: state.add([]),
+        lambda state: state.take_up({}),
+        lambda state: state.save([(entry_of(derived(1)[0]), stamped(entry_of(derived(1)[0])))]),
+    ],
+    ids=["note", "share", "take back", "clear", "discard", "add", "take up", "save"],
+)
+async def test_only_the_leader_writes(pair: Pair, write: Callable[[PostgresState], Awaitable[Any]]) -> None:
     """Whatever is not a claimed row; and who no longer leads learns it."""
     first, second = pair
-    for call in (
-        second.note({"done": "yes"}),
-        second.share(),
-    ):
-        with pytest.raises(StateError, match="another process has taken over this run"):
-            await call
+    before = await first.read(after=0, limit=9, states=tuple(RowState))
+    with pytest.raises(StateError, match="another process has taken over this run"):
+        await write(second)
     assert await first.facts() == {"digest": EDITION}
+    assert await first.read(after=0, limit=9, states=tuple(RowState)) == before
     assert await first.lead()
+
+
+async def test_mismatches_of_two_processes(pair: Pair) -> None:
+    """Each is remembered, and nobody gets a row any more; also from who does not lead."""
+    first, second = pair
+    made = [evolve(entry_of(row), endpoint_id=str(number)) for number, row in enumerate(derived(2), 1)]
+    await asyncio.gather(stop_all(first, made[0]), stop_all(second, made[1]))
+    facts = await first.facts()
+    assert (facts["proven"], read_mismatches(facts)) == ("", {"user1x": "1", "user2x": "2"})
+    assert await first.claim(edition=EDITION, after=0, limit=9, states=NEW) == []
+
+
+async def test_what_is_pending_when_a_state_is_closed(database: str) -> None:
+    """It is written, also if nobody waits for it any more."""
+    state = PostgresState(database)
+    await state.open()
+    entry = entry_of(derived(1)[0])
+    await state.add([entry])
+    await state.take_up({})
+    saving = asyncio.create_task(state.save([(entry, stamped(entry))]))
+    await asyncio.sleep(0)
+    saving.cancel()
+    await state.close()
+    async with opened(PostgresState(database)) as again:
+        assert await again.find_key(entry.key) == stamped(entry)
 
 
 @pytest.mark.parametrize("change", ["save", "add", "take up"])

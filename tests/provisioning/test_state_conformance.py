@@ -41,7 +41,7 @@ def closed(request: pytest.FixtureRequest, tmp_path: Path) -> FleetState:
     """Give a state that was never opened."""
     if request.param == "postgres":
         server: PostgresServer = request.getfixturevalue("postgres")
-        return PostgresState(server.url(), fleet=str(tmp_path))
+        return PostgresState(server.url(), fleet=tmp_path.name)
     return MemoryState() if request.param == "memory" else SqliteState(tmp_path / "run.db")
 
 

@@ -10,7 +10,7 @@ import click
 
 from plivo_endpoints.cli.options import Settings, json_option, shared_options
 from plivo_endpoints.cli.progress import walk_shown
-from plivo_endpoints.cli.provision.options import EXIT_STATUS, run_to_end, state_option
+from plivo_endpoints.cli.provision.options import EXIT_STATUS, read_rate, run_to_end, state_option
 from plivo_endpoints.cli.provision.output import (
     is_confirmed,
     print_note,
@@ -79,7 +79,10 @@ def drift(ctx: click.Context, /, state: State) -> None:
     settings = ctx.ensure_object(Settings)
 
     async def compare() -> tuple[Step, ...]:
-        async with settings.connect_async() as client, walk_shown(quiet=settings.as_json):
+        async with (
+            settings.connect_async(read_rate(None, state)) as client,
+            walk_shown(quiet=settings.as_json),
+        ):
             return await AsyncFleet(client, state).drift()
 
     steps = run_to_end(compare(), settings)
@@ -127,7 +130,7 @@ def duplicates(ctx: click.Context, /, state: State, *, deletes: bool, yes: bool)
 
 
 async def _audit(settings: Settings, state: State) -> Report:
-    async with settings.connect_async() as client, walk_shown(quiet=settings.as_json):
+    async with settings.connect_async(read_rate(None, state)) as client, walk_shown(quiet=settings.as_json):
         return await AsyncFleet(client, state).audit()
 
 
@@ -137,7 +140,7 @@ def _delete(settings: Settings, state: State, report: Report, *, yes: bool) -> R
         return report
 
     async def delete() -> Report:
-        async with settings.connect_async() as client:
+        async with settings.connect_async(read_rate(None, state)) as client:
             deleted = await AsyncFleet(client, state).delete_duplicates()
         left = len(deletable) - len(deleted)
         more = f", {left} skipped: registered, changed or gone" if left else ""

@@ -11,7 +11,7 @@ import click
 
 from plivo_endpoints.cli.files import new_file, new_file_option
 from plivo_endpoints.cli.options import Settings, base_url_option, shared_options
-from plivo_endpoints.cli.provision.options import run_to_end, state_option
+from plivo_endpoints.cli.provision.options import read_rate, run_to_end, state_option
 from plivo_endpoints.cli.provision.output import print_note
 from plivo_endpoints.provisioning import AsyncFleet
 from plivo_endpoints.provisioning._entries import DOCUMENTED_SUFFIX
@@ -69,7 +69,7 @@ def import_(ctx: click.Context, /, pairs: tuple[str, ...], state: State) -> None
         raise click.UsageError("the same key is given twice")
 
     async def work() -> tuple[Outcome, ...]:
-        async with settings.connect_async() as client:
+        async with settings.connect_async(read_rate(None, state)) as client:
             return await AsyncFleet(client, state).import_endpoints(dict(wanted))
 
     outcomes = run_to_end(work(), settings)

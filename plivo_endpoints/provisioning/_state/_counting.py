@@ -36,7 +36,7 @@ class CountingState(Selection):
 
     def has(self, *states: RowState) -> bool:
         """Whether a row is in one of these states."""
-        return any(self._counts[state] for state in states)
+        return any(self._counts[state] > 0 for state in states)
 
     def number_of(self, state: RowState) -> int:
         """Return the number of rows in a state."""

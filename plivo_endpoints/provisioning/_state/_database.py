@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from attrs import frozen
 
 from plivo_endpoints._events import logger
-from plivo_endpoints._postgres import explain, name_database
+from plivo_endpoints._postgres import explain, name_database, read_url
 from plivo_endpoints.provisioning._errors import StateError
 from plivo_endpoints.provisioning._state._postgres_tables import fetch_one
 from plivo_endpoints.provisioning._state._protocol import TakenError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from psycopg import AsyncConnection
+
+    from plivo_endpoints._config import Secret
 
 T = TypeVar("T")
 
@@ -51,24 +53,27 @@ class Database:
     After a failure other than a lost connection every request fails, as after one of an SQLite state.
     """
 
-    def __init__(self, parameters: Mapping[str, Any], *, read_only: bool = False) -> None:
-        self.name: str = name_database(parameters)
-        self._parameters = dict(parameters)
+    def __init__(self, url: Secret, *, read_only: bool = False) -> None:
+        self._url = url
+        self.name: str = name_database(read_url(url, argument="state"))
         self._read_only = read_only
         self._connection: AsyncConnection[Any] | None = None
         self._pending: list[_Request[Any]] = []
-        self._news = asyncio.Event()
+        self._has_pending = asyncio.Event()
         self._failure: StateError | None = None
         self._server: asyncio.Task[None] | None = None
         self._closing_since: float | None = None
 
     async def open(self) -> None:
         """Connect; raise `StateError` if that is impossible now."""
+        problem = None
         try:
             await self._connect()
         except Exception as error:  # noqa: BLE001 - whatever it is, the database cannot be used
+            problem = explain(error)
+        if problem is not None:  # raised here, as the frames of psycopg's error hold the password
             await self._disconnect()
-            raise StateError(f"cannot use {self.name}: {explain(error)}") from None
+            raise StateError(f"cannot use {self.name}: {problem}")
         self._server = asyncio.create_task(self._serve())
 
     def run(self, work: Work[T]) -> asyncio.Future[T]:
@@ -77,16 +82,16 @@ class Database:
             raise StateError("the state is closed")
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._pending.append(_Request(work, answer))
-        self._news.set()
+        self._has_pending.set()
         return answer
 
     async def close(self) -> None:
         """Finish all requests and disconnect."""
         self._closing_since = time.monotonic()
-        self._news.set()
+        self._has_pending.set()
         try:
-            if self._server is not None:
-                await self._server
+            if self._server is not None:  # not awaited itself: a cancellation must not reach it
+                await asyncio.wait({self._server})
         finally:
             await self._disconnect()
 
@@ -95,8 +100,8 @@ class Database:
             while not self._pending:
                 if self._closing_since is not None:
                     return
-                self._news.clear()
-                await self._news.wait()
+                self._has_pending.clear()
+                await self._has_pending.wait()
             group, self._pending = self._pending[:_LARGEST_GROUP], self._pending[_LARGEST_GROUP:]
             _resolve(group, await self._carry_out([request.work for request in group]))
 
@@ -118,19 +123,20 @@ class Database:
             except StateError:
                 raise
             except Exception as error:  # noqa: BLE001 - waiting requests must be answered in any case
-                now = time.monotonic()
-                lost_since = now if lost_since is None else lost_since
-                if not self._may_repeat(error) or now - lost_since >= self._patience():
-                    raise StateError(f"{self.name} failed: {explain(error)}") from None
-                if attempt == 1:  # a lost connection alone is no news
-                    text = "%s cannot be used (%s): nothing is sent until it can, for up to %g s"
-                    logger.warning(text, self.name, explain(error), self._patience())
-                await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
-                attempt += 1
+                problem, may_repeat = explain(error), self._may_repeat(error)
             else:
                 if attempt > 1:
                     logger.warning("%s can be used again", self.name)
                 return results
+            now = time.monotonic()
+            lost_since = now if lost_since is None else lost_since
+            if not may_repeat or now - lost_since >= self._patience():
+                raise StateError(f"{self.name} failed: {problem}")
+            if attempt == 1:  # a lost connection alone is not worth a warning
+                text = "%s cannot be used (%s): nothing is sent until it can, for up to %g s"
+                logger.warning(text, self.name, problem, self._patience())
+            await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
+            attempt += 1
 
     def _patience(self) -> float:
         return _PATIENCE if self._closing_since is None else _CLOSING_PATIENCE
@@ -153,7 +159,8 @@ class Database:
         from psycopg import AsyncConnection  # noqa: PLC0415 - an extra
 
         await self._disconnect()
-        self._connection = await AsyncConnection.connect(**self._parameters, autocommit=True)
+        parameters = read_url(self._url, argument="state")
+        self._connection = await AsyncConnection.connect(**parameters, autocommit=True)
         for setting in _SETTINGS:
             await self._connection.execute(setting)
         if self._read_only:

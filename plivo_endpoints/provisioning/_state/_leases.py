@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
-from plivo_endpoints._postgres import explain, name_database
+from plivo_endpoints._postgres import explain, name_database, read_url
 from plivo_endpoints.provisioning._errors import StateError
 from plivo_endpoints.provisioning._state._claims import Member, resign
 from plivo_endpoints.provisioning._state._postgres_tables import fetch_one, run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from psycopg import AsyncConnection
+
+    from plivo_endpoints._config import Secret
 
     Connection = AsyncConnection[Any]
 
@@ -34,7 +36,7 @@ _RENEW: Final = (
     " done = %s, rate = %s WHERE id = %s"
 )
 _FORGET: Final = (
-    "DELETE FROM plivo_workers w WHERE fleet = %s AND lease_until < clock_timestamp() - interval '1 hour'"
+    "DELETE FROM plivo_workers w WHERE fleet = %s AND lease_until < clock_timestamp() - interval '7 days'"
     " AND NOT EXISTS (SELECT FROM plivo_rows r WHERE r.fleet = w.fleet AND r.worker = w.id)"
 )
 _LEAVE: Final = "DELETE FROM plivo_workers WHERE id = %s"
@@ -79,8 +81,8 @@ class Lease:
     The other connection may be busy for a minute, as when a large source is taken up.
     """
 
-    def __init__(self, parameters: Mapping[str, Any], fleet: int) -> None:
-        self._parameters = dict(parameters)
+    def __init__(self, url: Secret, fleet: int) -> None:
+        self._url = url
         self._fleet = fleet
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -90,21 +92,24 @@ class Lease:
     async def begin(self) -> None:
         """Register; raise `StateError` if that is impossible now."""
         name = f"process {os.getpid()} on {socket.gethostname()}"
+        problem = None
         try:
             connection = await self._connect()
             self.worker = await fetch_one(connection, _JOIN, self._fleet, name, LEASE)
             await run(connection, _FORGET, self._fleet)
         except Exception as error:  # noqa: BLE001 - whatever it is, the database cannot be used
+            problem = explain(error)
+        if problem is not None:  # raised here, as the frames of psycopg's error hold the password
             await self._disconnect()
-            raise StateError(f"cannot use {name_database(self._parameters)}: {explain(error)}") from None
+            raise StateError(f"cannot use {name_database(read_url(self._url, argument='state'))}: {problem}")
         self._task = asyncio.create_task(self._renew())
 
     async def end(self) -> None:
         """Leave, and let others go on at once."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
         try:
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.wait({self._task})
             with suppress(Exception):  # then the lease ends by itself
                 connection = await self._connect()
                 await resign(connection, Member(self._fleet, self.worker))
@@ -129,7 +134,8 @@ class Lease:
         from psycopg import AsyncConnection  # noqa: PLC0415 - an extra
 
         if self._connection is None or self._connection.closed:
-            self._connection = await AsyncConnection.connect(**self._parameters, autocommit=True)
+            parameters = read_url(self._url, argument="state")
+            self._connection = await AsyncConnection.connect(**parameters, autocommit=True)
         return self._connection
 
     async def _disconnect(self) -> None:

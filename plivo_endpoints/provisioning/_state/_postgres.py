@@ -16,19 +16,18 @@ whose lease has ended can be claimed, its intents become lost creates, and its l
 
 from __future__ import annotations
 
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from plivo_endpoints._config import Secret
-from plivo_endpoints._postgres import explain, name_database, read_url, remove_password
+from plivo_endpoints._postgres import name_database, read_url, remove_password
 from plivo_endpoints._validation import require
 from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import StateError
 from plivo_endpoints.provisioning._state import _claims as claims
 from plivo_endpoints.provisioning._state import _postgres_tables as tables
 from plivo_endpoints.provisioning._state._claims import Member
-from plivo_endpoints.provisioning._state._columns import COLUMNS, entry_of
+from plivo_endpoints.provisioning._state._columns import entry_of
 from plivo_endpoints.provisioning._state._database import Database
 from plivo_endpoints.provisioning._state._leases import Lease, read_workers
 from plivo_endpoints.provisioning._state._protocol import TakenError, opened
@@ -36,7 +35,7 @@ from plivo_endpoints.provisioning._state._sqlite import SqliteState, fill
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 
     from plivo_endpoints.provisioning._entries import Entry
     from plivo_endpoints.provisioning._state._database import Work
@@ -47,12 +46,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT_FLEET: Final = "default"
-_PAUSES: Final = (0.5, 2.0, 8.0)  # seconds before a read of the source is repeated
 
-_ROWS: Final = (
-    f"SELECT {', '.join(COLUMNS)} FROM plivo_rows WHERE number > %s"  # noqa: S608 - our own names
-    " AND fleet = (SELECT id FROM plivo_fleets WHERE name = %s) ORDER BY number LIMIT 500"
-)
+_FACTS: Final = "SELECT name, value FROM plivo_facts WHERE fleet = %s"
 _SUFFIX_LENGTHS: Final = (
     "SELECT DISTINCT length(made_as) - length(known_username) FROM plivo_rows"
     " WHERE fleet = %s AND epoch > 0 AND endpoint_id IS NOT NULL AND starts_with(made_as, known_username)"
@@ -88,10 +83,12 @@ class PostgresState:
     def __init__(self, url: str, fleet: str = DEFAULT_FLEET, *, read_only: bool = False) -> None:
         self.url: Secret = Secret(url)
         del url  # this frame is part of a traceback
-        self._parameters = read_url(self.url, argument="state")
-        require("fleet", None if fleet else "must not be empty")
+        self.name: str = name_database(read_url(self.url, argument="state"))
+        require(
+            "fleet",
+            None if fleet and not set(fleet) & set("@/#") else "must not be empty, nor have @, / or #",
+        )
         self.fleet: str = fleet
-        self.name: str = name_database(self._parameters)
         self._read_only = read_only
         self._database: Database | None = None  # set while it is open
         self._fleet_id = 0
@@ -126,12 +123,12 @@ class PostgresState:
         """Open it, also if other processes use it; see `JointState`."""
         if self._database is not None:
             raise StateError(f"the state {self.name} is open already")
-        self._database = Database(self._parameters, read_only=self._read_only)
+        self._database = Database(self.url, read_only=self._read_only)
         try:
             await self._database.open()
             await self._find()
             if not self._read_only:
-                self._lease = Lease(self._parameters, self._fleet_id)
+                self._lease = Lease(self.url, self._fleet_id)
                 await self._lease.begin()
         except BaseException:
             await self.close()
@@ -150,15 +147,16 @@ class PostgresState:
 
     async def close(self) -> None:
         """Finish all writes; give back claims and lead; see `FleetState`."""
-        database, self._database = self._database, None
-        lease, self._lease = self._lease, None
-        if database is not None:
-            try:
-                await database.close()
-            finally:
-                if lease is not None:
-                    await lease.end()
-        self._claimed.clear()
+        database, lease = self._database, self._lease
+        if database is None:
+            return
+        try:
+            await database.close()  # it still needs to know who we are
+        finally:
+            self._database = self._lease = None
+            self._claimed.clear()
+            if lease is not None:
+                await lease.end()
 
     def read_only(self) -> PostgresState:
         """See `FleetState`."""
@@ -176,27 +174,12 @@ class PostgresState:
 
     async def exists(self) -> bool:
         """Whether a run has begun with it."""
-        database = Database(self._parameters, read_only=True)
+        database = Database(self.url, read_only=True)
         await database.open()
         try:
             return await database.run(lambda connection: self._prepare(connection, create=False))
         finally:
             await database.close()
-
-    def read_rows(self, *, after: int) -> Sequence[Entry]:
-        """Return the first rows of the source whose number is above `after`; it blocks, and connects anew."""
-        from psycopg import Error, connect  # noqa: PLC0415 - an extra
-
-        for pause in (*_PAUSES, None):
-            try:
-                with connect(**self._parameters) as connection:
-                    rows = connection.execute(_ROWS.encode(), (after, self.fleet)).fetchall()
-                return [entry_of(row) for row in rows]
-            except Error as error:
-                if pause is None:
-                    raise StateError(f"cannot use {self.name}: {explain(error)}") from None
-                time.sleep(pause)  # in a thread
-        raise AssertionError("the last attempt neither failed nor succeeded")
 
     async def upgrade(self) -> tuple[int, int]:
         """Create or upgrade the tables; return their versions before and after.
@@ -204,7 +187,7 @@ class PostgresState:
         Raises:
             StateError: The database cannot be used, or its user may not do that.
         """
-        database = Database(self._parameters)
+        database = Database(self.url)
         await database.open()
         try:
             return await database.run(tables.upgrade)
@@ -246,12 +229,13 @@ class PostgresState:
         """See `JointState`."""
         await self._run(lambda connection: claims.resign(connection, self._member))
 
-    async def halt(self, facts: Mapping[str, str]) -> None:
+    async def halt(self, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
         """See `JointState`."""
 
         async def work(connection: Connection) -> None:
-            await claims.halt(connection, self._member)
-            await tables.note(connection, self._fleet_id, facts)
+            await claims.halt(connection, self._member)  # locks the fleet: no two changes at a time
+            facts = dict(await tables.fetch_all(connection, _FACTS, self._fleet_id))
+            await tables.note(connection, self._fleet_id, change(facts))
 
         await self._run(work)
 
@@ -271,8 +255,7 @@ class PostgresState:
 
     async def facts(self) -> Mapping[str, str]:
         """See `FleetState`."""
-        rows = await self._fetch("SELECT name, value FROM plivo_facts WHERE fleet = %s", self._fleet_id)
-        return dict(rows)
+        return dict(await self._fetch(_FACTS, self._fleet_id))
 
     async def note(self, facts: Mapping[str, str]) -> None:
         """See `FleetState`."""

@@ -11,7 +11,7 @@ from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import StateError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from plivo_endpoints.provisioning._entries import Entry
@@ -208,8 +208,8 @@ class JointState(FleetState, Protocol):
         """Lead no longer, and give back the rows that this process has claimed, so that others can go on."""
         ...
 
-    async def halt(self, facts: Mapping[str, str]) -> None:
-        """Let no process claim rows, and add facts; any process may call it."""
+    async def halt(self, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
+        """Let no process claim rows, and change facts to what `change` returns; any process may call it."""
         ...
 
     async def is_shared(self) -> bool:
