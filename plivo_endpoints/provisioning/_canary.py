@@ -111,7 +111,9 @@ def _facts_of(mismatches: Mapping[str, str]) -> dict[str, str]:
 
 async def stop_all(joint: JointState, entry: Entry) -> None:
     """Stop all processes of a run, as a row's endpoint does not match; the state remembers the endpoint."""
-    await joint.halt(lambda facts: _facts_of({**read_mismatches(facts), entry.key: entry.endpoint_id or ""}))
+    await joint.stop_claims(
+        lambda facts: _facts_of({**read_mismatches(facts), entry.key: entry.endpoint_id or ""})
+    )
 
 
 def check_mismatches(facts: Mapping[str, str]) -> None:

@@ -75,7 +75,7 @@ class CreateSender:
     async def _intend(self) -> float:
         """Write the intent, again if that took so long that it is no longer fresh; return until when it is.
 
-        A process can be stopped at any moment, for so long that another one has taken the row meanwhile. So
+        A process can be stopped at any moment, for so long that another one takes over the row. So
         the time is checked once more right before the first byte leaves.
         """
         while True:

@@ -114,6 +114,11 @@ class AsyncFleet:
         After an interrupted run it continues where that run stopped; after a finished one it compares
         everything again. Rows are recognised by their keys, whatever else was edited.
 
+        If the state is in PostgreSQL and another process runs this source already, this one joins that run:
+        it creates and updates rows, and takes over if the other one dies. Then the permissions are those that
+        the run was begun with, and the iteration yields the outcomes of this process's rows only. A run with
+        `only` joins none.
+
         Args:
             source: As for `plan`. It is read once to check all rows before anything is sent, and again for
                 each pass.
@@ -141,7 +146,8 @@ class AsyncFleet:
             StaleError: The account, the master key or the plan does not belong to this state, or the source
                 has changed since the plan.
             DeletionLimitError: More would be deleted than `delete_limit`; none was.
-            StateError: The state cannot be used, or another run works on it or on the account.
+            StateError: The state cannot be used, or another run works on it, if it is a file, or on the
+                account.
             CanaryError: An endpoint does not match the request.
             RefusedError: Plivo refused too many rows in succession.
             OutageError: Plivo cannot be reached, or its responses cannot be read.
@@ -174,17 +180,22 @@ class AsyncFleet:
         process leads the run, this one does, with the permissions that the run was begun with.
 
         Args:
-            concurrency: As for `apply`, like the others.
-            settle: See there.
-            max_failures: See there.
+            concurrency: As for `apply`.
+            settle: As for `apply`.
+            max_failures: As for `apply`.
 
         Raises:
-            InvalidArgumentError: The state is not in PostgreSQL.
-            StateError: No run has begun, or rows have passwords that are only in the source.
+            InvalidArgumentError: The state is not in PostgreSQL, or a number is out of range.
+            StaleError: The account or the master key is not that of this state.
+            StateError: No run has begun, the state cannot be used, or the passwords of rows are only in the
+                source.
+            CanaryError: As for `apply`, like `RefusedError`, `OutageError` and `ProvisioningError`.
         """
         options = Options(concurrency=concurrency, settle=settle, max_failures=max_failures)
         state = self._shared_state()
-        return join(self._client, StoredSource(state), state, self._master_key, options, inherits=True)
+        return join(
+            self._client, StoredSource(state), state, self._master_key, options, keeps_permissions=True
+        )
 
     async def enqueue(
         self,
@@ -201,12 +212,12 @@ class AsyncFleet:
 
         Args:
             source: As for `plan`; all passwords must be derived.
-            import_existing: As for `apply`, like the others.
-            replace: See there.
-            recreate: See there.
-            delete: See there.
-            delete_limit: See there.
-            even_registered: See there.
+            import_existing: As for `apply`.
+            replace: As for `apply`.
+            recreate: As for `apply`.
+            delete: As for `apply`.
+            delete_limit: As for `apply`.
+            even_registered: As for `apply`.
 
         Returns:
             The number of rows.
@@ -214,6 +225,7 @@ class AsyncFleet:
         Raises:
             InvalidArgumentError: The state is not in PostgreSQL, or an argument is invalid.
             SourceError: Rows are invalid, or have passwords of their own.
+            StaleError: The account or the master key is not that of this state.
             StateError: The state cannot be used, or a run is in progress.
         """
         options = Options(
@@ -232,8 +244,8 @@ class AsyncFleet:
         return await maintenance.read_workers(self._state)
 
     def _shared_state(self) -> PostgresState:
-        is_shared = isinstance(self._state, PostgresState)
-        require("state", None if is_shared else "must be in PostgreSQL: a file is for one process")
+        allows_claims = isinstance(self._state, PostgresState)
+        require("state", None if allows_claims else "must be in PostgreSQL: a file is for one process")
         return cast("PostgresState", self._state)
 
     async def report(self) -> Report:

@@ -28,8 +28,8 @@ from plivo_endpoints.provisioning._outage import Outage
 from plivo_endpoints.provisioning._phases import MOST_LOST, Phases
 from plivo_endpoints.provisioning._reach import account_of
 from plivo_endpoints.provisioning._sending import Job, Sender
-from plivo_endpoints.provisioning._sharing import POLL, take_back, wait_for
-from plivo_endpoints.provisioning._state._protocol import DeposedError, opened
+from plivo_endpoints.provisioning._sharing import POLL, pause, revoke_claims
+from plivo_endpoints.provisioning._state._protocol import LeadershipLostError, opened
 from plivo_endpoints.provisioning._stored_source import check_derived
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ _PERMISSIONS: Final = (
 
 @frozen(kw_only=True)
 class JointOrder:
-    """The arguments of a process's part; with `inherits` it leads with the permissions in the state."""
+    """The arguments of a process's part; `keeps_permissions` means those in the state, if it leads."""
 
     client: AsyncClient
     source: RowSource
@@ -67,7 +67,7 @@ class JointOrder:
     outcomes: Channel
     master_key: str | None
     options: Options
-    inherits: bool
+    keeps_permissions: bool
 
 
 class JointRun:
@@ -101,14 +101,14 @@ class JointRun:
             await self._work()
         finally:
             with suppress(StateError):  # else others notice when the lease ends
-                await self._joint.resign()
+                await self._joint.step_down()
 
     async def _work(self) -> None:
         async with self._counted():
             while not self._stopping.is_set() and self.phase != "done":
                 try:
                     await self._go_on()
-                except DeposedError as error:
+                except LeadershipLostError as error:
                     logger.warning("%s: continuing as a helper", error)
                     self._phases = None
                     await self._joint.close()
@@ -116,9 +116,9 @@ class JointRun:
 
     async def _go_on(self) -> None:
         if await self._joint.lead(self._account):
-            await take_back(self._joint, self._stopping)
+            await revoke_claims(self._joint, self._stopping)
             facts = await self._joint.facts()
-            if self._order.inherits:
+            if self._order.keeps_permissions:
                 check_begun(facts)
             self._check_edition(facts)
             if await self._is_over(facts):
@@ -130,9 +130,9 @@ class JointRun:
 
     async def _lead(self, facts: Mapping[str, str]) -> None:
         order, options = self._order, self._order.options
-        if self._joined is not None or order.inherits:
+        if self._joined is not None or order.keeps_permissions:
             options = evolve(options, plan=None, **json.loads(facts.get("permissions", "{}")))
-        if order.inherits:  # the rows are already in the state
+        if order.keeps_permissions:  # the rows are already in the state
             check_account(facts, self._account)
             contents, deriver = await verify_source(self._joint, order.source, order.master_key)
         else:
@@ -152,10 +152,10 @@ class JointRun:
         self._check_edition(facts)
         if facts:
             check_account(facts, self._account)
-        is_shared = await self._joint.is_shared()
+        allows_claims = await self._joint.allows_claims()
         sender = await self._sender_for(facts)
         if sender is None:
-            if is_shared:
+            if allows_claims:
                 raise StaleError(
                     "another run of this fleet is in progress, with another edition of the source"
                 )
@@ -166,14 +166,14 @@ class JointRun:
             if self._joined is None:
                 self._warn_of_permissions(facts)
             self._joined = facts["digest"]
-            if is_shared:
+            if allows_claims:
                 self._phase = "creating"
                 await sender.create_all()
                 self._phase = "updating"
                 await sender.update_all()
-                await self._joint.give_back()
+                await self._joint.release_claims()
             self._phase = "waiting"
-        await wait_for(self._stopping, POLL)
+        await pause(self._stopping, POLL)
 
     async def _sender_for(self, facts: Mapping[str, str]) -> Sender | None:
         """Return what sends the rows of the edition in progress; `None` if that is not this process's."""
@@ -214,12 +214,16 @@ class JointRun:
 
     def _check_edition(self, facts: Mapping[str, str]) -> None:
         """Raise `StaleError` if another edition was taken up since this process joined, and is to stay."""
-        if self._joined is not None and facts.get("digest") != self._joined and not self._order.inherits:
+        if (
+            self._joined is not None
+            and facts.get("digest") != self._joined
+            and not self._order.keeps_permissions
+        ):
             raise StaleError("another edition of the source was taken up since this process joined the run")
 
     async def _is_over(self, facts: Mapping[str, str]) -> bool:
         """Whether the run that this process has joined has ended; one for some rows only leaves others."""
-        if not facts.get("done") or (self._joined is None and not self._order.inherits):
+        if not facts.get("done") or (self._joined is None and not self._order.keeps_permissions):
             return False
         return not any(row_state in OPEN for row_state in await self._joint.count())
 

@@ -19,7 +19,7 @@ from plivo_endpoints.provisioning._reach import account_of
 from plivo_endpoints.provisioning._reconcile import reconcile
 from plivo_endpoints.provisioning._report import outcome_of
 from plivo_endpoints.provisioning._sending import Sender
-from plivo_endpoints.provisioning._sharing import POLL, take_back, wait_for
+from plivo_endpoints.provisioning._sharing import POLL, pause, revoke_claims
 from plivo_endpoints.provisioning._state._protocol import batches, batches_of_gone
 from plivo_endpoints.provisioning._strangers import Present
 from plivo_endpoints.provisioning._survey import compare
@@ -188,12 +188,12 @@ class Phases:
         if self._job.joint is None:
             await self._send_own()
             return
-        await self._job.joint.share()
+        await self._job.joint.allow_claims()
         await self._send_own()
         while not self._stopping.is_set() and await self._is_left_to_others():
-            await wait_for(self._stopping, POLL)  # they may finish their rows, or leave them
+            await pause(self._stopping, POLL)  # they may finish their rows, or leave them
             await self._send_own()
-        await take_back(self._job.joint, self._stopping)
+        await revoke_claims(self._job.joint, self._stopping)
         if not self._stopping.is_set():  # a process that has stopped decides nothing
             check_mismatches(await self._state.facts())
             await self._recover()
@@ -270,7 +270,7 @@ class Phases:
     async def _settle(self) -> bool:
         """Wait until no lost create can take effect any more; return whether to continue."""
         self.phase = "settling"
-        await wait_for(self._stopping, self._until_settled())
+        await pause(self._stopping, self._until_settled())
         return not self._stopping.is_set()
 
     def _until_settled(self) -> float:

@@ -163,11 +163,11 @@ async def join(
     master_key: str | None,
     options: Options,
     *,
-    inherits: bool = False,
+    keeps_permissions: bool = False,
 ) -> AsyncGenerator[Run]:
     """Start a run that other processes share, or join one, for the block.
 
-    With `inherits`, this process leads with the permissions of the run that it finds.
+    With `keeps_permissions`, this process leads with the permissions of the run that it finds.
     """
     with account_locked(account_of(client), shared=True):
         await joint.join()
@@ -181,7 +181,7 @@ async def join(
                 outcomes=outcomes,
                 master_key=master_key,
                 options=options,
-                inherits=inherits,
+                keeps_permissions=keeps_permissions,
             )
             async with _followed(Run(JointRun(order, stopping), order.state, outcomes, stopping)) as run:
                 yield run

@@ -19,7 +19,7 @@ from plivo_endpoints.provisioning._load import chunks
 from plivo_endpoints.provisioning._passwords import password_of
 from plivo_endpoints.provisioning._rate import CreateRateLimiter
 from plivo_endpoints.provisioning._reach import another_window
-from plivo_endpoints.provisioning._state._protocol import TakenError
+from plivo_endpoints.provisioning._state._protocol import ClaimLostError
 from plivo_endpoints.provisioning._workers import run_workers
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Sender:
         while entry.state is RowState.NEW and not self._stopping.is_set():
             try:
                 entry = await self._send_once(row, entry)
-            except TakenError as taken:
+            except ClaimLostError as taken:
                 logger.info("%s", taken)
                 return None
         if entry.state is RowState.PARKED:
@@ -197,7 +197,7 @@ class Sender:
         row, entry = item
         try:
             await self._change_sender.update(entry, password_of(row, self._job.deriver))
-        except TakenError as taken:
+        except ClaimLostError as taken:
             logger.info("%s", taken)
         else:
             if self._job.joint is not None:

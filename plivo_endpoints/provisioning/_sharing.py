@@ -22,13 +22,13 @@ async def own_account(state: FleetState, client: AsyncClient) -> None:
         await state.lead(account_of(client))
 
 
-async def wait_for(stopping: asyncio.Event, seconds: float) -> None:
+async def pause(stopping: asyncio.Event, seconds: float) -> None:
     """Wait so many seconds, or until the run is to stop."""
     with suppress(TimeoutError):
         await asyncio.wait_for(stopping.wait(), seconds)
 
 
-async def take_back(joint: JointState, stopping: asyncio.Event) -> None:
+async def revoke_claims(joint: JointState, stopping: asyncio.Event) -> None:
     """Take back all rows from other processes, and wait until none of them can have a create in flight."""
-    while await joint.take_back() and not stopping.is_set():
-        await wait_for(stopping, POLL)
+    while await joint.revoke_claims() and not stopping.is_set():
+        await pause(stopping, POLL)

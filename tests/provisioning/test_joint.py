@@ -431,7 +431,7 @@ async def pair(database: str) -> Any:
         entries = [evolve(entry, number=number) for number, entry in enumerate(map(entry_of, derived(2)), 1)]
         await first.add(entries)
         await first.take_up({"digest": EDITION})
-        await first.share()
+        await first.allow_claims()
         yield first, second
 
 
@@ -461,7 +461,7 @@ async def test_a_row_has_one_worker(pair: Pair) -> None:
     (others,) = await second.claim(edition=EDITION, after=0, limit=9, states=NEW)
     assert (mine.number, others.number) == (1, 2)
     assert [entry.number for entry in await first.claim(edition=EDITION, after=0, limit=9, states=NEW)] == [1]
-    await second.give_back()
+    await second.release_claims()
     assert [entry.number for entry in await first.claim(edition=EDITION, after=0, limit=9, states=NEW)] == [
         1,
         2,
@@ -472,9 +472,9 @@ async def test_a_worker_with_another_source(pair: Pair) -> None:
     """It gets no rows of an edition that it does not have: it would create what its own source says."""
     first, second = pair
     assert await second.claim(edition="that of last week", after=0, limit=9, states=NEW) == []
-    await first.take_back()
+    await first.revoke_claims()
     await first.take_up({"digest": "that of next week"})
-    await first.share()
+    await first.allow_claims()
     assert await second.claim(edition=EDITION, after=0, limit=9, states=NEW) == []
 
 
@@ -506,12 +506,12 @@ async def test_what_is_in_flight_is_waited_for(pair: Pair, expire: Callable[[str
     one, two = await second.claim(edition=EDITION, after=0, limit=9, states=NEW)
     intent = stamped(one)
     await second.save([(one, intent)])
-    assert await first.take_back() == 1
+    assert await first.revoke_claims() == 1
     with pytest.raises(StateError, match="row 2 was taken"):  # a claim without an intent is void
         await second.save([(two, stamped(two))])
     assert await second.claim(edition=EDITION, after=0, limit=9, states=NEW) == []
     expire(f"id = {second._member.worker}")
-    assert await first.take_back() == 0
+    assert await first.revoke_claims() == 0
     parked = evolve(intent, state=RowState.PARKED)
     await first.save([(intent, parked)])
     assert await first.find_key(one.key) == parked
@@ -521,8 +521,8 @@ async def test_what_is_in_flight_is_waited_for(pair: Pair, expire: Callable[[str
     "write",
     [
         lambda state: state.note({"done": "yes"}),
-        lambda state: state.share(),
-        lambda state: state.take_back(),
+        lambda state: state.allow_claims(),
+        lambda state: state.revoke_claims(),
         lambda state: state.clear(),
         lambda state: state.discard(),
         lambda state: state.add([]),

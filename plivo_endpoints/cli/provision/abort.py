@@ -66,7 +66,7 @@ def _missing_files(state: State) -> Collection[Path]:
 
 def _has_begun(state: State, error: BaseException, made: Collection[Path], *, is_full: bool) -> bool:
     if isinstance(state, PostgresState):
-        return not isinstance(error, StateError)  # which tells that the database cannot be used
+        return not isinstance(error, StateError)  # the database cannot be used
     path = state.path
     # On a full disk the state cannot be opened, and none of its files may be removed.
     if path is None or not path.exists() or is_full:

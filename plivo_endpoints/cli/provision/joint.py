@@ -79,8 +79,8 @@ def work(ctx: click.Context, /, *, state: PostgresState, rate: str | None, **opt
 def enqueue(ctx: click.Context, /, *, source: RowSource, state: PostgresState, **options: Any) -> None:  # noqa: ANN401 - as `AsyncFleet.enqueue` takes them
     """Put SOURCE into a state for workers, and send nothing.
 
-    The workers are `provision work`, or tasks of a queue (see the guide). SOURCE is a file, or - for standard
-    input. Its passwords must be derived, as a database gets none.
+    The workers are `provision work`, or a task queue (see docs/provisioning.md). SOURCE is a file, or - for
+    standard input. Its passwords must be derived, as a database gets none.
     """
     settings = ctx.ensure_object(Settings)
     check_permissions(options)
@@ -93,7 +93,7 @@ def enqueue(ctx: click.Context, /, *, source: RowSource, state: PostgresState, *
     if settings.as_json:
         settings.output().record({"rows": rows})
     else:
-        print_note(f"{rows} rows are in the state, for workers to go through.", settings)
+        print_note(f"Queued {rows} rows for workers.", settings)
 
 
 @click.group()
@@ -116,6 +116,6 @@ def upgrade(ctx: click.Context, /, *, state: PostgresState) -> None:
     if settings.as_json:
         settings.output().record({"before": before, "after": after})
     elif before == after:
-        print_note(f"The tables are of version {after} already.", settings)
+        print_note(f"The tables are already at version {after}.", settings)
     else:
-        print_note(f"The tables are of version {after} now (before: {before or 'none'}).", settings)
+        print_note(f"The tables are now at version {after} (before: {before or 'none'}).", settings)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _SHOWN_ROWS: Final = 20
 _DUPLICATE: Final = ("duplicate", "username", "key", "kept", "delete")
-_WORKER: Final = ("worker", "part", "rows", "a second", "since", "lease")
+_WORKER: Final = ("worker", "role", "rows", "rows/s", "since", "lease")
 _SHOWN_PROBLEMS: Final = 50
 _NO_KEY: Final = f"password: {NO_PASSWORD}"
 _KEY: Final = "PLIVO_PROVISION_KEY"
@@ -152,8 +152,8 @@ def show_report(
     """Print the counts, the workers, the duplicates, and the rows that failed or need review."""
     rows = [asdict(outcome) for outcome in troubled]
     if settings.as_json:
-        crew = {"workers": [asdict(worker) for worker in workers]} if workers else {}
-        settings.output().record({**asdict(report), **crew, "rows": rows})
+        shown_workers = {"workers": [asdict(worker) for worker in workers]} if workers else {}
+        settings.output().record({**asdict(report), **shown_workers, "rows": rows})
         return
     counts: dict[str, object] = {name: count for name, count in report.counts.items() if count}
     settings.output().record({**counts, "duplicates": len(report.duplicates), "audited": report.audited})
@@ -180,9 +180,9 @@ def show_report(
 def _row_of_worker(worker: Worker) -> dict[str, object]:
     return {
         "worker": worker.name,
-        "part": "leads" if worker.leads else "helps",
+        "role": "leader" if worker.leads else "helper",
         "rows": worker.done,
-        "a second": f"{worker.rate:.1f}",
+        "rows/s": f"{worker.rate:.1f}",
         "since": str(timedelta(seconds=round(worker.age))),
         "lease": f"{worker.lease:.0f} s",
     }

@@ -13,7 +13,7 @@ from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import StateError
 from plivo_endpoints.provisioning._state._columns import COLUMNS, FIXED, entry_of, values_of
 from plivo_endpoints.provisioning._state._postgres_tables import fetch_all, fetch_one, run
-from plivo_endpoints.provisioning._state._protocol import DeposedError, TakenError
+from plivo_endpoints.provisioning._state._protocol import ClaimLostError, LeadershipLostError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Connection = AsyncConnection[Any]
 
 # A worker keeps its claim as long as there is something left to do for it with the row.
-KEPT: Final = frozenset({RowState.NEW, RowState.INTENT, RowState.OUTDATED})
+STILL_CLAIMED: Final = frozenset({RowState.NEW, RowState.INTENT, RowState.OUTDATED})
 _REPLACE: Final = (
     f"UPDATE plivo_rows SET {', '.join(f'{name} = %s' for name in COLUMNS[FIXED:])},"  # noqa: S608 - our own names
     " worker = CASE WHEN %s THEN worker END WHERE fleet = %s AND key = %s AND state = %s AND epoch = %s"
@@ -41,7 +41,7 @@ _CLAIM: Final = (
     " UPDATE plivo_rows r SET worker = %s FROM chosen WHERE r.id = chosen.id"
     f" RETURNING {', '.join(f'r.{name}' for name in COLUMNS)}"
 )
-_TAKE_BACK: Final = (
+_REVOKE: Final = (
     "UPDATE plivo_rows SET worker = NULL WHERE fleet = %s AND worker IS NOT NULL"  # noqa: S608 - our own names
     f" AND (state <> 'intent' OR worker NOT IN ({_ALIVE}))"
 )
@@ -63,10 +63,10 @@ class Member:
 
 
 async def check_leads(connection: Connection, member: Member) -> None:
-    """Raise `DeposedError` unless this worker leads; it does so until the end of the transaction."""
+    """Raise `LeadershipLostError` unless this worker leads; it does so until the end of the transaction."""
     query = "SELECT id FROM plivo_fleets WHERE id = %s AND leader = %s FOR SHARE"
     if await fetch_one(connection, query, member.fleet, member.worker) is None:
-        raise DeposedError("another process has taken over this run")
+        raise LeadershipLostError("another process has taken over this run")
 
 
 async def lead(connection: Connection, member: Member, account: str | None) -> bool:
@@ -86,30 +86,30 @@ async def lead(connection: Connection, member: Member, account: str | None) -> b
     return True
 
 
-async def share(connection: Connection, member: Member) -> None:
+async def allow_claims(connection: Connection, member: Member) -> None:
     """Let workers claim rows."""
     await check_leads(connection, member)
     await run(connection, "UPDATE plivo_fleets SET shared = true WHERE id = %s", member.fleet)
 
 
-async def halt(connection: Connection, member: Member) -> None:
+async def stop_claims(connection: Connection, member: Member) -> None:
     """Let no worker claim rows."""
     await run(connection, "UPDATE plivo_fleets SET shared = false WHERE id = %s", member.fleet)
 
 
-async def take_back(connection: Connection, member: Member) -> int:
+async def revoke_claims(connection: Connection, member: Member) -> int:
     """Let no worker claim rows, and take back all that have no intent of a live worker; count the others."""
     await check_leads(connection, member)
-    await halt(connection, member)  # waits for claims under way, which the next statement then sees
-    await run(connection, _TAKE_BACK, member.fleet)
+    await stop_claims(connection, member)  # waits for claims under way, which the next statement then sees
+    await run(connection, _REVOKE, member.fleet)
     left = "SELECT count(*) FROM plivo_rows WHERE fleet = %s AND worker IS NOT NULL"
     count: int = await fetch_one(connection, left, member.fleet)
     return count
 
 
-async def are_shared(connection: Connection, member: Member, edition: str) -> bool:
+async def are_allowed(connection: Connection, member: Member, edition: str) -> bool:
     """Whether the rows of an edition of the source can be claimed, until the end of the transaction."""
-    # The lock makes `take_back` wait for this transaction; or this waits, and finds them not shared.
+    # The lock makes `revoke_claims` wait for this transaction; or this waits, and finds them not shared.
     shared = "SELECT id FROM plivo_fleets WHERE id = %s AND shared FOR SHARE"
     if await fetch_one(connection, shared, member.fleet) is None:
         return False
@@ -134,14 +134,14 @@ async def save(
     """Replace rows that are this worker's, or that no worker has if it leads.
 
     Raises:
-        TakenError: The row, which this worker had claimed, is no longer its own.
-        DeposedError: This worker no longer leads.
+        ClaimLostError: The row, which this worker had claimed, is no longer its own.
+        LeadershipLostError: This worker no longer leads.
         StateError: A row that no worker had claimed was changed all the same.
     """
     values = [
         (
             *_stored(after),
-            after.state in KEPT,
+            after.state in STILL_CLAIMED,
             *(member.fleet, before.key, before.state.value, before.epoch, member.worker),
         )
         for before, after in changes
@@ -153,14 +153,14 @@ async def save(
     for before, after in changes:
         if not await _is_done(connection, member, after, is_claimed=is_claimed):
             if is_claimed:
-                raise TakenError(f"row {before.number} was taken by another process")
+                raise ClaimLostError(f"row {before.number} was taken by another process")
             await check_leads(connection, member)
             raise StateError(f"row {before.number} was changed by another process")
 
 
 async def _is_done(connection: Connection, member: Member, after: Entry, *, is_claimed: bool) -> bool:
     """Whether a change was carried out already, in a transaction whose answer was lost."""
-    expected = member.worker if is_claimed and after.state in KEPT else None
+    expected = member.worker if is_claimed and after.state in STILL_CLAIMED else None
     rows = await fetch_all(connection, _WITH_WORKER, member.fleet, after.key)
     return any(
         worker == expected and _stored(entry_of(columns)) == _stored(after) for worker, *columns in rows
@@ -173,15 +173,15 @@ def _stored(entry: Entry) -> tuple[str | int | float | None, ...]:
     return tuple(each.replace("\0", "\ufffd") if isinstance(each, str) else each for each in values)
 
 
-async def give_back(connection: Connection, member: Member) -> None:
+async def release_claims(connection: Connection, member: Member) -> None:
     """Give back the rows that this worker has claimed and not begun."""
     query = "UPDATE plivo_rows SET worker = NULL WHERE fleet = %s AND worker = %s AND state <> 'intent'"
     await run(connection, query, member.fleet, member.worker)
 
 
-async def resign(connection: Connection, member: Member) -> None:
+async def step_down(connection: Connection, member: Member) -> None:
     """Give back what this worker has claimed, and the lead if it has that."""
-    await give_back(connection, member)
+    await release_claims(connection, member)
     query = "UPDATE plivo_fleets SET leader = NULL, shared = false WHERE id = %s AND leader = %s"
     await run(connection, query, member.fleet, member.worker)
 

@@ -17,7 +17,7 @@ from plivo_endpoints._events import logger
 from plivo_endpoints._postgres import explain, name_database, read_url
 from plivo_endpoints.provisioning._errors import StateError
 from plivo_endpoints.provisioning._state._postgres_tables import fetch_one
-from plivo_endpoints.provisioning._state._protocol import TakenError
+from plivo_endpoints.provisioning._state._protocol import ClaimLostError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -174,10 +174,10 @@ class Database:
             await connection.close()
 
 
-async def _attempt(work: Work[T], connection: AsyncConnection[Any]) -> T | TakenError:
+async def _attempt(work: Work[T], connection: AsyncConnection[Any]) -> T | ClaimLostError:
     try:
         return await work(connection)
-    except TakenError as error:  # nothing was changed, and the other requests are not concerned
+    except ClaimLostError as error:  # nothing was changed, and the other requests are not concerned
         return error
 
 

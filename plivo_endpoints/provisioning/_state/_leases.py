@@ -13,7 +13,7 @@ from attrs import frozen
 
 from plivo_endpoints._postgres import explain, name_database, read_url
 from plivo_endpoints.provisioning._errors import StateError
-from plivo_endpoints.provisioning._state._claims import Member, resign
+from plivo_endpoints.provisioning._state._claims import Member, step_down
 from plivo_endpoints.provisioning._state._postgres_tables import fetch_one, run
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Connection = AsyncConnection[Any]
 
-LEASE: Final = 15.0  # seconds without a sign of life after which others take over
+LEASE: Final = 15.0  # seconds without a renewal after which others take over
 _RENEWALS: Final = 5  # in the time of a lease
 _JOIN: Final = (
     "INSERT INTO plivo_workers (fleet, name, started, lease_until)"
@@ -55,7 +55,7 @@ class Worker:
     Attributes:
         name: Its host and process id.
         age: Seconds since it began.
-        lease: Seconds until others take over its rows, unless it shows a sign of life.
+        lease: Seconds until others take over its rows, unless it renews its lease.
         done: Number of rows that it has finished.
         rate: Rows per second that it finishes now.
         leads: Whether it plans, decides and audits for all.
@@ -112,7 +112,7 @@ class Lease:
                 await asyncio.wait({self._task})
             with suppress(Exception):  # then the lease ends by itself
                 connection = await self._connect()
-                await resign(connection, Member(self._fleet, self.worker))
+                await step_down(connection, Member(self._fleet, self.worker))
                 await run(connection, _LEAVE, self.worker)
         finally:
             await self._disconnect()
@@ -125,7 +125,7 @@ class Lease:
             try:
                 connection = await self._connect()
                 await run(connection, _RENEW, LEASE, self.done, rate, self.worker)
-            except Exception:  # noqa: BLE001 - the requests of the other connection tell about it
+            except Exception:  # noqa: BLE001 - the other connection reports it
                 await self._disconnect()
             else:
                 before, since = self.done, time.monotonic()

@@ -5,12 +5,12 @@ state. The others claim rows to create and update. Two rules make that safe, wha
 whenever a process is stopped:
 
 - A row that a worker has claimed is changed only by that worker, any other row only by the leader: every
-  change compares worker or leader, state and epoch in the same statement. Who has lost a row or the lead, and
-  does not know it yet, changes nothing.
+  change compares worker or leader, state and epoch in the same statement. A process that has lost a row or
+  the lead without knowing it cannot change anything.
 - The leader decides about lost creates only after it has taken back all claims, and no other process has an
   intent. Nobody claims again before it shares the rows anew.
 
-A lease on the database's clock only tells when to take over what a process has left: the rows of a worker
+A lease on the database's clock only says when to take over what a process has left: the rows of a worker
 whose lease has ended can be claimed, its intents become lost creates, and its lead is free.
 """
 
@@ -30,7 +30,7 @@ from plivo_endpoints.provisioning._state._claims import Member
 from plivo_endpoints.provisioning._state._columns import entry_of
 from plivo_endpoints.provisioning._state._database import Database
 from plivo_endpoints.provisioning._state._leases import Lease, read_workers
-from plivo_endpoints.provisioning._state._protocol import TakenError, opened
+from plivo_endpoints.provisioning._state._protocol import ClaimLostError, opened
 from plivo_endpoints.provisioning._state._sqlite import SqliteState, fill
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class PostgresState:
         if not await self.lead():
             name = await self._run(lambda connection: claims.leader_of(connection, self._fleet_id))
             raise StateError(f"the state {self.name} is in use by another run: {name or 'it just ended'}")
-        if left := await self.take_back():
+        if left := await self.revoke_claims():
             raise StateError(f"workers have not finished {left} rows of the state {self.name}: try again")
 
     async def join(self) -> None:
@@ -198,14 +198,14 @@ class PostgresState:
         """See `JointState`."""
         return await self._run(lambda connection: claims.lead(connection, self._member, account))
 
-    async def share(self) -> None:
+    async def allow_claims(self) -> None:
         """See `JointState`."""
-        await self._run(lambda connection: claims.share(connection, self._member))
+        await self._run(lambda connection: claims.allow_claims(connection, self._member))
 
-    async def take_back(self) -> int:
+    async def revoke_claims(self) -> int:
         """See `JointState`."""
         self._claimed.clear()
-        return await self._run(lambda connection: claims.take_back(connection, self._member))
+        return await self._run(lambda connection: claims.revoke_claims(connection, self._member))
 
     async def claim(
         self, *, edition: str, after: int, limit: int, states: Collection[RowState]
@@ -213,7 +213,7 @@ class PostgresState:
         """See `JointState`."""
 
         async def work(connection: Connection) -> Sequence[Entry]:
-            if not await claims.are_shared(connection, self._member, edition):
+            if not await claims.are_allowed(connection, self._member, edition):
                 return []
             return await claims.claim(connection, self._member, after=after, limit=limit, states=states)
 
@@ -221,25 +221,25 @@ class PostgresState:
         self._claimed |= {entry.key for entry in claimed}
         return claimed
 
-    async def give_back(self) -> None:
+    async def release_claims(self) -> None:
         """See `JointState`."""
-        await self._run(lambda connection: claims.give_back(connection, self._member))
+        await self._run(lambda connection: claims.release_claims(connection, self._member))
 
-    async def resign(self) -> None:
+    async def step_down(self) -> None:
         """See `JointState`."""
-        await self._run(lambda connection: claims.resign(connection, self._member))
+        await self._run(lambda connection: claims.step_down(connection, self._member))
 
-    async def halt(self, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
+    async def stop_claims(self, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
         """See `JointState`."""
 
         async def work(connection: Connection) -> None:
-            await claims.halt(connection, self._member)  # locks the fleet: no two changes at a time
+            await claims.stop_claims(connection, self._member)  # locks the fleet: no two changes at a time
             facts = dict(await tables.fetch_all(connection, _FACTS, self._fleet_id))
             await tables.note(connection, self._fleet_id, change(facts))
 
         await self._run(work)
 
-    async def is_shared(self) -> bool:
+    async def allows_claims(self) -> bool:
         """See `JointState`."""
         query = "SELECT shared FROM plivo_fleets WHERE id = %s"
         return await self._run(lambda connection: tables.fetch_one(connection, query, self._fleet_id))
@@ -296,10 +296,10 @@ class PostgresState:
         is_claimed = len(changes) == 1 and keys <= self._claimed
         try:
             await self._run(lambda db: claims.save(db, self._member, changes, is_claimed=is_claimed))
-        except TakenError:
+        except ClaimLostError:
             self._claimed -= keys
             raise
-        self._claimed -= {after.key for _, after in changes if after.state not in claims.KEPT}
+        self._claimed -= {after.key for _, after in changes if after.state not in claims.STILL_CLAIMED}
 
     async def read(
         self, *, after: int, limit: int, states: Collection[RowState], up_to: int | None = None

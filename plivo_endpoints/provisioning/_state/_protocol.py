@@ -22,12 +22,12 @@ LOWEST: Final = -(2**62)
 Transition = tuple["Entry", "Entry"]  # before and after
 
 
-class TakenError(StateError):
+class ClaimLostError(StateError):
     """Another process has taken the row: nothing was written, and the row is that process's now."""
 
 
-class DeposedError(StateError):
-    """This process no longer leads: another one has taken over, as it gave no sign of life."""
+class LeadershipLostError(StateError):
+    """This process no longer leads: another one has taken over after its lease had ended."""
 
 
 @frozen
@@ -155,9 +155,9 @@ class FleetState(EntryStore, Protocol):
 class JointState(FleetState, Protocol):
     """A state that several processes, also on several hosts, can use at once for one run.
 
-    One of them leads; only it may call the methods of `FleetState` that write. The others, and the leader
-    too, claim rows: those a process may `save` one by one, which raises `TakenError` if the row is no longer
-    its own. A process that no longer leads gets a `DeposedError` as soon as it writes.
+    One of them leads; only it may call the methods of `FleetState` that write, which raise
+    `LeadershipLostError` if it no longer does. All claim rows; a process may `save` those one by one, which
+    raises `ClaimLostError` if the row is no longer its own.
     """
 
     async def join(self) -> None:
@@ -165,18 +165,18 @@ class JointState(FleetState, Protocol):
         ...
 
     async def lead(self, account: str | None = None) -> bool:
-        """Become the leader, unless another process is that gives signs of life; return whether it leads.
+        """Become the leader, unless another process is and its lease has not ended; return whether it leads.
 
         Raises:
             StateError: Another fleet's leader works on this account.
         """
         ...
 
-    async def share(self) -> None:
-        """Let all processes claim rows, until `take_back` or `halt`."""
+    async def allow_claims(self) -> None:
+        """Let all processes claim rows, until `revoke_claims` or `stop_claims`."""
         ...
 
-    async def take_back(self) -> int:
+    async def revoke_claims(self) -> int:
         """Let no process claim rows, and take back what was claimed.
 
         Returns:
@@ -189,7 +189,7 @@ class JointState(FleetState, Protocol):
     ) -> Sequence[Entry]:
         """Reserve the first entries in these states above `after` for this process; none unless shared.
 
-        A claim ends if the process gives no sign of life.
+        A claim ends with the lease of the process.
 
         Args:
             edition: The digest of the source that this process has; there are none if another one was taken
@@ -200,24 +200,24 @@ class JointState(FleetState, Protocol):
         """
         ...
 
-    async def give_back(self) -> None:
+    async def release_claims(self) -> None:
         """Give back the rows that this process has claimed, but not those with an intent."""
         ...
 
-    async def resign(self) -> None:
+    async def step_down(self) -> None:
         """Lead no longer, and give back the rows that this process has claimed, so that others can go on."""
         ...
 
-    async def halt(self, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
+    async def stop_claims(self, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
         """Let no process claim rows, and change facts to what `change` returns; any process may call it."""
         ...
 
-    async def is_shared(self) -> bool:
+    async def allows_claims(self) -> bool:
         """Whether rows can be claimed now."""
         ...
 
     def count_done(self, rows: int) -> None:
-        """Add to the number of rows that this process has finished, for people who ask how it goes."""
+        """Add to the number of rows that this process has finished, for `provision status`."""
         ...
 
 
