@@ -12,11 +12,11 @@ from plivo_endpoints.provisioning import Entry, RowState, Spec, SqliteState, Sta
 from plivo_endpoints.provisioning._entries import Found
 from plivo_endpoints.provisioning._report import Channel
 from plivo_endpoints.provisioning._state._counting import CountingState
-from plivo_endpoints.provisioning._state._protocol import opened
+from plivo_endpoints.provisioning._state._protocol import ClaimLostError, opened
 from plivo_endpoints.provisioning._transitions import created, decided, deleted, parked, released, stamp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from pathlib import Path
 
     from plivo_endpoints.provisioning._state._protocol import Transition
@@ -71,6 +71,52 @@ async def test_a_save_that_failed_is_not_counted(tmp_path: Path) -> None:
         with pytest.raises(StateError):
             await counting.save([(INTENDED, released(INTENDED))])
         assert (counting.number_of(RowState.NEW), counting.number_of(RowState.INTENT)) == (1, 0)
+
+
+class SlowCount(SqliteState):
+    """Counts at once, and returns the counts when it is let; a save may fail."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.counted, self.may_return = asyncio.Event(), asyncio.Event()
+        self.may_return.set()
+        self.refuses = False
+
+    async def count(self) -> Mapping[RowState, int]:
+        """Count, and dawdle."""
+        counts = await super().count()
+        self.counted.set()
+        await self.may_return.wait()
+        return counts
+
+    async def save(self, changes: Sequence[Transition]) -> None:
+        """Write, or lose the row."""
+        await asyncio.sleep(0)
+        if self.refuses:
+            await self.may_return.wait()
+            raise ClaimLostError("the row was taken")
+        await super().save(changes)
+
+
+@pytest.mark.parametrize("begun_first", ["count", "save"])
+@pytest.mark.parametrize("refuses", [False, True])
+async def test_a_count_while_rows_are_saved(tmp_path: Path, begun_first: str, *, refuses: bool) -> None:
+    """It neither forgets what was saved since it began, nor takes back what it has not counted."""
+    state = SlowCount(tmp_path / "run.db")
+    async with filled(state) as counting:
+        state.may_return.clear()
+        state.counted.clear()
+        state.refuses = refuses
+        tasks: list[asyncio.Task[object]] = []
+        for call in ("count", "save") if begun_first == "count" else ("save", "count"):
+            work = counting.count() if call == "count" else counting.save([(NEW, INTENDED)])
+            tasks.append(asyncio.create_task(work))
+            await asyncio.sleep(0)
+            await (state.counted.wait() if call == "count" else asyncio.sleep(0.05))
+        state.may_return.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        expected = (1, 0) if refuses else (0, 1)
+        assert (counting.number_of(RowState.NEW), counting.number_of(RowState.INTENT)) == expected
 
 
 async def test_a_row_that_the_source_has_no_more(tmp_path: Path) -> None:

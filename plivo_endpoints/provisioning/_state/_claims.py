@@ -12,7 +12,7 @@ from attrs import frozen
 from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import StateError
 from plivo_endpoints.provisioning._state._columns import COLUMNS, FIXED, entry_of, values_of
-from plivo_endpoints.provisioning._state._postgres_tables import fetch_all, fetch_one, run
+from plivo_endpoints.provisioning._state._postgres_tables import fetch_all, fetch_one, run, run_many
 from plivo_endpoints.provisioning._state._protocol import ClaimLostError, LeadershipLostError
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ _REPLACE: Final = (
     " AND coalesce(worker, (SELECT leader FROM plivo_fleets f WHERE f.id = fleet)) = %s"
 )
 _WITH_WORKER: Final = f"SELECT worker, {', '.join(COLUMNS)} FROM plivo_rows WHERE fleet = %s AND key = %s"  # noqa: S608 - our own names
-_ALIVE: Final = "SELECT id FROM plivo_workers WHERE lease_until > clock_timestamp()"
+# Of the time of the statement, as one that has to wait for a lock sees leases as they were when it began.
+_ALIVE: Final = "SELECT id FROM plivo_workers WHERE lease_until > statement_timestamp()"
 _CLAIM: Final = (
     "WITH chosen AS (SELECT id FROM plivo_rows WHERE fleet = %s AND number > %s AND state = ANY(%s)"  # noqa: S608 - our own names
     f" AND (worker IS NULL OR worker = %s OR worker NOT IN ({_ALIVE}))"
@@ -146,10 +147,8 @@ async def save(
         )
         for before, after in changes
     ]
-    async with connection.cursor() as cursor:
-        await cursor.executemany(_REPLACE.encode(), values)
-        if cursor.rowcount == len(changes):
-            return
+    if await run_many(connection, _REPLACE, values) == len(changes):
+        return
     for before, after in changes:
         if not await _is_done(connection, member, after, is_claimed=is_claimed):
             if is_claimed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,9 @@ class CountingState(Selection):
         super().__init__(state, keys)
         self._outcomes = outcomes
         self._counts: Counter[RowState] = Counter()
+        self._numbers = itertools.count(1)  # of saves and counts, in their order
+        self._counting: dict[int, Counter[RowState]] = {}  # what was saved since each count in progress
+        self._counted_at = 0  # the number of the last count
         self.gone: int = 0  # rows that are no longer in the source but still have an endpoint
 
     @property
@@ -46,27 +50,43 @@ class CountingState(Selection):
         """See `FleetState`; passes on the outcome of a row that becomes finished."""
         # Counted first: the state completes the write even if this wait is cancelled.
         counted = [(before, after) for before, after in changes if self.has_row(after)]
-        self._tally(counted)
+        number = next(self._numbers)
+        self._tally(counted, number)
         try:
             await super().save(changes)
         except Exception:
-            self._tally([(after, before) for before, after in counted])
+            if number > self._counted_at:  # else it is no longer in the counts
+                self._tally([(after, before) for before, after in counted], number)
             raise
         for before, after in counted:
             if _is_news(before, after):
                 await self._outcomes.put(outcome_of(after))
 
-    def _tally(self, changes: Sequence[Transition]) -> None:
+    def _tally(self, changes: Sequence[Transition], number: int) -> None:
+        tallies = [self._counts, *(tally for begun, tally in self._counting.items() if begun < number)]
         for before, after in changes:
-            self._counts[before.state] -= before.is_counted
-            self._counts[after.state] += after.is_counted
+            for tally in tallies:
+                tally[before.state] -= before.is_counted
+                tally[after.state] += after.is_counted
             if after.is_gone:
                 self.gone += after.has_endpoint - before.has_endpoint
 
     async def count(self) -> Mapping[RowState, int]:
-        """See `FleetState`; also sets the counts kept here."""
-        counts = await super().count()
-        self._counts = Counter(counts)
+        """See `FleetState`; also sets the counts kept here.
+
+        The state carries out calls in order, so the result has what was saved before, and what is saved from
+        now on is added to it.
+        """
+        number = next(self._numbers)
+        since = self._counting[number] = Counter()
+        try:
+            counts = await super().count()
+        finally:
+            del self._counting[number]
+        if number > self._counted_at:
+            self._counted_at = number
+            since.update(counts)
+            self._counts = since
         _, self.gone = await self.count_held()
         return counts
 

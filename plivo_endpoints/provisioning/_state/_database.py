@@ -135,6 +135,7 @@ class Database:
             if attempt == 1:  # a lost connection alone is not worth a warning
                 text = "%s cannot be used (%s): nothing is sent until it can, for up to %g s"
                 logger.warning(text, self.name, problem, self._patience())
+            await self._disconnect()
             await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
             attempt += 1
 
@@ -142,9 +143,13 @@ class Database:
         return _PATIENCE if self._closing_since is None else _CLOSING_PATIENCE
 
     def _may_repeat(self, error: Exception) -> bool:
-        from psycopg.errors import DeadlockDetected  # noqa: PLC0415 - an extra
+        from psycopg import OperationalError  # noqa: PLC0415 - an extra
+        from psycopg.errors import DeadlockDetected  # noqa: PLC0415
 
-        return self._connection is None or self._connection.closed or isinstance(error, DeadlockDetected)
+        is_lost = self._connection is None or self._connection.closed
+        # Without a code, the error is not the server's but libpq's, such as when a pipeline is cut.
+        is_lost = is_lost or (isinstance(error, OperationalError) and error.sqlstate is None)
+        return is_lost or isinstance(error, DeadlockDetected)
 
     async def _try(self, group: Sequence[Work[Any]]) -> Sequence[Any]:
         if self._connection is None or self._connection.closed:

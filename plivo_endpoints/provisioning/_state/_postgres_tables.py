@@ -112,6 +112,15 @@ async def run(connection: Connection, query: str, *values: object) -> AsyncCurso
     )  # psycopg takes a plain `str` only if it is literal
 
 
+async def run_many(connection: Connection, query: str, values: Sequence[Sequence[object]]) -> int:
+    """Carry out a query with each of some values; return the number of rows changed."""
+    if len(values) == 1:  # in one round trip, as several in a pipeline
+        return (await run(connection, query, *values[0])).rowcount
+    async with connection.cursor() as cursor:
+        await cursor.executemany(query.encode(), values)
+        return cursor.rowcount
+
+
 async def fetch_one(connection: Connection, query: str, *values: object) -> Any:  # noqa: ANN401 - any column
     """Return the first column of the first row of a query; `None` if there is no row."""
     row = await (await run(connection, query, *values)).fetchone()
@@ -213,8 +222,7 @@ async def _take_up(connection: Connection, batch: Sequence[Sequence[Any]]) -> No
             forgotten.append(row_id)
         elif after != entry:
             changed.append((*values_of(after), row_id))
-    async with connection.cursor() as cursor:
-        await cursor.executemany(_CHANGE.encode(), changed)
+    await run_many(connection, _CHANGE, changed)
     await run(connection, "DELETE FROM plivo_rows WHERE id = ANY(%s)", forgotten)
 
 
