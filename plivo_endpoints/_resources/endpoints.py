@@ -210,6 +210,16 @@ async def create_after(
     return await endpoints._executor.execute(CREATE, new, before_send=before_send)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
+async def update_after(
+    endpoints: AsyncEndpoints,
+    endpoint_id: str,
+    changes: EndpointChanges,
+    before_send: Callable[[], Awaitable[float]] | None,
+) -> None:
+    """Update an endpoint as `update` does, awaiting `before_send` just before sending; see `create_after`."""
+    await endpoints._executor.execute(UPDATE, changes, before_send=before_send, endpoint_id=endpoint_id)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
 def _matcher(username: str, alias: str) -> Callable[[Endpoint], bool]:
     def may_match(endpoint: Endpoint) -> bool:
         unreadable = endpoint.extra.keys() & {"alias", "username"}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from plivo_endpoints._errors import NotFoundError
+from plivo_endpoints._request_models import EndpointChanges
+from plivo_endpoints._resources.endpoints import update_after
 from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import DeletionLimitError
@@ -40,12 +42,20 @@ async def check_deletions(state: EntryStore, options: Options) -> None:
 
 
 class ChangeSender:
-    """Updates and deletes endpoints; every operation may safely be repeated."""
+    """Updates and deletes endpoints; every operation may safely be repeated.
 
-    def __init__(self, client: AsyncClient, state: EntryStore, outage: Outage) -> None:
+    With `is_shared`, another process may take over a row to update it as a newer edition of the source says.
+    So it is checked before an update leaves that the row is still this process's: a late update of an older
+    edition would stay unnoticed if it changed the password.
+    """
+
+    def __init__(
+        self, client: AsyncClient, state: EntryStore, outage: Outage, *, is_shared: bool = False
+    ) -> None:
         self._client = client
         self._state = state
         self._outage = outage
+        self._is_shared = is_shared
 
     async def update(self, entry: Entry, password: str) -> None:
         """Update an endpoint; send the password only if it was edited."""
@@ -56,8 +66,16 @@ class ChangeSender:
         if "password" in changes:
             before, entry = entry, states.updating(entry)
             await self._state.save([(before, entry)])
+
+        async def confirm() -> float:
+            begun = time.monotonic()
+            await self._state.save([(entry, entry)])
+            return begun + states.SEND_GUARD
+
+        new, before_send = EndpointChanges(**changes), confirm if self._is_shared else None
+        endpoints, endpoint_id = self._client.endpoints, entry.endpoint_id or ""
         try:
-            await retry_transient(partial(self._client.endpoints.update, entry.endpoint_id or "", **changes))
+            await retry_transient(lambda: update_after(endpoints, endpoint_id, new, before_send))
         except (NotFoundError, *ABOUT_THE_ROW) as error:
             reason = f"Plivo refused the update of endpoint {entry.endpoint_id}: {error.message or error}"
             await self._state.save([(entry, states.update_refused(entry, reason))])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._state._counting import CountingState
     from plivo_endpoints.provisioning._state._protocol import JointState
 
+_REJOIN_PATIENCE: Final = 600.0  # seconds
 _RECOUNT: Final = 5.0  # seconds between two counts of what all processes have done
 _PERMISSIONS: Final = (
     "import_existing",
@@ -82,6 +84,7 @@ class JointRun:
         self._phase: Phase = "waiting"
         self._sender: Sender | None = None  # for the edition of the source with `_digest`
         self._digest = ""
+        self._seen: str | None = None  # the edition in the state when this process looked last
         self._joined: str | None = None  # the edition of the run that this process has taken part in
         self.audit: Audit | None = None
 
@@ -112,7 +115,20 @@ class JointRun:
                     logger.warning("%s: continuing as a helper", error)
                     self._phases = None
                     await self._joint.close()
-                    await self._joint.join()
+                    await self._join_again()
+
+    async def _join_again(self) -> None:
+        """Join the run again, also if the database is away for a while."""
+        deadline = time.monotonic() + _REJOIN_PATIENCE
+        while not self._stopping.is_set():
+            try:
+                await self._joint.join()
+            except StateError:
+                if time.monotonic() >= deadline:
+                    raise
+                await pause(self._stopping, POLL)
+            else:
+                return
 
     async def _go_on(self) -> None:
         if await self._joint.lead(self._account):
@@ -120,7 +136,7 @@ class JointRun:
             facts = await self._joint.facts()
             if self._order.keeps_permissions:
                 check_begun(facts)
-            self._check_edition(facts)
+            await self._check_edition(facts)
             if await self._is_over(facts):
                 await self._finish(facts)
             elif not self._stopping.is_set():
@@ -149,7 +165,7 @@ class JointRun:
 
     async def _help(self, facts: Mapping[str, str]) -> None:
         """Work as a helper for one round, or wait a moment."""
-        self._check_edition(facts)
+        await self._check_edition(facts)
         if facts:
             check_account(facts, self._account)
         allows_claims = await self._joint.allows_claims()
@@ -212,14 +228,13 @@ class JointRun:
             names = ", ".join(name.replace("_", "-") for name in missing)
             logger.warning("another process began this run, so these permissions do not apply: %s", names)
 
-    def _check_edition(self, facts: Mapping[str, str]) -> None:
-        """Raise `StaleError` if another edition was taken up since this process joined, and is to stay."""
-        if (
-            self._joined is not None
-            and facts.get("digest") != self._joined
-            and not self._order.keeps_permissions
-        ):
-            raise StaleError("another edition of the source was taken up since this process joined the run")
+    async def _check_edition(self, facts: Mapping[str, str]) -> None:
+        """Raise `StaleError` if another edition was taken up since this process began; it must stay."""
+        digest = facts.get("digest", "")
+        is_new = self._seen not in {None, digest} and not self._order.keeps_permissions
+        if is_new and await self._sender_for(facts) is None:
+            raise StaleError("another edition of the source was taken up since this process began")
+        self._seen = digest
 
     async def _is_over(self, facts: Mapping[str, str]) -> bool:
         """Whether the run that this process has joined has ended; one for some rows only leaves others."""

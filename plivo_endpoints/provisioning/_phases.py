@@ -169,6 +169,10 @@ class Phases:
         async with aclosing(batches(self._state, RowState.INTENT)) as intents:
             async for batch in intents:
                 await self._state.save([(entry, states.recovered(entry)) for entry in batch])
+                if (
+                    self._job.joint is not None
+                ):  # a process whose lease has ended may live and still send them
+                    self._sender.note_parked(states.SEND_GUARD)
 
     async def _pass(self) -> None:
         """Send every new row once, then decide on those whose response was lost."""
@@ -196,8 +200,8 @@ class Phases:
         await revoke_claims(self._job.joint, self._stopping)
         if not self._stopping.is_set():  # a process that has stopped decides nothing
             check_mismatches(await self._state.facts())
+            self._sender.note_parked()  # others may have parked some just now
             await self._recover()
-            self._sender.parked_at = time.monotonic()  # others may have parked some just now
             await self._state.count()
 
     async def _send_own(self) -> None:

@@ -170,7 +170,7 @@ async def join(
     With `keeps_permissions`, this process leads with the permissions of the run that it finds.
     """
     with account_locked(account_of(client), shared=True):
-        await joint.join()
+        await joint.join(create=not keeps_permissions)
         try:
             outcomes, stopping = Channel(), asyncio.Event()
             order = JointOrder(

@@ -82,12 +82,16 @@ class Sender:
         self._outage = outage
         self._stopping = stopping
         self._on_mismatch = on_mismatch
-        self._change_sender = ChangeSender(job.client, job.state, outage)
+        self._change_sender = ChangeSender(job.client, job.state, outage, is_shared=job.joint is not None)
         self._pace = CreateRateLimiter(another_window(job.client))
         self._mismatch: CanaryError | None = None
         # The settling time of rows parked by an earlier process starts now: only our own clock is trusted.
         self.parked_at: float = time.monotonic()
         self.made_alone: Entry | None = None  # the last one, in this process
+
+    def note_parked(self, late: float = 0.0) -> None:
+        """Let the settling time start now, or `late` seconds from now if creates may leave until then."""
+        self.parked_at = max(self.parked_at, time.monotonic() + late)
 
     async def create_one(self) -> None:
         """Create one endpoint; rows that are refused make none, so it is the next that is not."""
@@ -164,7 +168,7 @@ class Sender:
                 logger.info("%s", taken)
                 return None
         if entry.state is RowState.PARKED:
-            self.parked_at = time.monotonic()
+            self.note_parked()
         return entry
 
     async def _send_once(self, row: Row, entry: Entry) -> Entry:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections import Counter
 from contextlib import AsyncExitStack, nullcontext
 from hashlib import md5
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 from attrs import evolve
 
 from plivo_endpoints import AsyncClient, InvalidArgumentError
-from plivo_endpoints._resources.endpoints import create_after
+from plivo_endpoints._resources.endpoints import create_after, update_after
 from plivo_endpoints.provisioning import (
     AsyncFleet,
     CanaryError,
@@ -24,11 +26,13 @@ from plivo_endpoints.provisioning import (
     SqliteState,
     StaleError,
     StateError,
+    _change,
     _create,
     _joint,
     _phases,
     _run,
     _sharing,
+    _transitions,
 )
 from plivo_endpoints.provisioning._canary import read_mismatches, stop_all
 from plivo_endpoints.provisioning._state import _leases
@@ -251,9 +255,71 @@ async def test_passwords_that_are_only_in_the_source(
 
 async def test_work_before_there_is_a_run(fleet_of: Callable[[], AsyncFleet]) -> None:
     """There is nothing to work on."""
-    with pytest.raises(StateError, match="no run has started with this state yet"):
+    with pytest.raises(StateError, match="there is no state of a fleet"):
         async with fleet_of().work() as run:
             await follow(run)
+
+
+async def test_work_on_a_fleet_that_is_not_there(client: AsyncClient, database: str) -> None:
+    """A mistyped name creates none."""
+    await PostgresState(database, "sales").upgrade()
+    with pytest.raises(StateError, match="there is no state of a fleet 'slaes'"):
+        async with AsyncFleet(client, f"{database}#slaes").work():
+            pass
+    assert not await PostgresState(database, "slaes").exists()
+
+
+async def test_an_update_that_is_late(
+    fleet_of: Callable[[], AsyncFleet],
+    sandbox: Sandbox,
+    expire: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A process that was stopped before an update sends it no more: a newer edition may say otherwise."""
+    await _apply(fleet_of(), [evolve(row, password="of v1") for row in derived(2)])
+    may_go_on, stopped = asyncio.Event(), asyncio.Event()
+
+    async def dawdle(*args: Any) -> None:
+        if args[2].password == "of v2":
+            stopped.set()
+            await may_go_on.wait()
+        await update_after(*args)
+
+    monkeypatch.setattr(_change, "update_after", dawdle)
+    late = asyncio.create_task(_apply(fleet_of(), [evolve(row, password="of v2") for row in derived(2)]))
+    await stopped.wait()
+    expire("true")
+    await _apply(fleet_of(), [evolve(row, password="of v3") for row in derived(2)])
+    may_go_on.set()
+    with pytest.raises(StaleError):
+        await late
+    newest = md5(b"of v3", usedforsecurity=False).hexdigest()
+    assert {each.password for each in sandbox.endpoints.values()} == {newest}
+
+
+async def test_an_intent_of_a_process_that_lives(
+    fleet_of: Callable[[], AsyncFleet], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If its lease has ended, its create may still leave until the intent is too old."""
+    monkeypatch.setattr(_transitions, "SEND_GUARD", 1.0)
+    state = fleet_of()._state
+    assert isinstance(state, PostgresState)
+    async with AsyncExitStack() as stack:
+        leading = await stack.enter_async_context(fleet_of().apply(derived(1), settle=0.1))
+        while not len(sandbox.endpoints):
+            await asyncio.sleep(0.01)
+        await follow(leading)
+    await fleet_of().enqueue(derived(2))
+    await state.join()
+    await state.lead()
+    (entry,) = await state.read(after=0, limit=9, states=NEW)
+    await state.save([(entry, stamped(entry))])
+    await state.close()
+    begun = time.monotonic()
+    async with fleet_of().work(settle=0.1) as worker:
+        await follow(worker)
+    assert time.monotonic() - begun > 1.0
+    assert (worker.report.exit_status, len(sandbox.endpoints)) == (0, 2)
 
 
 async def test_a_file_is_for_one_process(client: AsyncClient, tmp_path: Path) -> None:
@@ -376,7 +442,7 @@ async def test_a_run_for_some_rows_ends_no_other(
     fleet_of: Callable[[], AsyncFleet], rows: Rows, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who waits for all rows goes on with the others."""
-    monkeypatch.setattr(_run, "account_locked", lambda *_, **__: nullcontext())  # as on two hosts
+    monkeypatch.setattr(_run, "account_locked", Mock(return_value=nullcontext()))  # as on two hosts
     async with fleet_of().apply(rows(60), settle=0.3) as run:
         while len(sandbox.endpoints) < 3:
             await asyncio.sleep(0.01)
@@ -411,7 +477,9 @@ async def test_an_edition_that_came_later(
         later.stop()
         later._work.cancel()
         may_go_on.set()
-        with pytest.raises(StaleError, match="another edition of the source was taken up"):
+        with pytest.raises(
+            StaleError, match="another edition of the source was taken up since this process began"
+        ):
             await older
     assert len(sandbox.endpoints) == 18
 
@@ -517,26 +585,31 @@ async def test_what_is_in_flight_is_waited_for(pair: Pair, expire: Callable[[str
     assert await first.find_key(one.key) == parked
 
 
-@pytest.mark.parametrize(
-    "write",
-    [
-        lambda state: state.note({"done": "yes"}),
-        lambda state: state.allow_claims(),
-        lambda state: state.revoke_claims(),
-        lambda state: state.clear(),
-        lambda state: state.discard(),
-        lambda state: state.add([]),
-        lambda state: state.take_up({}),
-        lambda state: state.save([(entry_of(derived(1)[0]), stamped(entry_of(derived(1)[0])))]),
-    ],
-    ids=["note", "share", "take back", "clear", "discard", "add", "take up", "save"],
-)
-async def test_only_the_leader_writes(pair: Pair, write: Callable[[PostgresState], Awaitable[Any]]) -> None:
+async def save_unclaimed(state: PostgresState) -> None:
+    """Change a row that nobody has claimed."""
+    entry = entry_of(derived(1)[0])
+    await state.save([(entry, stamped(entry))])
+
+
+WRITES: dict[str, Callable[[PostgresState], Awaitable[Any]]] = {
+    "note": lambda state: state.note({"done": "yes"}),
+    "allow claims": lambda state: state.allow_claims(),
+    "revoke claims": lambda state: state.revoke_claims(),
+    "clear": lambda state: state.clear(),
+    "discard": lambda state: state.discard(),
+    "add": lambda state: state.add([]),
+    "take up": lambda state: state.take_up({}),
+    "save": save_unclaimed,
+}
+
+
+@pytest.mark.parametrize("write", WRITES)
+async def test_only_the_leader_writes(pair: Pair, write: str) -> None:
     """Whatever is not a claimed row; and who no longer leads learns it."""
     first, second = pair
     before = await first.read(after=0, limit=9, states=tuple(RowState))
     with pytest.raises(StateError, match="another process has taken over this run"):
-        await write(second)
+        await WRITES[write](second)
     assert await first.facts() == {"digest": EDITION}
     assert await first.read(after=0, limit=9, states=tuple(RowState)) == before
     assert await first.lead()

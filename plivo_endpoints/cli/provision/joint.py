@@ -113,6 +113,7 @@ def upgrade(ctx: click.Context, /, *, state: PostgresState) -> None:
     """
     settings = ctx.ensure_object(Settings)
     before, after = run_to_end(state.upgrade(), settings)
+    read_rate(None, state)  # creates the table of the rate limit
     if settings.as_json:
         settings.output().record({"before": before, "after": after})
     elif before == after:

@@ -91,7 +91,10 @@ class Database:
         self._has_pending.set()
         try:
             if self._server is not None:  # not awaited itself: a cancellation must not reach it
-                await asyncio.wait({self._server})
+                _, late = await asyncio.wait({self._server}, timeout=2 * _CLOSING_PATIENCE)
+                if late:  # the database hangs
+                    self._server.cancel()
+                    await asyncio.wait({self._server}, timeout=_CLOSING_PATIENCE)
         finally:
             await self._disconnect()
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Connection = AsyncConnection[Any]
 
 LEASE: Final = 15.0  # seconds without a renewal after which others take over
+_LEAVE_TIMEOUT: Final = 5.0  # seconds
 _RENEWALS: Final = 5  # in the time of a lease
 _JOIN: Final = (
     "INSERT INTO plivo_workers (fleet, name, started, lease_until)"
@@ -111,9 +112,10 @@ class Lease:
                 self._task.cancel()
                 await asyncio.wait({self._task})
             with suppress(Exception):  # then the lease ends by itself
-                connection = await self._connect()
-                await step_down(connection, Member(self._fleet, self.worker))
-                await run(connection, _LEAVE, self.worker)
+                async with asyncio.timeout(_LEAVE_TIMEOUT):
+                    connection = await self._connect()
+                    await step_down(connection, Member(self._fleet, self.worker))
+                    await run(connection, _LEAVE, self.worker)
         finally:
             await self._disconnect()
 

@@ -119,14 +119,14 @@ class PostgresState:
         if left := await self.revoke_claims():
             raise StateError(f"workers have not finished {left} rows of the state {self.name}: try again")
 
-    async def join(self) -> None:
+    async def join(self, *, create: bool = True) -> None:
         """Open it, also if other processes use it; see `JointState`."""
         if self._database is not None:
             raise StateError(f"the state {self.name} is open already")
         self._database = Database(self.url, read_only=self._read_only)
         try:
             await self._database.open()
-            await self._find()
+            await self._find(create=create and not self._read_only)
             if not self._read_only:
                 self._lease = Lease(self.url, self._fleet_id)
                 await self._lease.begin()
@@ -134,8 +134,8 @@ class PostgresState:
             await self.close()
             raise
 
-    async def _find(self) -> None:
-        if not await self._run(lambda connection: self._prepare(connection, create=not self._read_only)):
+    async def _find(self, *, create: bool) -> None:
+        if not await self._run(lambda connection: self._prepare(connection, create=create)):
             raise StateError(f"there is no state of a fleet {self.fleet!r} in {self.name}")
 
     async def _prepare(self, connection: Connection, *, create: bool) -> bool:

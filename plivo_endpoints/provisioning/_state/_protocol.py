@@ -160,8 +160,8 @@ class JointState(FleetState, Protocol):
     raises `ClaimLostError` if the row is no longer its own.
     """
 
-    async def join(self) -> None:
-        """Open it for this process, beside others."""
+    async def join(self, *, create: bool = True) -> None:
+        """Open it for this process, beside others; raise `StateError` if there is none, or create it."""
         ...
 
     async def lead(self, account: str | None = None) -> bool:
