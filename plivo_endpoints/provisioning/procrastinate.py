@@ -30,11 +30,11 @@ from plivo_endpoints.provisioning._state._postgres import PostgresState
 try:
     from procrastinate import Blueprint
     from procrastinate.exceptions import AlreadyEnqueued
-except ModuleNotFoundError as error:
-    if error.name != "procrastinate":
+except ModuleNotFoundError as _error:
+    if _error.name != "procrastinate":
         raise
     raise ImportError(
-        "needs Procrastinate: pip install 'plivo-endpoints[procrastinate]'", name=error.name
+        "needs Procrastinate: pip install 'plivo-endpoints[procrastinate]'", name=_error.name
     ) from None
 
 if TYPE_CHECKING:
