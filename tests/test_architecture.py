@@ -70,7 +70,15 @@ ALLOWED: Final = {
     },
     "_client": {"_config", "_connections", "_resources", "_runner", "_validation", "_wiring"},
     "sandbox": set[str](),
-    "provisioning": {"_client", "_events", "_postgres", "_resources", "_sansio", *_BASE},
+    "provisioning": {
+        "_client",
+        "_events",
+        "_postgres",
+        "_postgres_rate_limit",
+        "_resources",
+        "_sansio",
+        *_BASE,
+    },
     "cli": {
         "_client",
         "_events",

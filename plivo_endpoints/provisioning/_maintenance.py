@@ -54,6 +54,16 @@ async def read_workers(state: FleetState) -> tuple[Worker, ...]:
         return tuple(await known.workers())
 
 
+async def is_done(state: PostgresState) -> bool | None:
+    """Whether the fleet's run has ended; `None` if none has begun, and no source was enqueued."""
+    known = state.read_only()
+    if not await known.exists():
+        return None
+    async with opened(known):
+        facts = await known.facts()
+    return facts.get("done") == "yes" if "planned" in facts else None
+
+
 async def audit(client: AsyncClient, state: FleetState) -> Report:
     """Compare account and state: see `AsyncFleet.audit`."""
     async with _own(client, state) as known:
