@@ -40,18 +40,27 @@ _COMPARED_AGAIN: Final = (*NEEDS_PERSON, RowState.UNDELETED, RowState.FAILED, Ro
 
 
 async def attach(
-    client: AsyncClient, source: RowSource, state: FleetState, master_key: str | None, plan: Plan | None
+    client: AsyncClient,
+    source: RowSource,
+    state: FleetState,
+    master_key: str | None,
+    *,
+    plan: Plan | None = None,
+    permissions: Mapping[str, str] | None = None,
 ) -> tuple[Contents, Deriver | None]:
-    """Merge a source into a state unless that was done before; check that a plan belongs to both."""
+    """Merge a source into a state unless that was done before; check that a plan belongs to both.
+
+    With a new edition of the source, `permissions` are recorded, which are facts too.
+    """
     facts, account = await state.facts(), account_of(client)
     if facts:
         spend_rate_limit(client)
     if "planned" in facts:
         check_account(facts, account)
-        contents, deriver = await _resume(state, facts, source, master_key)
+        contents, deriver = await _resume(state, facts, source, master_key, permissions or {})
     else:  # nothing was sent yet, so start over
         await state.clear()
-        begun = {"account": account, "fleet_id": secrets.token_hex(16), "mark": ""}
+        begun = {"account": account, "fleet_id": secrets.token_hex(16), "mark": "", **(permissions or {})}
         contents, deriver = await _take_up(state, begun, source, master_key)
     if plan is not None:
         check_source(plan, account, contents)
@@ -72,7 +81,11 @@ async def check_keys(keys: Collection[str] | None, source: RowSource, state: Fle
 
 
 async def _resume(
-    state: FleetState, facts: Mapping[str, str], source: RowSource, master_key: str | None
+    state: FleetState,
+    facts: Mapping[str, str],
+    source: RowSource,
+    master_key: str | None,
+    permissions: Mapping[str, str],
 ) -> tuple[Contents, Deriver | None]:
     contents = await read_contents(source)
     is_edited = contents.digest(facts["fleet_id"]) != facts["digest"]
@@ -81,7 +94,7 @@ async def _resume(
     is_interrupted = not facts.get("done") and not any(counts.get(each) for each in _COMPARED_AGAIN)
     if is_interrupted and not is_edited:
         return contents, deriver_of(contents, facts, master_key)
-    return await _take_up(state, facts, source, master_key)
+    return await _take_up(state, {**facts, **permissions}, source, master_key)
 
 
 async def _take_up(

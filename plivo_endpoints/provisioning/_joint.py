@@ -152,10 +152,16 @@ class JointRun:
             check_account(facts, self._account)
             contents, deriver = await verify_source(self._joint, order.source, order.master_key)
         else:
+            permissions = _permissions_of(options)
             contents, deriver = await attach(
-                order.client, order.source, self._joint, order.master_key, options.plan
+                order.client,
+                order.source,
+                self._joint,
+                order.master_key,
+                plan=options.plan,
+                permissions=permissions,
             )
-        await self._joint.note(_permissions_of(options))
+            await self._joint.note(permissions)  # also if the edition was taken up before
         facts = await self._joint.facts()
         job = self._job(contents, deriver, facts["digest"], options)
         self._joined = facts["digest"]
@@ -273,8 +279,9 @@ async def enqueue(
     """Put a source into a state for others to work on; return its number of rows."""
     await check_derived(source)
     async with opened(joint):
-        contents, _ = await attach(client, source, joint, master_key, None)
-        await joint.note(_permissions_of(options))
+        permissions = _permissions_of(options)
+        contents, _ = await attach(client, source, joint, master_key, permissions=permissions)
+        await joint.note(permissions)  # also if the edition was taken up before
     return len(contents.marks)
 
 

@@ -61,7 +61,7 @@ async def is_done(state: PostgresState) -> bool | None:
         return None
     async with opened(known):
         facts = await known.facts()
-    return facts.get("done") == "yes" if "planned" in facts else None
+    return facts.get("done") == "yes" if facts else None
 
 
 async def audit(client: AsyncClient, state: FleetState) -> Report:

@@ -102,7 +102,7 @@ async def make_plan(
     """Compare a source with a state, if there is one, and the account: see `AsyncFleet.plan`."""
     async with state.scratch_copy() as scratch:
         await check_keys(only, source, scratch)
-        contents, _ = await attach(client, source, scratch, master_key, None)
+        contents, _ = await attach(client, source, scratch, master_key)
         await compare(client, scratch)
         plan = await read_plan(Selection(scratch, only), account_of(client), contents)
         return evolve(plan, is_partial=only is not None)

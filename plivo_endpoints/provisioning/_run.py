@@ -140,7 +140,7 @@ async def follow(
         async with opened(state):
             await own_account(state, client)
             await check_keys(options.only, source, state)
-            contents, deriver = await attach(client, source, state, master_key, options.plan)
+            contents, deriver = await attach(client, source, state, master_key, plan=options.plan)
             outcomes, stopping = Channel(), asyncio.Event()
             job = Job(
                 client=client,

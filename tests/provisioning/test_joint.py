@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections import Counter
@@ -238,6 +239,19 @@ async def test_the_permissions_of_a_run(fleet_of: Callable[[], AsyncFleet], sand
         async with fleet_of().work(settle=0.2) as run:
             await follow(run)
         assert len(sandbox.endpoints) == left
+
+
+async def test_a_crash_after_a_source_was_taken_up(
+    fleet_of: Callable[[], AsyncFleet], database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows and permissions change together: those of the source before must not apply to this one."""
+    await fleet_of().enqueue(derived(3), delete=True)
+    monkeypatch.setattr(PostgresState, "note", Mock(side_effect=StateError("the process was killed")))
+    with pytest.raises(StateError, match="killed"):
+        await fleet_of().enqueue(derived(2))
+    async with opened(PostgresState(database, read_only=True)) as state:
+        facts = await state.facts()
+        assert (await state.count(), json.loads(facts["permissions"])["delete"]) == ({RowState.NEW: 2}, False)
 
 
 async def test_passwords_that_are_only_in_the_source(

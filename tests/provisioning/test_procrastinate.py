@@ -173,18 +173,6 @@ async def test_nothing_happens_without_a_fleet(queue: Queue, sandbox: Sandbox) -
     assert sandbox.requests == ()
 
 
-async def test_a_source_that_is_not_complete_is_left_alone(queue: Queue, sandbox: Sandbox) -> None:
-    """As after a crash in the middle of `enqueue`, which has to be repeated."""
-    await queue.open()
-    await queue.enqueue(3)
-    queue.execute("DELETE FROM plivo_facts WHERE name IN ('planned', 'permissions')")
-    await queue.run("watch", "audit")
-    assert queue.jobs("shift") == []
-    await queue.enqueue(3)
-    await queue.run("watch")
-    assert created(sandbox) == once(3)
-
-
 async def test_a_source_is_carried_out(
     queue: Queue, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
