@@ -12,6 +12,7 @@ from plivo_endpoints.provisioning._canary import check_answer
 from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._errors import CanaryError
 from plivo_endpoints.provisioning._outage import ABOUT_THE_ROW, UNREACHABLE
+from plivo_endpoints.provisioning._state._protocol import ClaimLostError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -70,7 +71,10 @@ class CreateSender:
             await self._on_mismatch(made)  # first: if this process ends now, the next one must know
             await self._become(made)
             raise
-        await self._become(made)
+        try:
+            await self._become(made)
+        except ClaimLostError as error:
+            raise ClaimLostError(f"{error}, before endpoint {made.endpoint_id} was created for it") from None
 
     async def _intend(self) -> float:
         """Write the intent, again if that took so long that it is no longer fresh; return until when it is.

@@ -169,10 +169,8 @@ class Phases:
         async with aclosing(batches(self._state, RowState.INTENT)) as intents:
             async for batch in intents:
                 await self._state.save([(entry, states.recovered(entry)) for entry in batch])
-                if (
-                    self._job.joint is not None
-                ):  # a process whose lease has ended may live and still send them
-                    self._sender.note_parked(states.SEND_GUARD)
+                # A process whose lease has ended may live, and still send them.
+                self._sender.note_parked(0.0 if self._job.joint is None else states.SEND_GUARD)
 
     async def _pass(self) -> None:
         """Send every new row once, then decide on those whose response was lost."""

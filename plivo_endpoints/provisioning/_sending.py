@@ -165,7 +165,7 @@ class Sender:
             try:
                 entry = await self._send_once(row, entry)
             except ClaimLostError as taken:
-                logger.info("%s", taken)
+                logger.warning("%s; the audit shows a duplicate, should there be one", taken)
                 return None
         if entry.state is RowState.PARKED:
             self.note_parked()
