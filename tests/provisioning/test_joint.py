@@ -147,6 +147,20 @@ async def test_who_leads_leaves(fleet_of: Callable[[], AsyncFleet], rows: Rows, 
     assert (other.report.exit_status, len(sandbox.endpoints)) == (0, 200)
 
 
+async def test_who_leads_has_ended_and_stays(
+    fleet_of: Callable[[], AsyncFleet], rows: Rows, sandbox: Sandbox
+) -> None:
+    """A process whose part has ended, by an error for example, does not lead any more."""
+    async with fleet_of().apply(rows(200), settle=0.5) as first:
+        while len(sandbox.endpoints) < 20:
+            await asyncio.sleep(0.01)
+        helping = asyncio.create_task(_apply(fleet_of(), rows(200)))
+        first.stop()
+        await follow(first)
+        assert (await helping).report.exit_status == 0
+    assert len(sandbox.endpoints) == 200
+
+
 async def test_a_helper_that_joins_at_the_end(
     fleet_of: Callable[[], AsyncFleet], rows: Rows, sandbox: Sandbox
 ) -> None:
@@ -241,17 +255,22 @@ async def test_the_permissions_of_a_run(fleet_of: Callable[[], AsyncFleet], sand
         assert len(sandbox.endpoints) == left
 
 
+@pytest.mark.parametrize("is_first", [True, False])
 async def test_a_crash_after_a_source_was_taken_up(
-    fleet_of: Callable[[], AsyncFleet], database: str, monkeypatch: pytest.MonkeyPatch
+    fleet_of: Callable[[], AsyncFleet], database: str, monkeypatch: pytest.MonkeyPatch, *, is_first: bool
 ) -> None:
     """Rows and permissions change together: those of the source before must not apply to this one."""
     await fleet_of().enqueue(derived(3), delete=True)
+    if not is_first:
+        async with fleet_of().work(settle=0.1) as worker:
+            await follow(worker)
     monkeypatch.setattr(PostgresState, "note", Mock(side_effect=StateError("the process was killed")))
     with pytest.raises(StateError, match="killed"):
         await fleet_of().enqueue(derived(2))
     async with opened(PostgresState(database, read_only=True)) as state:
         facts = await state.facts()
-        assert (await state.count(), json.loads(facts["permissions"])["delete"]) == ({RowState.NEW: 2}, False)
+        rows = {RowState.NEW: 2} if is_first else {RowState.UNCHANGED: 2}
+        assert (await state.count(), json.loads(facts["permissions"])["delete"]) == (rows, False)
 
 
 async def test_passwords_that_are_only_in_the_source(
@@ -671,11 +690,11 @@ async def test_what_is_repeated_after_a_lost_connection(
         await database._connection.close()
         raise ConnectionError("the answer is lost")
 
-    monkeypatch.setattr(database, "_try", lose_the_answer)
     (entry, _) = await first.read(after=0, limit=9, states=NEW)
+    monkeypatch.setattr(database, "_try", lose_the_answer)
     if change == "save":
-        await first.save([(entry, evolve(entry, reason="why"))])
-        assert (await first.find_key(entry.key)) == evolve(entry, reason="why")
+        await first.save([(entry, stamped(entry))])
+        assert (await first.find_key(entry.key)) == stamped(entry)
     else:
         added = [entry_of(row) for row in derived(1)]
         if change == "take up":
