@@ -101,7 +101,7 @@ def _rerun_command(ctx: click.Context, settings: Settings) -> str:
     words = ["provision", ctx.command.name or ""]
     for parameter in ctx.command.params:
         value = ctx.params.get(parameter.name or "")
-        if value is None or value is False or str(value) == str(parameter.get_default(ctx)):
+        if value is None or value is False or value == parameter.get_default(ctx):
             continue
         name = [parameter.opts[0]] if isinstance(parameter, click.Option) else []
         values = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
