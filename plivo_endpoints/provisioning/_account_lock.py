@@ -23,6 +23,7 @@ from plivo_endpoints.provisioning._state._file import exclusively, make_private
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+_SHARED: Final = "one that several processes can share: see `provision status`"
 _APP: Final = "plivo-endpoints"
 
 
@@ -50,7 +51,7 @@ def account_locked(account: str, *, shared: bool = False) -> Generator[None]:
         if not is_ours:
             raise StateError(f"another run works on this account: {_read(holder)}")
         with suppress(OSError):  # such as a full disk: the lock holds anyway
-            holder.write_text(_who(), encoding="utf-8")
+            holder.write_text(_SHARED if shared else _who(), encoding="utf-8")
         yield
 
 

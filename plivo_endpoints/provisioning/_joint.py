@@ -85,6 +85,7 @@ class JointRun:
         self._sender: Sender | None = None  # for the edition of the source with `_digest`
         self._digest = ""
         self._seen: str | None = None  # the edition in the state when this process looked last
+        self._has_waited = False  # for a process that works on another edition
         self._joined: str | None = None  # the edition of the run that this process has taken part in
         self.audit: Audit | None = None
 
@@ -137,6 +138,7 @@ class JointRun:
             if self._order.keeps_permissions:
                 check_begun(facts)
             await self._check_edition(facts)
+            await self._check_waiting(facts)
             if await self._is_over(facts):
                 await self._finish(facts)
             elif not self._stopping.is_set():
@@ -177,6 +179,7 @@ class JointRun:
         allows_claims = await self._joint.allows_claims()
         sender = await self._sender_for(facts)
         if sender is None:
+            self._has_waited = "digest" in facts
             if allows_claims:
                 raise StaleError(
                     "another run of this fleet is in progress, with another edition of the source"
@@ -241,6 +244,14 @@ class JointRun:
         if is_new and await self._sender_for(facts) is None:
             raise StaleError("another edition of the source was taken up since this process began")
         self._seen = digest
+
+    async def _check_waiting(self, facts: Mapping[str, str]) -> None:
+        """Raise `StaleError` if this process has waited for a run of another edition: one of them is wrong."""
+        if self._has_waited and await self._sender_for(facts) is None:
+            raise StaleError(
+                "while this process waited, another one worked on this fleet with another edition of the "
+                "source: check which is right, and apply that again"
+            )
 
     async def _is_over(self, facts: Mapping[str, str]) -> bool:
         """Whether the run that this process has joined has ended; one for some rows only leaves others."""

@@ -488,6 +488,19 @@ async def test_a_run_for_some_rows_ends_no_other(
     assert ((await waiting).report.exit_status, len(sandbox.endpoints)) == (0, 60)
 
 
+async def test_waiting_for_another_edition(fleet_of: Callable[[], AsyncFleet], sandbox: Sandbox) -> None:
+    """Two hosts apply different files at once: the second is refused, also if nothing is created."""
+    await _apply(fleet_of(), derived(12))
+    walking = Fault(applied=True, latency=0.3)
+    sandbox.inject(walking, rate=1.0, method="GET")
+    async with fleet_of().apply(derived(12), settle=0.1) as first:
+        second = asyncio.create_task(_apply(fleet_of(), derived(11)))
+        await follow(first)
+    with pytest.raises(StaleError, match="another edition of the source: check which is right"):
+        await second
+    assert len(sandbox.endpoints) == 12
+
+
 async def test_an_edition_that_came_later(
     fleet_of: Callable[[], AsyncFleet], rows: Rows, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

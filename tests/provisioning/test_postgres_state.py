@@ -293,6 +293,9 @@ def test_workers_on_the_command_line(
         (("work", "--state", "fleet.db"), "must be a postgresql:// URL: a file is for one process at a time"),
         (("work",), "Missing option '--state'"),
         (("status", "--state", "postgresql://h/d?nonsense=1"), "is not the URL of a PostgreSQL database"),
+        (("status", "--state", "postgresql://h/d#"), "must have the fleet's name after the #"),
+        (("apply", "users.csv", "--state", "postgresq://h/d"), "or a URL that begins with postgresql://"),
+        (("apply", "users.csv", "--state", "postgresql:h#d"), "or a URL that begins with postgresql://"),
         (("enqueue", "users.csv", "--state", "postgresql://h/d", "--delete-limit", "1"), "needs --delete"),
     ],
 )

@@ -64,7 +64,8 @@ def state_option(*, exists: bool) -> Callable[[F], F]:
         metavar="FILE|URL",
         callback=partial(_read_state, exists=exists),
         help="The file that remembers which endpoint belongs to which row; or a database, "
-        "postgresql://USER@HOST/DATABASE#FLEET, which several machines can use at once.",
+        "postgresql://USER@HOST/DATABASE#FLEET, which several machines can use at once (the password is in "
+        "PGPASSWORD or ~/.pgpass).",
     )
 
 
