@@ -246,7 +246,7 @@ class JointRun:
         self._seen = digest
 
     async def _check_waiting(self, facts: Mapping[str, str]) -> None:
-        """Raise `StaleError` if this process has waited for a run of another edition: one of them is wrong."""
+        """Raise `StaleError` if this process has waited for a run of another edition: one is wrong."""
         if self._has_waited and await self._sender_for(facts) is None:
             raise StaleError(
                 "while this process waited, another one worked on this fleet with another edition of the "

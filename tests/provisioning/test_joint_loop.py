@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 QUOTA: Final = 300  # in 5 seconds
-ROWS: Final = int(os.environ.get("JOINT_LOOP_ROWS", "400"))
-KILLS: Final = int(os.environ.get("JOINT_LOOP_KILLS", "4"))
+ROWS: Final = int(os.environ.get("JOINT_LOOP_ROWS", "300"))
+KILLS: Final = int(os.environ.get("JOINT_LOOP_KILLS", "3"))
 FAKETIME: Final = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 QUOTA: Final = 300  # in 5 seconds
-SECONDS: Final = float(os.environ.get("SHARED_QUOTA_SECONDS", "12"))
+SECONDS: Final = float(os.environ.get("SHARED_QUOTA_SECONDS", "9"))
 VISITORS: Final = 20  # a second
 GUIDE: Final = Path(__file__).parent.parent.parent / "docs" / "client.md"
 
