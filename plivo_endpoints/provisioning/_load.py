@@ -82,6 +82,12 @@ async def chunks(source: RowSource) -> AsyncGenerator[tuple[int, list[Row | Prob
         first += len(chunk)
 
 
+def file_of(source: RowSource) -> str | None:
+    """Return the file of a source, if it has one."""
+    path: PathLike[str] | None = getattr(source, "path", None)
+    return None if path is None else os.fspath(path)
+
+
 async def load(state: FleetState, source: RowSource, deriver: Deriver | None) -> Contents:
     """Add the rows of a source to a state, as an edition that has not taken effect yet.
 
@@ -89,8 +95,7 @@ async def load(state: FleetState, source: RowSource, deriver: Deriver | None) ->
         SourceError: Rows are invalid, or share a key or username; all of them are named.
     """
     derives = deriver is not None
-    path: PathLike[str] | None = getattr(source, "path", None)
-    file = None if path is None else os.fspath(path)
+    file = file_of(source)
     problems: list[Problem] = []
     contents = _Hash()
     async with aclosing(chunks(source)) as reading:

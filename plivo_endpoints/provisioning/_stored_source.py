@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints._postgres import explain, read_url
 from plivo_endpoints.provisioning._errors import SourceError, StateError
-from plivo_endpoints.provisioning._load import chunks
+from plivo_endpoints.provisioning._load import chunks, file_of
 from plivo_endpoints.provisioning._marks import derived_version
 from plivo_endpoints.provisioning._rows import Problem, Row
 from plivo_endpoints.provisioning._state._columns import COLUMNS, entry_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from os import PathLike
 
     from plivo_endpoints.provisioning._entries import Entry
     from plivo_endpoints.provisioning._rows import RowSource
@@ -79,8 +77,7 @@ def _row(entry: Entry) -> Row:
 async def check_derived(source: RowSource) -> None:
     """Raise `SourceError` if rows have passwords of their own, which a state cannot keep."""
     problems: list[Problem] = []
-    path: PathLike[str] | None = getattr(source, "path", None)
-    file = None if path is None else os.fspath(path)
+    file = file_of(source)
     async with aclosing(chunks(source)) as reading:
         async for first, chunk in reading:
             problems += [

@@ -29,11 +29,15 @@ from plivo_endpoints.provisioning import AsyncFleet, load_plan
 from plivo_endpoints.provisioning._listing import watched_walks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from plivo_endpoints._client import AsyncClient
+    from plivo_endpoints._config import RateLimit
+    from plivo_endpoints._shared_window import RateLimitStore
     from plivo_endpoints.cli.provision.options import State
-    from plivo_endpoints.provisioning import Report, RowSource
+    from plivo_endpoints.provisioning import Report, RowSource, Run
 
 
 @click.command(epilog=EXIT_STATUS)
@@ -81,15 +85,9 @@ def apply(
 
     async def work() -> Report:
         expected = None if plan_file is None else load_plan(plan_file)
-        with watched_walks() as walk:
-            async with (
-                settings.connect_async(limit) as client,
-                AsyncFleet(client, state).apply(source, plan=expected, **options) as run,
-                shown(RateMeter(run, walk), quiet=settings.as_json),
-            ):
-                async for _ in run:
-                    pass
-        return run.report
+        return await follow_run(
+            lambda client: AsyncFleet(client, state).apply(source, plan=expected, **options), limit, settings
+        )
 
     is_first = not has_begun(state, settings)
     with cleanup_on_abort(ctx, state):
@@ -100,6 +98,23 @@ def apply(
         run_to_end(write_results(state, results, settings=settings), settings)
         print_note(f"The result of each row is in {results}.", settings)
     finish(ctx, state, report, only=options["only"])
+
+
+async def follow_run(
+    begin: Callable[[AsyncClient], AbstractAsyncContextManager[Run]],
+    limit: RateLimit | RateLimitStore,
+    settings: Settings,
+) -> Report:
+    """Follow a run to its end, with its progress shown; return its report."""
+    with watched_walks() as walk:
+        async with (
+            settings.connect_async(limit) as client,
+            begin(client) as run,
+            shown(RateMeter(run, walk), quiet=settings.as_json),
+        ):
+            async for _ in run:
+                pass
+    return run.report
 
 
 def _check_usage(options: Mapping[str, object], plan_file: Path | None) -> None:

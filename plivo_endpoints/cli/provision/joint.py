@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from plivo_endpoints.cli.options import Settings, json_option, shared_options
-from plivo_endpoints.cli.progress import RateMeter, shown
+from plivo_endpoints.cli.provision.apply import follow_run
 from plivo_endpoints.cli.provision.check import finish
 from plivo_endpoints.cli.provision.options import (
     EXIT_STATUS,
@@ -20,10 +20,9 @@ from plivo_endpoints.cli.provision.output import print_note
 from plivo_endpoints.cli.provision.run_options import check_permissions, pace_options, permission_options
 from plivo_endpoints.cli.provision.source import source_argument
 from plivo_endpoints.provisioning import AsyncFleet
-from plivo_endpoints.provisioning._listing import watched_walks
 
 if TYPE_CHECKING:
-    from plivo_endpoints.provisioning import PostgresState, Report, RowSource
+    from plivo_endpoints.provisioning import PostgresState, RowSource
 
 _ENQUEUE_STATUS: Final = """
 \b
@@ -56,18 +55,8 @@ def work(ctx: click.Context, /, *, state: PostgresState, rate: str | None, **opt
     settings = ctx.ensure_object(Settings)
     limit = read_rate(rate, state)
 
-    async def take_part() -> Report:
-        with watched_walks() as walk:
-            async with (
-                settings.connect_async(limit) as client,
-                AsyncFleet(client, state).work(**options) as run,
-                shown(RateMeter(run, walk), quiet=settings.as_json),
-            ):
-                async for _ in run:
-                    pass
-        return run.report
-
-    finish(ctx, state, run_to_end(take_part(), settings))
+    running = follow_run(lambda client: AsyncFleet(client, state).work(**options), limit, settings)
+    finish(ctx, state, run_to_end(running, settings))
 
 
 @click.command(epilog=_ENQUEUE_STATUS)

@@ -5,7 +5,7 @@ Each function is part of a transaction, and may be repeated.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
@@ -18,12 +18,9 @@ from plivo_endpoints.provisioning._state._protocol import ClaimLostError, Leader
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from psycopg import AsyncConnection
-
     from plivo_endpoints.provisioning._entries import Entry
+    from plivo_endpoints.provisioning._state._postgres_tables import Connection
     from plivo_endpoints.provisioning._state._protocol import Transition
-
-    Connection = AsyncConnection[Any]
 
 # A worker keeps its claim as long as there is something left to do for it with the row.
 STILL_CLAIMED: Final = frozenset({RowState.NEW, RowState.INTENT, RowState.OUTDATED})

@@ -7,23 +7,20 @@ import os
 import socket
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
 from plivo_endpoints._postgres import explain, name_database, read_url
 from plivo_endpoints.provisioning._errors import StateError
 from plivo_endpoints.provisioning._state._claims import Member, step_down
-from plivo_endpoints.provisioning._state._postgres_tables import fetch_one, run
+from plivo_endpoints.provisioning._state._postgres_tables import fetch_all, fetch_one, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from psycopg import AsyncConnection
-
     from plivo_endpoints._config import Secret
-
-    Connection = AsyncConnection[Any]
+    from plivo_endpoints.provisioning._state._postgres_tables import Connection
 
 LEASE: Final = 15.0  # seconds without a renewal after which others take over
 _LEAVE_TIMEOUT: Final = 5.0  # seconds
@@ -72,7 +69,7 @@ class Worker:
 
 async def read_workers(connection: Connection, fleet: int) -> Sequence[Worker]:
     """Return the workers that are alive."""
-    rows = await (await connection.execute(_READ, (fleet,))).fetchall()
+    rows = await fetch_all(connection, _READ, fleet)
     return [Worker(name, age, lease, done, rate, bool(leads)) for name, age, lease, done, rate, leads in rows]
 
 

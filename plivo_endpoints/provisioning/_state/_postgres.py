@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from uuid import uuid4
 
 from plivo_endpoints._config import Secret
 from plivo_endpoints._postgres import name_database, read_url, remove_password
@@ -166,7 +167,7 @@ class PostgresState:
     async def scratch_copy(self) -> AsyncGenerator[SqliteState]:
         """See `FleetState`; the copy is a file on this host."""
         async with opened(SqliteState(None)) as scratch:
-            look = PostgresState(self.url.reveal(), self.fleet, read_only=True)
+            look = self.read_only()
             if await look.exists():
                 async with opened(look):
                     await fill(scratch, look)
@@ -174,12 +175,7 @@ class PostgresState:
 
     async def exists(self) -> bool:
         """Whether a run has begun with it."""
-        database = Database(self.url, read_only=True)
-        await database.open()
-        try:
-            return await database.run(lambda connection: self._prepare(connection, create=False))
-        finally:
-            await database.close()
+        return await self._run_once(lambda db: self._prepare(db, create=False), read_only=True)
 
     async def upgrade(self) -> tuple[int, int]:
         """Create or upgrade the tables; return their versions before and after.
@@ -187,10 +183,14 @@ class PostgresState:
         Raises:
             StateError: The database cannot be used, or its user may not do that.
         """
-        database = Database(self.url)
+        return await self._run_once(tables.upgrade)
+
+    async def _run_once(self, work: Work[T], *, read_only: bool = False) -> T:
+        """Carry out `work` on a connection of its own, whether or not the state is open."""
+        database = Database(self.url, read_only=read_only)
         await database.open()
         try:
-            return await database.run(tables.upgrade)
+            return await database.run(work)
         finally:
             await database.close()
 
@@ -277,7 +277,7 @@ class PostgresState:
 
     async def take_up(self, facts: Mapping[str, str]) -> None:
         """See `FleetState`."""
-        token = tables.new_token()
+        token = uuid4().hex  # to recognise that this change was carried out
 
         async def work(connection: Connection) -> None:
             query = "UPDATE plivo_fleets SET taken_up = %s WHERE id = %s AND taken_up IS DISTINCT FROM %s"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
 
 from plivo_endpoints.provisioning._errors import StateError
 from plivo_endpoints.provisioning._state._columns import (
@@ -224,8 +223,3 @@ async def _take_up(connection: Connection, batch: Sequence[Sequence[Any]]) -> No
             changed.append((*values_of(after), row_id))
     await run_many(connection, _CHANGE, changed)
     await run(connection, "DELETE FROM plivo_rows WHERE id = ANY(%s)", forgotten)
-
-
-def new_token() -> str:
-    """Return a name for a change, to recognise that it was carried out."""
-    return uuid4().hex
