@@ -1,6 +1,6 @@
 """Several processes share a run on PostgreSQL while they are killed and stopped, and the database restarts.
 
-`test_joint_loop` runs it; with more rows and more kills it is the proof that the guide tells of.
+`test_joint_loop` runs it; with more rows and more kills it is the proof that the guide describes.
 """
 
 from __future__ import annotations
