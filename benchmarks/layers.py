@@ -104,7 +104,7 @@ def _lower(
     from plivo_endpoints._sansio.messages import Attempt
 
     loops = client._connections._loops  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-    transport, _ = loops[asyncio.get_running_loop()]
+    transport = loops[asyncio.get_running_loop()].transport
     ready = ask()
 
     async def send() -> object:

@@ -7,6 +7,8 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from attrs import frozen
+
 from plivo_endpoints._config import RateLimit
 from plivo_endpoints._errors import NO_FORK, ClientStateError
 from plivo_endpoints._events import Observer
@@ -17,6 +19,7 @@ from plivo_endpoints._sansio.messages import Call
 from plivo_endpoints._sansio.rate_limit import SlidingWindow
 from plivo_endpoints._sansio.retry import RetryBudget, RetryPolicy
 from plivo_endpoints._shared_window import SharedWindow
+from plivo_endpoints._token_cache import TokenCache
 
 if TYPE_CHECKING:
     import ssl
@@ -32,6 +35,26 @@ if TYPE_CHECKING:
     from plivo_endpoints._transport import AiohttpTransport
 
 T = TypeVar("T")
+
+
+@frozen
+class LoopState:
+    """What a client has for one event loop."""
+
+    transport: AiohttpTransport
+    retrying: RetryLoop
+    tokens: TokenCache
+
+    def abandon(self) -> None:
+        """Close the connections when the loop is not running or is closed."""
+        self.transport.abandon()
+        self.retrying.close()
+
+    async def aclose(self) -> None:
+        """Close the connections, and forget the tokens."""
+        await self.tokens.aclose()
+        await self.transport.aclose()
+        self.retrying.close()
 
 
 class Connections:
@@ -67,7 +90,7 @@ class Connections:
         self._budget = RetryBudget()
         self._observer = Observer(on_event)
         self._pid: int | None = None  # of the first use; before that, a fork breaks nothing
-        self._loops: dict[asyncio.AbstractEventLoop, tuple[AiohttpTransport, RetryLoop]] = {}
+        self._loops: dict[asyncio.AbstractEventLoop, LoopState] = {}
 
     @property
     def opened(self) -> bool:
@@ -80,8 +103,8 @@ class Connections:
         known = (header.removeprefix("Basic "), self.credentials.auth_token.reveal())
         return known if self._settings.proxy is None else (*known, *proxy_secrets(self._settings.proxy))
 
-    def retrying(self) -> RetryLoop:
-        """Return the `RetryLoop` of the running event loop."""
+    def running(self) -> LoopState:
+        """Return what belongs to the running event loop."""
         if self.closed:
             raise ClientStateError("the client is closed")
         if self._pid is None:
@@ -89,10 +112,9 @@ class Connections:
         elif os.getpid() != self._pid:
             raise ClientStateError(NO_FORK)
         loop = asyncio.get_running_loop()
-        found = self._loops.get(loop)
-        return self._connect(loop) if found is None else found[1]
+        return self._loops.get(loop) or self._connect(loop)
 
-    def _connect(self, loop: asyncio.AbstractEventLoop) -> RetryLoop:
+    def _connect(self, loop: asyncio.AbstractEventLoop) -> LoopState:
         self._drop_idle_loops(closed_only=True)
         transport = self._make_transport()
         limited = RateLimited(
@@ -105,8 +127,8 @@ class Connections:
             observer=self._observer,
             policy=RetryPolicy(),
         )
-        self._loops[loop] = (transport, retrying)
-        return retrying
+        self._loops[loop] = made = LoopState(transport, retrying, TokenCache())
+        return made
 
     async def aclose(self) -> None:
         """Close the connections of this loop and of loops that do not run, and refuse further calls."""
@@ -115,17 +137,14 @@ class Connections:
         self._drop_idle_loops(closed_only=False)
         self._loops.clear()  # a loop that runs in another thread closes its session itself
         if own is not None:
-            transport, retrying = own
-            await transport.aclose()
-            retrying.close()
+            await own.aclose()
 
     def _drop_idle_loops(self, *, closed_only: bool) -> None:
         for loop in list(self._loops):  # a copy: other threads add and remove loops
             if loop.is_closed() or not (closed_only or loop.is_running()):
-                transport, retrying = self._loops.pop(loop, (None, None))
-                if transport is not None and retrying is not None:
-                    transport.abandon()
-                    retrying.close()
+                dropped = self._loops.pop(loop, None)
+                if dropped is not None:
+                    dropped.abandon()
 
 
 class Executor:
@@ -139,6 +158,10 @@ class Executor:
     def auth_id(self) -> str:
         """The account's id."""
         return self._connections.credentials.auth_id
+
+    def token_cache(self) -> TokenCache:
+        """Return the tokens that the client keeps for the running loop."""
+        return self._connections.running().tokens
 
     def execute(
         self,
@@ -160,6 +183,6 @@ class Executor:
             ids: Values for the placeholders in the operation's path.
         """
         request = build_request(operation, self._connections.account_url, argument, query, ids)
-        retrying = self._connections.retrying()
+        retrying = self._connections.running().retrying
         secrets = self._connections.secrets
         return retrying.execute(Call(operation, request, argument, self._options, before_send, secrets))

@@ -153,11 +153,11 @@ class TokenClaims:
 
 
 @frozen(kw_only=True)
-class Token:
-    """A JWT that lets one browser or phone log in.
+class IssuedToken:
+    """Plivo's response to a token request.
 
     Attributes:
-        jwt: The token itself, for the browser or phone. A secret until it expires; `repr` does not show it.
+        jwt: The token itself.
         claims: Its claims, unverified; `None` if they could not be read.
         api_id: Plivo's id of the request.
     """
@@ -166,7 +166,20 @@ class Token:
     claims: TokenClaims | None
     api_id: str | None = None
 
-    @property
-    def expires_at(self) -> datetime | None:
-        """When it expires, as an aware UTC datetime; `None` if that could not be read."""
-        return self.claims.exp if self.claims else None
+
+@frozen(kw_only=True)
+class Token:
+    """A JWT that lets one browser or phone log in.
+
+    Attributes:
+        jwt: The token itself, for the browser or phone. A secret until it expires; `repr` does not show it.
+        claims: Its claims, unverified; `None` if they could not be read.
+        expires_at: When it expires, as an aware UTC datetime: from its claims, or if they could not be read,
+            as it was requested.
+        api_id: Plivo's id of the request.
+    """
+
+    jwt: str = field(repr=lambda _: "<hidden>")
+    claims: TokenClaims | None
+    expires_at: datetime
+    api_id: str | None = None

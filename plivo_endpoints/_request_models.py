@@ -32,7 +32,8 @@ from plivo_endpoints._validation import (
 )
 
 _MIN_LIFETIME: Final = 3 * 60
-_MAX_LIFETIME: Final = 24 * 60 * 60
+MAX_LIFETIME: Final = 24 * 60 * 60  # seconds of a token, also the default
+_MIN_SERVICE: Final = 60  # seconds for which a kept token is handed out
 
 
 @frozen(kw_only=True)
@@ -142,12 +143,31 @@ def token_times(
         _check_lifetime("exp", end - start)
         _check_end("exp", end, now)
         return start, end
-    if not isinstance(lifetime, timedelta):
-        raise InvalidArgumentError("lifetime", "must be a timedelta")
-    _check_lifetime("lifetime", timedelta.total_seconds(lifetime))
-    end = start + int(timedelta.total_seconds(lifetime))
+    end = start + _whole_seconds(lifetime)
     _check_end("lifetime", end, now)
     return start, end
+
+
+def kept_token_times(lifetime: timedelta, refresh_before: timedelta) -> tuple[int, float]:
+    """Return the lifetime of a kept token, and how long before its end it is replaced, in seconds."""
+    lasts, before = _whole_seconds(lifetime), _seconds("refresh_before", refresh_before)
+    if not 0 <= before <= lasts - _MIN_SERVICE:
+        raise InvalidArgumentError(
+            "refresh_before", "must not be negative, and at least a minute shorter than lifetime"
+        )
+    return lasts, before
+
+
+def _whole_seconds(lifetime: timedelta | None) -> int:
+    seconds = _seconds("lifetime", lifetime)
+    _check_lifetime("lifetime", seconds)
+    return int(seconds)
+
+
+def _seconds(name: str, duration: timedelta | None) -> float:
+    if not isinstance(duration, timedelta):
+        raise InvalidArgumentError(name, "must be a timedelta")
+    return timedelta.total_seconds(duration)
 
 
 def _epoch(name: str, value: datetime | int | None) -> int | None:
@@ -165,7 +185,7 @@ def _epoch(name: str, value: datetime | int | None) -> int | None:
 def _check_lifetime(name: str, seconds: float) -> None:
     if seconds <= 0:
         raise InvalidArgumentError(name, "must end after nbf")
-    if not _MIN_LIFETIME <= seconds <= _MAX_LIFETIME:
+    if not _MIN_LIFETIME <= seconds <= MAX_LIFETIME:
         raise InvalidArgumentError(name, "must end the token between 3 minutes and 24 hours after nbf")
 
 

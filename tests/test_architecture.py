@@ -49,6 +49,7 @@ ALLOWED: Final = {
     "_pagination": {"_errors", "_models"},
     "_threads": set[str](),
     "_runner": {"_errors", "_threads"},
+    "_token_cache": {"_clock", "_errors", "_events"},
     "_connections": {
         "_config",
         "_errors",
@@ -56,6 +57,7 @@ ALLOWED: Final = {
         "_sansio",
         "_middleware",
         "_shared_window",
+        "_token_cache",
         "_transport",
     },
     "_resources": {"_models", "_request_models", "_sansio", "_pagination", *_BASE},

@@ -41,8 +41,8 @@ from plivo_endpoints import (
     RateLimitedError,
     ResponseDecodeError,
     ServerError,
-    Token,
 )
+from plivo_endpoints._models import IssuedToken
 from plivo_endpoints._resources import endpoints, tokens
 from plivo_endpoints._sansio.codec import build_request, parse_response
 from plivo_endpoints._sansio.compression import decompress
@@ -574,16 +574,16 @@ def test_permissions_of_another_form_are_unknown(per: object) -> None:
 
 def test_only_the_token_itself_is_certain() -> None:
     """Its api_id may be odd."""
-    assert Token(jwt="opaque", claims=None) == parse_response(
+    assert IssuedToken(jwt="opaque", claims=None) == parse_response(
         tokens.CREATE, answer({"token": "opaque", "api_id": 5})
     )
 
 
 def test_a_token_whose_claims_are_unreadable_is_still_given() -> None:
     """Plivo made it; only its reading failed."""
-    token = parse_response(tokens.CREATE, answer({"token": "opaque"}))
-    assert Token(jwt="opaque", claims=None) == token
-    assert token.expires_at is None
+    assert IssuedToken(jwt="opaque", claims=None) == parse_response(
+        tokens.CREATE, answer({"token": "opaque"})
+    )
 
 
 def test_ids_go_into_the_path_and_queries_after_it() -> None:

@@ -24,8 +24,8 @@ ANSWERS: list[Any] = [
     Page(objects=(ENDPOINT,), meta=PageMeta(limit=20)),
     CreatedEndpoint(endpoint_id="1", username="alice1"),
     Acknowledgement(message="changed"),
-    Token(jwt="a.b.c", claims=CLAIMS),
-    Token(jwt="opaque", claims=None),
+    Token(jwt="a.b.c", claims=CLAIMS, expires_at=MOMENT),
+    Token(jwt="opaque", claims=None, expires_at=MOMENT),
 ]
 
 

@@ -6,6 +6,7 @@ it. A test checks that signatures and docstrings match those of the async classe
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from plivo_endpoints._pagination import Paginator
@@ -14,7 +15,7 @@ from plivo_endpoints._resources.endpoints import AsyncEndpoints
 from plivo_endpoints._resources.tokens import AsyncTokens
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from plivo_endpoints._models import Acknowledgement, CreatedEndpoint, Endpoint, Page, Token
 
@@ -182,3 +183,55 @@ class Tokens(BlockingResource[AsyncTokens]):
                 outgoing_allow=outgoing_allow,
             )
         )
+
+    def cached(
+        self,
+        *,
+        sub: str | None = None,
+        lifetime: timedelta = timedelta(hours=24),
+        app: str | None = None,
+        incoming_allow: bool = False,
+        outgoing_allow: bool = False,
+        refresh_before: timedelta = timedelta(minutes=2),
+    ) -> Token:
+        """Return a kept token, or create one that is kept for the next caller with the same arguments.
+
+        However many ask at once, one request is made. In the last quarter of the time in which a token may be
+        returned, a call also starts its renewal in the background, and nobody waits. If the renewal fails, it
+        is tried again later, and the old token is returned as long as it may be. A call waits only if there
+        is no token, or if nobody asked during that last quarter.
+
+        The client keeps at most 10,000 tokens for each event loop, and none after `close`. A token begins ten
+        seconds in the past, because the clocks of this machine, Plivo and phones differ.
+
+        Args:
+            sub: Who may log in with it, usually an endpoint's `username`; required for incoming calls.
+            lifetime: How long a new token lasts, 3 minutes to 24 hours.
+            app: The application that handles its calls.
+            incoming_allow: Whether to allow incoming calls.
+            outgoing_allow: Whether to allow outgoing calls.
+            refresh_before: The least time that a returned token has left, at least a minute shorter than
+                `lifetime`. Plivo's browser SDK asks for the next token a minute before the end, so a token
+                with less left would make it ask again and again.
+
+        Raises:
+            InvalidArgumentError: If an argument is invalid; nothing was sent.
+            APIError, TransportError: If there is no token to return, and none could be created.
+        """
+        return self._run(
+            lambda: self._async.cached(
+                sub=sub,
+                lifetime=lifetime,
+                app=app,
+                incoming_allow=incoming_allow,
+                outgoing_allow=outgoing_allow,
+                refresh_before=refresh_before,
+            )
+        )
+
+    def invalidate(self, sub: str | None = None) -> None:
+        """Forget the kept tokens of `sub`, or all of them: the next `cached` creates a new one.
+
+        Plivo cannot revoke a token: one that was handed out works until it expires.
+        """
+        self._run(lambda: self._async.invalidate(sub))

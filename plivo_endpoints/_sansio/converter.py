@@ -17,9 +17,9 @@ from cattrs.gen import make_dict_unstructure_fn
 from plivo_endpoints._models import (
     CreatedEndpoint,
     Endpoint,
+    IssuedToken,
     Page,
     PageMeta,
-    Token,
     TokenClaims,
 )
 from plivo_endpoints._request_models import EndpointChanges, NewEndpoint, NewToken
@@ -97,12 +97,12 @@ def _make_page_reader(model: Any, made: Converter) -> Callable[[object, object],
     return read
 
 
-def _token(value: object, _: object) -> Token:
+def _issued_token(value: object, _: object) -> IssuedToken:
     body = read_object(value)
     jwt = read_text(body.get("token"))
     if not jwt:
         raise TypeError("token is empty")
-    return Token(jwt=jwt, claims=read_claims(jwt), api_id=_if_readable(read_text, body.get("api_id")))
+    return IssuedToken(jwt=jwt, claims=read_claims(jwt), api_id=_if_readable(read_text, body.get("api_id")))
 
 
 def read_claims(jwt: str) -> TokenClaims | None:
@@ -150,7 +150,7 @@ def _make_converter() -> Converter:
     made.register_structure_hook_factory(_is_page, _make_page_reader)
     made.register_structure_hook(Endpoint, _with_usable_id(make_reader(Endpoint, made)))
     made.register_structure_hook(CreatedEndpoint, _with_usable_id(make_reader(CreatedEndpoint, made)))
-    made.register_structure_hook(Token, _token)
+    made.register_structure_hook(IssuedToken, _issued_token)
     for model in (NewEndpoint, EndpointChanges):
         made.register_unstructure_hook(
             model, make_dict_unstructure_fn(model, made, _cattrs_omit_if_default=True)

@@ -62,6 +62,6 @@ def token(
             incoming_allow=incoming,
             outgoing_allow=outgoing,
         )
-    settings.output().record({**asdict(minted), "expires_at": minted.expires_at})
+    settings.output().record(asdict(minted))
     if not incoming and not outgoing:
         click.echo("Warning: without --incoming or --outgoing the token allows no calls", err=True)

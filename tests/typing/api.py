@@ -56,6 +56,7 @@ async def of_the_async_client(client: AsyncClient) -> None:
     async with client as entered:
         assert_type(entered, AsyncClient)
     assert_type(client.endpoints, AsyncEndpoints)
+    assert_type(await client.tokens.cached(sub="alice", refresh_before=timedelta(minutes=5)), Token)
     assert_type(client.tokens, AsyncTokens)
 
 
@@ -78,6 +79,7 @@ def of_the_blocking_client(client: Client) -> None:
     with client as entered:
         assert_type(entered, Client)
     assert_type(client.endpoints, Endpoints)
+    assert_type(client.tokens.cached(sub="alice"), Token)
     assert_type(client.tokens, Tokens)
 
 
@@ -94,7 +96,7 @@ def of_models(endpoint: Endpoint, page: Page[Endpoint], token: Token, claims: To
     assert_type(page.meta.total_count, int | None)
     assert_type(token.jwt, str)
     assert_type(token.claims, TokenClaims | None)
-    assert_type(token.expires_at, datetime | None)
+    assert_type(token.expires_at, datetime)
     assert_type(claims.incoming_allow, bool | None)
 
 
