@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from attrs import evolve
 
-from plivo_endpoints._config import DEFAULT_RATE, CallOptions, Unpicklable, conceal
+from plivo_endpoints._config import DEFAULT_RATE, CallOptions, Unpicklable, conceal, conceal_token
 from plivo_endpoints._connections import Connections, Executor
 from plivo_endpoints._resources.blocking import Endpoints, Tokens
 from plivo_endpoints._resources.endpoints import AsyncEndpoints
@@ -58,7 +58,8 @@ class AsyncClient(Unpicklable):
     Args:
         auth_id: Auth id of the account or subaccount. If neither it nor the token is given, both are read
             from `PLIVO_AUTH_ID` and `PLIVO_AUTH_TOKEN`.
-        auth_token: Its auth token.
+        auth_token: Its auth token, or a function that returns the current one. It is called for each attempt,
+            in the event loop's thread, so that a token can be replaced without a restart.
         base_url: Origin and optional path of another server. Defaults to `PLIVO_BASE_URL`, then to Plivo.
             Must be https, or http on loopback.
         allow_http: Allow http to other hosts too, such as a sandbox in another container. Anyone on the
@@ -94,7 +95,7 @@ class AsyncClient(Unpicklable):
     def __init__(
         self,
         auth_id: str | None = None,
-        auth_token: str | None = None,
+        auth_token: str | Callable[[], str] | None = None,
         *,
         base_url: str | None = None,
         allow_http: bool = False,
@@ -110,7 +111,7 @@ class AsyncClient(Unpicklable):
     ) -> None:
         connections = connect(
             conceal(auth_id),
-            conceal(auth_token),
+            conceal_token(auth_token),
             base_url=conceal(base_url),
             allow_http=allow_http,
             max_connections=max_connections,
@@ -195,7 +196,8 @@ class Client(Unpicklable):
     Args:
         auth_id: Auth id of the account or subaccount. If neither it nor the token is given, both are read
             from `PLIVO_AUTH_ID` and `PLIVO_AUTH_TOKEN`.
-        auth_token: Its auth token.
+        auth_token: Its auth token, or a function that returns the current one. It is called for each attempt,
+            in the event loop's thread, so that a token can be replaced without a restart.
         base_url: As for `AsyncClient`; the same goes for the arguments below.
         allow_http: Allow http to hosts other than this machine too.
         timeout: Seconds for a whole call.
@@ -222,7 +224,7 @@ class Client(Unpicklable):
     def __init__(
         self,
         auth_id: str | None = None,
-        auth_token: str | None = None,
+        auth_token: str | Callable[[], str] | None = None,
         *,
         base_url: str | None = None,
         allow_http: bool = False,
@@ -238,7 +240,7 @@ class Client(Unpicklable):
     ) -> None:
         connections = connect(
             conceal(auth_id),
-            conceal(auth_token),
+            conceal_token(auth_token),
             base_url=conceal(base_url),
             allow_http=allow_http,
             max_connections=max_connections,

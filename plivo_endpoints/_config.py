@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from ipaddress import ip_address, ip_network
-from typing import Final, Literal, NoReturn, SupportsIndex, cast, get_args
+from typing import TYPE_CHECKING, Final, Literal, NoReturn, SupportsIndex, cast, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from attrs import frozen
 
+from plivo_endpoints._errors import InvalidArgumentError
 from plivo_endpoints._validation import (
     NOT_TEXT,
     as_text,
@@ -19,6 +21,9 @@ from plivo_endpoints._validation import (
     plain,
     require,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Priority = Literal["interactive", "bulk"]
 
@@ -33,6 +38,7 @@ _HTTPS_ONLY: Final = (
 )
 _NO_PRIORITY: Final = 'must be "interactive" or "bulk"'
 _PRINTABLE_ASCII: Final = re.compile(r"[ -~]+")
+_ASCII_ONLY: Final = "must be printable ASCII"
 _AUTH_ID: Final = re.compile(r"(?:MA|SA)[A-Z0-9]{18}")
 
 
@@ -65,12 +71,60 @@ class Secret(Unpicklable):
         return "Secret('…')"
 
 
+class AuthToken(Unpicklable):
+    """The auth token: one that stays, or a function that returns the current one."""
+
+    __slots__ = ("_function", "_recent")
+
+    def __init__(self, given: str | Callable[[], str]) -> None:
+        self._function = given if callable(given) else None
+        self._recent: tuple[Secret, ...] = () if callable(given) else (Secret(plain(given)),)
+
+    @property
+    def rotates(self) -> bool:
+        """Whether it can change."""
+        return self._function is not None
+
+    def check(self) -> None:
+        """Raise `InvalidArgumentError` if it breaks a rule; a function is not called."""
+        if self._function is None:
+            require("auth_token", _problem(self._recent[0], _PRINTABLE_ASCII, _ASCII_ONLY))
+        elif inspect.iscoroutinefunction(self._function):
+            require("auth_token", "must be text, or a plain function: a coroutine would never be awaited")
+
+    def reveal(self) -> str:
+        """Return the current one; calls the function."""
+        if self._function is not None:
+            self._remember(_call(self._function))
+        return self._recent[0].reveal()
+
+    def recent(self) -> tuple[str, ...]:
+        """Return those that a request under way may carry: the current one and the one before."""
+        return tuple([token.reveal() for token in self._recent])
+
+    def _remember(self, token: Secret) -> None:
+        require("auth_token", _problem(token, _PRINTABLE_ASCII, f"the function's result {_ASCII_ONLY}"))
+        if token.reveal() not in self.recent()[:1]:
+            self._recent = (token, *self._recent[:1])
+
+    def __repr__(self) -> str:
+        return "AuthToken('…')"
+
+
+def _call(function: Callable[[], str]) -> Secret:
+    try:
+        return Secret(plain(function()))
+    except Exception as error:
+        rule = f"the function that returns it raised {type(error).__name__}"
+        raise InvalidArgumentError("auth_token", rule) from error
+
+
 @frozen
 class Credentials(Unpicklable):
     """An auth id and its auth token, always from the same source."""
 
     auth_id: str
-    auth_token: Secret
+    auth_token: AuthToken
 
 
 @frozen
@@ -126,14 +180,21 @@ def conceal(value: str | None) -> Secret | None:
     return None if value is None else Secret(plain(value))
 
 
-def resolve_credentials(auth_id: Secret | None, auth_token: Secret | None) -> Credentials:
+def resolve_credentials(auth_id: Secret | None, auth_token: AuthToken | None) -> Credentials:
     """Take both from the arguments, or both from `PLIVO_AUTH_ID` and `PLIVO_AUTH_TOKEN`."""
     if auth_id is None and auth_token is None:
-        auth_id, auth_token = _variable("PLIVO_AUTH_ID"), _variable("PLIVO_AUTH_TOKEN")
+        auth_id = _variable("PLIVO_AUTH_ID")
+        auth_token = AuthToken(os.environ.get("PLIVO_AUTH_TOKEN") or "")
     id_rule = "must be MA or SA followed by 18 capital letters and digits"
     require("auth_id", _problem(auth_id, _AUTH_ID, id_rule))
-    require("auth_token", _problem(auth_token, _PRINTABLE_ASCII, "must be printable ASCII"))
-    return Credentials(cast("Secret", auth_id).reveal(), cast("Secret", auth_token))
+    auth_token = auth_token or AuthToken("")
+    auth_token.check()
+    return Credentials(cast("Secret", auth_id).reveal(), auth_token)
+
+
+def conceal_token(value: str | Callable[[], str] | None) -> AuthToken | None:
+    """Hide an auth token, as `conceal` hides other arguments."""
+    return None if value is None else AuthToken(value)
 
 
 def _variable(name: str) -> Secret | None:

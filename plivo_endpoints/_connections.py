@@ -13,7 +13,7 @@ from plivo_endpoints._config import RateLimit
 from plivo_endpoints._errors import NO_FORK, ClientStateError
 from plivo_endpoints._events import Observer
 from plivo_endpoints._middleware import RateLimited, RetryLoop
-from plivo_endpoints._sansio.auth import authorization, proxy_secrets
+from plivo_endpoints._sansio.auth import account_secrets, proxy_secrets
 from plivo_endpoints._sansio.codec import build_request
 from plivo_endpoints._sansio.messages import Call
 from plivo_endpoints._sansio.rate_limit import SlidingWindow
@@ -99,8 +99,7 @@ class Connections:
 
     def secrets(self) -> tuple[str, ...]:
         """Return what errors must redact: the account's token and the proxy's credentials."""
-        header = authorization(self.credentials)
-        known = (header.removeprefix("Basic "), self.credentials.auth_token.reveal())
+        known = account_secrets(self.credentials)
         return known if self._settings.proxy is None else (*known, *proxy_secrets(self._settings.proxy))
 
     def running(self) -> LoopState:

@@ -142,12 +142,14 @@ class AiohttpTransport:
         self._ssl = True if ssl_context is None else ssl_context
         self._headers = CIMultiDict(
             {
-                "Authorization": _Hidden(authorization(credentials)),
                 "User-Agent": USER_AGENT,
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",  # responses are small
             }
         )
+        self._rotating = credentials if credentials.auth_token.rotates else None
+        if self._rotating is None:
+            self._headers["Authorization"] = _Hidden(authorization(credentials))
         if session is not None and session._loop is not asyncio.get_running_loop():  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
             raise ClientStateError("the session belongs to another event loop")
         self._session = session
@@ -160,6 +162,7 @@ class AiohttpTransport:
     async def send(self, request: Request, attempt: Attempt) -> Response:
         """Return the response, or raise `TransportError`; record the progress in `attempt`."""
         session = self._session or await self._open()
+        headers = self._extra_headers if self._rotating is None else self._rotating_headers(self._rotating)
         if self._extra_headers is not None and request.body is not None:
             await _let_loop_read()  # the caller's connector does not do that when it hands out a connection
         body = None if request.body is None else Body(request.body, attempt, self._heard)
@@ -168,7 +171,7 @@ class AiohttpTransport:
             response = await session.request(
                 request.method,
                 URL(request.url, encoded=True),
-                headers=self._extra_headers,
+                headers=headers,
                 data=body,
                 allow_redirects=False,  # neither the credentials nor a POST may go elsewhere
                 raise_for_status=False,  # whatever the caller's session is set to
@@ -197,6 +200,11 @@ class AiohttpTransport:
                 _note_upload(tracker, attempt)
         # Raised outside `except`: aiohttp's exceptions hold the request, whose repr shows its Authorization.
         raise _failure(problem, request, attempt, session)
+
+    def _rotating_headers(self, credentials: Credentials) -> CIMultiDict[str]:
+        headers = self._headers.copy()
+        headers["Authorization"] = _Hidden(authorization(credentials))
+        return headers
 
     async def _open(self) -> aiohttp.ClientSession:
         if self._closed:  # closed while the call waited for the rate limit

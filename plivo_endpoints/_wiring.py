@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from plivo_endpoints._config import AuthToken
     from plivo_endpoints._events import Event
     from plivo_endpoints._shared_window import RateLimitStore
 
@@ -41,7 +42,7 @@ _NO_PLACE: Final = (
 
 def connect(
     auth_id: Secret | None,
-    auth_token: Secret | None,
+    auth_token: AuthToken | None,
     *,
     base_url: Secret | None,
     allow_http: bool,

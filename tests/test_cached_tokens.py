@@ -84,6 +84,7 @@ class Service:
         try:
             await self.open.wait()
         except asyncio.CancelledError:
+            await asyncio.sleep(0)  # as for a connection that is closed
             self.cancelled += 1
             raise
         self.ended += 1

@@ -12,9 +12,17 @@ if TYPE_CHECKING:
 
 def authorization(credentials: Credentials) -> str:
     """Return the HTTP Basic header's value; never bind it to a name: tracebacks may show locals."""
-    return "Basic " + b64encode(
-        f"{credentials.auth_id}:{credentials.auth_token.reveal()}".encode("ascii")
-    ).decode("ascii")
+    return "Basic " + _basic(credentials.auth_id, credentials.auth_token.reveal())
+
+
+def account_secrets(credentials: Credentials) -> tuple[str, ...]:
+    """Return the account's secrets that requests under way may carry: auth tokens, and as in the header."""
+    known = credentials.auth_token.recent()
+    return (*(_basic(credentials.auth_id, token) for token in known), *known)
+
+
+def _basic(auth_id: str, auth_token: str) -> str:
+    return b64encode(f"{auth_id}:{auth_token}".encode("ascii")).decode("ascii")
 
 
 def proxy_secrets(proxy: Secret) -> tuple[str, ...]:
