@@ -72,6 +72,7 @@ ALLOWED: Final = {
     },
     "_client": {"_config", "_connections", "_resources", "_runner", "_validation", "_wiring"},
     "sandbox": set[str](),
+    "token_service": {"_client", *_BASE},
     "provisioning": {
         "_client",
         "_events",
@@ -170,7 +171,7 @@ def test_only_the_transport_knows_aiohttp() -> None:
         if any(imported.split(".")[0] == "aiohttp" for imported in imported_names(tree))
         and not name.startswith("sandbox")
     }
-    assert users == {"_transport", "_request_body", "_wiring"}
+    assert users == {"_transport", "_request_body", "_wiring", "token_service._aiohttp"}
 
 
 @pytest.mark.parametrize("client", ["AsyncClient", "Client"])
@@ -217,6 +218,23 @@ def test_a_fresh_import_is_light() -> None:
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
     loaded = ended.stdout.split()
     assert ROOT in loaded
+    assert [name for name in heavy if name in loaded] == []
+
+
+def test_a_token_service_is_light() -> None:
+    """It imports no provisioning, database or command line."""
+    heavy = ("click", "psycopg", "sqlite3", f"{ROOT}.cli", f"{ROOT}.provisioning", f"{ROOT}.sandbox")
+    source = f"""
+import sys
+before = set(sys.modules)
+from {ROOT}.token_service import asgi_app, aiohttp_handler
+from {ROOT} import AsyncClient
+aiohttp_handler(AsyncClient("MA0123456789ABCDEFGH", "token"), None)
+print(*set(sys.modules) - before)
+"""
+    ended = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)  # noqa: S603
+    loaded = ended.stdout.split()
+    assert f"{ROOT}.token_service" in loaded
     assert [name for name in heavy if name in loaded] == []
 
 
