@@ -50,6 +50,7 @@ def test_the_worked_example_of_a_lost_create(
 
 
 CLIENT = snippets((DOCS / "client.md").read_text(encoding="utf-8"))
+TOKENS = snippets((DOCS / "tokens.md").read_text(encoding="utf-8"))
 
 
 def test_the_examples_of_the_client(
@@ -58,7 +59,7 @@ def test_the_examples_of_the_client(
     """The others of docs/client.md: what is old is deleted, all of it, and each call is told."""
     point_to(threaded_sandbox)
     threaded_sandbox.seed(5)
-    for example in CLIENT[1:]:
+    for example in CLIENT:
         exec(compile(example, "client.md", "exec"), {})  # noqa: S102 - the point
     assert "endpoints.list: done after 1, " in capsys.readouterr().out
 
@@ -76,18 +77,42 @@ def test_how_to_make_json(
     assert page["meta"]["total_count"] == 1
 
 
-async def test_the_web_service(sandbox: Sandbox, point_to: Callable[[Sandbox], None]) -> None:
-    """Of docs/client.md: it hands out tokens, and says so when it cannot."""
+def test_the_examples_of_tokens(
+    threaded_sandbox: Sandbox, point_to: Callable[[Sandbox], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of docs/tokens.md that call Plivo: as many requests as they say."""
+    point_to(threaded_sandbox)
+    for example in TOKENS[:2]:
+        exec(compile(example, "tokens.md", "exec"), {})  # noqa: S102 - the point
+    assert "1 token" in capsys.readouterr().out
+    assert 3 == len(threaded_sandbox.requests)
+
+
+async def test_the_token_endpoint(sandbox: Sandbox, point_to: Callable[[Sandbox], None]) -> None:
+    """Of docs/tokens.md, on aiohttp: it gives a token to who is logged in."""
     point_to(sandbox)
-    names: dict[str, Any] = {"__name__": "client"}
-    exec(compile(CLIENT[0], "client.md", "exec"), names)  # noqa: S102 - the point
+    names: dict[str, Any] = {"__name__": "tokens"}
+    exec(compile(TOKENS[2], "tokens.md", "exec"), names)  # noqa: S102 - the point
     async with TestClient(TestServer(names["app"])) as browser:
-        answer = await browser.get("/token/alice")
-        claims = sandbox.tokens[-1]
-        assert (answer.status, set(await answer.json()), claims["sub"]) == (200, {"jwt"}, "alice")
-        sandbox.inject(Fault(applied=False, status=403))
-        refused = await browser.get("/token/alice")
-        assert (refused.status, refused.reason) == (503, "ForbiddenError")
+        answer = await browser.post("/token", headers={"X-Remote-User": "alice"})
+        assert (200, {"jwt", "expires_at"}) == (answer.status, set(await answer.json()))
+        assert ["alice"] == [claims["sub"] for claims in sandbox.tokens]
+        assert 401 == (await browser.post("/token")).status
+
+
+@pytest.mark.slow
+def test_the_token_endpoint_in_fastapi(
+    threaded_sandbox: Sandbox, point_to: Callable[[Sandbox], None]
+) -> None:
+    """Of docs/tokens.md: the same as a mounted app."""
+    testclient = pytest.importorskip("fastapi.testclient", reason="FASTAPI IS NOT INSTALLED")
+    point_to(threaded_sandbox)
+    names: dict[str, Any] = {"__name__": "tokens"}
+    exec(compile(TOKENS[3], "tokens.md", "exec"), names)  # noqa: S102 - the point
+    with testclient.TestClient(names["app"]) as browser:
+        answer = browser.post("/token/", headers={"X-Remote-User": "alice"})
+        assert (200, {"jwt", "expires_at"}) == (answer.status_code, set(answer.json()))
+        assert 401 == browser.post("/token/").status_code
 
 
 async def test_the_store_of_ones_own(sandbox: Sandbox) -> None:

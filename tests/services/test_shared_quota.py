@@ -28,15 +28,15 @@ pytestmark = pytest.mark.slow
 QUOTA: Final = 300  # in 5 seconds
 SECONDS: Final = float(os.environ.get("SHARED_QUOTA_SECONDS", "9"))
 VISITORS: Final = 20  # a second
-GUIDE: Final = Path(__file__).parent.parent.parent / "docs" / "client.md"
+GUIDE: Final = Path(__file__).parent.parent.parent / "docs" / "tokens.md"
 
 
 def write_token_service(folder: Path) -> None:
-    """Write the guide's token service to a file."""
+    """Write the guide's token endpoint to a file."""
     (block,) = re.findall(
         r"```python\n((?:(?!```).)*app = web\.Application.*?)```", GUIDE.read_text(), re.DOTALL
     )
-    (folder / "token_service.py").write_text(block)
+    (folder / "tokens.py").write_text(block)
 
 
 def visit(url: str, begun: float, number: int) -> tuple[int, float]:
@@ -45,7 +45,7 @@ def visit(url: str, begun: float, number: int) -> tuple[int, float]:
     asked = time.monotonic()
     connection = HTTPConnection(urlsplit(url).netloc, timeout=30)
     try:
-        connection.request("GET", f"/token/visitor{number}")
+        connection.request("POST", "/token", headers={"X-Remote-User": f"visitor{number}"})
         answer = connection.getresponse()
         answer.read()
         return answer.status, time.monotonic() - asked
@@ -74,7 +74,7 @@ def test_four_workers_and_a_bulk_run(
     threaded_sandbox.quota = True
     quota = {"PLIVO_RATE_LIMIT": places[0]}
     worker = ("--workers", "4", "--worker-class", "aiohttp.GunicornWebWorker", "--bind", "127.0.0.1:0")
-    service = launch("gunicorn", *worker, "--pythonpath", str(tmp_path), "token_service:app", **quota)
+    service = launch("gunicorn", *worker, "--pythonpath", str(tmp_path), "tokens:app", **quota)
     url = service.wait_for(r"Listening at: (http://\S+)")
     state = ("--state", places[1])
     bulk = launch("plivo_endpoints", "provision", "apply", str(tmp_path / "users.csv"), *state, **quota)
