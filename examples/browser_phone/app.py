@@ -1,4 +1,4 @@
-"""A phone in a web page, which logs in to the sandbox. Run `python app.py`, and open the address it prints."""
+"""A phone in a web page that logs in to the sandbox: `python app.py`, then open the address it prints."""
 
 from __future__ import annotations
 
