@@ -17,6 +17,7 @@ PlivoError
 │   ├── RateLimitedError                429
 │   └── ServerError                     5xx
 ├── ResponseDecodeError                 a success whose body is unreadable
+├── NotRegisteredError (TimeoutError)   no phone registered with the endpoint in time
 ├── RateLimitStoreError                 a shared rate limit cannot be used; clients handle it themselves
 └── ClientStateError (RuntimeError)     the client is closed, or cannot be used from here
 ```
@@ -52,6 +53,7 @@ class PlivoError(Exception):
 
 def _restore(cls: type[PlivoError], args: tuple[object, ...], state: dict[str, object]) -> PlivoError:
     error = cls.__new__(cls, *args)
+    error.args = args  # subclasses of OSError, as TimeoutError is, do not set it in `__new__`
     error.__dict__.update(state)
     return error
 
@@ -297,6 +299,20 @@ class ResponseDecodeError(CallError):
         )
         self.status = status
         self.endpoint_id = endpoint_id
+
+
+class NotRegisteredError(PlivoError, TimeoutError):
+    """No phone registered with an endpoint in the time that `wait_registered` was given.
+
+    Attributes:
+        endpoint_id: The endpoint's id.
+        timeout: The time in seconds.
+    """
+
+    def __init__(self, endpoint_id: str, *, timeout: float) -> None:
+        super().__init__(f"no phone registered with endpoint {endpoint_id} within {timeout:g} s")
+        self.endpoint_id = endpoint_id
+        self.timeout = timeout
 
 
 class ListChangedWarning(UserWarning):

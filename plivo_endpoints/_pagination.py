@@ -52,7 +52,7 @@ class AsyncPaginator(Generic[T]):
     `async for` yields the objects, `pages()` the pages. Each iteration starts anew; leaving one early stops
     its requests. Plivo's lists are not snapshots: creates and deletes during an iteration move the pages. An
     object that comes twice is yielded once. An iteration that noticed a change ends with a
-    `ListChangedWarning`.
+    `ListChangedWarning`. With a filter, only the objects that match are yielded, but every page is requested.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class AsyncPaginator(Generic[T]):
         page_size: int,
         offset: int,
         prefetch: int,
+        matches: Callable[[T], bool] | None = None,
     ) -> None:
         self._fetch = fetch
         self._operation = operation
@@ -71,6 +72,7 @@ class AsyncPaginator(Generic[T]):
         self._page_size = page_size
         self._offset = offset
         self._prefetch = prefetch
+        self._matches = matches
 
     async def __aiter__(self) -> AsyncGenerator[T]:
         async with aclosing(self._pages(_warn_at(stacklevel=3))) as pages:
@@ -79,17 +81,25 @@ class AsyncPaginator(Generic[T]):
                     yield item
 
     def pages(self) -> AsyncGenerator[Page[T]]:
-        """Iterate over pages instead of objects; repeated objects are left out."""
+        """Iterate over pages instead of objects, without repeated objects and those that do not match.
+
+        With a filter, a page may be empty. Its `meta` is as received, so `total_count` counts all objects.
+        """
         return self._pages(_warn_at(stacklevel=2))
 
     async def _pages(self, report: Callable[[str], object]) -> AsyncGenerator[Page[T]]:
         changes = _Changes(self._identify, self._offset)
         async with aclosing(self._walk()) as pages:
             async for page in pages:
-                yield changes.without_repeats(page)
+                yield self._only_matches(changes.without_repeats(page))
         reason = changes.why_incomplete()
         if reason is not None:
             report(reason)
+
+    def _only_matches(self, page: Page[T]) -> Page[T]:
+        if self._matches is None:
+            return page
+        return evolve(page, objects=tuple(filter(self._matches, page.objects)))
 
     async def _walk(self) -> AsyncGenerator[Page[T]]:
         position: Position | None = Position(self._offset)
@@ -245,7 +255,10 @@ class Paginator(Generic[T]):
             yield from page.objects
 
     def pages(self) -> Generator[Page[T]]:
-        """Iterate over pages instead of objects; repeated objects are left out."""
+        """Iterate over pages instead of objects, without repeated objects and those that do not match.
+
+        With a filter, a page may be empty. Its `meta` is as received, so `total_count` counts all objects.
+        """
         return self._walk(stacklevel=2)
 
     def _walk(self, *, stacklevel: int) -> Generator[Page[T]]:

@@ -43,6 +43,7 @@ REQUIRED: Final[dict[str, Any]] = {
     "password": "s3cret-enough",
     "alias": "seed",
     "sent_at": datetime(2026, 1, 1, tzinfo=UTC),
+    "timeout": 0.0,
 }
 FURTHER: Final[dict[str, dict[str, Any]]] = {
     "update": {"alias": "desk"},

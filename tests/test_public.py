@@ -43,6 +43,7 @@ ERRORS = {
     "InvalidArgumentError",
     "ListChangedWarning",
     "NotFoundError",
+    "NotRegisteredError",
     "OutcomeUnknownError",
     "PlivoError",
     "RateLimitedError",

@@ -54,20 +54,48 @@ class Endpoints(BlockingResource[AsyncEndpoints]):
         """
         return self._run(lambda: self._async.get(endpoint_id))
 
-    def list(self, *, page_size: int = 20, offset: int = 0, prefetch: int = 0) -> Paginator[Endpoint]:
-        """Iterate over all endpoints, one page in memory at a time.
+    def list(
+        self,
+        *,
+        alias: str | None = None,
+        username_prefix: str | None = None,
+        app_id: str | None = None,
+        registered: bool | None = None,
+        page_size: int = 20,
+        offset: int = 0,
+        prefetch: int = 0,
+    ) -> Paginator[Endpoint]:
+        """Iterate over all endpoints, or those that match, one page in memory at a time.
+
+        Plivo cannot filter its list. So every page is requested whatever the filter, and the endpoints are
+        compared here. An endpoint matches if it has all the given values. If a value is missing from it or
+        cannot be read, it does not match.
 
         Deleting endpoints during the iteration, even from the loop itself, makes it skip others. To delete
         what you find, collect it first.
 
         Args:
+            alias: Only endpoints with exactly this alias.
+            username_prefix: Only endpoints whose username, with the digits that Plivo appended, begins with
+                this. Case matters.
+            app_id: Only endpoints that this application is attached to.
+            registered: Only endpoints that a phone is (`True`) or is not (`False`) registered with.
             page_size: Endpoints per request, 1 to 20.
-            offset: Number of endpoints to skip.
+            offset: Number of endpoints to skip, whether they match or not.
             prefetch: Number of pages to request ahead while you process one. Only helps if lists are linked
                 by offset, as Plivo's are documented to be.
         """
         return Paginator(
-            self._async.list(page_size=page_size, offset=offset, prefetch=prefetch), self._runner
+            self._async.list(
+                alias=alias,
+                username_prefix=username_prefix,
+                app_id=app_id,
+                registered=registered,
+                page_size=page_size,
+                offset=offset,
+                prefetch=prefetch,
+            ),
+            self._runner,
         )
 
     def list_page(self, *, limit: int = 20, offset: int = 0) -> Page[Endpoint]:
@@ -101,6 +129,26 @@ class Endpoints(BlockingResource[AsyncEndpoints]):
             NotFoundError: If no endpoint had that id.
         """
         self._run(lambda: self._async.delete(endpoint_id))
+
+    def wait_registered(self, endpoint_id: str, *, timeout: float) -> Endpoint:
+        """Wait until a phone is registered with an endpoint, and return the endpoint.
+
+        Plivo does not notify anyone, so the endpoint is read again and again: after 0.5 s at first, later
+        every 5 s, and for the last time when `timeout` has passed. Each time is a request that counts against
+        the rate limit. While Plivo cannot be reached, fails or refuses with 429, waiting continues.
+
+        Args:
+            endpoint_id: The endpoint's id.
+            timeout: Seconds to wait, zero or more. The last request begins then, and may take as long as any
+                call of this client.
+
+        Raises:
+            NotRegisteredError: If no phone was registered when the endpoint was last read.
+            NotFoundError: As soon as no endpoint has that id.
+            TransportError, ServerError, RateLimitedError: If the last request failed in this way, so it is
+                unknown whether a phone is registered.
+        """
+        return self._run(lambda: self._async.wait_registered(endpoint_id, timeout=timeout))
 
     def find_created(
         self,

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from plivo_endpoints._clock import CLOCK
 from plivo_endpoints._config import LARGEST_PAGE
-from plivo_endpoints._errors import ResponseDecodeError
+from plivo_endpoints._errors import (
+    NotRegisteredError,
+    RateLimitedError,
+    ResponseDecodeError,
+    ServerError,
+    TransportError,
+)
 from plivo_endpoints._models import (
     Acknowledgement,
     CreatedEndpoint,
@@ -18,6 +24,7 @@ from plivo_endpoints._models import (
 from plivo_endpoints._pagination import AsyncPaginator, search
 from plivo_endpoints._request_models import EndpointChanges, NewEndpoint
 from plivo_endpoints._resources.base import AsyncResource
+from plivo_endpoints._resources.filters import EndpointFilter
 from plivo_endpoints._sansio.messages import Operation
 from plivo_endpoints._validation import (
     check_aware,
@@ -45,6 +52,8 @@ DELETE: Final = Operation(
 _FIRST_LOOK: Final = 1.0  # seconds between the first two walks of find_created
 _LONGEST_LOOK: Final = 30.0
 _INCOMPLETE_WALKS: Final = 3
+_FIRST_READ: Final = 0.5  # seconds between the first two reads of wait_registered
+_LONGEST_READ: Final = 5.0
 
 
 class AsyncEndpoints(AsyncResource):
@@ -80,18 +89,41 @@ class AsyncEndpoints(AsyncResource):
         """
         return await self._executor.execute(GET, endpoint_id=endpoint_id)
 
-    def list(self, *, page_size: int = 20, offset: int = 0, prefetch: int = 0) -> AsyncPaginator[Endpoint]:
-        """Iterate over all endpoints, one page in memory at a time.
+    def list(
+        self,
+        *,
+        alias: str | None = None,
+        username_prefix: str | None = None,
+        app_id: str | None = None,
+        registered: bool | None = None,
+        page_size: int = 20,
+        offset: int = 0,
+        prefetch: int = 0,
+    ) -> AsyncPaginator[Endpoint]:
+        """Iterate over all endpoints, or those that match, one page in memory at a time.
+
+        Plivo cannot filter its list. So every page is requested whatever the filter, and the endpoints are
+        compared here. An endpoint matches if it has all the given values. If a value is missing from it or
+        cannot be read, it does not match.
 
         Deleting endpoints during the iteration, even from the loop itself, makes it skip others. To delete
         what you find, collect it first.
 
         Args:
+            alias: Only endpoints with exactly this alias.
+            username_prefix: Only endpoints whose username, with the digits that Plivo appended, begins with
+                this. Case matters.
+            app_id: Only endpoints that this application is attached to.
+            registered: Only endpoints that a phone is (`True`) or is not (`False`) registered with.
             page_size: Endpoints per request, 1 to 20.
-            offset: Number of endpoints to skip.
+            offset: Number of endpoints to skip, whether they match or not.
             prefetch: Number of pages to request ahead while you process one. Only helps if lists are linked
                 by offset, as Plivo's are documented to be.
         """
+        wanted = EndpointFilter(
+            alias=alias, username_prefix=username_prefix, app_id=app_id, registered=registered
+        )
+        wanted.check()
         check_count("page_size", page_size, 1, LARGEST_PAGE)
         check_count("offset", offset, 0)
         check_count("prefetch", prefetch, 0)
@@ -102,6 +134,7 @@ class AsyncEndpoints(AsyncResource):
             page_size=page_size,
             offset=offset,
             prefetch=prefetch,
+            matches=None if wanted == EndpointFilter() else wanted.matches,
         )
 
     async def _fetch_page(self, query: Mapping[str, int | str]) -> Page[Endpoint]:
@@ -139,6 +172,41 @@ class AsyncEndpoints(AsyncResource):
             NotFoundError: If no endpoint had that id.
         """
         await self._executor.execute(DELETE, endpoint_id=endpoint_id)
+
+    async def wait_registered(self, endpoint_id: str, *, timeout: float) -> Endpoint:  # noqa: ASYNC109 - see the docstring
+        """Wait until a phone is registered with an endpoint, and return the endpoint.
+
+        Plivo does not notify anyone, so the endpoint is read again and again: after 0.5 s at first, later
+        every 5 s, and for the last time when `timeout` has passed. Each time is a request that counts against
+        the rate limit. While Plivo cannot be reached, fails or refuses with 429, waiting continues.
+
+        Args:
+            endpoint_id: The endpoint's id.
+            timeout: Seconds to wait, zero or more. The last request begins then, and may take as long as any
+                call of this client.
+
+        Raises:
+            NotRegisteredError: If no phone was registered when the endpoint was last read.
+            NotFoundError: As soon as no endpoint has that id.
+            TransportError, ServerError, RateLimitedError: If the last request failed in this way, so it is
+                unknown whether a phone is registered.
+        """
+        check_seconds("timeout", timeout, zero=True)
+        deadline, pause = CLOCK.monotonic() + timeout, _FIRST_READ
+        while True:
+            begun = CLOCK.monotonic()
+            try:
+                endpoint = await self.get(endpoint_id)
+            except (TransportError, ServerError, RateLimitedError):
+                if begun >= deadline:
+                    raise
+            else:
+                if endpoint.sip_registered:
+                    return endpoint
+                if begun >= deadline:
+                    raise NotRegisteredError(endpoint_id, timeout=timeout)
+            await asyncio.sleep(max(0.0, min(pause, deadline - CLOCK.monotonic())))
+            pause = min(2 * pause, _LONGEST_READ)
 
     async def find_created(
         self,

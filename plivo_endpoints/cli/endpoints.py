@@ -6,7 +6,7 @@ import math
 import time
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
 import click
 from attrs import asdict
@@ -140,28 +140,57 @@ def get(settings: Settings, endpoint_id: str) -> None:
         settings.output().record(_fields(client.endpoints.get(endpoint_id)))
 
 
+class _Filters(TypedDict):
+    alias: str | None
+    username_prefix: str | None
+    app_id: str | None
+    registered: bool | None
+
+
 @click.command("list")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="List at most N. [default: all]")
-@click.option("--offset", type=click.IntRange(min=0), metavar="N", default=0, help="Skip the first N.")
+@click.option(
+    "--offset",
+    type=click.IntRange(min=0),
+    metavar="N",
+    default=0,
+    help="Skip the first N of all endpoints, whether they match or not.",
+)
+@click.option("--alias", metavar="TEXT", help="Only those with exactly this alias.")
+@click.option("--username-prefix", metavar="TEXT", help="Only those whose username begins with this.")
+@click.option("--app-id", metavar="ID", help="Only those with this application.")
+@click.option(
+    "--registered/--not-registered",
+    default=None,
+    help="Only those that a phone is, or is not, registered with.",
+)
 @shared_options
 @click.pass_obj
-def list_(settings: Settings, limit: int | None, offset: int) -> None:
+def list_(settings: Settings, limit: int | None, offset: int, **filters: Unpack[_Filters]) -> None:
     """List endpoints page by page, as the pages arrive.
 
     On a terminal the output is a table. In a pipe it is tab-separated lines of id, username, alias,
     registered and application id. With --json it is one array of complete objects.
+
+    Plivo cannot filter its list. So with --alias, --username-prefix, --app-id or --registered, all pages are
+    still requested, and the endpoints are compared on this machine; with --limit, until N match. An endpoint
+    must match all given options. If a value is missing from it, it does not match.
     """
     with (
         settings.connect() as client,
         list_changes_in_one_line(),
-        closing(_walk(client, limit, offset)) as walk,
+        closing(_walk(client, limit, offset, filters)) as walk,
     ):
         settings.output().listing(_COLUMNS, walk)
 
 
-def _walk(client: Client, limit: int | None, offset: int) -> Generator[list[dict[str, object]]]:
+def _walk(
+    client: Client, limit: int | None, offset: int, filters: _Filters
+) -> Generator[list[dict[str, object]]]:
+    takes_all = all(value is None for value in filters.values())
     paginator = client.endpoints.list(
-        page_size=min(limit or LARGEST_PAGE, LARGEST_PAGE),
+        **filters,
+        page_size=min(limit, LARGEST_PAGE) if limit and takes_all else LARGEST_PAGE,
         offset=offset,
         prefetch=0 if limit else PREFETCH,
     )

@@ -156,6 +156,52 @@ def test_list_asks_for_no_more_than_it_needs(sandbox: Sandbox, run: Run) -> None
     assert [request.query for request in sandbox.requests] == [{"limit": "3", "offset": "0"}]
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--alias", "seeded-3"), [3]),
+        (("--registered",), [2, 44]),
+        (("--registered", "--offset", "10"), [44]),
+        (("--registered", "--limit", "1"), [2]),
+        (("--not-registered", "--limit", "3"), [1, 3, 4]),
+        (("--alias", "seeded-3", "--registered"), []),
+    ],
+)
+def test_list_with_filters(sandbox: Sandbox, run: Run, options: tuple[str, ...], expected: list[int]) -> None:
+    """Only what matches all of them is printed; `--limit` counts matches, `--offset` everything."""
+    sandbox.order = "oldest"
+    sandbox.seed(45)
+    for made in sandbox.endpoints.values():
+        if made.alias in {"seeded-2", "seeded-44"}:
+            sandbox.register(made.endpoint_id)
+    shown = run("list", *options)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert [line.split("\t")[2] for line in shown.stdout.splitlines()] == [f"seeded-{n}" for n in expected]
+
+
+def test_filters_by_username_and_application(sandbox: Sandbox, run: Run) -> None:
+    """The two that a create sets."""
+    run("create", "alice", "--alias", "a", "--app-id", "42", "--password-stdin", stdin="s3cret")
+    run("create", "bob", "--alias", "a", "--password-stdin", stdin="s3cret")
+    for options in (("--username-prefix", "ali"), ("--app-id", "42")):
+        (document,) = json.loads(run("list", *options, "--json").stdout)
+        assert document["username"].startswith("alice")
+    refused = run("list", "--username-prefix", "")
+    assert (refused.exit_code, refused.stderr) == (2, "Error: username_prefix: must be a non-empty string\n")
+    assert len(sandbox.requests) == 4
+
+
+def test_a_limit_of_matches_ends_the_requests(sandbox: Sandbox, run: Run) -> None:
+    """Pages stay full, as most of one may not match; after the last match none is requested."""
+    sandbox.order = "oldest"
+    sandbox.seed(60)
+    run("list", "--alias", "seeded-25", "--limit", "1")
+    assert [request.query for request in sandbox.requests] == [
+        {"limit": "20", "offset": "0"},
+        {"limit": "20", "offset": "20"},
+    ]
+
+
 def test_lines_of_a_list(sandbox: Sandbox, run: Run) -> None:
     """Five columns with tabs between, without a header; what is unknown is empty."""
     sandbox.seed(1)

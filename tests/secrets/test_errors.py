@@ -15,6 +15,7 @@ from plivo_endpoints import (
     ClientStateError,
     ConnectError,
     InvalidArgumentError,
+    NotRegisteredError,
     OutcomeUnknownError,
     PlivoError,
     RateLimitedError,
@@ -42,6 +43,7 @@ EXAMPLES: dict[type[PlivoError], PlivoError] = {
     RateLimitStoreError: RateLimitStoreError("said"),
     InvalidArgumentError: InvalidArgumentError("alias", "must be a non-empty string"),
     ClientStateError: ClientStateError("the client is closed"),
+    NotRegisteredError: NotRegisteredError("17", timeout=2.5),
     TransportError: TransportError("reset", method="GET", path="Endpoint/", sent="unknown", attempts=3),
     ConnectError: ConnectError("refused", method="GET", path="Endpoint/", attempts=3),
     RequestTimeoutError: RequestTimeoutError(
@@ -95,4 +97,4 @@ def test_every_error_travels(kind: type[PlivoError]) -> None:
 
 def test_every_error_is_there() -> None:
     """The tree's public classes are all tested above."""
-    assert len(KINDS) == 18
+    assert len(KINDS) == 19

@@ -20,6 +20,7 @@ from plivo_endpoints import (
     Endpoints,
     Event,
     InvalidArgumentError,
+    NotRegisteredError,
     OutcomeUnknownError,
     Page,
     PageMeta,
@@ -49,6 +50,11 @@ async def of_the_async_client(client: AsyncClient) -> None:
     async for endpoint in client.endpoints.list(page_size=5, offset=0, prefetch=2):
         assert_type(endpoint, Endpoint)
     assert_type(client.endpoints.list().pages(), AsyncGenerator[Page[Endpoint]])
+    async for endpoint in client.endpoints.list(
+        alias="a", username_prefix="alice", app_id="1", registered=False
+    ):
+        assert_type(endpoint, Endpoint)
+    assert_type(await client.endpoints.wait_registered(made.endpoint_id, timeout=30), Endpoint)
     await client.endpoints.delete(made.endpoint_id)
     token = await client.tokens.create(sub="alice", nbf=0, exp=datetime.now(UTC), incoming_allow=True)
     assert_type(token, Token)
@@ -73,6 +79,9 @@ def of_the_blocking_client(client: Client) -> None:
         assert_type(endpoint, Endpoint)
     assert_type(iter(client.endpoints.list()), Generator[Endpoint, None, None])
     assert_type(client.endpoints.list().pages(), Generator[Page[Endpoint], None, None])
+    for endpoint in client.endpoints.list(alias="a", username_prefix="alice", app_id="1", registered=None):
+        assert_type(endpoint, Endpoint)
+    assert_type(client.endpoints.wait_registered(made.endpoint_id, timeout=0.5), Endpoint)
     client.endpoints.delete(made.endpoint_id)
     assert_type(client.tokens.create(lifetime=timedelta(hours=1), outgoing_allow=True), Token)
     assert_type(client.with_options(timeout=1.0), Client)
@@ -107,6 +116,7 @@ def of_errors(  # noqa: PLR0917 - one of each
     throttled: RateLimitedError,
     transport: TransportError,
     timed_out: RequestTimeoutError,
+    unregistered: NotRegisteredError,
 ) -> None:
     """What an error knows can be relied on."""
     assert_type(refused.status, int)
@@ -119,6 +129,7 @@ def of_errors(  # noqa: PLR0917 - one of each
     assert_type(throttled.retry_after, float | None)
     assert_type(transport.sent, Literal["no", "unknown"])
     assert_type(timed_out.phase, Literal["rate limit", "connect", "response"])
+    assert_type(unregistered.timeout, float)
 
 
 def of_settings() -> None:
