@@ -87,6 +87,7 @@ ALLOWED: Final = {
         "_events",
         "_postgres",
         "_postgres_rate_limit",
+        "_sansio",
         "_shared_rate_limit",
         "provisioning",
         "sandbox",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -97,8 +96,8 @@ async def test_what_does_not_match_is_counted(client: AsyncClient, sandbox: Sand
     """A filtered list is not shorter than its total; one that ends early still warns."""
     sandbox.seed(25)
     assert [] == [endpoint async for endpoint in client.endpoints.list(alias="none of them")]
-    short = {"meta": {"limit": 20, "offset": 0, "next": None, "total_count": 3}, "objects": []}
-    sandbox.inject(Fault(applied=True, status=200, body=json.dumps(short)), times=1)
+    short = '{"meta": {"limit": 20, "offset": 0, "next": null, "total_count": 3}, "objects": []}'
+    sandbox.inject(Fault(applied=True, status=200, body=short), times=1)
     with pytest.warns(ListChangedWarning, match="ended before its reported total"):
         assert [] == [endpoint async for endpoint in client.endpoints.list(alias="none of them")]
 

@@ -107,15 +107,20 @@ def _issued_token(value: object, _: object) -> IssuedToken:
 
 def read_claims(jwt: str) -> TokenClaims | None:
     """Return a token's claims without verifying it; `None` if they cannot be read."""
+    payload = read_jwt_part(jwt, 1)
+    return None if payload is None else _claims(payload)
+
+
+def read_jwt_part(jwt: str, index: int) -> dict[str, Any] | None:
+    """Return the header (0) or the payload (1) of a token as it is; `None` if it cannot be read."""
     try:
-        payload = jwt.split(".")[1]
-        return _claims(load_json(urlsafe_b64decode(payload + "=" * (-len(payload) % 4))))
+        part = jwt.split(".")[index]
+        return read_object(load_json(urlsafe_b64decode(part + "=" * (-len(part) % 4))))
     except (ValueError, TypeError, LookupError, RecursionError):
         return None
 
 
-def _claims(value: object) -> TokenClaims:
-    body = read_object(value)
+def _claims(body: dict[str, Any]) -> TokenClaims:
     voice = _if_readable(_voice, body)
     return TokenClaims(
         iss=_if_readable(read_text, body.get("iss")),

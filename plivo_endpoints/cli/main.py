@@ -26,6 +26,7 @@ Examples:
   plivo-endpoints list | cut -f1
   plivo-endpoints --json get 18406780198123 | jq -r .username
   plivo-endpoints token --sub alice250101120000 --outgoing --lifetime 3600
+  plivo-endpoints token inspect < token.txt
   plivo-endpoints sandbox --port 8080 --endpoints 45
 
 \b

@@ -165,10 +165,15 @@ def _print(text: str, end: str = "\n") -> None:
 
 
 def _known(fields: Fields, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield names and values as text, without `None` values; nested fields get dotted names."""
+    """Yield names and values as text, without `None` values.
+
+    Nested fields get dotted names, and each item of a tuple is yielded under the tuple's name.
+    """
     for name, value in fields.items():
         if isinstance(value, Mapping):
             yield from _known(cast("Fields", value), f"{prefix}{name}.")
+        elif isinstance(value, tuple):
+            yield from ((escape(prefix + name), _to_text(item)) for item in cast("tuple[object, ...]", value))
         elif value is not None:
             yield escape(prefix + name), _to_text(value)
 
