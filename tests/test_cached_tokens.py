@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -160,6 +161,16 @@ async def test_many_askers_of_one_token_make_one_request(client: AsyncClient, sa
     """Two hundred that ask at once wait for the same request."""
     tokens = await asyncio.gather(*(client.tokens.cached(sub="alice") for _ in range(200)))
     assert ({tokens[0].jwt}, 1) == ({token.jwt for token in tokens}, len(sandbox.requests))
+
+
+@pytest.mark.slow
+async def test_many_visitors_of_few_names(client: AsyncClient, sandbox: Sandbox) -> None:
+    """Ten thousand visitors of a thousand names, in random order: one request for each name."""
+    subs = [f"user{number % 1000}" for number in range(10_000)]
+    random.Random(1).shuffle(subs)
+    tokens = await asyncio.gather(*(client.tokens.cached(sub=sub, outgoing_allow=True) for sub in subs))
+    assert 1000 == len(sandbox.requests) == len({token.jwt for token in tokens})
+    assert subs == [token.claims.sub for token in tokens if token.claims]
 
 
 def test_threads_share_what_a_blocking_client_keeps(
