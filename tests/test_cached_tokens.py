@@ -167,7 +167,7 @@ async def test_many_askers_of_one_token_make_one_request(client: AsyncClient, sa
 async def test_many_visitors_of_few_names(client: AsyncClient, sandbox: Sandbox) -> None:
     """Ten thousand visitors of a thousand names, in random order: one request for each name."""
     subs = [f"user{number % 1000}" for number in range(10_000)]
-    random.Random(1).shuffle(subs)
+    random.Random(1).shuffle(subs)  # noqa: S311 - repeatable on purpose
     tokens = await asyncio.gather(*(client.tokens.cached(sub=sub, outgoing_allow=True) for sub in subs))
     assert 1000 == len(sandbox.requests) == len({token.jwt for token in tokens})
     assert subs == [token.claims.sub for token in tokens if token.claims]
