@@ -61,6 +61,27 @@ class Account:
         return self._directory.origin
 
     @property
+    def sip_port(self) -> int:
+        """The port where phones register by UDP and TCP, on the host of `base_url`.
+
+        Raises:
+            RuntimeError: the sandbox is not running, or was not made with `sip=True`.
+        """
+        if self._directory.sip_port is None:
+            raise RuntimeError("SIP is not running: use `with Sandbox(sip=True)`")
+        return self._directory.sip_port
+
+    @property
+    def signalling_url(self) -> str:
+        """The WebSocket where phones in browsers register, such as `ws://127.0.0.1:8080/signalling`.
+
+        Raises:
+            RuntimeError: the sandbox is not running, or was not made with `sip=True`.
+        """
+        _ = self.sip_port
+        return f"ws{self.base_url.removeprefix('http')}/signalling"
+
+    @property
     def endpoints(self) -> EndpointsView:
         """A live mapping of endpoint_id to `SandboxEndpoint`, oldest first."""
         return EndpointsView(self._state.store)

@@ -16,6 +16,8 @@ from plivo_endpoints.sandbox._page import add_page
 from plivo_endpoints.sandbox._record import MAX_TEXT, RequestRecord, redact
 from plivo_endpoints.sandbox._routes import BODY, CALLER, add_routes
 from plivo_endpoints.sandbox._server import add_closing
+from plivo_endpoints.sandbox._sip._registrar import Registrar
+from plivo_endpoints.sandbox._sip._websocket import SIGNALLING_PATH, add_signalling
 from plivo_endpoints.sandbox._state import AccountState, Directory
 
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]*)?", re.ASCII)
@@ -36,6 +38,9 @@ def guarding(served_host: str) -> Middleware:
         # Every browser sends a Host.
         if host is not None and not _is_private(_host_name(host), served_host.lower()):
             return refuse(HTTPStatus.FORBIDDEN, _HOST_RULE)
+        # Phones in pages of any site may use the WebSocket: browsers send it no credentials by themselves.
+        if request.path == SIGNALLING_PATH:
+            return await handler(request)
         if origin is not None and origin.partition("://")[2].lower() != (host or "").lower():
             return refuse(HTTPStatus.FORBIDDEN, "requests from other web sites are refused")
         return await handler(request)
@@ -69,7 +74,9 @@ _NO_FAULT = Fault(applied=True)
 REQUEST_ID = web.RequestKey("request_id", str)
 
 
-def build_app(directory: Directory, host: str, *, control: bool) -> web.Application:
+def build_app(
+    directory: Directory, host: str, *, control: bool, registrar: Registrar | None
+) -> web.Application:
     """Return the application that serves the accounts of `directory` on `host`."""
     middlewares = [
         guarding(host),
@@ -85,6 +92,8 @@ def build_app(directory: Directory, host: str, *, control: bool) -> web.Applicat
     add_page(app, directory)
     if control:
         add_control(app, directory)
+    if registrar is not None:
+        add_signalling(app, registrar)
     return app
 
 
@@ -151,8 +160,9 @@ async def _enforcing_quota(request: web.Request, handler: Handler) -> web.Stream
 
 
 def _is_own(path: str) -> bool:
-    # The page and the control path are not part of Plivo: their requests get no faults and are not recorded.
-    return path == "/" or path.startswith("/_")
+    # The page and the control path are not part of Plivo's API, and the WebSocket is not of its HTTP: their
+    # requests get no faults and are not recorded.
+    return path in ("/", SIGNALLING_PATH) or path.startswith("/_")
 
 
 async def _name_request(request: web.Request, response: web.StreamResponse) -> None:

@@ -11,6 +11,8 @@ from plivo_endpoints.sandbox._app import build_app
 from plivo_endpoints.sandbox._record import RequestRecord
 from plivo_endpoints.sandbox._server import LoopServer, ThreadServer
 from plivo_endpoints.sandbox._settings import PageOrder, Pagination
+from plivo_endpoints.sandbox._sip._listeners import SipListeners
+from plivo_endpoints.sandbox._sip._registrar import Registrar
 from plivo_endpoints.sandbox._state import AccountState, Caller, Directory
 from plivo_endpoints.sandbox._state_file import StateFile, dump_account, restore_account
 
@@ -26,6 +28,9 @@ class Sandbox(Account):
     `state_file` keeps the account across restarts. If the file exists, the credentials and endpoints come
     from it. It is written when the block exits. Only its owner can read it, as it contains the account's
     token. While the block runs, no other sandbox can use it.
+
+    With `sip`, phones can register: by UDP and TCP on `sip_port`, where 0 picks a free port, and by WebSocket
+    at `signalling_url`.
 
     `on_request` is called with each request when its response is ready, in the thread of the server.
 
@@ -48,9 +53,13 @@ class Sandbox(Account):
         pagination: Pagination = "offset",
         order: PageOrder = "newest",
         control: bool = False,
+        sip: bool = False,
+        sip_port: int = 0,
         state_file: str | PathLike[str] | None = None,
         on_request: Callable[[RequestRecord], None] | None = None,
     ) -> None:
+        if sip_port and not sip:
+            raise ValueError("sip_port needs sip=True")
         directory = Directory()
         self._state_file = None if state_file is None else StateFile(Path(state_file))
         saved = self._state_file and _saved_account(self._state_file, directory, auth_id, auth_token)
@@ -59,6 +68,7 @@ class Sandbox(Account):
         self._state.on_request = on_request
         self._address = (host, port)
         self._control = control
+        self._sip_port = sip_port if sip else None
         self._loop_server: LoopServer
         self._thread_server: ThreadServer
         if not saved:
@@ -68,14 +78,14 @@ class Sandbox(Account):
         self._open_state_file()
         try:
             self._loop_server = self._new_server()
-            self._directory.origin = await self._loop_server.start()
+            self._note_start(self._loop_server, await self._loop_server.start())
         except BaseException:
             self._close_state_file()
             raise
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self._directory.origin = None
+        self._note_stop()
         try:
             await self._loop_server.stop()
         finally:
@@ -84,8 +94,9 @@ class Sandbox(Account):
     def __enter__(self) -> Self:
         self._open_state_file()
         try:
-            self._thread_server = ThreadServer(self._new_server())
-            self._directory.origin = self._thread_server.start()
+            server = self._new_server()
+            self._thread_server = ThreadServer(server)
+            self._note_start(server, self._thread_server.start())
         except BaseException:
             self._close_state_file()
             raise
@@ -94,7 +105,7 @@ class Sandbox(Account):
     def __exit__(self, *exc_info: object) -> None:
         if not self._thread_server.is_here:
             return  # in a forked child, which would overwrite the parent's state file
-        self._directory.origin = None
+        self._note_stop()
         try:
             self._thread_server.stop()
         finally:
@@ -133,7 +144,17 @@ class Sandbox(Account):
 
     def _new_server(self) -> LoopServer:
         host, port = self._address
-        return LoopServer(build_app(self._directory, host, control=self._control), host, port)
+        registrar = None if self._sip_port is None else Registrar(self._directory)
+        app = build_app(self._directory, host, control=self._control, registrar=registrar)
+        listeners = None if registrar is None else SipListeners(registrar, self._sip_port or 0)
+        return LoopServer(app, host, port, listeners)
+
+    def _note_start(self, server: LoopServer, origin: str) -> None:
+        self._directory.origin = origin
+        self._directory.sip_port = None if server.sip is None else server.sip.port
+
+    def _note_stop(self) -> None:
+        self._directory.origin = self._directory.sip_port = None
 
 
 def _new_account(directory: Directory, auth_id: str | None = None, auth_token: str | None = None) -> Caller:

@@ -9,11 +9,14 @@ import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError, RawRequestMessage
 from yarl import URL
+
+if TYPE_CHECKING:
+    from plivo_endpoints.sandbox._sip._listeners import SipListeners
 
 _CLOSING = web.AppKey("closing", asyncio.Event)
 
@@ -78,13 +81,31 @@ def _accept_any_target(make_request: Callable[..., web.BaseRequest]) -> Callable
     return make
 
 
-class LoopServer:
-    """Serves an application on one address, within the running event loop."""
+async def stop_accepting(server: asyncio.Server) -> None:
+    """Stop listening."""
+    loop = asyncio.get_running_loop()
+    for listening in server.sockets:
+        # A loop without readers accepts connections in one step and does not need this.
+        with suppress(NotImplementedError):
+            loop.remove_reader(listening)
+    # asyncio accepts a connection in three iterations of the loop. If the server closes in between, the
+    # connection is lost without being closed, and its client hangs. So accept no new connections, and
+    # let the pending ones finish.
+    try:
+        for _ in range(2):
+            await asyncio.sleep(0)
+    finally:
+        server.close()
 
-    def __init__(self, app: web.Application, host: str, port: int) -> None:
+
+class LoopServer:
+    """Serves an application on one address, and SIP beside it, within the running event loop."""
+
+    def __init__(self, app: web.Application, host: str, port: int, sip: "SipListeners | None" = None) -> None:
         self._runner = web.AppRunner(app, access_log=None, logger=LOGGER, shutdown_timeout=_SHUTDOWN_SECONDS)
         self._host = host
         self._port = port
+        self.sip: SipListeners | None = sip
         self._listener: asyncio.Server
 
     async def start(self) -> str:
@@ -99,10 +120,12 @@ class LoopServer:
                 protocol_factory, self._host, self._port, backlog=_BACKLOG
             )
             self._check_sockets()
+            host, port = self._listener.sockets[0].getsockname()[:2]
+            if self.sip is not None:
+                await self.sip.start(host)
         except BaseException:
             await self._runner.cleanup()
             raise
-        host, port = self._listener.sockets[0].getsockname()[:2]
         address = ip_address(host)
         if address.is_unspecified:
             address = ip_address("127.0.0.1" if address.version == _IPV4 else "::1")
@@ -116,19 +139,11 @@ class LoopServer:
 
     async def stop(self) -> None:
         """Stop listening and drop every connection."""
-        loop = asyncio.get_running_loop()
-        for listening in self._listener.sockets:
-            # A loop without readers accepts connections in one step and does not need this.
-            with suppress(NotImplementedError):
-                loop.remove_reader(listening)
-        # asyncio accepts a connection in three iterations of the loop. If the server closes in between, the
-        # connection is lost without being closed, and its client hangs. So accept no new connections, and
-        # let the pending ones finish.
         try:
-            for _ in range(2):
-                await asyncio.sleep(0)
+            if self.sip is not None:
+                await self.sip.stop()
+            await stop_accepting(self._listener)
         finally:
-            self._listener.close()
             await self._runner.cleanup()
 
 

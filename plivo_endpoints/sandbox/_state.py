@@ -16,7 +16,7 @@ from plivo_endpoints.sandbox._clock import Clock
 from plivo_endpoints.sandbox._faults import Faults
 from plivo_endpoints.sandbox._record import RecentRequests
 from plivo_endpoints.sandbox._settings import Settings, is_token, matches
-from plivo_endpoints.sandbox._store import EndpointStore
+from plivo_endpoints.sandbox._store import EndpointStore, SandboxEndpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,10 +128,11 @@ class Caller:
 
 
 class Directory:
-    """All callers of a sandbox by auth_id, and its origin (`None` while it is not running)."""
+    """All callers of a sandbox by auth_id, its origin (`None` while it is not running), and its SIP port."""
 
     def __init__(self) -> None:
         self.origin: str | None = None
+        self.sip_port: int | None = None
         self._callers: dict[str, Caller] = {}
         self._first: Caller
 
@@ -153,6 +154,12 @@ class Directory:
     def find(self, auth_id: str) -> Caller | None:
         """Return the caller with this auth_id."""
         return self._callers.get(auth_id)
+
+    def find_endpoints(self, username: str) -> list[tuple[AccountState, SandboxEndpoint]]:
+        """Return the endpoints of that username: several accounts may have one each."""
+        states = dict.fromkeys(each.state for each in tuple(self._callers.values()))
+        found = [(state, state.store.find(username)) for state in states]
+        return [(state, endpoint) for state, endpoint in found if endpoint is not None]
 
     def first(self) -> Caller:
         """Return the caller that the sandbox was started with."""

@@ -20,7 +20,9 @@ from plivo_endpoints.sandbox._rules import app_id_error
 from plivo_endpoints.sandbox._state import AccountState, Caller, Directory
 from plivo_endpoints.sandbox._store import FIRST_ID, LAST_ID, LAST_SUFFIX, Registration, SandboxEndpoint
 
-_FORMAT = 1
+_FORMAT = 2
+# What endpoints and registrations had not yet in format 1.
+_NEW_IN_2 = {"ha1", "source"}
 _TYPES: Mapping[str, type] = {
     "auth_id": str,
     "auth_token": str,
@@ -75,8 +77,8 @@ def restore_account(saved: Mapping[str, Json], directory: Directory) -> Caller:
 
 
 def _check_types(account: Mapping[str, Any]) -> Mapping[str, Any]:
-    if account.get("format") != _FORMAT:
-        raise ValueError(f"format must be {_FORMAT}")
+    if account.get("format") not in (1, _FORMAT):
+        raise ValueError(f"format must be 1 or {_FORMAT}")
     for name, kind in _TYPES.items():
         if type(account.get(name)) is not kind:  # bool is a subclass of int
             raise ValueError(f"{name} must be of type {kind.__name__}")
@@ -110,9 +112,9 @@ def _restore_endpoint(saved: Json, place: str) -> SandboxEndpoint:
 
 def _read_fields(saved: Json, model: type[Any]) -> dict[str, Any]:
     names = list(fields_dict(model))
-    if not isinstance(saved, dict) or set(saved) != set(names):
+    if not isinstance(saved, dict) or not set(names) - _NEW_IN_2 <= set(saved) <= set(names):
         raise ValueError(f"must be an object with exactly the keys {', '.join(names)}")
-    return dict(saved)
+    return dict.fromkeys(names) | saved
 
 
 def _read_time(value: Any) -> datetime:  # noqa: ANN401 - any JSON value

@@ -16,14 +16,25 @@ from plivo_endpoints.sandbox._listing import PageRequest, Window, cut_window
 from plivo_endpoints.sandbox._rules import Changes
 from plivo_endpoints.sandbox._settings import PageOrder, is_string, is_time, matches
 
+SIP_DOMAIN = "phone.plivo.com"
+
 
 @frozen(kw_only=True)
 class Registration:
-    """A SIP client's registration: its contact URI, expiry and user agent."""
+    """A SIP client's registration: its contact URI, expiry and user agent.
+
+    `source` is where a phone registered from, as in `127.0.0.1:5060 (UDP)`. It is `None` if no phone did, but
+    `Account.register` or the page; such a registration does not end by itself.
+    """
 
     contact: str = field(validator=is_string)
     expires: datetime = field(validator=is_time)
     user_agent: str = field(validator=is_string)
+    source: str | None = field(default=None, validator=optional(is_string))
+
+    def has_ended(self, now: datetime) -> bool:
+        """Whether a phone would have had to register again before `now`."""
+        return self.source is not None and self.expires <= now
 
 
 @frozen(kw_only=True)
@@ -32,6 +43,8 @@ class SandboxEndpoint:
 
     `username` includes the appended digits. `password` is the MD5 that Plivo returns, as 32 hexadecimal
     digits. `sub_account` is the auth_id of the subaccount that created it, or `None`. `created` is in UTC.
+    `ha1` is what the digest authentication of SIP compares passwords by. It is `None` if the endpoint comes
+    from the state file of an earlier version: then phones cannot log in until the password is updated.
     """
 
     account_id: str = field(validator=is_string)
@@ -43,11 +56,12 @@ class SandboxEndpoint:
     sub_account: str | None = field(validator=optional(is_string))
     created: datetime = field(validator=is_time)
     registration: Registration | None = field(default=None, validator=optional(instance_of(Registration)))
+    ha1: str | None = field(default=None, repr=False, validator=optional(is_string))
 
     @property
     def sip_uri(self) -> str:
         """The SIP address that others call to reach this endpoint."""
-        return f"sip:{self.username}@phone.plivo.com"
+        return f"sip:{self.username}@{SIP_DOMAIN}"
 
     @property
     def sip_registered(self) -> bool:
@@ -99,6 +113,7 @@ class EndpointStore:
         self._changed = changed
         self._lock = threading.RLock()
         self._by_id: dict[str, SandboxEndpoint] = {}
+        self._id_of: dict[str, str] = {}  # by username
         # Sorted, as ids only grow. None maps to all ids, a subaccount to its own.
         self._ids: dict[str | None, list[str]] = {None: []}
         self.last_id: int = secrets.randbelow(LAST_ID - FIRST_ID) + FIRST_ID
@@ -107,15 +122,17 @@ class EndpointStore:
     def create(self, username: str, fields: Changes, sub_account: str | None = None) -> SandboxEndpoint:
         """Create an endpoint from validated fields."""
         with self._lock:
+            final, password = f"{username}{self._next_suffix()}", fields.password or ""
             endpoint = SandboxEndpoint(
                 account_id=self._account_id,
                 endpoint_id=self._next_id(),
-                username=f"{username}{self._next_suffix()}",
+                username=final,
                 alias=fields.alias or "",
-                password=_md5(fields.password or ""),
+                password=_md5(password),
                 app_id=fields.app_id or self.default_app_id,
                 sub_account=sub_account,
                 created=self._clock.now(),
+                ha1=_ha1(final, password),
             )
             self.add(endpoint)
         self._changed()
@@ -125,6 +142,7 @@ class EndpointStore:
         """Add an endpoint that is newer than all others."""
         with self._lock:
             self._by_id[endpoint.endpoint_id] = endpoint
+            self._id_of[endpoint.username] = endpoint.endpoint_id
             for view in {None, endpoint.sub_account}:
                 self._ids.setdefault(view, []).append(endpoint.endpoint_id)
 
@@ -133,7 +151,11 @@ class EndpointStore:
         endpoint = self._by_id.get(endpoint_id)
         if endpoint is None or sub_account not in (None, endpoint.sub_account):
             return None
-        return endpoint
+        return _as_of(self._clock.now(), endpoint)
+
+    def find(self, username: str, sub_account: str | None = None) -> SandboxEndpoint | None:
+        """Return the endpoint of that username, or `None` as in `get`."""
+        return self.get(self._id_of.get(username, ""), sub_account)
 
     def change(self, endpoint_id: str, changes: Changes) -> None:
         """Set the given fields."""
@@ -142,6 +164,7 @@ class EndpointStore:
             self._by_id[endpoint_id] = evolve(
                 old,
                 password=old.password if changes.password is None else _md5(changes.password),
+                ha1=old.ha1 if changes.password is None else _ha1(old.username, changes.password),
                 alias=old.alias if changes.alias is None else changes.alias,
                 app_id=changes.app_id or old.app_id,
             )
@@ -157,6 +180,7 @@ class EndpointStore:
         """Remove an endpoint."""
         with self._lock:
             endpoint = self._by_id.pop(endpoint_id)
+            self._id_of.pop(endpoint.username, None)
             for view in {None, endpoint.sub_account}:
                 ids = self._ids[view]
                 del ids[bisect_left(ids, endpoint_id)]
@@ -169,12 +193,14 @@ class EndpointStore:
         with self._lock:
             ids = self._ids.get(sub_account, [])
             window = cut_window(ids, self._count_older(ids, lag), request, order)
-            return window, [self._by_id[endpoint_id] for endpoint_id in window.ids]
+            now = self._clock.now()
+            return window, [_as_of(now, self._by_id[endpoint_id]) for endpoint_id in window.ids]
 
     def snapshot(self) -> dict[str, SandboxEndpoint]:
         """Return all endpoints as they are now, oldest first."""
+        now = self._clock.now()
         with self._lock:
-            return dict(self._by_id)
+            return {endpoint_id: _as_of(now, endpoint) for endpoint_id, endpoint in self._by_id.items()}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -227,5 +253,16 @@ class EndpointsView(Mapping[str, SandboxEndpoint]):
         return f"<{len(self)} endpoints>"
 
 
-def _md5(password: str) -> str:
-    return hashlib.md5(password.encode(), usedforsecurity=False).hexdigest()
+def _as_of(now: datetime, endpoint: SandboxEndpoint) -> SandboxEndpoint:
+    # Looked at when it is read and not when it happens, so that moving the clock takes effect at once.
+    if endpoint.registration is None or not endpoint.registration.has_ended(now):
+        return endpoint
+    return evolve(endpoint, registration=None)
+
+
+def _ha1(username: str, password: str) -> str:
+    return _md5(f"{username}:{SIP_DOMAIN}:{password}")
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

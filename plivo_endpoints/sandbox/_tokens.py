@@ -13,7 +13,7 @@ from plivo_endpoints.sandbox._rules import MAX_TEXT
 MIN_LIFETIME = 180  # seconds
 MAX_LIFETIME = 86_400
 
-_HEADER: dict[str, Json] = {"alg": "HS256", "cty": "plivo;v=1", "typ": "JWT"}
+HEADER: dict[str, Json] = {"alg": "HS256", "cty": "plivo;v=1", "typ": "JWT"}
 # The official Python SDK can send these numbers only as strings.
 _EPOCH = re.compile(r"[0-9]{1,12}", re.ASCII)
 _LAST_EPOCH = 10**12
@@ -33,7 +33,7 @@ def read_claims(body: Mapping[str, Json], auth_id: str, now: int) -> dict[str, J
     if not MIN_LIFETIME <= exp - nbf <= MAX_LIFETIME:
         raise RefusedError("exp must be 3 minutes to 24 hours after nbf")
     subject = _text(body, "sub")
-    incoming, outgoing = _permissions(body)
+    incoming, outgoing = read_permissions(body)
     if incoming and not subject:
         raise RefusedError("sub is required when incoming_allow is true")
     return {
@@ -48,9 +48,13 @@ def read_claims(body: Mapping[str, Json], auth_id: str, now: int) -> dict[str, J
 
 def sign(claims: Mapping[str, Json], key: str) -> str:
     """Return the signed token (HS256)."""
-    signed = f"{_segment(_HEADER)}.{_segment(claims)}"
-    signature = hmac.digest(key.encode(), signed.encode(), hashlib.sha256)
-    return f"{signed}.{_base64url(signature)}"
+    signed = f"{_segment(HEADER)}.{_segment(claims)}"
+    return f"{signed}.{signature(signed, key)}"
+
+
+def signature(signed: str, key: str) -> str:
+    """Return the last part of a token, for the parts before it."""
+    return _base64url(hmac.digest(key.encode(), signed.encode(), hashlib.sha256))
 
 
 def _epoch(body: Mapping[str, Json], name: str, default: int) -> int:
@@ -73,7 +77,12 @@ def _text(body: Mapping[str, Json], name: str) -> str:
     return str(value)
 
 
-def _permissions(body: Mapping[str, Json]) -> tuple[bool, bool]:
+def read_permissions(body: Mapping[str, Json]) -> tuple[bool, bool]:
+    """Return whether incoming and outgoing calls are allowed.
+
+    Raises:
+        RefusedError: `per` has another form.
+    """
     permissions = _mapping(body, "per", ("voice",))
     voice = _mapping(permissions, "voice", ("incoming_allow", "outgoing_allow"))
     return _flag(voice, "incoming_allow"), _flag(voice, "outgoing_allow")
