@@ -46,6 +46,13 @@ def _check_host(_: click.Context, __: click.Parameter, host: str) -> str:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Keep the account in a file across restarts.",
 )
+@click.option("--sip", is_flag=True, help="Let phones register: by UDP, TCP and WebSocket.")
+@click.option(
+    "--sip-port",
+    type=click.IntRange(0, 65_535),
+    default=0,
+    help="The port for UDP and TCP, with --sip.  [default: a free port]",
+)
 @click.option("--quiet", is_flag=True, help="Do not log requests.")
 @click.option("--control", is_flag=True, help="Enable /_sandbox/, for faults and settings over HTTP.")
 @json_option
@@ -59,18 +66,28 @@ def sandbox(
     state_file: Path | None,
     quiet: bool,
     control: bool,
+    sip: bool,
+    sip_port: int,
 ) -> None:
     """Serve a stand-in for Plivo on this machine.
 
     It prints three `export` lines to paste into another shell, or with --json one document. In that shell,
     plivo-endpoints and other programs that read these variables use the sandbox. It runs until Ctrl-C, and
     logs requests to standard error. PLIVO_BASE_URL also shows a page for people.
+
+    With --sip, phones can register with the username and password of an endpoint, or with a token. It prints
+    two more lines: PLIVO_SIGNALLING_URL is the WebSocket for Plivo's browser SDK, and PLIVO_SIP_PORT the port
+    for other phones, whose domain is phone.plivo.com. There are no calls.
     """
+    if sip_port and not sip:
+        raise click.UsageError("--sip-port needs --sip")
     from plivo_endpoints.sandbox import Sandbox  # noqa: PLC0415 - other commands must not import aiohttp.web
 
     log = logging.getLogger("plivo_endpoints.sandbox")
     if logging.lastResort is not None:
         log.addHandler(logging.lastResort)  # a line on standard error
+    if sip and not quiet:
+        _log_phones()
     if quiet:  # errors of the sandbox itself are still logged
         log.setLevel(logging.ERROR)
     try:
@@ -79,11 +96,13 @@ def sandbox(
             port=port,
             endpoints=endpoints,
             control=control,
+            sip=sip,
+            sip_port=sip_port,
             state_file=state_file,
             on_request=None if quiet else _log,
         )
         with suppress(KeyboardInterrupt):
-            asyncio.run(_serve(server, settings))
+            asyncio.run(_serve(server, settings, sip=sip))
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     except gaierror as error:
@@ -92,19 +111,30 @@ def sandbox(
         if error.errno is None or isinstance(error, BrokenPipeError):
             raise
         if error.filename is None:
-            problem = f"cannot serve on port {port}: {os.strerror(error.errno)}"
+            where = f"port {port} with SIP port {sip_port}" if sip else f"port {port}"
+            problem = f"cannot serve on {where}: {os.strerror(error.errno)}"
         else:
             problem = f"cannot keep the account in {state_file}: {error.strerror}"
         raise click.ClickException(problem) from error
 
 
-async def _serve(server: Sandbox, settings: Settings) -> None:
+async def _serve(server: Sandbox, settings: Settings, *, sip: bool) -> None:
     ended = asyncio.Event()
     with suppress(NotImplementedError):  # on Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     async with server:
-        _announce(server, settings)
+        _announce(server, settings, sip=sip)
         await ended.wait()
+
+
+def _log_phones() -> None:
+    """Log who registers, in the form of the requests."""
+    lines = logging.StreamHandler()
+    lines.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    log = logging.getLogger("plivo_endpoints.sandbox.sip")
+    log.addHandler(lines)
+    log.setLevel(logging.INFO)
+    log.propagate = False
 
 
 def _log(record: RequestRecord) -> None:
@@ -112,12 +142,14 @@ def _log(record: RequestRecord) -> None:
     click.echo(f"{record.at:%H:%M:%S} {record.method} {escape(record.path)} {status}", err=True)
 
 
-def _announce(server: Sandbox, settings: Settings) -> None:
+def _announce(server: Sandbox, settings: Settings, *, sip: bool) -> None:
     values = {
         "PLIVO_BASE_URL": server.base_url,
         "PLIVO_AUTH_ID": server.auth_id,
         "PLIVO_AUTH_TOKEN": server.auth_token,
     }
+    if sip:
+        values |= {"PLIVO_SIGNALLING_URL": server.signalling_url, "PLIVO_SIP_PORT": str(server.sip_port)}
     if settings.as_json:
         settings.output().record(values)
     else:

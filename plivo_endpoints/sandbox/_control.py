@@ -68,7 +68,8 @@ def show_latest(state: AccountState) -> dict[str, Json]:
 
 
 def _show_endpoint(endpoint: SandboxEndpoint) -> dict[str, Json]:
-    return listed(endpoint) | {"created": endpoint.created.isoformat()}
+    source = None if endpoint.registration is None else endpoint.registration.source
+    return listed(endpoint) | {"created": endpoint.created.isoformat(), "sip_source": source}
 
 
 Types = Mapping[str, tuple[type, ...]]

@@ -9,13 +9,15 @@ from aiohttp import web
 
 from plivo_endpoints.sandbox._account import Account
 from plivo_endpoints.sandbox._control import set_registration, show_latest
-from plivo_endpoints.sandbox._json import answer
+from plivo_endpoints.sandbox._json import Json, answer
 from plivo_endpoints.sandbox._server import is_closing, pause
-from plivo_endpoints.sandbox._state import Directory
+from plivo_endpoints.sandbox._state import AccountState, Directory
 
 # Often enough for people; a test run changes the state thousands of times a second.
 _SECONDS_BETWEEN_EVENTS = 0.1
 _SECONDS_OF_SILENCE = 15.0
+# Registrations that end cause no event.
+_SECONDS_BETWEEN_LOOKS = 1.0
 _HTML_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -61,9 +63,10 @@ class Page:
         with state.feed.listen() as changed, suppress(ConnectionError):
             while not is_closing(request.app):
                 changed.clear()
-                await response.write(f"data: {json.dumps(show_latest(state))}\n\n".encode())
+                shown = show_latest(state)
+                await response.write(f"data: {json.dumps(shown)}\n\n".encode())
                 await pause(request.app, _SECONDS_BETWEEN_EVENTS)
-                while not await _is_set_in_time(changed):
+                while not await _has_changed(state, shown, changed):
                     await response.write(b": still here\n\n")
         return response
 
@@ -81,9 +84,13 @@ class Page:
         return answer(200, {"message": "done"})
 
 
-async def _is_set_in_time(event: asyncio.Event) -> bool:
-    try:
-        await asyncio.wait_for(event.wait(), _SECONDS_OF_SILENCE)
-    except TimeoutError:
-        return False
-    return True
+async def _has_changed(state: AccountState, shown: dict[str, Json], event: asyncio.Event) -> bool:
+    """Wait until an event or the time has changed what is shown; give up after some seconds of silence."""
+    for _ in range(round(_SECONDS_OF_SILENCE / _SECONDS_BETWEEN_LOOKS)):
+        try:
+            await asyncio.wait_for(event.wait(), _SECONDS_BETWEEN_LOOKS)
+        except TimeoutError:
+            if show_latest(state) == shown:
+                continue
+        return True
+    return False

@@ -158,6 +158,6 @@ def _read_user(request: Request) -> str:
 
 
 def _is_served(host: str) -> bool:
-    # Some phones cannot name a domain that is not the address they send to: an IP address, or the name of this
-    # machine or of a container. Another domain is a mistake that Plivo would not forgive.
+    # Some phones cannot send to an address other than their domain. So the domain may also be an IP address,
+    # or the name of this machine or of a container. Any other is a mistake that Plivo would not accept.
     return host == SIP_DOMAIN or "." not in host or host.replace(".", "").isdigit()

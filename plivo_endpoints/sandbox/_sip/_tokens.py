@@ -12,7 +12,7 @@ from plivo_endpoints.sandbox._json import Json, RefusedError, is_text, read_obje
 from plivo_endpoints.sandbox._state import Caller, Directory
 from plivo_endpoints.sandbox._tokens import HEADER, MAX_LIFETIME, read_permissions, signature
 
-_TOKEN = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", re.ASCII)
+_TOKEN = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)", re.ASCII)
 # As the browser SDK names a login by a token without a subject.
 _NO_SUBJECT = r"puser[0-9]{1,20}jt"
 
