@@ -122,7 +122,7 @@ class LoopServer:
             self._check_sockets()
             host, port = self._listener.sockets[0].getsockname()[:2]
             if self.sip is not None:
-                await self.sip.start(host)
+                await self._start_sip(self.sip, host)
         except BaseException:
             await self._runner.cleanup()
             raise
@@ -130,6 +130,13 @@ class LoopServer:
         if address.is_unspecified:
             address = ip_address("127.0.0.1" if address.version == _IPV4 else "::1")
         return f"http://{address}:{port}" if address.version == _IPV4 else f"http://[{address}]:{port}"
+
+    async def _start_sip(self, sip: "SipListeners", host: str) -> None:
+        try:
+            await sip.start(host)
+        except BaseException:
+            self._listener.close()
+            raise
 
     def _check_sockets(self) -> None:
         # asyncio skips addresses for which it cannot create a socket.
