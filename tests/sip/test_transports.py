@@ -5,7 +5,7 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -71,7 +71,7 @@ async def test_a_login_over_tcp(served: Sandbox) -> None:
 
 
 @contextlib.contextmanager
-def udp(port: int) -> Iterator[socket.socket]:
+def udp(port: int) -> Generator[socket.socket]:
     """Open a socket that sends to a port."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(10)
@@ -127,13 +127,21 @@ def connect(session: aiohttp.ClientSession, sandbox: Sandbox) -> "_WSRequestCont
     return session.ws_connect(sandbox.signalling_url, protocols=["sip"], headers=headers)
 
 
+async def receive_text(client: aiohttp.ClientWebSocketResponse) -> bytes:
+    """Return the next response of a WebSocket."""
+    message = await client.receive(timeout=10)
+    assert aiohttp.WSMsgType.TEXT == message.type
+    text: str = message.data
+    return text.encode()
+
+
 async def test_websocket(served: Sandbox) -> None:
     """Text is answered by text, bytes by bytes, keep-alives by keep-alives; it is not among the requests."""
     phone = requests(served)
     async with aiohttp.ClientSession() as session, connect(session, served) as client:
         assert "sip" == client.protocol
         await client.send_str(phone.request(method="OPTIONS").decode())
-        assert 200 == read_answer((await client.receive_str(timeout=10)).encode()).status
+        assert 200 == read_answer(await receive_text(client)).status
         await client.send_bytes(phone.request(method="OPTIONS").replace(b"alice", b"\xff"))
         assert 200 == read_answer(await client.receive_bytes(timeout=10)).status
         await client.send_str("\r\n\r\n")
@@ -292,7 +300,7 @@ async def test_nothing_secret_is_logged(served: Sandbox, caplog: pytest.LogCaptu
     phone = requests(served)
     async with aiohttp.ClientSession() as session, connect(session, served) as client:
         await client.send_str(phone.request().decode())
-        challenge = read_answer((await client.receive_str(timeout=10)).encode()).first("WWW-Authenticate")
+        challenge = read_answer(await receive_text(client)).first("WWW-Authenticate")
         authorization = digest(challenge, phone.user, "password-1", uri=f"sip:{DOMAIN}")
         for field in (f"Authorization: {authorization}", "X-Plivo-Jwt: c2VjcmV0.c2VjcmV0.c2VjcmV0", "secret"):
             await client.send_str(phone.request(field, f"Contact: <{phone.contact}>").decode())
