@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import pytest
 from plivo_endpoints import AsyncClient
 from plivo_endpoints.cli.command_line import command_line
 from plivo_endpoints.sandbox import Fault, Sandbox
+from tests.sip.phones import digest
 
 pytestmark = pytest.mark.slow
 
@@ -106,6 +108,56 @@ async def test_sandbox_with_its_control_path() -> None:
                 assert status == answer.status
             process.send_signal(signal.SIGINT)
             await asyncio.to_thread(process.communicate)
+
+
+def test_sandbox_with_sip() -> None:
+    """`--sip` adds two lines with what phones need, and logs who registers."""
+    with start("sandbox", "--sip", "--endpoints", "1") as process:
+        exports = dict(line.removeprefix("export ").split("=") for line in read_lines(process, 5))
+        username = json.loads(start("list", "--json", environment=exports).communicate()[0])[0]["username"]
+        with socket.create_connection(("127.0.0.1", int(exports["PLIVO_SIP_PORT"]))) as phone:
+            register(phone, username, "password-1")
+        process.send_signal(signal.SIGINT)
+        _, logged = process.communicate()
+    port = exports["PLIVO_BASE_URL"].rpartition(":")[2]
+    assert f"ws://127.0.0.1:{port}/signalling" == exports["PLIVO_SIGNALLING_URL"]
+    assert f" {username} registered by 127.0.0.1:" in logged.splitlines()[-1]
+
+
+def register(phone: socket.socket, username: str, password: str) -> None:
+    """Register as phones do: be challenged, and answer."""
+    received = phone.makefile("rb")
+    fields: tuple[str, ...] = ()
+    for number in (1, 2):
+        phone.sendall(write_register(username, number, *fields))
+        answer = b"".join(iter(received.readline, b"\r\n")).decode()
+        if number == 1:
+            challenge = answer.partition("WWW-Authenticate: ")[2]
+            authorization = digest(challenge, username, password, uri="sip:phone.plivo.com")
+            fields = (f"Authorization: {authorization}", "Contact: <sip:phone@127.0.0.1>")
+    assert answer.startswith("SIP/2.0 200 OK")
+
+
+def write_register(username: str, number: int, *fields: str) -> bytes:
+    """Return a REGISTER."""
+    lines = (
+        "REGISTER sip:phone.plivo.com SIP/2.0",
+        f"Via: SIP/2.0/TCP phone.invalid;branch=z9hG4bK{number}",
+        f"From: <sip:{username}@phone.plivo.com>;tag=1",
+        f"To: <sip:{username}@phone.plivo.com>",
+        "Call-ID: call",
+        f"CSeq: {number} REGISTER",
+        *fields,
+        "Content-Length: 0",
+    )
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def test_a_sip_port_needs_sip() -> None:
+    """It would have no effect alone."""
+    process = start("sandbox", "--sip-port", "5060")
+    assert "--sip-port needs --sip" in process.communicate()[1]
+    assert 2 == process.returncode
 
 
 def test_sandbox_in_the_background() -> None:

@@ -41,11 +41,12 @@ def mutated(message: bytes, chance: random.Random) -> bytes:
 def test_ten_thousand_random_messages(account: Sandbox, phone: Phone) -> None:
     """Each is answered with a valid response or ignored, whole and in pieces; then a login still works."""
     chance = random.Random(1)  # noqa: S311 - the same in each run
-    statuses = set[int]()
+    statuses, challenge = set[int](), ""
     for number in range(10_000):
-        authorization = digest(
-            phone.challenge(), phone.user, "password-1", uri=f"sip:{DOMAIN}", nc=number % 3
-        )
+        if number % 50 == 0:
+            challenge = phone.challenge()
+        nc = number % 50
+        authorization = digest(challenge, phone.user, "password-1", uri=f"sip:{DOMAIN}", nc=nc)
         kinds = (f"Authorization: {authorization}", "X-Plivo-Jwt: e30.e30.c")
         right = phone.request(kinds[number % 2], f"Contact: <{phone.contact};ob>;expires=60")
         message = mutated(right, chance)
@@ -73,7 +74,7 @@ def cut_at_random(message: bytes, chance: random.Random) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.lists(st.sampled_from(TOKENS) | st.binary(max_size=8), max_size=60))
 def test_whatever_is_made_of_pieces(pieces: list[bytes]) -> None:
     """Messages that are made of nothing but syntax raise nothing either."""
@@ -108,7 +109,7 @@ def test_a_flood_costs_no_memory(phone: Phone) -> None:
     tracemalloc.start()
     try:
         before = None
-        for number in range(6_000):
+        for number in range(4_000):
             answers.answer(flood[number % 10].request(), SOURCE, number)
             if number == 1_500:
                 before = tracemalloc.take_snapshot()

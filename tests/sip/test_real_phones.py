@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -30,7 +30,7 @@ module_app menu.so
 
 
 @asynccontextmanager
-async def baresip(folder: Path, account: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def baresip(folder: Path, account: str) -> AsyncGenerator[asyncio.subprocess.Process]:
     """Run baresip with one account until the block exits, which tells it to unregister."""
     (folder / "config").write_text(CONFIG)
     (folder / "accounts").write_text(account)

@@ -127,7 +127,7 @@ def connect(session: aiohttp.ClientSession, sandbox: Sandbox) -> "_WSRequestCont
     return session.ws_connect(sandbox.signalling_url, protocols=["sip"], headers=headers)
 
 
-async def receive_text(client: aiohttp.ClientWebSocketResponse) -> bytes:
+async def receive_text(client: "aiohttp.ClientWebSocketResponse[bool]") -> bytes:
     """Return the next response of a WebSocket."""
     message = await client.receive(timeout=10)
     assert aiohttp.WSMsgType.TEXT == message.type
