@@ -86,11 +86,16 @@ class Page:
 
 async def _has_changed(state: AccountState, shown: dict[str, Json], event: asyncio.Event) -> bool:
     """Wait until an event or the time has changed what is shown; give up after some seconds of silence."""
-    for _ in range(round(_SECONDS_OF_SILENCE / _SECONDS_BETWEEN_LOOKS)):
-        try:
-            await asyncio.wait_for(event.wait(), _SECONDS_BETWEEN_LOOKS)
-        except TimeoutError:
-            if show_latest(state) == shown:
-                continue
-        return True
+    seconds = min(_SECONDS_BETWEEN_LOOKS, _SECONDS_OF_SILENCE)
+    for _ in range(round(_SECONDS_OF_SILENCE / seconds)):
+        if await _is_set_in_time(event, seconds) or show_latest(state) != shown:
+            return True
     return False
+
+
+async def _is_set_in_time(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
 
 import aiohttp
 import pytest
 
-from plivo_endpoints.sandbox import Sandbox
+from plivo_endpoints.sandbox import Registration, Sandbox
 
 
 async def next_event(response: aiohttp.ClientResponse) -> Any:
@@ -75,6 +76,29 @@ async def test_a_click_registers(sandbox: Sandbox) -> None:
             assert (response.status, sandbox.endpoints[endpoint_id].sip_registered) == (200, True)
         async with session.post(f"{path}unregister", headers={"X-Sandbox-Page": "1"}) as response:
             assert (response.status, sandbox.endpoints[endpoint_id].sip_registered) == (200, False)
+
+
+async def test_a_registration_that_ends(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A phone that does not register again disappears from the page by itself."""
+    monkeypatch.setattr("plivo_endpoints.sandbox._page._SECONDS_BETWEEN_LOOKS", 0.01)
+    sandbox.seed(1)
+    (endpoint_id,) = sandbox.endpoints
+    expires = sandbox.clock.now() + timedelta(seconds=60)
+    phone = Registration(
+        contact="sip:a@192.0.2.1", expires=expires, user_agent="Phone", source="192.0.2.1:5060 (UDP)"
+    )
+    sandbox._state.store.set_registration(endpoint_id, phone)
+    async with (
+        aiohttp.ClientSession(sandbox.base_url) as session,
+        session.get("/_page/events") as events,
+    ):
+        first = await next_event(events)
+        sandbox.clock.move(61)
+        second = await next_event(events)
+    assert [("true", "192.0.2.1:5060 (UDP)", "Phone"), ("false", None, None)] == [
+        (each["sip_registered"], each["sip_source"], each.get("sip_user_agent"))
+        for each in (first["endpoints"][0], second["endpoints"][0])
+    ]
 
 
 async def test_a_silent_stream_lives(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

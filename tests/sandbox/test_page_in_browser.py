@@ -1,11 +1,12 @@
 """The page in headless Chromium, driven through its DevTools protocol; skipped where there is none."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import aiohttp
 import pytest
 
-from plivo_endpoints.sandbox import Fault, Sandbox
+from plivo_endpoints.sandbox import Fault, Registration, Sandbox
 from tests.browser import CHROMIUM, Browser, running_browser
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
@@ -69,6 +70,28 @@ async def test_what_others_send_stays_text(
     await browser.until("document.querySelectorAll('#requests tr').length === 2")
     assert ["Plivo sandbox", 0] == await browser.evaluate("[document.title, document.images.length]")
     assert await browser.evaluate("document.body.textContent.includes('<img src=x')")
+
+
+async def test_a_phone_is_shown(sandbox: Sandbox, api: aiohttp.ClientSession, browser: Browser) -> None:
+    """Who is registered, with what, from where and until when; its markup stays text; it goes as it came."""
+    endpoint_id = await create(api, "alice")
+    phone = Registration(
+        contact="sip:alice@192.0.2.7:5060;ob",
+        expires=sandbox.clock.now() + timedelta(seconds=120),
+        user_agent="<b>Phone</b> 1.0",
+        source="192.0.2.7:5060 (UDP)",
+    )
+    sandbox._state.store.set_registration(endpoint_id, phone)
+    await browser.look(width=1100, height=820, dark=False)
+    await browser.call("Page.navigate", url=sandbox.base_url)
+    row = f"document.querySelector('[data-key=\"{endpoint_id}\"]')"
+    await browser.until(f"{row} !== null && {row}.textContent.includes('Unregister')")
+    lines = await browser.evaluate(f"[...{row}.querySelectorAll('.phone')].map((each) => each.textContent)")
+    until = f"{phone.expires:%Y-%m-%d %H:%M:%S}"
+    assert [phone.user_agent, phone.contact, f"from {phone.source} until {until} UTC"] == lines
+    sandbox.clock.move(121)
+    await browser.until(f"{row}.textContent.includes('not registered')")
+    assert await browser.evaluate(f"{row}.querySelector('.phone') === null")
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1100, False), (1100, True), (390, False), (390, True)])
