@@ -90,6 +90,7 @@ def test_nonces_of_before_the_oldest_known_use_are_stale(
         ("Digest ", "Digest algorithm=SHA-256, "),
         ('response="', 'response="é'),
         ("username=", "user="),
+        ('username="', 'username="x'),
     ],
 )
 def test_wrong_credentials(account: Sandbox, phone: Phone, right: str, wrong: str) -> None:
@@ -99,6 +100,19 @@ def test_wrong_credentials(account: Sandbox, phone: Phone, right: str, wrong: st
     answer = phone.send(f"Authorization: {authorization.replace(right, wrong)}", f"m: {phone.contact}")
     assert 401 == answer.status
     assert "stale" not in answer.first("WWW-Authenticate")
+    assert not seeded(account).sip_registered
+
+
+def test_a_right_answer_for_another_request(account: Sandbox, phone: Phone) -> None:
+    """What was computed for another URI is wrong; for a nonce of another server it is stale."""
+    elsewhere = digest(phone.challenge(), phone.user, "password-1", uri="sip:other.example")
+    foreign = digest('nonce="1-1-' + "0" * 32 + '"', phone.user, "password-1", uri=f"sip:{DOMAIN}")
+    now = int(account.clock.now().timestamp())
+    forged = digest(f'nonce="{now}-99-{"0" * 32}"', phone.user, "password-1", uri=f"sip:{DOMAIN}")
+    answers = [
+        phone.send(f"Authorization: {each}", f"m: {phone.contact}") for each in (elsewhere, foreign, forged)
+    ]
+    assert [False, True, True] == [each.first("WWW-Authenticate").endswith("stale=true") for each in answers]
     assert not seeded(account).sip_registered
 
 
