@@ -8,7 +8,7 @@ import os
 import shlex
 import signal
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from socket import gaierror
 from typing import TYPE_CHECKING
@@ -19,6 +19,8 @@ from plivo_endpoints.cli.options import Settings, json_option
 from plivo_endpoints.cli.output import escape
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from plivo_endpoints.sandbox import RequestRecord, Sandbox
 
 
@@ -83,14 +85,9 @@ def sandbox(
         raise click.UsageError("--sip-port needs --sip")
     from plivo_endpoints.sandbox import Sandbox  # noqa: PLC0415 - other commands must not import aiohttp.web
 
-    log = logging.getLogger("plivo_endpoints.sandbox")
-    if logging.lastResort is not None:
-        log.addHandler(logging.lastResort)  # a line on standard error
-    if sip and not quiet:
-        _log_phones()
-    if quiet:  # errors of the sandbox itself are still logged
-        log.setLevel(logging.ERROR)
-    try:
+    _configure_log(quiet=quiet, sip=sip)
+    ports = f"port {port} with SIP port {sip_port}" if sip else f"port {port}"
+    with _explaining_errors(host, ports, state_file), suppress(KeyboardInterrupt):
         server = Sandbox(
             host=host,
             port=port,
@@ -101,8 +98,13 @@ def sandbox(
             state_file=state_file,
             on_request=None if quiet else _log,
         )
-        with suppress(KeyboardInterrupt):
-            asyncio.run(_serve(server, settings, sip=sip))
+        asyncio.run(_serve(server, settings, sip=sip))
+
+
+@contextmanager
+def _explaining_errors(host: str, ports: str, state_file: Path | None) -> Generator[None]:
+    try:
+        yield
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     except gaierror as error:
@@ -111,11 +113,20 @@ def sandbox(
         if error.errno is None or isinstance(error, BrokenPipeError):
             raise
         if error.filename is None:
-            where = f"port {port} with SIP port {sip_port}" if sip else f"port {port}"
-            problem = f"cannot serve on {where}: {os.strerror(error.errno)}"
+            problem = f"cannot serve on {ports}: {os.strerror(error.errno)}"
         else:
             problem = f"cannot keep the account in {state_file}: {error.strerror}"
         raise click.ClickException(problem) from error
+
+
+def _configure_log(*, quiet: bool, sip: bool) -> None:
+    log = logging.getLogger("plivo_endpoints.sandbox")
+    if logging.lastResort is not None:
+        log.addHandler(logging.lastResort)  # a line on standard error
+    if quiet:  # errors of the sandbox itself are still logged
+        log.setLevel(logging.ERROR)
+    elif sip:
+        _log_phones()
 
 
 async def _serve(server: Sandbox, settings: Settings, *, sip: bool) -> None:

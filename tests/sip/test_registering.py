@@ -1,5 +1,6 @@
 """Registering with a password, and what the sandbox then shows of the endpoint."""
 
+import logging
 from datetime import timedelta
 
 import pytest
@@ -223,14 +224,15 @@ def test_the_last_login_wins(account: Sandbox, phone: Phone) -> None:
     assert ("sip:second@198.51.100.2", "198.51.100.2:5061 (TCP)") == (found.contact, found.source)
 
 
-def test_a_question(account: Sandbox, phone: Phone) -> None:
+def test_a_question(account: Sandbox, phone: Phone, caplog: pytest.LogCaptureFixture) -> None:
     """A REGISTER without a contact shows the registration and leaves it."""
     phone.log_in("password-1")
     before = seeded(account)
+    caplog.set_level(logging.INFO)
     authorization = digest(phone.challenge(), phone.user, "password-1", uri=f"sip:{DOMAIN}")
     answer = phone.send(f"Authorization: {authorization}", "Expires: 0")
     assert answer.first("Contact").startswith(f"<{phone.contact}>;expires=")
-    assert before == seeded(account)
+    assert (before, "") == (seeded(account), caplog.text)
 
 
 @pytest.mark.parametrize(

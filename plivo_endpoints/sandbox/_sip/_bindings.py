@@ -36,7 +36,7 @@ def read_contacts(request: Request) -> list[Contact]:
     values = [each for value in request.all("contact") for each in split(value, ",")]
     default = _read_seconds(request.first("expires"), DEFAULT_SECONDS)
     if ANY in values:
-        if values != [ANY] or request.first("expires") is None or default != 0:
+        if values != [ANY] or default != 0:
             raise SyntaxRefusedError("Contact: * must be alone, and with Expires: 0")
         return [Contact(uri=ANY, seconds=0)]
     return [_read_contact(value, default) for value in values]
