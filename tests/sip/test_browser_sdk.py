@@ -104,6 +104,9 @@ async def test_with_a_wrong_password(account: Sandbox, phone: Browser) -> None:
     await phone.until("document.title.startsWith('login failed')")
     assert "login failed: Authentication Error" == await phone.evaluate("document.title")
     assert not seeded(account).sip_registered
+    await phone.evaluate(f"client.login({seeded(account).username!r}, 'password-1')")
+    await phone.until("document.title === 'logged in'")
+    assert seeded(account).sip_registered
 
 
 async def test_with_a_token(account: Sandbox, phone: Browser) -> None:

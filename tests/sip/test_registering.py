@@ -140,6 +140,7 @@ def test_a_new_password(account: Sandbox, phone: Phone) -> None:
     assert [401, 200] == [phone.log_in("password-1").status, phone.log_in("n3w-password").status]
     account._state.store.delete(endpoint_id)
     assert 401 == phone.log_in("n3w-password").status
+    assert {} == account._state.store._id_of
 
 
 def test_all_accounts(account: Sandbox, phone: Phone) -> None:
