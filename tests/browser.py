@@ -91,6 +91,7 @@ async def running_browser() -> AsyncGenerator[Browser]:
             str(CHROMIUM),
             *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
             *("--disable-background-networking", "--remote-debugging-port=0", f"--user-data-dir={profile}"),
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # scripts may want to talk to others
             "about:blank",
             stderr=asyncio.subprocess.PIPE,
         )

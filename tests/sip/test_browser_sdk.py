@@ -1,10 +1,5 @@
-"""Plivo's own browser SDK, in a real browser, logs in to the sandbox.
+"""Plivo's own browser SDK, in a real browser, logs in to the sandbox."""
 
-Skipped without Chromium or the SDK: `npm install --ignore-scripts plivo-browser-sdk` anywhere, and set
-NODE_PATH to that node_modules.
-"""
-
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -15,22 +10,12 @@ from aiohttp import web
 
 from plivo_endpoints import AsyncClient
 from plivo_endpoints.sandbox import Sandbox
-from tests.browser import CHROMIUM, Browser, running_browser
+from tests.browser import Browser, running_browser
+from tests.sip.browser_sdk import NEEDS_SDK, SDK
 from tests.sip.phones import seeded
 
 PAGE = Path(__file__).with_name("phone.html")
-SDKS = [
-    Path(folder, "plivo-browser-sdk", "dist", "plivobrowsersdk.js")
-    for folder in os.environ.get("NODE_PATH", "").split(os.pathsep)
-    if folder
-]
-SDK = next((path for path in SDKS if path.is_file()), None)
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="NEEDS CHROMIUM: the browser SDK was not tested"),
-    pytest.mark.skipif(SDK is None, reason="NEEDS plivo-browser-sdk in NODE_PATH: it was not tested"),
-]
+pytestmark = NEEDS_SDK
 
 
 @pytest.fixture
