@@ -4,6 +4,6 @@ from pathlib import Path
 
 _SANDBOX = Path(__file__).parent.parent / "sandbox"
 
-datas = [(str(_SANDBOX / "page.html"), "plivo_endpoints/sandbox")]
+datas = [(str(_SANDBOX / name), "plivo_endpoints/sandbox") for name in ("page.html", "openapi.json")]
 # The demo shows its own source as it runs.
 module_collection_mode = {"plivo_endpoints.cli.demo.script": "pyz+py"}

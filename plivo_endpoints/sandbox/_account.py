@@ -2,6 +2,7 @@
 
 import secrets
 import string
+from collections.abc import Mapping
 from datetime import timedelta
 
 from attrs import field, frozen
@@ -12,7 +13,8 @@ from plivo_endpoints.sandbox._json import Json
 from plivo_endpoints.sandbox._record import RequestRecord
 from plivo_endpoints.sandbox._rules import Changes
 from plivo_endpoints.sandbox._settings import PageOrder, Pagination
-from plivo_endpoints.sandbox._state import Caller, Directory
+from plivo_endpoints.sandbox._state import AccountState, Caller, Directory
+from plivo_endpoints.sandbox._state_file import dump_endpoints, restore_endpoints
 from plivo_endpoints.sandbox._store import EndpointsView, Registration
 
 _REGISTERED_SECONDS = 3600
@@ -164,20 +166,33 @@ class Account:
         times: int | None = None,
         rate: float | None = None,
         seed: int = 0,
+        latency_sigma: float = 0.0,
         method: str | None = None,
         path: str | None = None,
     ) -> None:
         """Apply `fault` to the next `times` requests (default 1), or to a fraction `rate` until cleared.
+
+        With a `latency_sigma`, from 0 to 5, latencies are lognormal: the fault's `latency` is their median,
+        and one in six requests takes more than `exp(latency_sigma)` times as long. The same `seed` selects
+        the same requests and latencies.
 
         `method` (`GET`, `POST` or `DELETE`) and `path` select the requests. `path` is a shell pattern for the
         part after the account's path, such as `Endpoint/*/`. If several pending faults match a request, the
         first is applied. The `status` in `requests` shows whether it was.
 
         Raises:
-            ValueError: `times` is below 1, `rate` is not from 0 to 1, both are given, or no operation
-                matches `method` and `path`.
+            ValueError: `times` is below 1, `rate` is not from 0 to 1, both are given, `latency_sigma` is
+                above 5 or the fault has no latency, or no operation matches `method` and `path`.
         """
-        injection = new_injection(fault, times=times, rate=rate, seed=seed, method=method, path=path)
+        injection = new_injection(
+            fault,
+            times=times,
+            rate=rate,
+            seed=seed,
+            latency_sigma=latency_sigma,
+            method=method,
+            path=path,
+        )
         self._state.faults.add(injection)
 
     def clear_faults(self) -> None:
@@ -217,6 +232,40 @@ class Account:
         for number in range(1, count + 1):
             fields = Changes(password=f"password-{number}", alias=f"seeded-{number}")
             self._state.store.create(f"user{number}", fields)
+
+    def reset(self) -> None:
+        """Return to an empty account with the settings it started with.
+
+        Endpoints, requests, tokens, counts and faults are removed, and the clock returns to the machine's
+        time. The credentials of the account and its subaccounts stay valid. No endpoint_id is used again.
+        """
+        self._state.reset()
+
+    def snapshot(self) -> dict[str, Json]:
+        """Return the endpoints as a JSON document for `restore`, in the format of a state file.
+
+        It contains no credentials, but the MD5 of each endpoint's password: treat it as a secret.
+        """
+        return dump_endpoints(self._state)
+
+    def restore(self, snapshot: Mapping[str, Json]) -> None:
+        """Replace all endpoints by those of a snapshot, which may be another account's.
+
+        Nothing else changes: `reset` first to return to an empty account. No endpoint_id that this account
+        has used since goes to a new endpoint.
+
+        Raises:
+            ValueError: `snapshot` is not what `snapshot()` returns; nothing is changed.
+        """
+        restore_endpoints(snapshot, self._state)
+
+
+def new_account(directory: Directory, auth_id: str | None = None, auth_token: str | None = None) -> Caller:
+    """Add an empty account to `directory`; its credentials are random unless given."""
+    state = AccountState(auth_id or new_auth_id("MA"))
+    caller = Caller(state=state, auth_id=state.auth_id, auth_token=auth_token or new_auth_token())
+    directory.add(caller)
+    return caller
 
 
 def new_auth_id(prefix: str) -> str:

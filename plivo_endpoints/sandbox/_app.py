@@ -9,16 +9,21 @@ from http import HTTPStatus
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from plivo_endpoints.sandbox._control import add_control
+from plivo_endpoints.sandbox._accounts import add_accounts
+from plivo_endpoints.sandbox._arguments import read_fault_header
+from plivo_endpoints.sandbox._control import add_closed_control, add_control
 from plivo_endpoints.sandbox._faults import Fault, faulty_answer, send_faulty_response
+from plivo_endpoints.sandbox._hints import OTHER_ACCOUNT, hint_for
 from plivo_endpoints.sandbox._json import RefusedError, refuse, refuse_caller, refuse_like
 from plivo_endpoints.sandbox._page import add_page
+from plivo_endpoints.sandbox._public import PUBLIC_PATHS, add_public
 from plivo_endpoints.sandbox._record import MAX_TEXT, RequestRecord, redact
 from plivo_endpoints.sandbox._routes import BODY, CALLER, add_routes
 from plivo_endpoints.sandbox._server import add_closing
 from plivo_endpoints.sandbox._sip._registrar import Registrar
 from plivo_endpoints.sandbox._sip._websocket import SIGNALLING_PATH, add_signalling
-from plivo_endpoints.sandbox._state import AccountState, Directory
+from plivo_endpoints.sandbox._state import AccountState, Caller, Directory
+from plivo_endpoints.sandbox._wait import add_wait
 
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]*)?", re.ASCII)
 # Set aside for private use: RFC 6761, RFC 6762, and ICANN's resolution on .internal.
@@ -80,7 +85,7 @@ def build_app(
     """Return the application that serves the accounts of `directory` on `host`."""
     middlewares = [
         guarding(host),
-        _injecting(directory),
+        _injecting(directory, control=control),
         _refusing,
         _authenticating(directory),
         _enforcing_quota,
@@ -90,15 +95,23 @@ def build_app(
     app.on_response_prepare.append(_name_request)
     add_routes(app)
     add_page(app, directory)
+    add_public(app)
     if control:
         add_control(app, directory)
+        add_accounts(app, directory)
+        add_wait(app)
+    else:
+        add_closed_control(app)
     if registrar is not None:
         add_signalling(app, registrar)
     return app
 
 
-def _injecting(directory: Directory) -> Middleware:
-    """Apply faults, and record each request before its response is sent."""
+def _injecting(directory: Directory, *, control: bool) -> Middleware:
+    """Apply faults, and record each request before its response is sent.
+
+    With `control`, a request with valid credentials can order a fault for itself in a header.
+    """
 
     @web.middleware
     async def inject(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -106,15 +119,31 @@ def _injecting(directory: Directory) -> Middleware:
         request[REQUEST_ID] = str(uuid.uuid4())
         if _is_own(request.path):
             return await handler(request)
-        faults = _state_for(directory, request).faults
-        fault = faults.strike(request.method, _operation(request)) or _NO_FAULT
-        real = await handler(request) if fault.applied else None
+        real: web.StreamResponse | None
+        try:
+            fault = _choose_fault(directory, request, control=control)
+        except RefusedError as problem:
+            fault, real = _NO_FAULT, refuse(HTTPStatus.BAD_REQUEST, str(problem))
+        else:
+            real = await handler(request) if fault.applied else None
         sent = faulty_answer(fault, real)
         state = _state_for(directory, request)  # the caller is authenticated only now
         state.remember(_record(request, state, started, real=real, sent=sent))
         return await send_faulty_response(request, fault, sent)
 
     return inject
+
+
+def _choose_fault(directory: Directory, request: web.Request, *, control: bool) -> Fault:
+    """Return the fault in the request's header, or else the first pending one that applies."""
+    if control:
+        caller = directory.sign_in(request.headers.get("Authorization", ""))
+        if caller is not None and _owns_path(caller, request):
+            own = read_fault_header(request)
+            if own is not None:
+                return own
+    pending = _state_for(directory, request).faults
+    return pending.strike(request.method, _operation(request)) or _NO_FAULT
 
 
 @web.middleware
@@ -126,7 +155,7 @@ async def _refusing(request: web.Request, handler: Handler) -> web.StreamRespons
     except (web.RequestPayloadError, ConnectionError):  # ConnectionError if the sender disconnects half-way
         return refuse(HTTPStatus.BAD_REQUEST, "the request body cannot be read")
     except web.HTTPException as problem:
-        return refuse_like(problem)
+        return refuse_like(problem, hint_for(request, problem))
 
 
 def _authenticating(directory: Directory) -> Middleware:
@@ -138,15 +167,21 @@ def _authenticating(directory: Directory) -> Middleware:
 
     @web.middleware
     async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.path.startswith(("/v1/", "/_sandbox/")):
+        if not request.path.startswith(("/v1/", "/_sandbox/")) or request.path in PUBLIC_PATHS:
             return await handler(request)
         caller = directory.sign_in(request.headers.get("Authorization", ""))
-        if caller is None or request.match_info.get("auth_id", caller.auth_id) != caller.auth_id:
+        if caller is None:
             return refuse_caller()
+        if not _owns_path(caller, request):
+            return refuse_caller(OTHER_ACCOUNT)
         request[CALLER] = caller
         return await handler(request)
 
     return authenticate
+
+
+def _owns_path(caller: Caller, request: web.Request) -> bool:
+    return request.match_info.get("auth_id", caller.auth_id) == caller.auth_id
 
 
 @web.middleware

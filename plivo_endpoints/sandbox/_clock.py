@@ -32,6 +32,10 @@ class Clock:
         """
         self._shift_by(self._shift, seconds)
 
+    def reset(self) -> None:
+        """Return to the machine's time."""
+        self._shift = timedelta()
+
     def _shift_by(self, shift: timedelta, seconds: float = 0) -> None:
         try:
             shift += timedelta(seconds=seconds)

@@ -3,18 +3,16 @@
 Callers authenticate as for the API, and see and change their own account.
 """
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from itertools import islice
-from typing import Any
 
 from aiohttp import web
 from attrs import asdict
 
 from plivo_endpoints.sandbox._account import Account
-from plivo_endpoints.sandbox._faults import Fault
-from plivo_endpoints.sandbox._json import Json, RefusedError, answer, read_object
+from plivo_endpoints.sandbox._arguments import NUMBER, Types, read_arguments, read_fault, refusing
+from plivo_endpoints.sandbox._json import Json, RefusedError, answer, read_object, refuse
 from plivo_endpoints.sandbox._listing import PageRequest
 from plivo_endpoints.sandbox._record import RequestRecord
 from plivo_endpoints.sandbox._routes import CALLER
@@ -34,7 +32,7 @@ def show_state(state: AccountState) -> dict[str, Json]:
         "now": state.clock.now().isoformat(),
         **asdict(state.settings),
         "applied_creates": dict(state.creates),
-        "endpoints": [_show_endpoint(endpoint) for endpoint in state.store.snapshot().values()],
+        "endpoints": [show_endpoint(endpoint) for endpoint in state.store.snapshot().values()],
         "tokens": list(state.claims),
     }
 
@@ -61,50 +59,41 @@ def show_latest(state: AccountState) -> dict[str, Json]:
     return {
         "auth_id": state.auth_id,
         "total": window.total,
-        "endpoints": [_show_endpoint(endpoint) for endpoint in endpoints],
+        "endpoints": [show_endpoint(endpoint) for endpoint in endpoints],
         "tokens": list(islice(reversed(state.claims.copy()), _SHOWN_TOKENS)),
         "requests": [show_record(record) for record in islice(reversed(state.requests), _SHOWN_REQUESTS)],
     }
 
 
-def _show_endpoint(endpoint: SandboxEndpoint) -> dict[str, Json]:
+def show_endpoint(endpoint: SandboxEndpoint) -> dict[str, Json]:
+    """Return an endpoint without its password, when it was created, and where its phone is."""
     source = None if endpoint.registration is None else endpoint.registration.source
     return listed(endpoint) | {"created": endpoint.created.isoformat(), "sip_source": source}
 
 
-Types = Mapping[str, tuple[type, ...]]
-
-_NUMBER = (int, float)
-_FAULT: Types = {
-    "applied": (bool,),
-    "status": (int,),
-    "body": (str,),
-    "content_type": (str,),
-    "headers": (dict,),
-    "latency": _NUMBER,
-    "drip": _NUMBER,
-    "truncate_at": (int,),
-    "reset": (bool,),
-}
 _INJECTION: Types = {
     "fault": (dict,),
     "times": (int,),
-    "rate": _NUMBER,
+    "rate": NUMBER,
     "seed": (int,),
+    "latency_sigma": NUMBER,
     "method": (str,),
     "path": (str,),
 }
-_CLOCK: Types = {"set": (str,), "move": _NUMBER}
+_SEED: Types = {"count": (int,)}
+_CLOCK: Types = {"set": (str,), "move": NUMBER}
 _SETTINGS: Types = {
     "pagination": (str,),
     "order": (str,),
     "strict_alias": (bool,),
     "quota": (bool,),
-    "list_lag": _NUMBER,
+    "list_lag": NUMBER,
 }
 # Each may be as large as a request body.
 _MAX_FAULTS = 100
-_MAX_ERROR = 500  # characters
+# Both take a fraction of a second, during which the sandbox does nothing else.
+_MAX_SEED = 10_000
+_MAX_SNAPSHOT = 16 * 2**20  # bytes, enough for about 50,000 endpoints
 
 
 def add_control(app: web.Application, directory: Directory) -> None:
@@ -115,6 +104,11 @@ def add_control(app: web.Application, directory: Directory) -> None:
             web.get("/_sandbox/state", control.state, allow_head=False),
             web.get("/_sandbox/requests", control.requests, allow_head=False),
             web.get("/_sandbox/creates", control.creates, allow_head=False),
+            web.get("/_sandbox/tokens", control.tokens, allow_head=False),
+            web.post("/_sandbox/reset", control.reset),
+            web.post("/_sandbox/seed", control.seed),
+            web.get("/_sandbox/snapshot", control.snapshot, allow_head=False),
+            web.post("/_sandbox/snapshot", control.restore),
             web.post("/_sandbox/faults", control.inject),
             web.delete("/_sandbox/faults", control.clear_faults),
             web.post("/_sandbox/settings", control.settings),
@@ -123,6 +117,16 @@ def add_control(app: web.Application, directory: Directory) -> None:
             web.post("/_sandbox/endpoints/{endpoint_id}/unregister", control.unregister),
         ]
     )
+
+
+def add_closed_control(app: web.Application) -> None:
+    """Add a 404 for every path of the control path, which says how to open it."""
+
+    async def refuse_all(_request: web.Request) -> web.Response:
+        hint = "start the sandbox with --control, or Sandbox(control=True)"
+        return refuse(HTTPStatus.NOT_FOUND, "not found", hint)
+
+    app.router.add_route("*", "/_sandbox/{path:.*}", refuse_all)
 
 
 class Control:
@@ -143,12 +147,40 @@ class Control:
         """Return how many creates were carried out for each requested username."""
         return answer(200, {"creates": dict(self._account(request).applied_creates)})
 
+    async def tokens(self, request: web.Request) -> web.Response:
+        """Return the claims of the last tokens, oldest first."""
+        return answer(200, {"tokens": list(self._account(request).tokens)})
+
+    async def reset(self, request: web.Request) -> web.Response:
+        """Return to an empty account."""
+        self._account(request).reset()
+        return answer(200, {"message": "reset"})
+
+    async def seed(self, request: web.Request) -> web.Response:
+        """Create endpoints."""
+        count = (await read_arguments(request, _SEED)).get("count", 0)
+        if not 1 <= count <= _MAX_SEED:
+            raise RefusedError(f"count must be from 1 to {_MAX_SEED}")
+        self._account(request).seed(count)
+        return answer(200, {"message": "created"})
+
+    async def snapshot(self, request: web.Request) -> web.Response:
+        """Return the endpoints as a document for `restore`."""
+        return answer(200, self._account(request).snapshot())
+
+    async def restore(self, request: web.Request) -> web.Response:
+        """Replace all endpoints by those of a snapshot."""
+        saved = read_object(await request.clone(client_max_size=_MAX_SNAPSHOT).read())
+        with refusing():
+            self._account(request).restore(saved)
+        return answer(200, {"message": "restored"})
+
     async def inject(self, request: web.Request) -> web.Response:
         """Inject a fault."""
-        options = _checked(await _read(request), _INJECTION)
+        options = await read_arguments(request, _INJECTION)
         if len(request[CALLER].state.faults) >= _MAX_FAULTS:
             raise RefusedError(f"{_MAX_FAULTS} faults are pending: clear them with DELETE /_sandbox/faults")
-        with _refusing():
+        with refusing():
             self._account(request).inject(read_fault(options.pop("fault", {})), **options)
         return answer(200, {"message": "waiting"})
 
@@ -159,15 +191,15 @@ class Control:
 
     async def settings(self, request: web.Request) -> web.Response:
         """Change the account's settings."""
-        changes = _checked(await _read(request), _SETTINGS)
-        with _refusing():
+        changes = await read_arguments(request, _SETTINGS)
+        with refusing():
             request[CALLER].state.configure(**changes)
         return answer(200, {"message": "changed"})
 
     async def clock(self, request: web.Request) -> web.Response:
         """Set or move the account's time."""
-        change, clock = _checked(await _read(request), _CLOCK), self._account(request).clock
-        with _refusing():
+        change, clock = await read_arguments(request, _CLOCK), self._account(request).clock
+        with refusing():
             moment = datetime.fromisoformat(change["set"]) if "set" in change else clock.now()
             clock.set(moment + timedelta(seconds=change.get("move", 0)))
         return answer(200, {"now": clock.now().isoformat()})
@@ -190,45 +222,7 @@ class Control:
 
 def set_registration(account: Account, endpoint_id: str, *, registered: bool) -> None:
     """Register or unregister an endpoint; raise `HTTPNotFound` if there is none."""
-    if endpoint_id not in account.endpoints:
-        raise web.HTTPNotFound
-    (account.register if registered else account.unregister)(endpoint_id)
-
-
-def read_fault(fields: Mapping[str, Json]) -> Fault:
-    """Return the fault that a JSON object describes.
-
-    Raises:
-        ValueError: a field is unknown or has the wrong type, or the fields contradict each other.
-    """
-    known = _checked(fields, _FAULT)
-    if "applied" not in known:
-        raise RefusedError("fault: applied is required")
-    if not all(isinstance(value, str) for value in known.get("headers", {}).values()):
-        raise RefusedError("headers must map names to strings")
-    return Fault(**known)
-
-
-@contextmanager
-def _refusing() -> Generator[None]:
-    """Turn a broken rule into a 400; its message is cut, as it may quote as much as a request body."""
     try:
-        yield
-    except (ValueError, OverflowError) as problem:
-        raise RefusedError(str(problem)[:_MAX_ERROR]) from None
-
-
-async def _read(request: web.Request) -> dict[str, Json]:
-    return read_object(await request.read())
-
-
-def _checked(fields: Mapping[str, Json], types: Types) -> dict[str, Any]:
-    """Return the fields that are not `null`, after checking names and types."""
-    for name, value in fields.items():
-        if name not in types:
-            raise RefusedError(f"unknown field {name[:50]}: expected one of {', '.join(types)}")
-        # True is an int in Python, but not in JSON.
-        fits = isinstance(value, types[name]) and (bool in types[name] or not isinstance(value, bool))
-        if value is not None and not fits:
-            raise RefusedError(f"{name} must be of type {types[name][-1].__name__}")
-    return {name: value for name, value in fields.items() if value is not None}
+        (account.register if registered else account.unregister)(endpoint_id)
+    except KeyError:
+        raise web.HTTPNotFound from None

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from http import HTTPStatus
 
 from aiohttp import web
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from plivo_endpoints.sandbox._json import refuse
 from plivo_endpoints.sandbox._server import pause
@@ -28,6 +28,7 @@ OPERATIONS = {
 }
 _MAX_PATTERN = 200  # characters
 _MAX_HEADERS = 100
+_MAX_SIGMA = 5
 _WILDCARD = re.compile(r"\[(.)[^]]*\]|[*?]")
 
 
@@ -85,6 +86,7 @@ class Injection:
     fault: Fault
     times: int | None
     rate: float
+    latency_sigma: float
     chance: random.Random
     method: str | None
     path: str
@@ -97,6 +99,13 @@ class Injection:
             self.times -= 1
             return True
         return self.chance.random() < self.rate
+
+    def draw(self) -> Fault:
+        """Return the fault for one request, with a latency from the distribution."""
+        if not self.latency_sigma:
+            return self.fault
+        latency = self.fault.latency * self.chance.lognormvariate(0, self.latency_sigma)
+        return evolve(self.fault, latency=min(latency, MAX_SECONDS))
 
 
 class Faults:
@@ -124,7 +133,7 @@ class Faults:
         with self._lock:
             hit = next((each for each in self._injections if each.strikes(method, path)), None)
             self._injections = [each for each in self._injections if each.times != 0]
-        return hit.fault if hit else None
+            return hit.draw() if hit else None
 
 
 def new_injection(
@@ -133,14 +142,15 @@ def new_injection(
     times: int | None = None,
     rate: float | None = None,
     seed: int = 0,
+    latency_sigma: float = 0.0,
     method: str | None = None,
     path: str | None = None,
 ) -> Injection:
     """Return an injection for the next `times` requests (default 1), or for a fraction `rate` of them.
 
     Raises:
-        ValueError: `times` is below 1, `rate` is not from 0 to 1, both are given, or no operation matches
-            `method` and `path`.
+        ValueError: `times` is below 1, `rate` is not from 0 to 1, both are given, `latency_sigma` is not from
+            0 to 5 or the fault has no latency for it, or no operation matches `method` and `path`.
     """
     if times is not None and rate is not None:
         raise ValueError("give times or rate, not both")
@@ -148,12 +158,14 @@ def new_injection(
         times = 1 if times is None else times
     if (times is not None and times < 1) or not 0 <= (rate or 0) <= 1:
         raise ValueError("times must be at least 1, and rate from 0 to 1")
+    if not 0 <= latency_sigma <= _MAX_SIGMA or (latency_sigma and not fault.latency):
+        raise ValueError(f"latency_sigma must be from 0 to {_MAX_SIGMA}, and needs a fault with a latency")
     path = "*" if path is None else path
     if len(path) > _MAX_PATTERN:
         raise ValueError(f"path must be at most {_MAX_PATTERN} characters")
     _check_aim(method, path)
     chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
-    return Injection(fault, times, rate or 0.0, chance, method, path)
+    return Injection(fault, times, rate or 0.0, latency_sigma, chance, method, path)
 
 
 def _check_aim(method: str | None, path: str) -> None:

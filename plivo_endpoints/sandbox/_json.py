@@ -15,8 +15,8 @@ class RefusedError(ValueError):
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
 
-def read_object(body: bytes) -> dict[str, Json]:
-    """Return the JSON object that `body` holds.
+def read_object(body: bytes, name: str = "the request body") -> dict[str, Json]:
+    """Return the JSON object that `body` holds; errors call it `name`.
 
     Raises:
         RefusedError: `body` is not UTF-8, not JSON, nested too deep, or not an object.
@@ -24,9 +24,9 @@ def read_object(body: bytes) -> dict[str, Json]:
     try:
         value = json.loads(body.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        raise RefusedError("the request body must be valid JSON") from None
+        raise RefusedError(f"{name} must be valid JSON") from None
     if not isinstance(value, dict):
-        raise RefusedError("the request body must be a JSON object")
+        raise RefusedError(f"{name} must be a JSON object")
     return cast("dict[str, Json]", value)
 
 
@@ -51,9 +51,9 @@ def answer(status: int, fields: Mapping[str, Json]) -> web.Response:
     return _json_response(status, {"api_id": str(uuid.uuid4()), **fields})
 
 
-def refuse(status: int, error: str) -> web.Response:
-    """Return an error response with a one-line message."""
-    return answer(status, {"error": error})
+def refuse(status: int, error: str, hint: str | None = None) -> web.Response:
+    """Return an error response with a one-line message, and a hint that Plivo would not give."""
+    return answer(status, {"error": error} if hint is None else {"error": error, "hint": hint})
 
 
 def refuse_fields(errors: Mapping[str, list[str]]) -> web.Response:
@@ -62,16 +62,17 @@ def refuse_fields(errors: Mapping[str, list[str]]) -> web.Response:
     return answer(400, {"error": by_field})
 
 
-def refuse_caller() -> web.Response:
+def refuse_caller(hint: str | None = None) -> web.Response:
     """Return a 401, which as on Plivo has no `api_id`."""
-    refusal = _json_response(401, {"error": "auth_id and auth_token are not valid for this account"})
+    error = {"error": "auth_id and auth_token are not valid for this account"}
+    refusal = _json_response(401, error if hint is None else {**error, "hint": hint})
     refusal.headers["WWW-Authenticate"] = 'Basic realm="Plivo"'
     return refusal
 
 
-def refuse_like(problem: web.HTTPException) -> web.Response:
+def refuse_like(problem: web.HTTPException, hint: str | None = None) -> web.Response:
     """Return an error response of aiohttp, such as 404 or 405, in Plivo's format."""
-    refusal = refuse(problem.status, problem.reason.lower())
+    refusal = refuse(problem.status, problem.reason.lower(), hint)
     if "Allow" in problem.headers:
         refusal.headers["Allow"] = problem.headers["Allow"]
     return refusal

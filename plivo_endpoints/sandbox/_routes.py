@@ -100,6 +100,9 @@ _HANDLERS = {
 }
 
 
+PATHS = tuple(dict.fromkeys(f"{_ACCOUNT}/{path}" for _, path in _HANDLERS))
+
+
 def add_routes(app: web.Application) -> None:
     """Add all operations; other methods of their paths get a 405."""
     for (method, path), handler in _HANDLERS.items():

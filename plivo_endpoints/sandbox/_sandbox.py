@@ -6,14 +6,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Self
 
-from plivo_endpoints.sandbox._account import Account, new_auth_id, new_auth_token
+from plivo_endpoints.sandbox._account import Account, new_account
 from plivo_endpoints.sandbox._app import build_app
 from plivo_endpoints.sandbox._record import RequestRecord
 from plivo_endpoints.sandbox._server import LoopServer, ThreadServer
-from plivo_endpoints.sandbox._settings import PageOrder, Pagination
+from plivo_endpoints.sandbox._settings import PageOrder, Pagination, Settings
 from plivo_endpoints.sandbox._sip._listeners import SipListeners
 from plivo_endpoints.sandbox._sip._registrar import Registrar
-from plivo_endpoints.sandbox._state import AccountState, Caller, Directory
+from plivo_endpoints.sandbox._state import Caller, Directory
 from plivo_endpoints.sandbox._state_file import StateFile, dump_account, restore_account
 
 
@@ -63,8 +63,8 @@ class Sandbox(Account):
         directory = Directory()
         self._state_file = None if state_file is None else StateFile(Path(state_file))
         saved = self._state_file and _saved_account(self._state_file, directory, auth_id, auth_token)
-        super().__init__(saved or _new_account(directory, auth_id, auth_token), directory)
-        self._state.configure(strict_alias=strict_alias, pagination=pagination, order=order)
+        super().__init__(saved or new_account(directory, auth_id, auth_token), directory)
+        self._state.start_with(Settings(strict_alias=strict_alias, pagination=pagination, order=order))
         self._state.on_request = on_request
         self._address = (host, port)
         self._control = control
@@ -114,7 +114,7 @@ class Sandbox(Account):
     @contextmanager
     def fresh_account(self) -> Generator[Account]:
         """Create another, empty account on the same server, and remove it when the block exits."""
-        caller = _new_account(self._directory)
+        caller = new_account(self._directory)
         try:
             yield Account(caller, self._directory)
         finally:
@@ -155,13 +155,6 @@ class Sandbox(Account):
 
     def _note_stop(self) -> None:
         self._directory.origin = self._directory.sip_port = None
-
-
-def _new_account(directory: Directory, auth_id: str | None = None, auth_token: str | None = None) -> Caller:
-    state = AccountState(auth_id or new_auth_id("MA"))
-    caller = Caller(state=state, auth_id=state.auth_id, auth_token=auth_token or new_auth_token())
-    directory.add(caller)
-    return caller
 
 
 def _saved_account(

@@ -83,11 +83,27 @@ class AccountState:
         self.faults: Faults = Faults()
         self.quota: Quota = Quota()
         self.settings: Settings = Settings()
+        self._first_settings = self.settings
         self.requests: RecentRequests = RecentRequests()
         self.claims: deque[dict[str, Json]] = deque(maxlen=MAX_TOKENS)
         self.creates: OrderedDict[str, int] = OrderedDict()
         self.on_request: Callable[[RequestRecord], None] | None = None
         self._lock = threading.Lock()
+
+    def start_with(self, settings: Settings) -> None:
+        """Set the settings to which `reset` returns."""
+        self.settings = self._first_settings = settings
+
+    def reset(self) -> None:
+        """Return to an empty account; endpoint ids go on."""
+        # The records are replaced, not emptied, as another thread may be adding to them.
+        self.requests, self.quota = RecentRequests(), Quota()
+        self.claims, self.creates = deque(maxlen=MAX_TOKENS), OrderedDict()
+        self.faults.clear()
+        self.clock.reset()
+        with self._lock:
+            self.settings = self._first_settings
+        self.store.clear()
 
     def configure(self, **changes: Any) -> None:  # noqa: ANN401 - `Settings` checks them
         """Change settings; if one breaks its rule, raise `ValueError` and change none."""
@@ -150,6 +166,10 @@ class Directory:
     def subaccounts(self, state: AccountState) -> list[Caller]:
         """Return the subaccounts of an account."""
         return [each for each in tuple(self._callers.values()) if each.state is state and each.sub_account]
+
+    def accounts(self) -> list[Caller]:
+        """Return all accounts, without subaccounts."""
+        return [each for each in tuple(self._callers.values()) if not each.sub_account]
 
     def find(self, auth_id: str) -> Caller | None:
         """Return the caller with this auth_id."""

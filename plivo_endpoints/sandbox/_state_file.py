@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from attrs import asdict, fields_dict
+from attrs import asdict, evolve, fields_dict
 
 from plivo_endpoints.sandbox._json import Json, RefusedError, read_object
 from plivo_endpoints.sandbox._rules import app_id_error
@@ -23,29 +23,36 @@ from plivo_endpoints.sandbox._store import FIRST_ID, LAST_ID, LAST_SUFFIX, Regis
 _FORMAT = 2
 # What endpoints and registrations had not yet in format 1.
 _NEW_IN_2 = {"ha1", "source"}
-_TYPES: Mapping[str, type] = {
-    "auth_id": str,
-    "auth_token": str,
-    "subaccounts": dict,
+_ENDPOINT_TYPES: Mapping[str, type] = {
     "default_app_id": str,
     "last_id": int,
     "last_suffix": int,
     "endpoints": list,
 }
+_CREDENTIAL_TYPES: Mapping[str, type] = {"auth_id": str, "auth_token": str, "subaccounts": dict}
 
 
 def dump_account(caller: Caller, directory: Directory) -> dict[str, Json]:
     """Return an account, its subaccounts and its endpoints."""
-    store = caller.state.store
     return {
-        "format": _FORMAT,
         "auth_id": caller.auth_id,
         "auth_token": caller.auth_token,
         "subaccounts": {each.auth_id: each.auth_token for each in directory.subaccounts(caller.state)},
+        **dump_endpoints(caller.state),
+    }
+
+
+def dump_endpoints(state: AccountState) -> dict[str, Json]:
+    """Return the endpoints of an account, and what makes new ids and usernames differ from theirs."""
+    store = state.store
+    # First, as another thread may be adding one: `last_id` must not be older.
+    endpoints: list[Json] = [_dump_endpoint(endpoint) for endpoint in store.snapshot().values()]
+    return {
+        "format": _FORMAT,
         "default_app_id": store.default_app_id,
         "last_id": store.last_id,
         "last_suffix": store.last_suffix,
-        "endpoints": [_dump_endpoint(endpoint) for endpoint in store.snapshot().values()],
+        "endpoints": endpoints,
     }
 
 
@@ -55,19 +62,11 @@ def restore_account(saved: Mapping[str, Json], directory: Directory) -> Caller:
     Raises:
         ValueError: `saved` is not what `dump_account` returns; the message names the field.
     """
-    account = _check_types(saved)
+    account = _check_types(saved, _CREDENTIAL_TYPES)
     state = AccountState(account["auth_id"])
     caller = Caller(state=state, auth_id=account["auth_id"], auth_token=account["auth_token"])
-    store = state.store
-    store.default_app_id = account["default_app_id"]
-    store.last_id, store.last_suffix = account["last_id"], account["last_suffix"]
-    newest = ""
-    for number, each in enumerate(account["endpoints"]):
-        endpoint = _restore_endpoint(each, f"endpoints[{number}]")
-        if endpoint.account_id != state.auth_id or not newest < endpoint.endpoint_id <= str(store.last_id):
-            raise ValueError(f"endpoints[{number}] belongs to another account, or is out of order")
-        newest = endpoint.endpoint_id
-        store.add(endpoint)
+    state.store.last_id = 0
+    restore_endpoints(saved, state)
     directory.add(caller)
     for auth_id, auth_token in account["subaccounts"].items():
         if directory.find(auth_id) is not None:
@@ -76,16 +75,36 @@ def restore_account(saved: Mapping[str, Json], directory: Directory) -> Caller:
     return caller
 
 
-def _check_types(account: Mapping[str, Any]) -> Mapping[str, Any]:
-    if account.get("format") not in (1, _FORMAT):
-        raise ValueError(f"format must be 1 or {_FORMAT}")
-    for name, kind in _TYPES.items():
-        if type(account.get(name)) is not kind:  # bool is a subclass of int
-            raise ValueError(f"{name} must be of type {kind.__name__}")
+def restore_endpoints(saved: Mapping[str, Json], state: AccountState) -> None:
+    """Replace the endpoints of an account by saved ones, which may be another account's.
+
+    Raises:
+        ValueError: `saved` is not what `dump_endpoints` returns; the message names the field.
+    """
+    account = _check_types(saved, _ENDPOINT_TYPES)
     if problem := app_id_error(account["default_app_id"]):
         raise ValueError(f"default_app_id {problem}")
-    if not (FIRST_ID <= account["last_id"] <= LAST_ID and 0 <= account["last_suffix"] <= LAST_SUFFIX):
+    last_id, last_suffix = account["last_id"], account["last_suffix"]
+    if not (FIRST_ID <= last_id <= LAST_ID and 0 <= last_suffix <= LAST_SUFFIX):
         raise ValueError("last_id or last_suffix is out of range")
+    endpoints: list[SandboxEndpoint] = []
+    newest = ""
+    for number, each in enumerate(account["endpoints"]):
+        endpoint = _restore_endpoint(each, f"endpoints[{number}]")
+        if not newest < endpoint.endpoint_id <= str(last_id):
+            raise ValueError(f"endpoints[{number}] is out of order")
+        newest = endpoint.endpoint_id
+        endpoints.append(evolve(endpoint, account_id=state.auth_id))
+    state.store.default_app_id = account["default_app_id"]
+    state.store.restore(endpoints, last_id, last_suffix)
+
+
+def _check_types(account: Mapping[str, Any], types: Mapping[str, type]) -> Mapping[str, Any]:
+    if account.get("format") not in (1, _FORMAT):
+        raise ValueError(f"format must be 1 or {_FORMAT}")
+    for name, kind in types.items():
+        if type(account.get(name)) is not kind:  # bool is a subclass of int
+            raise ValueError(f"{name} must be of type {kind.__name__}")
     return account
 
 

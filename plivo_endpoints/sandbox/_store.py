@@ -4,7 +4,7 @@ import hashlib
 import secrets
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
 from datetime import datetime, timedelta
 
 from attrs import evolve, field, frozen
@@ -146,6 +146,26 @@ class EndpointStore:
             for view in {None, endpoint.sub_account}:
                 self._ids.setdefault(view, []).append(endpoint.endpoint_id)
 
+    def clear(self) -> None:
+        """Remove all endpoints; ids go on, and digits after usernames start with the time again."""
+        with self._lock:
+            self.last_suffix = 0
+            self._replace_all([])
+        self._changed()
+
+    def restore(self, endpoints: Iterable[SandboxEndpoint], last_id: int, last_suffix: int) -> None:
+        """Replace all endpoints; new ids and digits are above both the given ones and those used so far."""
+        with self._lock:
+            self.last_id = max(self.last_id, last_id)
+            self.last_suffix = max(self.last_suffix, last_suffix)
+            self._replace_all(endpoints)
+        self._changed()
+
+    def _replace_all(self, endpoints: Iterable[SandboxEndpoint]) -> None:
+        self._by_id, self._id_of, self._ids = {}, {}, {None: []}
+        for endpoint in endpoints:
+            self.add(endpoint)
+
     def get(self, endpoint_id: str, sub_account: str | None = None) -> SandboxEndpoint | None:
         """Return an endpoint, or `None` if there is none or `sub_account` may not see it."""
         endpoint = self._by_id.get(endpoint_id)
@@ -158,9 +178,11 @@ class EndpointStore:
         return self.get(self._id_of.get(username, ""), sub_account)
 
     def change(self, endpoint_id: str, changes: Changes) -> None:
-        """Set the given fields."""
+        """Set the given fields, unless the endpoint is gone."""
         with self._lock:
-            old = self._by_id[endpoint_id]
+            old = self._by_id.get(endpoint_id)
+            if old is None:
+                return
             self._by_id[endpoint_id] = evolve(
                 old,
                 password=old.password if changes.password is None else _md5(changes.password),
@@ -177,9 +199,11 @@ class EndpointStore:
         self._changed()
 
     def delete(self, endpoint_id: str) -> None:
-        """Remove an endpoint."""
+        """Remove an endpoint, unless it is gone."""
         with self._lock:
-            endpoint = self._by_id.pop(endpoint_id)
+            endpoint = self._by_id.pop(endpoint_id, None)
+            if endpoint is None:
+                return
             self._id_of.pop(endpoint.username, None)
             for view in {None, endpoint.sub_account}:
                 ids = self._ids[view]
