@@ -80,6 +80,8 @@ def sandbox(
     With --sip, phones can register with the username and password of an endpoint, or with a token. It prints
     two more lines: PLIVO_SIGNALLING_URL is the WebSocket for Plivo's browser SDK, and PLIVO_SIP_PORT the port
     for other phones, whose domain is phone.plivo.com. There are no calls.
+
+    The account's credentials are random unless PLIVO_SANDBOX_AUTH_ID and PLIVO_SANDBOX_AUTH_TOKEN are set.
     """
     if sip_port and not sip:
         raise click.UsageError("--sip-port needs --sip")
@@ -89,6 +91,9 @@ def sandbox(
     ports = f"port {port} with SIP port {sip_port}" if sip else f"port {port}"
     with _explaining_errors(host, ports, state_file), suppress(KeyboardInterrupt):
         server = Sandbox(
+            # Not PLIVO_AUTH_ID: a real account's token must not be printed, nor be sent unencrypted.
+            auth_id=os.environ.get("PLIVO_SANDBOX_AUTH_ID") or None,
+            auth_token=os.environ.get("PLIVO_SANDBOX_AUTH_TOKEN") or None,
             host=host,
             port=port,
             endpoints=endpoints,

@@ -165,6 +165,8 @@ async def test_it_leaves_no_trace_among_the_requests(sandbox: Sandbox, api: aioh
         ("faults", {"fault": {"applied": True, "status": 10**400}}),
         ("faults", {"fault": {"applied": True, "headers": {f"x-{number}": "" for number in range(101)}}}),
         ("faults", {"fault": {"applied": True}, "rate": 10**400}),
+        ("faults", {"fault": {"applied": True, "latency": 1}, "latency_sigma": 10**400}),
+        ("faults", {"fault": {"applied": True, "latency": 1}, "latency_sigma": "0.5"}),
         ("faults", {"fault": {"applied": True}, "path": "Endpoint/*" + "/" * 200}),
         ("faults", {"fault": {"applied": True}, "path": "[" * 900_000}),
         ("faults", {"fault": {"applied": True}, "method": "x" * 900_000}),

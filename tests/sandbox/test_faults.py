@@ -1,6 +1,7 @@
 """Faults on order, as a bare HTTP client meets them."""
 
 import asyncio
+import math
 import time
 
 import aiohttp
@@ -158,6 +159,48 @@ async def test_a_rate_is_repeatable(sandbox: Sandbox, api: aiohttp.ClientSession
     assert 15 < first.count(500) < 45
     async with api.get("Endpoint/") as response:
         assert 200 == response.status
+
+
+def latencies(seed: int, sigma: float, count: int = 400) -> list[float]:
+    """Return the latencies of the next requests, half of which a fault applies to, in seconds."""
+    faults = Faults()
+    slow = Fault(applied=True, latency=0.05)
+    faults.add(new_injection(slow, rate=0.5, seed=seed, latency_sigma=sigma))
+    struck = [faults.strike("GET", "Endpoint/") for _ in range(count)]
+    return [fault.latency for fault in struck if fault is not None]
+
+
+def test_lognormal_latencies() -> None:
+    """The fault's latency is the median; the tail is as long as sigma says, and the same for a seed."""
+    drawn = sorted(latencies(1, sigma=0.5, count=4_000))
+    assert 0.047 < drawn[len(drawn) // 2] < 0.053
+    beyond_one_sigma = sum(latency > 0.05 * math.e**0.5 for latency in drawn) / len(drawn)
+    assert 0.13 < beyond_one_sigma < 0.19
+    assert latencies(1, sigma=0.5) == latencies(1, sigma=0.5) != latencies(2, sigma=0.5)
+    assert {0.05} == set(latencies(1, sigma=0))
+
+
+def test_no_latency_exceeds_a_day() -> None:
+    """However long the tail is."""
+    faults = Faults()
+    faults.add(new_injection(Fault(applied=True, latency=86_400), rate=1, latency_sigma=5))
+    struck = [faults.strike("GET", "Endpoint/") for _ in range(10)]
+    assert 86_400 == max(fault.latency for fault in struck if fault is not None)
+
+
+@pytest.mark.parametrize(
+    ("latency", "sigma"), [(0.05, -0.1), (0.05, 5.1), (0.05, float("nan")), (0.05, float("inf")), (0, 0.5)]
+)
+def test_a_distribution_that_makes_no_sense(latency: float, sigma: float) -> None:
+    """Sigma has its bounds, and a median of 0 has no tail."""
+    with pytest.raises(ValueError, match="latency_sigma must be"):
+        Sandbox().inject(Fault(applied=True, latency=latency), latency_sigma=sigma)
+
+
+async def test_one_latency_per_request(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
+    """A fault with a distribution is sent like any other."""
+    sandbox.inject(Fault(applied=False, status=503, latency=0.001), times=2, latency_sigma=0.5)
+    assert [503, 503, 201] == [await create(api) for _ in range(3)]
 
 
 @pytest.mark.parametrize(
