@@ -22,12 +22,13 @@ CREDENTIALS = {"PLIVO_SANDBOX_AUTH_ID": "MA0123456789ABCDEFGH", "PLIVO_SANDBOX_A
 def commands(port: int) -> list[list[str]]:
     """Return the health check and the command, with the programs of this environment."""
     found = re.findall(r"^ *CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)
-    programs = {
-        "python": sys.executable,
-        "plivo-endpoints": str(Path(sys.executable).with_name("plivo-endpoints")),
-    }
-    text = [each.replace("8080", str(port)).replace("0.0.0.0", "127.0.0.1") for each in found]  # noqa: S104
-    return [[programs.get(part, part) for part in json.loads(each)] for each in text]
+    script = str(Path(sys.executable).with_name("plivo-endpoints"))
+    programs = {"python": sys.executable, "plivo-endpoints": script}
+    parsed: list[list[str]] = [
+        json.loads(each.replace("8080", str(port)).replace("0.0.0.0", "127.0.0.1"))  # noqa: S104
+        for each in found
+    ]
+    return [[programs.get(part, part) for part in command] for command in parsed]
 
 
 def test_the_container() -> None:
