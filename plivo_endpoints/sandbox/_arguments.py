@@ -61,8 +61,7 @@ def read_fault_header(request: web.Request) -> Fault | None:
         return None
     try:
         with refusing():
-            # aiohttp decodes headers like this.
-            return read_fault(read_object(text.encode(errors="surrogateescape"), "the value"))
+            return read_fault(read_object(text.encode(), "the value"))
     except RefusedError as problem:
         raise RefusedError(f"{FAULT_HEADER}: {problem}") from None
 

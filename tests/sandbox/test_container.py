@@ -39,13 +39,15 @@ def test_the_container() -> None:
     environment = {**os.environ, **CREDENTIALS, "http_proxy": "http://127.0.0.1:9"}
     assert 0 != subprocess.run(health, env=environment, check=False, capture_output=True).returncode  # noqa: S603
     with subprocess.Popen(serve, env=environment, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
-        assert process.stdout is not None
-        exports = [process.stdout.readline().strip() for _ in range(3)]
-        assert f"export PLIVO_BASE_URL=http://127.0.0.1:{port}" == exports[0]
-        assert 0 == subprocess.run(health, env=environment, check=False).returncode  # noqa: S603
-        with Client(*CREDENTIALS.values(), base_url=f"http://127.0.0.1:{port}") as client:
-            assert 0 == client.endpoints.list_page().meta.total_count
-        process.send_signal(signal.SIGTERM)
+        try:
+            assert process.stdout is not None
+            exports = [process.stdout.readline().strip() for _ in range(3)]
+            assert f"export PLIVO_BASE_URL=http://127.0.0.1:{port}" == exports[0]
+            assert 0 == subprocess.run(health, env=environment, check=False).returncode  # noqa: S603
+            with Client(*CREDENTIALS.values(), base_url=f"http://127.0.0.1:{port}") as client:
+                assert 0 == client.endpoints.list_page().meta.total_count
+        finally:
+            process.send_signal(signal.SIGTERM)
     assert 0 == process.returncode
 
 

@@ -26,6 +26,12 @@ PATHS = [
     "/_sandbox/clock",
     "/_sandbox/endpoints/{endpoint}/register",
     "/_sandbox/state",
+    "/_sandbox/seed",
+    "/_sandbox/snapshot",
+    "/_sandbox/accounts",
+    "/_sandbox/accounts/{id}",
+    "/_sandbox/wait",
+    "/_sandbox/openapi.json",
     "*",
 ]
 NAMES = [
@@ -52,6 +58,9 @@ NAMES = [
     "list_lag",
     "quota",
     "strict_alias",
+    "count",
+    "endpoints",
+    "latency_sigma",
     "set",
     "move",
     "fault",
@@ -91,6 +100,8 @@ HEADERS = [
     "Last-Event-ID: 1",
     "If-None-Match: *",
     "X-HTTP-Method-Override: DELETE",
+    'X-Sandbox-Fault: {"applied": false, "status": 418}',
+    "X-Sandbox-Fault: \xff",
 ]
 SNIPPETS = [
     "%00",

@@ -128,7 +128,9 @@ def test_a_snapshot_holds_no_credentials() -> None:
 
 async def test_a_snapshot_over_http(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
     """It may be larger than other bodies."""
-    sandbox.seed(4_000)
+    sandbox.seed(6)
+    for endpoint_id in sandbox.endpoints:
+        sandbox.register(endpoint_id, user_agent="x" * 200_000)
     before = dict(sandbox.endpoints)
     async with api.get("/_sandbox/snapshot") as response:
         snapshot = await response.read()
