@@ -36,6 +36,8 @@ Environment:
   PLIVO_RATE_LIMIT                 a file or postgresql:// URL to share the quota
   PLIVO_ENDPOINT_PASSWORD          the SIP password, instead of a prompt
   PLIVO_PROVISION_KEY              the master key for derived passwords
+  PLIVO_SANDBOX_AUTH_ID, PLIVO_SANDBOX_AUTH_TOKEN
+                                   the account of `sandbox`; default: random
   HTTPS_PROXY, NO_PROXY            the proxy to Plivo, and hosts without one
   NO_COLOR                         no colours
 
