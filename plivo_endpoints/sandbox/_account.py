@@ -249,10 +249,10 @@ class Account:
         return dump_endpoints(self._state)
 
     def restore(self, snapshot: Mapping[str, Json]) -> None:
-        """Replace all endpoints by those of a snapshot, which may be another account's.
+        """Replace all endpoints and the default application by those of a snapshot.
 
-        Nothing else changes: `reset` first to return to an empty account. No endpoint_id that this account
-        has used since goes to a new endpoint.
+        Nothing else changes: for everything else, call `reset` before. The snapshot may be another account's.
+        New endpoints get ids that this account has not used before.
 
         Raises:
             ValueError: `snapshot` is not what `snapshot()` returns; nothing is changed.

@@ -110,7 +110,7 @@ def build_app(
 def _injecting(directory: Directory, *, control: bool) -> Middleware:
     """Apply faults, and record each request before its response is sent.
 
-    With `control`, a request with valid credentials can order a fault for itself in a header.
+    With `control`, the header of a request with valid credentials can contain a fault for that request alone.
     """
 
     @web.middleware

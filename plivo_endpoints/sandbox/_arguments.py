@@ -51,7 +51,7 @@ def read_fault(fields: Mapping[str, Json]) -> Fault:
 
 
 def read_fault_header(request: web.Request) -> Fault | None:
-    """Return the fault that a request orders for itself, or `None`.
+    """Return the fault in the header of a request, or `None` without that header.
 
     Raises:
         RefusedError: the header does not describe a fault.

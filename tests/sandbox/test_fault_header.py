@@ -1,4 +1,4 @@
-"""A request orders a fault for itself."""
+"""A fault in the header of a request, for that request alone."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ async def test_one_request_fails(sandbox: Sandbox, api: aiohttp.ClientSession) -
 
 
 async def test_a_reset(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
-    """Every kind of fault can be ordered."""
+    """The connection is reset, as by any other fault."""
     with pytest.raises(aiohttp.ClientOSError):
         await create(api, '{"applied": true, "reset": true}')
     assert [(None, True)] == [(record.status, record.applied) for record in sandbox.requests]
@@ -73,7 +73,7 @@ async def test_a_header_that_makes_no_sense(
     )
 
 
-async def test_strangers_order_nothing(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
+async def test_without_credentials_it_is_ignored(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
     """Without valid credentials for the path the response is a 401, whatever the header says."""
     other = sandbox.add_subaccount()
     authorizations = ["", "Basic x", aiohttp.encode_basic_auth(other.auth_id, other.auth_token)]
