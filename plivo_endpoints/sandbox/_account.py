@@ -244,7 +244,8 @@ class Account:
     def snapshot(self) -> dict[str, Json]:
         """Return the endpoints as a JSON document for `restore`, in the format of a state file.
 
-        It contains no credentials, but the MD5 of each endpoint's password: treat it as a secret.
+        It contains no credentials of the account, but hashes of the endpoints' passwords, with which a phone
+        could register: treat it as a secret.
         """
         return dump_endpoints(self._state)
 

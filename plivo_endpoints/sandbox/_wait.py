@@ -48,12 +48,12 @@ async def wait(request: web.Request) -> web.Response:
 
 
 def _find(state: AccountState, name: str) -> str:
-    for endpoint in state.store.snapshot().values():
-        if name in (endpoint.endpoint_id, endpoint.username):
-            return endpoint.endpoint_id
     if not name:
         raise RefusedError("registered must be an endpoint_id or a username")
-    raise web.HTTPNotFound
+    endpoint = state.store.get(name) or state.store.find(name)
+    if endpoint is None:
+        raise web.HTTPNotFound
+    return endpoint.endpoint_id
 
 
 def _read_timeout(text: str) -> float:

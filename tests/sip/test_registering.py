@@ -337,3 +337,12 @@ def test_sequences_have_an_end(phone: Phone, monkeypatch: pytest.MonkeyPatch) ->
     assert 3 == len(phone.registrar._sequences)
     phone.call_id = "x" * 251
     assert 400 == phone.log_in("password-1").status
+
+
+def test_a_reset_and_a_restored_snapshot(account: Sandbox, phone: Phone) -> None:
+    """A phone of an endpoint that was removed is refused; once it is restored, the same password works."""
+    snapshot = account.snapshot()
+    account.reset()
+    assert 401 == phone.log_in("password-1").status
+    account.restore(snapshot)
+    assert 200 == phone.log_in("password-1").status
