@@ -111,6 +111,7 @@ def aliases(sandbox: Sandbox) -> list[str]:
     return sorted(endpoint.alias for endpoint in sandbox.endpoints.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.slow), 3])
 async def test_a_run_of_several_processes(
     fleet_of: Callable[[], AsyncFleet], rows: Rows, sandbox: Sandbox, processes: int
@@ -207,6 +208,7 @@ async def test_another_edition(fleet_of: Callable[[], AsyncFleet], rows: Rows, s
     assert (first.report.exit_status, len(sandbox.endpoints)) == (0, 400)
 
 
+@pytest.mark.slow
 async def test_a_mismatch(
     fleet_of: Callable[[], AsyncFleet], rows: Rows, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +246,7 @@ async def test_work_without_the_source(fleet_of: Callable[[], AsyncFleet], sandb
     assert idle.report.exit_status == 0
 
 
+@pytest.mark.slow
 async def test_the_permissions_of_a_run(fleet_of: Callable[[], AsyncFleet], sandbox: Sandbox) -> None:
     """Workers have those that the source was enqueued with."""
     async with fleet_of().apply(derived(12), settle=0.2) as run:
@@ -302,6 +305,7 @@ async def test_work_on_a_fleet_that_is_not_there(client: AsyncClient, database: 
     assert not await PostgresState(database, "slaes").exists()
 
 
+@pytest.mark.slow
 async def test_an_update_that_is_late(
     fleet_of: Callable[[], AsyncFleet],
     sandbox: Sandbox,
@@ -330,6 +334,7 @@ async def test_an_update_that_is_late(
     assert {each.password for each in sandbox.endpoints.values()} == {newest}
 
 
+@pytest.mark.slow
 async def test_an_intent_of_a_process_that_lives(
     fleet_of: Callable[[], AsyncFleet], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -471,6 +476,7 @@ async def test_two_fleets_of_one_account_at_the_same_moment(
     assert len(sandbox.endpoints) == 30
 
 
+@pytest.mark.slow
 async def test_a_run_for_some_rows_ends_no_other(
     fleet_of: Callable[[], AsyncFleet], rows: Rows, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

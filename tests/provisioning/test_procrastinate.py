@@ -173,6 +173,7 @@ async def test_nothing_happens_without_a_fleet(queue: Queue, sandbox: Sandbox) -
     assert sandbox.requests == ()
 
 
+@pytest.mark.slow
 async def test_a_source_is_carried_out(
     queue: Queue, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -247,6 +248,7 @@ async def test_a_shift_that_failed_is_followed_by_a_pause(
     assert secrets_in(caplog.text + queue.all_jobs(), sandbox) == []
 
 
+@pytest.mark.slow
 async def test_the_audit_warns(queue: Queue, caplog: pytest.LogCaptureFixture) -> None:
     """Only if there is something that a person must see: here, an endpoint that somebody else created."""
     await queue.open()

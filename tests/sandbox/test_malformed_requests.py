@@ -79,6 +79,7 @@ def mutated(chance: random.Random, request: bytes) -> bytes:
     return request
 
 
+@pytest.mark.slow
 async def test_a_thousand_damaged_requests(caplog: pytest.LogCaptureFixture) -> None:
     """Whatever is wrong with them, no credential and no traceback is logged, and the sandbox works on."""
     caplog.set_level(logging.INFO)
@@ -104,6 +105,7 @@ async def test_a_thousand_damaged_requests(caplog: pytest.LogCaptureFixture) -> 
     assert [False, False] == [secret in caplog.text for secret in (CANARY, credentials.split()[1])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("quiet", "logged"), [((), ["refused a malformed request"]), (("--quiet",), [])])
 async def test_what_the_command_prints(quiet: tuple[str, ...], logged: list[str]) -> None:
     """One line on standard error; none with `--quiet`."""
