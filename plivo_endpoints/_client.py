@@ -287,6 +287,7 @@ class Client(Unpicklable):
         """Close connections and thread; later calls raise `ClientStateError`. Closing twice is no error."""
         if not self._is_view:
             self._runner.close()
+            self._connections.forget_closed_loops()  # and the tokens with them
 
     def __enter__(self) -> Self:
         return self

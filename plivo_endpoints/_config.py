@@ -39,6 +39,9 @@ _HTTPS_ONLY: Final = (
 _NO_PRIORITY: Final = 'must be "interactive" or "bulk"'
 _PRINTABLE_ASCII: Final = re.compile(r"[ -~]+")
 _ASCII_ONLY: Final = "must be printable ASCII"
+_NOT_ASYNC: Final = "must be text, or a plain function: a coroutine would never be awaited"
+_BAD_RESULT: Final = "the function that returns it must return printable ASCII text, and not an empty one"
+_REMEMBERED: Final = 8  # auth tokens that a function returned
 _AUTH_ID: Final = re.compile(r"(?:MA|SA)[A-Z0-9]{18}")
 
 
@@ -90,7 +93,7 @@ class AuthToken(Unpicklable):
         if self._function is None:
             require("auth_token", _problem(self._recent[0], _PRINTABLE_ASCII, _ASCII_ONLY))
         elif inspect.iscoroutinefunction(self._function):
-            require("auth_token", "must be text, or a plain function: a coroutine would never be awaited")
+            require("auth_token", _NOT_ASYNC)
 
     def reveal(self) -> str:
         """Return the current one; calls the function."""
@@ -99,13 +102,12 @@ class AuthToken(Unpicklable):
         return self._recent[0].reveal()
 
     def recent(self) -> tuple[str, ...]:
-        """Return those that a request under way may carry: the current one and the one before."""
+        """Return those that a request in flight may carry: the current one, and some before it."""
         return tuple([token.reveal() for token in self._recent])
 
     def _remember(self, token: Secret) -> None:
-        require("auth_token", _problem(token, _PRINTABLE_ASCII, f"the function's result {_ASCII_ONLY}"))
         if token.reveal() not in self.recent()[:1]:
-            self._recent = (token, *self._recent[:1])
+            self._recent = (token, *self._recent[: _REMEMBERED - 1])
 
     def __repr__(self) -> str:
         return "AuthToken('…')"
@@ -113,10 +115,22 @@ class AuthToken(Unpicklable):
 
 def _call(function: Callable[[], str]) -> Secret:
     try:
-        return Secret(plain(function()))
-    except Exception as error:
+        token = Secret(plain(function()))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
         rule = f"the function that returns it raised {type(error).__name__}"
         raise InvalidArgumentError("auth_token", rule) from error
+    require("auth_token", _result_problem(token))
+    return token
+
+
+def _result_problem(token: Secret) -> str | None:
+    if inspect.iscoroutine(token.reveal()):
+        token.reveal().close()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+        return _NOT_ASYNC
+    text = as_text(token.reveal())
+    return None if text is not None and _PRINTABLE_ASCII.fullmatch(text) else _BAD_RESULT
 
 
 @frozen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
 
     from plivo_endpoints._config import CallOptions, ConnectionSettings, Credentials
     from plivo_endpoints._events import Event
+    from plivo_endpoints._models import Token
     from plivo_endpoints._request_models import RequestModel
     from plivo_endpoints._sansio.messages import Operation
     from plivo_endpoints._shared_window import RateLimitStore
+    from plivo_endpoints._token_cache import TokenKey
     from plivo_endpoints._transport import AiohttpTransport
 
 T = TypeVar("T")
@@ -52,9 +55,11 @@ class LoopState:
 
     async def aclose(self) -> None:
         """Close the connections, and forget the tokens."""
-        await self.tokens.aclose()
-        await self.transport.aclose()
-        self.retrying.close()
+        try:
+            await self.tokens.aclose()
+        finally:  # also if the closing is cancelled
+            await self.transport.aclose()
+            self.retrying.close()
 
 
 class Connections:
@@ -138,6 +143,20 @@ class Connections:
         if own is not None:
             await own.aclose()
 
+    def invalidate_tokens(self, sub: str | None) -> None:
+        """Forget the tokens of a `sub`, or all: in this loop now, in others in their next iteration."""
+        own = self.running()
+        for loop, state in list(self._loops.items()):
+            if state is own:
+                state.tokens.invalidate(sub)
+            else:
+                with suppress(RuntimeError):  # closed
+                    loop.call_soon_threadsafe(state.tokens.invalidate, sub)
+
+    def forget_closed_loops(self) -> None:
+        """Forget what belongs to loops that are closed."""
+        self._drop_idle_loops(closed_only=True)
+
     def _drop_idle_loops(self, *, closed_only: bool) -> None:
         for loop in list(self._loops):  # a copy: other threads add and remove loops
             if loop.is_closed() or not (closed_only or loop.is_running()):
@@ -158,9 +177,15 @@ class Executor:
         """The account's id."""
         return self._connections.credentials.auth_id
 
-    def token_cache(self) -> TokenCache:
-        """Return the tokens that the client keeps for the running loop."""
-        return self._connections.running().tokens
+    async def cached_token(
+        self, key: TokenKey, create: Callable[[], Coroutine[Any, Any, Token]], refresh_before: float
+    ) -> Token:
+        """Return a token that the client caches for the running loop; see `TokenCache.get`."""
+        return await self._connections.running().tokens.get(key, self._options, create, refresh_before)
+
+    def invalidate_tokens(self, sub: str | None) -> None:
+        """Forget the tokens of a `sub`, or all, in every loop."""
+        self._connections.invalidate_tokens(sub)
 
     def execute(
         self,

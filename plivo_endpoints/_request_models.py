@@ -31,9 +31,10 @@ from plivo_endpoints._validation import (
     text_problem,
 )
 
-_MIN_LIFETIME: Final = 3 * 60
-MAX_LIFETIME: Final = 24 * 60 * 60  # seconds of a token, also the default
-_MIN_SERVICE: Final = 60  # seconds for which a kept token is handed out
+MIN_LIFETIME: Final = 3 * 60  # seconds of a token
+MAX_LIFETIME: Final = 24 * 60 * 60  # also the default
+REFRESH_BEFORE: Final = timedelta(minutes=2)
+_MIN_USABLE: Final = 60  # seconds for which a cached token may be returned
 
 
 @frozen(kw_only=True)
@@ -148,10 +149,10 @@ def token_times(
     return start, end
 
 
-def kept_token_times(lifetime: timedelta, refresh_before: timedelta) -> tuple[int, float]:
-    """Return the lifetime of a kept token, and how long before its end it is replaced, in seconds."""
+def cached_token_times(lifetime: timedelta, refresh_before: timedelta) -> tuple[int, float]:
+    """Return a cached token's lifetime, and how long before its end it is replaced, in seconds."""
     lasts, before = _whole_seconds(lifetime), _seconds("refresh_before", refresh_before)
-    if not 0 <= before <= lasts - _MIN_SERVICE:
+    if not 0 <= before <= lasts - _MIN_USABLE:
         raise InvalidArgumentError(
             "refresh_before", "must not be negative, and at least a minute shorter than lifetime"
         )
@@ -185,7 +186,7 @@ def _epoch(name: str, value: datetime | int | None) -> int | None:
 def _check_lifetime(name: str, seconds: float) -> None:
     if seconds <= 0:
         raise InvalidArgumentError(name, "must end after nbf")
-    if not _MIN_LIFETIME <= seconds <= MAX_LIFETIME:
+    if not MIN_LIFETIME <= seconds <= MAX_LIFETIME:
         raise InvalidArgumentError(name, "must end the token between 3 minutes and 24 hours after nbf")
 
 

@@ -147,8 +147,9 @@ class AiohttpTransport:
                 "Accept-Encoding": "identity",  # responses are small
             }
         )
-        self._rotating = credentials if credentials.auth_token.rotates else None
-        if self._rotating is None:
+        self._credentials = credentials
+        self._rotating = credentials.auth_token.rotates
+        if not self._rotating:
             self._headers["Authorization"] = _Hidden(authorization(credentials))
         if session is not None and session._loop is not asyncio.get_running_loop():  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
             raise ClientStateError("the session belongs to another event loop")
@@ -162,7 +163,7 @@ class AiohttpTransport:
     async def send(self, request: Request, attempt: Attempt) -> Response:
         """Return the response, or raise `TransportError`; record the progress in `attempt`."""
         session = self._session or await self._open()
-        headers = self._extra_headers if self._rotating is None else self._rotating_headers(self._rotating)
+        headers = self._request_headers(request, attempt) if self._rotating else self._extra_headers
         if self._extra_headers is not None and request.body is not None:
             await _let_loop_read()  # the caller's connector does not do that when it hands out a connection
         body = None if request.body is None else Body(request.body, attempt, self._heard)
@@ -201,9 +202,16 @@ class AiohttpTransport:
         # Raised outside `except`: aiohttp's exceptions hold the request, whose repr shows its Authorization.
         raise _failure(problem, request, attempt, session)
 
-    def _rotating_headers(self, credentials: Credentials) -> CIMultiDict[str]:
+    def _request_headers(self, request: Request, attempt: Attempt) -> CIMultiDict[str]:
+        """Return headers with the auth token of this moment."""
         headers = self._headers.copy()
-        headers["Authorization"] = _Hidden(authorization(credentials))
+        try:
+            headers["Authorization"] = _Hidden(authorization(self._credentials))
+        except InvalidArgumentError as error:
+            if attempt.number == 1:
+                raise
+            # An earlier attempt may have been carried out, so the retry rules have to choose the error.
+            raise ConnectError(str(error), method=request.method, path=request.path) from error.__cause__
         return headers
 
     async def _open(self) -> aiohttp.ClientSession:

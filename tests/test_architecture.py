@@ -60,7 +60,7 @@ ALLOWED: Final = {
         "_token_cache",
         "_transport",
     },
-    "_resources": {"_models", "_request_models", "_sansio", "_pagination", *_BASE},
+    "_resources": {"_models", "_request_models", "_sansio", "_pagination", "_token_cache", *_BASE},
     "_wiring": {
         "_config",
         "_connections",
@@ -230,7 +230,7 @@ import sys
 before = set(sys.modules)
 from {ROOT}.token_service import asgi_app, aiohttp_handler
 from {ROOT} import AsyncClient
-aiohttp_handler(AsyncClient("MA0123456789ABCDEFGH", "token"), None)
+aiohttp_handler(AsyncClient("MA0123456789ABCDEFGH", "token"), print)
 print(*set(sys.modules) - before)
 """
     ended = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)  # noqa: S603

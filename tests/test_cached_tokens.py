@@ -1,12 +1,15 @@
-"""Tokens that are kept and renewed: who waits, for what, and what they get."""
+"""Tokens that are cached and refreshed: who waits, for what, and what they get."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,14 +21,16 @@ from plivo_endpoints import (
     AsyncClient,
     Client,
     ClientStateError,
+    ForbiddenError,
     InvalidArgumentError,
     ServerError,
     Token,
 )
 from plivo_endpoints import _token_cache as token_cache
 from plivo_endpoints._clock import CLOCK
+from plivo_endpoints._config import CallOptions
 from plivo_endpoints._request_models import NewToken
-from plivo_endpoints._token_cache import TokenCache
+from plivo_endpoints._token_cache import TokenCache, TokenKey
 from plivo_endpoints.sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
 
 LIFETIME: Final = 3600
 BEFORE: Final = 600.0
+OPTIONS: Final = CallOptions(timeout=5.0, max_attempts=3)
 DUE: Final = (LIFETIME - BEFORE) * 3 / 4 + 1  # seconds after which a token is renewed
 
 
@@ -109,14 +115,14 @@ def cache() -> TokenCache:
     return TokenCache()
 
 
-def key_of(sub: str) -> tuple[NewToken, int]:
+def key_of(sub: str) -> TokenKey:
     """Return what a visitor asks for."""
-    return NewToken(iss="MA", sub=sub), LIFETIME
+    return TokenKey(NewToken(iss="MA", sub=sub), LIFETIME)
 
 
 async def ask(cache: TokenCache, service: Service, sub: str = "alice", before: float = BEFORE) -> str:
     """Ask for a token as a visitor does."""
-    return (await cache.get(key_of(sub), service.mint, before)).jwt
+    return (await cache.get(key_of(sub), OPTIONS, service.mint, before)).jwt
 
 
 async def let_others_run() -> None:
@@ -125,7 +131,9 @@ async def let_others_run() -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_token_is_kept_for_who_asks_for_the_same(client: AsyncClient, sandbox: Sandbox) -> None:
+async def test_callers_with_the_same_arguments_get_the_same_token(
+    client: AsyncClient, sandbox: Sandbox
+) -> None:
     """The same arguments get the same token; any other gets one of its own. Views share them."""
     view = client.with_options(timeout=5.0)
     first = await client.tokens.cached(sub="alice", outgoing_allow=True)
@@ -143,7 +151,7 @@ async def test_a_token_is_kept_for_who_asks_for_the_same(client: AsyncClient, sa
     assert 1 + len(others) == len(sandbox.requests)
 
 
-async def test_what_a_kept_token_says(client: AsyncClient, sandbox: Sandbox) -> None:
+async def test_the_claims_of_a_cached_token(client: AsyncClient, sandbox: Sandbox) -> None:
     """It begins ten seconds ago, for clocks that differ, and lasts as long as asked for."""
     token = await client.tokens.cached(
         sub="alice", lifetime=timedelta(hours=1), incoming_allow=True, app="42"
@@ -157,7 +165,7 @@ async def test_what_a_kept_token_says(client: AsyncClient, sandbox: Sandbox) -> 
     assert 8 < (datetime.now(UTC) - token.claims.nbf).total_seconds() < 30
 
 
-async def test_many_askers_of_one_token_make_one_request(client: AsyncClient, sandbox: Sandbox) -> None:
+async def test_concurrent_callers_share_one_request(client: AsyncClient, sandbox: Sandbox) -> None:
     """Two hundred that ask at once wait for the same request."""
     tokens = await asyncio.gather(*(client.tokens.cached(sub="alice") for _ in range(200)))
     assert ({tokens[0].jwt}, 1) == ({token.jwt for token in tokens}, len(sandbox.requests))
@@ -189,7 +197,7 @@ def test_threads_share_what_a_blocking_client_keeps(
     assert 2 == len(threaded_sandbox.requests)
 
 
-async def test_a_renewal_lets_nobody_wait(cache: TokenCache, service: Service, clocks: Clocks) -> None:
+async def test_nobody_waits_for_a_refresh(cache: TokenCache, service: Service, clocks: Clocks) -> None:
     """In the last quarter the old token serves, while one request for a new one is under way."""
     await ask(cache, service)
     clocks.advance(DUE - 2)
@@ -204,7 +212,7 @@ async def test_a_renewal_lets_nobody_wait(cache: TokenCache, service: Service, c
     assert ("token 2", 2) == (await ask(cache, service), service.begun)
 
 
-async def test_askers_of_an_expired_token_wait_for_one_request(
+async def test_callers_share_the_request_for_an_expired_token(
     cache: TokenCache, service: Service, clocks: Clocks
 ) -> None:
     """Two hundred that come after its time get the one new token."""
@@ -214,7 +222,7 @@ async def test_askers_of_an_expired_token_wait_for_one_request(
     assert ({"token 2"}, 2) == (set(answers), service.begun)
 
 
-async def test_a_renewal_that_comes_too_late_is_waited_for(
+async def test_a_refresh_that_is_late_is_waited_for(
     cache: TokenCache, service: Service, clocks: Clocks
 ) -> None:
     """If the old token may no longer be returned, its renewal is joined, not repeated."""
@@ -230,7 +238,7 @@ async def test_a_renewal_that_comes_too_late_is_waited_for(
     assert ("token 2", 2) == (await waiting, service.begun)
 
 
-async def test_a_failed_renewal_is_tried_again_later(
+async def test_a_failed_refresh_is_tried_again_later(
     cache: TokenCache, service: Service, clocks: Clocks, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The old token serves as long as it may; attempts come closer together, but not one for each visitor."""
@@ -245,7 +253,7 @@ async def test_a_failed_renewal_is_tried_again_later(
         begun.append(service.begun)
     # It fails 749 s before the token may no longer be returned, and is tried again after half of them.
     assert [2, 2, 3, 3, 4] == begun
-    assert 3 == caplog.text.count("the old one is still handed out: POST JWT/Token/ answered 503")
+    assert 3 == caplog.text.count("a cached token could not be refreshed: POST JWT/Token/ answered 503")
     service.failure = None
     clocks.advance(LIFETIME)
     assert "token 5" == await ask(cache, service)
@@ -255,12 +263,13 @@ async def test_without_a_token_the_failure_is_raised(cache: TokenCache, service:
     """All who wait hear of it, and the next one tries again."""
     service.failure = ServerError("down", status=503, api_id=None, method="POST", path="JWT/Token/")
     heard = await asyncio.gather(*(ask(cache, service) for _ in range(20)), return_exceptions=True)
-    assert ([service.failure] * 20, 1) == (heard, service.begun)
+    assert ([str(service.failure)] * 20, 1) == ([str(error) for error in heard], service.begun)
+    assert 20 == len({id(error) for error in heard})  # each its own: a traceback shows what others did
     service.failure = None
     assert "token 2" == await ask(cache, service)
 
 
-async def test_an_asker_who_leaves_takes_nothing_from_the_others(cache: TokenCache, service: Service) -> None:
+async def test_a_cancelled_caller_takes_nothing_from_the_others(cache: TokenCache, service: Service) -> None:
     """The request goes on as long as somebody waits; the last one who leaves ends it."""
     service.open.clear()
     first, second = (asyncio.create_task(ask(cache, service)) for _ in range(2))
@@ -290,7 +299,7 @@ async def test_who_comes_while_a_request_is_cancelled_gets_another(
     assert ("token 1", 2) == (await coming, service.begun)
 
 
-async def test_a_renewal_goes_on_when_its_asker_leaves(
+async def test_a_refresh_goes_on_when_its_caller_is_cancelled(
     cache: TokenCache, service: Service, clocks: Clocks
 ) -> None:
     """It belongs to nobody: who waited for it may go."""
@@ -323,6 +332,35 @@ async def test_invalidate_forgets_a_sub_or_all(cache: TokenCache, service: Servi
     assert ["token 4", "token 5"] == [await waiting, await ask(cache, service, "bob")]
 
 
+async def test_views_with_other_options_share_no_request(client: AsyncClient, sandbox: Sandbox) -> None:
+    """A call times out by its own timeout, whatever others wait for; what they get is cached for all."""
+    sandbox.inject(Fault(applied=True, latency=600))
+    patient = asyncio.create_task(client.tokens.cached(sub="alice"))
+    while not sandbox.tokens:
+        await asyncio.sleep(0)
+    quick = client.with_options(timeout=5.0)
+    token = await quick.tokens.cached(sub="alice")
+    assert (2, token) == (len(sandbox.tokens), await client.tokens.cached(sub="alice"))
+    patient.cancel()
+
+
+def test_invalidate_reaches_every_event_loop(threaded_sandbox: Sandbox) -> None:
+    """A client that is used in two loops forgets a visitor's tokens in both."""
+    client = AsyncClient(
+        threaded_sandbox.auth_id, threaded_sandbox.auth_token, base_url=threaded_sandbox.base_url
+    )
+
+    async def cached() -> Token:
+        return await client.tokens.cached(sub="alice")
+
+    with asyncio.Runner() as one, asyncio.Runner() as other:
+        first = one.run(cached())
+        assert first is one.run(cached())
+        other.run(client.tokens.invalidate("alice"))
+        assert first is not one.run(cached())
+        one.run(client.close())
+
+
 async def test_a_closed_client_keeps_nothing(sandbox: Sandbox) -> None:
     """Who waits hears that it was closed, and so does who asks later."""
     client = AsyncClient(sandbox.auth_id, sandbox.auth_token, base_url=sandbox.base_url)
@@ -339,11 +377,40 @@ async def test_a_closed_client_keeps_nothing(sandbox: Sandbox) -> None:
     assert "plivo-endpoints token" not in {task.get_name() for task in asyncio.all_tasks()}
 
 
-async def test_the_oldest_give_way(
+async def test_closing_that_is_cancelled_closes_the_connections(sandbox: Sandbox) -> None:
+    """Also while a token is requested."""
+    client = AsyncClient(sandbox.auth_id, sandbox.auth_token, base_url=sandbox.base_url)
+    await client.tokens.cached(sub="alice")
+    (state,) = client._connections._loops.values()
+    session = state.transport._session
+    assert session is not None
+    sandbox.inject(Fault(applied=True, latency=600))
+    waiting = asyncio.create_task(client.tokens.cached(sub="bob"))
+    while len(sandbox.tokens) < 2:
+        await asyncio.sleep(0)
+    closing = asyncio.create_task(client.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait({closing, waiting})
+    assert session.closed
+    assert isinstance(waiting.exception(), ClientStateError)
+
+
+def test_a_closed_blocking_client_keeps_no_token(threaded_sandbox: Sandbox) -> None:
+    """While the client itself is still referred to."""
+    client = Client(threaded_sandbox.auth_id, threaded_sandbox.auth_token, base_url=threaded_sandbox.base_url)
+    token = weakref.ref(client.tokens.cached(sub="alice"))
+    assert token() is not None
+    client.close()
+    gc.collect()
+    assert token() is None
+
+
+async def test_the_least_recently_used_are_evicted(
     cache: TokenCache, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond the limit, the token that was used longest ago is dropped."""
-    monkeypatch.setattr(token_cache, "MOST_TOKENS", 3)
+    monkeypatch.setattr(token_cache, "MAX_TOKENS", 3)
     for sub in ("a", "b", "c", "a", "d"):
         await ask(cache, service, sub)
     assert ["token 1", "token 3", "token 4", "token 5"] == [
@@ -407,6 +474,81 @@ async def test_a_token_that_is_too_short_is_returned_with_a_warning(
     assert 2 == caplog.text.count("Plivo issued a token that ends earlier than refresh_before allows")
 
 
+async def test_a_worse_token_does_not_replace_a_better_one(
+    cache: TokenCache, service: Service, clocks: Clocks
+) -> None:
+    """If a refresh brings a token that ends sooner, the old one is returned, and refreshed again later."""
+    await ask(cache, service)
+    clocks.advance(DUE)
+    service.lifetime = 660
+    for _ in range(10):
+        assert "token 1" == await ask(cache, service)
+        await let_others_run()
+    assert 2 == service.begun
+
+
+async def test_a_token_that_is_not_valid_yet(cache: TokenCache, service: Service, clocks: Clocks) -> None:
+    """If the clock was fast, and is set back, the token begins in the future, so there is another."""
+    await ask(cache, service)
+    clocks.wall -= 5
+    assert "token 1" == await ask(cache, service)
+    clocks.wall -= 3600
+    assert "token 2" == await ask(cache, service)
+
+
+async def test_a_refresh_runs_in_no_ones_context(cache: TokenCache, service: Service, clocks: Clocks) -> None:
+    """What one visitor's request has set is not seen in a refresh for all."""
+    visitor = ContextVar("visitor", default="nobody")
+    seen: list[str] = []
+
+    async def create() -> Token:
+        seen.append(visitor.get())
+        return await service.mint()
+
+    visitor.set("alice")
+    for _ in range(2):
+        await cache.get(key_of("alice"), OPTIONS, create, BEFORE)
+        clocks.advance(DUE)
+    await cache.get(key_of("alice"), OPTIONS, create, BEFORE)
+    await let_others_run()
+    assert ["alice", "nobody"] == seen
+
+
+async def test_an_error_that_nobody_waits_for(cache: TokenCache, service: Service) -> None:
+    """It is not reported by asyncio, as one that was never retrieved would be."""
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    service.open.clear()
+    service.failure = ServerError("down", status=503, api_id=None, method="POST", path="JWT/Token/")
+    waiting = asyncio.create_task(ask(cache, service))
+    await let_others_run()
+    cache.invalidate(None)
+    service.open.set()
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    del waiting
+    gc.collect()
+    assert [] == reported
+
+
+async def test_a_failed_call_leaves_no_cycle(client: AsyncClient, sandbox: Sandbox) -> None:
+    """The collector has nothing to do after it."""
+    sandbox.inject(Fault(applied=False, status=403), rate=1.0)
+    for _ in range(2):  # the first call imports and connects
+        gc.collect()
+        with pytest.raises(ForbiddenError):
+            await client.tokens.cached(sub="alice")
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        gc.collect()
+        found = [type(each).__name__ for each in gc.garbage]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert [] == [name for name in found if name in {"ForbiddenError", "_InFlight", "frame", "Task"}]
+
+
 async def test_a_clock_that_is_set_during_a_request(cache: TokenCache, service: Service) -> None:
     """A token that was requested by a slow clock ends too early, so there is another."""
     service.step = LIFETIME
@@ -453,7 +595,7 @@ async def _visit(clocks: Clocks, steps: list[Step]) -> None:
     for step, amount in steps:
         _change(service, step, amount)
         with suppress(ServerError):
-            token = await cache.get(key_of("alice"), mint, BEFORE)
+            token = await cache.get(key_of("alice"), OPTIONS, mint, BEFORE)
             assert token.expires_at.timestamp() - clocks.wall >= BEFORE
             assert minted_at[token.jwt] + LIFETIME - clocks.monotonic >= BEFORE
         await let_others_run()

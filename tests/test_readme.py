@@ -104,15 +104,15 @@ async def test_the_token_endpoint(sandbox: Sandbox, point_to: Callable[[Sandbox]
 def test_the_token_endpoint_in_fastapi(
     threaded_sandbox: Sandbox, point_to: Callable[[Sandbox], None]
 ) -> None:
-    """Of docs/tokens.md: the same as a mounted app."""
+    """Of docs/tokens.md: the same as a route."""
     testclient = pytest.importorskip("fastapi.testclient", reason="FASTAPI IS NOT INSTALLED")
     point_to(threaded_sandbox)
     names: dict[str, Any] = {"__name__": "tokens"}
     exec(compile(TOKENS[3], "tokens.md", "exec"), names)  # noqa: S102 - the point
     with testclient.TestClient(names["app"]) as browser:
-        answer = browser.post("/token/", headers={"X-Remote-User": "alice"})
+        answer = browser.post("/token", headers={"X-Remote-User": "alice"})
         assert (200, {"jwt", "expires_at"}) == (answer.status_code, set(answer.json()))
-        assert 401 == browser.post("/token/").status_code
+        assert 401 == browser.post("/token").status_code
 
 
 async def test_the_store_of_ones_own(sandbox: Sandbox) -> None:

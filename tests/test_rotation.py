@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from plivo_endpoints import AsyncClient, AuthenticationError, BadRequestError, Client, InvalidArgumentError
+from plivo_endpoints import (
+    AsyncClient,
+    AuthenticationError,
+    BadRequestError,
+    Client,
+    InvalidArgumentError,
+    TransportError,
+)
 from plivo_endpoints.sandbox import Fault
 
 if TYPE_CHECKING:
@@ -90,6 +97,50 @@ async def test_a_function_that_raises(sandbox: Sandbox) -> None:
             await client.endpoints.create(username="alice", password="s3cret", alias="a")
     assert isinstance(refused.value.__cause__, OSError)
     assert () == sandbox.requests
+
+
+async def test_a_function_that_fails_after_an_attempt_was_sent(sandbox: Sandbox) -> None:
+    """The call says that it may have been carried out, as the error of that attempt does."""
+    tokens = [sandbox.auth_token]
+    sandbox.seed(1)
+    made = next(iter(sandbox.endpoints))
+    sandbox.inject(Fault(applied=True, reset=True))
+    async with AsyncClient(sandbox.auth_id, tokens.pop, base_url=sandbox.base_url) as client:
+        with pytest.raises(TransportError) as lost:
+            await client.endpoints.update(made, alias="lobby")
+    assert ("unknown", "lobby") == (lost.value.sent, sandbox.endpoints[made].alias)
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_a_function_that_ends_the_program(threaded_sandbox: Sandbox, kind: type[BaseException]) -> None:
+    """The caller gets it, of a cached token too; the client goes on working."""
+    ends = [True]
+
+    def current() -> str:
+        if ends[0]:
+            raise kind
+        return threaded_sandbox.auth_token
+
+    with Client(threaded_sandbox.auth_id, current, base_url=threaded_sandbox.base_url) as client:
+        with pytest.raises(kind):
+            client.tokens.cached(sub="alice")
+        ends[0] = False
+        assert client.tokens.cached(sub="alice").claims is not None
+
+
+async def test_a_coroutine_is_no_token(sandbox: Sandbox) -> None:
+    """It is refused by name when it is returned, and closed, so that Python does not warn of it."""
+
+    async def current() -> str:
+        return sandbox.auth_token
+
+    async with AsyncClient(
+        sandbox.auth_id,
+        lambda: current(),  # type: ignore[arg-type, return-value]  # noqa: PLW0108  # pyright: ignore[reportArgumentType]
+        base_url=sandbox.base_url,
+    ) as client:
+        with pytest.raises(InvalidArgumentError, match="a coroutine would never be awaited"):
+            await client.tokens.create(sub="alice")
 
 
 def test_a_coroutine_function_is_refused(sandbox: Sandbox) -> None:

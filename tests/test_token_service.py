@@ -19,7 +19,7 @@ from plivo_endpoints.sandbox import Fault, Sandbox
 from plivo_endpoints.token_service import AccessDeniedError, Grant, aiohttp_handler, asgi_app
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
     from contextlib import AbstractAsyncContextManager
 
 SHOP: Final = "https://shop.example"
@@ -67,7 +67,7 @@ async def on_aiohttp(client: AsyncClient, hook: Hook, **options: Any) -> AsyncGe
 async def as_asgi(client: AsyncClient, hook: Hook, **options: Any) -> AsyncGenerator[Ask]:
     """Call the ASGI app as a server does."""
 
-    async def authorize(scope: Mapping[str, object]) -> Grant:
+    async def authorize(scope: MutableMapping[str, object]) -> Grant:
         pairs = cast("list[tuple[bytes, bytes]]", scope["headers"])
         return hook({name.decode(): value.decode() for name, value in pairs})
 
@@ -166,6 +166,29 @@ async def test_a_hook_that_fails(
     assert "Retry-After" not in answer.headers
 
 
+def test_a_refusal_with_another_status() -> None:
+    """A hook can only say that visitors have to log in, or may not call."""
+    with pytest.raises(ValueError, match="status must be 401 or 403"):
+        AccessDeniedError("no", status=204)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def test_a_hook_that_is_not_async(client: AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
+    """The log says what is wrong with it."""
+
+    def authorize(_: object) -> Grant:
+        return Grant(sub="alice")
+
+    app = asgi_app(client, authorize)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    sent: list[dict[str, object]] = []
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    await app({"type": "http", "method": "POST", "headers": []}, _nothing, send)
+    assert 500 == sent[0]["status"]
+    assert "authorize must be an async function" in caplog.text
+
+
 async def test_a_grant_that_breaks_a_rule(
     serve: Serve, client: AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -196,6 +219,8 @@ async def test_errors_of_aiohttp_in_its_hook(client: AsyncClient) -> None:
     [
         (Fault(applied=False, status=429, headers={"Retry-After": "7"}), 503, "7"),
         (Fault(applied=False, status=503), 502, "5"),
+        (Fault(applied=False, status=503, headers={"Retry-After": "1e9"}), 502, "5"),
+        (Fault(applied=False, status=429, headers={"Retry-After": "99999"}), 503, "3600"),
         (Fault(applied=False, status=401), 500, None),
         (Fault(applied=False, status=400), 500, None),
         (Fault(applied=True, status=200, body="<html>"), 502, "5"),
@@ -302,6 +327,11 @@ async def test_a_site_that_is_named(serve: Serve, client: AsyncClient) -> None:
         ("allow_origins", {"allow_origins": ["https://shop.example/"]}),
         ("allow_origins", {"allow_origins": [b"https://shop.example"]}),
         ("allow_origins", {"allow_origins": None}),
+        ("allow_origins", {"allow_origins": iter(["https://shop.example"])}),
+        ("allow_origins", {"allow_origins": ["https://shop.example:443"]}),
+        ("allow_origins", {"allow_origins": ["http://["]}),
+        ("client", {"client": "client"}),
+        ("authorize", {"authorize": None}),
         ("lifetime", {"lifetime": timedelta(minutes=2)}),
         ("refresh_before", {"refresh_before": timedelta(hours=1)}),
     ],
@@ -310,8 +340,12 @@ def test_invalid_options(
     make: Callable[..., object], client: AsyncClient, field: str, options: dict[str, Any]
 ) -> None:
     """They are refused when the endpoint is made."""
+
+    async def authorize(_: object) -> Grant:
+        return Grant(sub="alice")
+
     with pytest.raises(InvalidArgumentError) as refused:
-        make(client, None, **options)
+        make(**{"client": client, "authorize": authorize, **options})
     assert field == refused.value.field
 
 
@@ -341,7 +375,7 @@ async def test_a_server_of_its_own_closes_the_client(sandbox: Sandbox) -> None:
     async def send(message: dict[str, object]) -> None:
         sent.append(message["type"])
 
-    async def authorize(_: Mapping[str, object]) -> Grant:
+    async def authorize(_: MutableMapping[str, object]) -> Grant:
         return Grant(sub="alice")
 
     app = asgi_app(client, authorize)

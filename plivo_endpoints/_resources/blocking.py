@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from plivo_endpoints._pagination import Paginator
+from plivo_endpoints._request_models import REFRESH_BEFORE
 from plivo_endpoints._resources.base import BlockingResource
 from plivo_endpoints._resources.endpoints import AsyncEndpoints
 from plivo_endpoints._resources.tokens import AsyncTokens
@@ -240,21 +241,22 @@ class Tokens(BlockingResource[AsyncTokens]):
         app: str | None = None,
         incoming_allow: bool = False,
         outgoing_allow: bool = False,
-        refresh_before: timedelta = timedelta(minutes=2),
+        refresh_before: timedelta = REFRESH_BEFORE,
     ) -> Token:
-        """Return a kept token, or create one that is kept for the next caller with the same arguments.
+        """Return a cached token, or create one and cache it for later calls with the same arguments.
 
-        However many ask at once, one request is made. In the last quarter of the time in which a token may be
-        returned, a call also starts its renewal in the background, and nobody waits. If the renewal fails, it
-        is tried again later, and the old token is returned as long as it may be. A call waits only if there
-        is no token, or if nobody asked during that last quarter.
+        Concurrent calls share one request, unless they are made by views with other options. In the last
+        quarter of the time in which a token may be returned, a call also starts a refresh in the background.
+        If that fails, it is tried again later, and the old token is returned as long as it may be. A call
+        waits only if there is no usable token.
 
-        The client keeps at most 10,000 tokens for each event loop, and none after `close`. A token begins ten
-        seconds in the past, because the clocks of this machine, Plivo and phones differ.
+        The client caches at most 10,000 tokens for each event loop, evicts the least recently used, and none
+        are left after `close`. A token begins ten seconds in the past, because the clocks of this machine,
+        Plivo and phones differ.
 
         Args:
             sub: Who may log in with it, usually an endpoint's `username`; required for incoming calls.
-            lifetime: How long a new token lasts, 3 minutes to 24 hours.
+            lifetime: How long a new token lasts, 3 minutes to 24 hours, counted from ten seconds ago.
             app: The application that handles its calls.
             incoming_allow: Whether to allow incoming calls.
             outgoing_allow: Whether to allow outgoing calls.
@@ -264,7 +266,7 @@ class Tokens(BlockingResource[AsyncTokens]):
 
         Raises:
             InvalidArgumentError: If an argument is invalid; nothing was sent.
-            APIError, TransportError: If there is no token to return, and none could be created.
+            APIError, TransportError: If there is no usable token, and none could be created.
         """
         return self._run(
             lambda: self._async.cached(
@@ -278,8 +280,9 @@ class Tokens(BlockingResource[AsyncTokens]):
         )
 
     def invalidate(self, sub: str | None = None) -> None:
-        """Forget the kept tokens of `sub`, or all of them: the next `cached` creates a new one.
+        """Forget the cached tokens of `sub`, or all of them, so that the next `cached` creates a new one.
 
-        Plivo cannot revoke a token: one that was handed out works until it expires.
+        Plivo cannot revoke a token: one that was handed out works until it expires. If the client is used in
+        other event loops too, those forget their tokens in their next iteration.
         """
         self._run(lambda: self._async.invalidate(sub))

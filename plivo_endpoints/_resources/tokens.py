@@ -7,15 +7,20 @@ from typing import Final
 
 from plivo_endpoints._clock import CLOCK
 from plivo_endpoints._models import IssuedToken, Token
-from plivo_endpoints._request_models import MAX_LIFETIME, NewToken, kept_token_times, token_times
+from plivo_endpoints._request_models import (
+    MAX_LIFETIME,
+    REFRESH_BEFORE,
+    NewToken,
+    cached_token_times,
+    token_times,
+)
 from plivo_endpoints._resources.base import AsyncResource
 from plivo_endpoints._sansio.messages import Operation
+from plivo_endpoints._token_cache import CLOCK_SKEW, TokenKey
 from plivo_endpoints._validation import check_text
 
 # Repeatable: a second token does no harm.
 CREATE: Final = Operation("tokens.create", "POST", "JWT/Token/", returns=IssuedToken, repeatable=True)
-
-_CLOCK_SKEW: Final = 10  # seconds by which the clocks of this machine, Plivo and phones may differ
 
 
 class AsyncTokens(AsyncResource):
@@ -74,21 +79,22 @@ class AsyncTokens(AsyncResource):
         app: str | None = None,
         incoming_allow: bool = False,
         outgoing_allow: bool = False,
-        refresh_before: timedelta = timedelta(minutes=2),
+        refresh_before: timedelta = REFRESH_BEFORE,
     ) -> Token:
-        """Return a kept token, or create one that is kept for the next caller with the same arguments.
+        """Return a cached token, or create one and cache it for later calls with the same arguments.
 
-        However many ask at once, one request is made. In the last quarter of the time in which a token may be
-        returned, a call also starts its renewal in the background, and nobody waits. If the renewal fails, it
-        is tried again later, and the old token is returned as long as it may be. A call waits only if there
-        is no token, or if nobody asked during that last quarter.
+        Concurrent calls share one request, unless they are made by views with other options. In the last
+        quarter of the time in which a token may be returned, a call also starts a refresh in the background.
+        If that fails, it is tried again later, and the old token is returned as long as it may be. A call
+        waits only if there is no usable token.
 
-        The client keeps at most 10,000 tokens for each event loop, and none after `close`. A token begins ten
-        seconds in the past, because the clocks of this machine, Plivo and phones differ.
+        The client caches at most 10,000 tokens for each event loop, evicts the least recently used, and none
+        are left after `close`. A token begins ten seconds in the past, because the clocks of this machine,
+        Plivo and phones differ.
 
         Args:
             sub: Who may log in with it, usually an endpoint's `username`; required for incoming calls.
-            lifetime: How long a new token lasts, 3 minutes to 24 hours.
+            lifetime: How long a new token lasts, 3 minutes to 24 hours, counted from ten seconds ago.
             app: The application that handles its calls.
             incoming_allow: Whether to allow incoming calls.
             outgoing_allow: Whether to allow outgoing calls.
@@ -98,35 +104,36 @@ class AsyncTokens(AsyncResource):
 
         Raises:
             InvalidArgumentError: If an argument is invalid; nothing was sent.
-            APIError, TransportError: If there is no token to return, and none could be created.
+            APIError, TransportError: If there is no usable token, and none could be created.
         """
-        key = NewToken(
+        request = NewToken(
             iss=self._executor.auth_id,
             sub=sub,
             app=app,
             incoming_allow=incoming_allow,
             outgoing_allow=outgoing_allow,
         )
-        key.check()
-        lasts, before = kept_token_times(lifetime, refresh_before)
-        return await self._executor.token_cache().get(
-            (key, lasts),
+        request.check()
+        lifetime_seconds, seconds_before = cached_token_times(lifetime, refresh_before)
+        return await self._executor.cached_token(
+            TokenKey(request, lifetime_seconds),
             lambda: self.create(
                 sub=sub,
-                nbf=int(CLOCK.wall()) - _CLOCK_SKEW,
+                nbf=int(CLOCK.wall()) - CLOCK_SKEW,
                 lifetime=lifetime,
                 app=app,
                 incoming_allow=incoming_allow,
                 outgoing_allow=outgoing_allow,
             ),
-            before,
+            seconds_before,
         )
 
     async def invalidate(self, sub: str | None = None) -> None:
-        """Forget the kept tokens of `sub`, or all of them: the next `cached` creates a new one.
+        """Forget the cached tokens of `sub`, or all of them, so that the next `cached` creates a new one.
 
-        Plivo cannot revoke a token: one that was handed out works until it expires.
+        Plivo cannot revoke a token: one that was handed out works until it expires. If the client is used in
+        other event loops too, those forget their tokens in their next iteration.
         """
         if sub is not None:
             check_text("sub", sub)
-        self._executor.token_cache().invalidate(sub)
+        self._executor.invalidate_tokens(sub)

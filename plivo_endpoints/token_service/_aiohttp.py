@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from plivo_endpoints.token_service._service import LIFETIME, REFRESH_BEFORE, TokenService
+from plivo_endpoints._request_models import REFRESH_BEFORE
+from plivo_endpoints.token_service._service import LIFETIME, TokenService
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -28,8 +29,8 @@ def aiohttp_handler(
 
     Add it with `router.add_post`, or with `add_route("*", …)` for pages of other origins, whose browsers send
     OPTIONS first. It responds with `{"jwt": …, "expires_at": …}`, and if it has no token, with
-    `{"error": …}`: 401 or 403 as the hook says; 503 if the rate limit leaves no place, 504 or 502 if Plivo
-    does not answer, all three with Retry-After; 500 if the hook fails, or the account's credentials are
+    `{"error": …}`: 401 or 403 as `authorize` says; 503 if the rate limit leaves no place, 504 or 502 if Plivo
+    does not answer, all three with Retry-After; 500 if `authorize` fails, or the account's credentials are
     wrong. The log on `plivo_endpoints.token_service` says why; it never contains a token.
 
     Args:
@@ -42,14 +43,15 @@ def aiohttp_handler(
             by default.
 
     Raises:
-        InvalidArgumentError: If a time or an origin is invalid.
+        InvalidArgumentError: If an argument is invalid.
     """
     service = TokenService(
         client,
+        authorize,
         lifetime=lifetime,
         refresh_before=refresh_before,
         allow_origins=allow_origins,
-        passes=(web.HTTPException,),
+        reraise=(web.HTTPException,),
     )
 
     async def handle(request: web.Request) -> web.Response:

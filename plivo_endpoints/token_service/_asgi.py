@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from plivo_endpoints.token_service._service import LIFETIME, REFRESH_BEFORE, TokenService
+from plivo_endpoints._request_models import REFRESH_BEFORE
+from plivo_endpoints.token_service._service import LIFETIME, TokenService
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
     from datetime import timedelta
 
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.token_service._service import Grant, Reply
 
-    Scope: TypeAlias = Mapping[str, object]
+    Scope: TypeAlias = MutableMapping[str, object]
     Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, object]]]
     Send: TypeAlias = Callable[[dict[str, object]], Awaitable[None]]
 
@@ -28,11 +29,11 @@ def asgi_app(
 ) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """Return an ASGI app that gives visitors tokens, for POST requests on any path.
 
-    Mount it in another app, or serve it on its own; then it closes the client when the server stops. Its
-    responses are those of `aiohttp_handler`.
+    Add it to a route of another app, or serve it on its own; then it closes the client when the server stops.
+    Its responses are those of `aiohttp_handler`.
 
     Args:
-        client: A client. If the app is mounted, the caller closes it.
+        client: A client. If the app is part of another, the caller closes it.
         authorize: Awaited with the ASGI scope of each request; returns a `Grant`. It raises
             `AccessDeniedError` if the visitor gets no token.
         lifetime: How long a new token lasts, 3 minutes to 24 hours.
@@ -41,22 +42,29 @@ def asgi_app(
             by default.
 
     Raises:
-        InvalidArgumentError: If a time or an origin is invalid.
+        InvalidArgumentError: If an argument is invalid.
     """
     service = TokenService(
-        client, lifetime=lifetime, refresh_before=refresh_before, allow_origins=allow_origins
+        client, authorize, lifetime=lifetime, refresh_before=refresh_before, allow_origins=allow_origins
     )
+    return _App(service, authorize)
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+
+class _App:
+    # Not a function, which Starlette's routes would take for a view.
+    def __init__(self, service: TokenService, authorize: Callable[[Scope], Awaitable[Grant]]) -> None:
+        self._service = service
+        self._authorize = authorize
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _live(service, receive, send)
+            await _live(self._service, receive, send)
         elif scope["type"] == "http":
-            reply = await service.reply(str(scope["method"]), _headers(scope), lambda: authorize(scope))
+            method, headers = str(scope["method"]), _headers(scope)
+            reply = await self._service.reply(method, headers, lambda: self._authorize(scope))
             await _respond(reply, send)
         else:
             raise ValueError(f"a token endpoint cannot serve {scope['type']}")
-
-    return app
 
 
 async def _live(service: TokenService, receive: Receive, send: Send) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import math
 import re
 from datetime import UTC, timedelta
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from attrs import field, frozen
 
+from plivo_endpoints._client import AsyncClient
 from plivo_endpoints._errors import (
+    APIError,
     PlivoError,
     RateLimitedError,
     RequestTimeoutError,
@@ -20,23 +23,25 @@ from plivo_endpoints._errors import (
     ServerError,
     TransportError,
 )
-from plivo_endpoints._request_models import kept_token_times
+from plivo_endpoints._request_models import cached_token_times
 from plivo_endpoints._validation import require
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
 
-    from plivo_endpoints._client import AsyncClient
     from plivo_endpoints._models import Token
 
-LIFETIME: Final = timedelta(hours=1)
-REFRESH_BEFORE: Final = timedelta(minutes=5)
+LIFETIME: Final = timedelta(hours=1)  # not more, since Plivo cannot revoke a token
 
-_ORIGIN: Final = re.compile(r"https?://[a-z0-9.\-\[\]:]+")
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_DEFAULT_PORT: Final = re.compile(r"http:.*:80|https:.*:443")
 _NO_ORIGINS: Final = (
-    "must be a collection of origins such as https://shop.example, in lower case and without a path"
+    "must be a list of origins as browsers send them, such as https://shop.example: in lower case, without "
+    "a path and without the scheme's own port"
 )
 _RETRY_AFTER: Final = 5  # seconds, if Plivo says nothing
+_LONGEST_RETRY_AFTER: Final = 3600
+_FAILED: Final = "the token endpoint failed"
 _LOGGER: Final = logging.getLogger("plivo_endpoints.token_service")
 
 
@@ -58,15 +63,20 @@ class Grant:
 
 
 class AccessDeniedError(Exception):
-    """Raised by the hook if a visitor gets no token.
+    """Raised by `authorize` if a visitor gets no token.
 
     Args:
         message: What to tell the visitor.
         status: 401 if they have to log in first, 403 if they may not make calls.
+
+    Raises:
+        ValueError: If `status` is another.
     """
 
-    def __init__(self, message: str = "access denied", *, status: int = HTTPStatus.FORBIDDEN) -> None:
+    def __init__(self, message: str = "access denied", *, status: Literal[401, 403] = 403) -> None:
         super().__init__(message)
+        if status not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise ValueError("status must be 401 or 403")
         self.message = message
         self.status = status
 
@@ -86,19 +96,21 @@ class TokenService:
     def __init__(
         self,
         client: AsyncClient,
+        authorize: object,
         *,
         lifetime: timedelta,
         refresh_before: timedelta,
         allow_origins: Collection[str],
-        passes: tuple[type[Exception], ...] = (),
+        reraise: tuple[type[Exception], ...] = (),
     ) -> None:
-        kept_token_times(lifetime, refresh_before)
+        _check_parts(client, authorize)
+        cached_token_times(lifetime, refresh_before)
         require("allow_origins", None if _are_origins(allow_origins) else _NO_ORIGINS)
         self._client = client
         self._lifetime = lifetime
         self._refresh_before = refresh_before
         self._origins = frozenset(allow_origins)
-        self._passes = passes  # exceptions of the hook that are not for us
+        self._reraise = reraise  # exceptions of `authorize` that the web framework handles
 
     async def reply(
         self, method: str, headers: Mapping[str, str], authorize: Callable[[], Awaitable[Grant]]
@@ -108,7 +120,7 @@ class TokenService:
         Args:
             method: Its HTTP method.
             headers: Its headers, with names in lower case.
-            authorize: Calls the hook.
+            authorize: Calls the user's function.
         """
         shared = self._shared_headers(headers.get("origin"))
         if method == "OPTIONS" and "Access-Control-Allow-Origin" in shared:
@@ -118,16 +130,16 @@ class TokenService:
         if method != "POST":
             return _refusal(HTTPStatus.METHOD_NOT_ALLOWED, "use POST", {**shared, "Allow": "POST"})
         try:
-            token = await self._create(await authorize())
-        except self._passes:
+            token = await self._create_token(await _call(authorize))
+        except self._reraise:
             raise
         except AccessDeniedError as denied:
-            return _refusal(denied.status, denied.message, shared)
+            return _refusal(denied.status, str(denied.message), shared)
         except PlivoError as error:
             return _failure(error, shared)
         except Exception:
-            _LOGGER.exception("the hook that authorises visitors failed")
-            return _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the token endpoint failed", shared)
+            _LOGGER.exception("authorize failed, so a visitor got no token")
+            return _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, _FAILED, shared)
         expires_at = token.expires_at.astimezone(UTC).isoformat()
         return _json(HTTPStatus.OK, {"jwt": token.jwt, "expires_at": expires_at}, shared)
 
@@ -135,9 +147,7 @@ class TokenService:
         """Close the client."""
         await self._client.close()
 
-    async def _create(self, grant: Grant) -> Token:
-        if not isinstance(grant, Grant):  # pyright: ignore[reportUnnecessaryIsInstance] - hooks may be untyped
-            raise TypeError(f"the hook must return a Grant, not {type(grant).__name__}")
+    async def _create_token(self, grant: Grant) -> Token:
         return await self._client.tokens.cached(
             sub=grant.sub,
             app=grant.app,
@@ -156,31 +166,54 @@ class TokenService:
         return shared
 
 
+def _check_parts(client: object, authorize: object) -> None:
+    require("client", None if isinstance(client, AsyncClient) else "must be an AsyncClient")
+    require("authorize", None if callable(authorize) else "must be an async function")
+
+
 def _are_origins(origins: object) -> bool:
-    # A string is a collection of strings too.
-    if isinstance(origins, str | bytes) or not hasattr(type(origins), "__iter__"):
+    # No text, which is a collection of texts too, and no iterator, which can be read only once.
+    if not isinstance(origins, list | tuple | set | frozenset):
         return False
-    return all(isinstance(each, str) and _ORIGIN.fullmatch(each) for each in origins)  # type: ignore[attr-defined]
+    return all(
+        isinstance(each, str) and _ORIGIN.fullmatch(each) and not _DEFAULT_PORT.fullmatch(each)
+        for each in cast("Collection[object]", origins)
+    )
+
+
+async def _call(authorize: Callable[[], Awaitable[Grant]]) -> Grant:
+    # It may be untyped code.
+    outcome: object = authorize()
+    if not inspect.isawaitable(outcome):
+        raise TypeError("authorize must be an async function")
+    grant = await outcome
+    if not isinstance(grant, Grant):  # pyright: ignore[reportUnnecessaryIsInstance] - see above
+        raise TypeError(f"authorize must return a Grant, not {type(grant).__name__}")
+    return grant
 
 
 def _failure(error: PlivoError, headers: Mapping[str, str]) -> Reply:
-    _LOGGER.warning("a visitor got no token: %s", error)
     status, text = _describe(error)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        _LOGGER.error("a visitor got no token: %s", error)
         return _refusal(status, text, headers)
-    seconds = getattr(error, "retry_after", None) or _RETRY_AFTER
-    return _refusal(status, text, {**headers, "Retry-After": str(math.ceil(seconds))})
+    _LOGGER.warning("a visitor got no token: %s", error)
+    seconds = (isinstance(error, APIError) and error.retry_after) or _RETRY_AFTER
+    retry_after = math.ceil(min(seconds, _LONGEST_RETRY_AFTER))
+    return _refusal(status, text, {**headers, "Retry-After": str(retry_after)})
 
 
 def _describe(error: PlivoError) -> tuple[HTTPStatus, str]:
-    if isinstance(error, RateLimitedError) or getattr(error, "phase", None) == "rate limit":
+    if isinstance(error, RateLimitedError) or (
+        isinstance(error, RequestTimeoutError) and error.phase == "rate limit"
+    ):
         return HTTPStatus.SERVICE_UNAVAILABLE, "too many requests, try again later"
     if isinstance(error, RequestTimeoutError):
         return HTTPStatus.GATEWAY_TIMEOUT, "the telephony service takes too long"
     if isinstance(error, TransportError | ServerError | ResponseDecodeError):
         return HTTPStatus.BAD_GATEWAY, "the telephony service is not available"
     # Wrong credentials, a grant that breaks a rule, a closed client: nothing that a visitor could do.
-    return HTTPStatus.INTERNAL_SERVER_ERROR, "the token endpoint failed"
+    return HTTPStatus.INTERNAL_SERVER_ERROR, _FAILED
 
 
 def _refusal(status: int, error: str, headers: Mapping[str, str]) -> Reply:

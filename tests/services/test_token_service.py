@@ -24,7 +24,7 @@ def post(url: str, **headers: str) -> tuple[int, dict[str, str]]:
     """Ask for a token; return the status and the document."""
     connection = HTTPConnection(urlsplit(url).netloc, timeout=LIMIT)
     try:
-        connection.request("POST", "/token/", headers=headers)
+        connection.request("POST", "/token", headers=headers)
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read())
     finally:
@@ -35,7 +35,7 @@ def post(url: str, **headers: str) -> tuple[int, dict[str, str]]:
 def test_the_asgi_app_under_uvicorn(
     launch: Callable[..., Service], threaded_sandbox: Sandbox, app: str
 ) -> None:
-    """Alone or mounted in FastAPI, it gives visitors one kept token, refuses others, and ends cleanly."""
+    """Alone or as a route of FastAPI, it gives visitors one kept token, refuses others, and ends cleanly."""
     skip_without("fastapi", "uvicorn")
     service = launch("uvicorn", "--port", "0", f"asgi_tokens:{app}")
     url = service.wait_for(r"running on (http://\S+)")
