@@ -86,9 +86,9 @@ def main() -> None:
     measured: Measured = {}
     for group in arguments.only:
         loads = os.getloadavg() if hasattr(os, "getloadavg") else ()
-        print(f"{group} (load {', '.join(f'{load:.1f}' for load in loads)})", file=sys.stderr)  # noqa: T201
+        print(f"{group} (load {', '.join(f'{load:.1f}' for load in loads)})", file=sys.stderr)
         measured |= GROUPS[group](_QUICK if arguments.quick else _FULL)
-    print(table(measured))  # noqa: T201
+    print(table(measured))
     if arguments.output is not None:
         _write(arguments.output, measured, circumstances)
 

@@ -12,5 +12,5 @@ from plivo_endpoints.sandbox import Sandbox
 
 if __name__ == "__main__":
     with Sandbox(auth_id=AUTH_ID, auth_token=AUTH_TOKEN) as account:
-        print(account.base_url, flush=True)  # noqa: T201 - to the parent
+        print(account.base_url, flush=True)
         sys.stdin.read()

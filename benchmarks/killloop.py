@@ -17,7 +17,7 @@ def main(rows: int = 50_000, kills: int = 500, seed: int = 1) -> None:
         # On average, a kill comes after half of `reach` and what is in flight, so all come before the end.
         loop = Loop(rows=rows, kills=kills, seed=seed, folder=Path(folder), reach=max(60, rows // kills))
         for name, value in asdict(run(loop)).items():
-            print(f"{name}: {value}")  # noqa: T201
+            print(f"{name}: {value}")
 
 
 if __name__ == "__main__":

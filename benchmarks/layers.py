@@ -135,4 +135,4 @@ if __name__ == "__main__":
     pin(0, 0)
     sys.modules["uvloop"] = None  # type: ignore[assignment]  # pyright: ignore[reportArgumentType]
     split = asyncio.run(_measure(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
-    print(json.dumps(split))  # noqa: T201 - to the parent
+    print(json.dumps(split))

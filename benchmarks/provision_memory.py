@@ -12,7 +12,7 @@ from tests.provisioning.measured_run import measure
 def main(rows: int = 100_000) -> None:
     """Apply the rows without a rate limit, and print the megabytes and seconds."""
     with tempfile.TemporaryDirectory() as folder:
-        print(measure(Path(folder), rows, applies=True))  # noqa: T201
+        print(measure(Path(folder), rows, applies=True))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def main(kills: int = 7, seconds: int = 15) -> None:
         "share used by life": [round(share_used([each], QUOTA / WINDOW), 4) for each in creates],
         "longest pause by life": [round(longest_pause(each), 2) for each in creates],
     }.items():
-        print(f"{name}: {value}")  # noqa: T201
+        print(f"{name}: {value}")
 
 
 def _live(sandbox: Sandbox, folder: Path, kills: int, seconds: int) -> Iterator[Sequence[RequestRecord]]:

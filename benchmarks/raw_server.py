@@ -69,7 +69,7 @@ async def _serve(delay: float, total: int) -> None:
     server = await loop.create_server(lambda: Answering(delay, total), "127.0.0.1", 0, backlog=1024)
     ended = asyncio.Event()
     loop.add_reader(sys.stdin, ended.set)
-    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201 - how a parent learns the port
+    print(server.sockets[0].getsockname()[1], flush=True)
     await ended.wait()
 
 

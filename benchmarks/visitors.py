@@ -52,7 +52,7 @@ def _show(name: str, waits: list[float]) -> None:
     waits.sort()
     figures = {"median": waits[len(waits) // 2], "p99": waits[int(len(waits) * 0.99)], "most": waits[-1]}
     shown = ", ".join(f"{label} {seconds * _MILLISECONDS:.3f} ms" for label, seconds in figures.items())
-    print(f"{name}: {len(waits)}, {shown}")  # noqa: T201
+    print(f"{name}: {len(waits)}, {shown}")
 
 
 async def _visitors(url: str, visitors: int, names: int, seconds: int) -> None:
@@ -63,8 +63,8 @@ async def _visitors(url: str, visitors: int, names: int, seconds: int) -> None:
         begun = time.perf_counter()
         times = (begun + number * seconds / visitors for number in range(visitors))
         await asyncio.gather(*(waits.visit(client, sub, at) for sub, at in zip(subs, times, strict=True)))
-    print(f"{visitors} visitors of {names} names in {seconds} s: ", end="")  # noqa: T201
-    print(f"{waits.requests} requests, {waits.refused} refused with 429")  # noqa: T201
+    print(f"{visitors} visitors of {names} names in {seconds} s: ", end="")
+    print(f"{waits.requests} requests, {waits.refused} refused with 429")
     _show("who got a kept token", waits.for_kept)
     _show("who waited for a new one", waits.for_new)
 
@@ -78,7 +78,7 @@ async def _ratio(url: str) -> None:
                 for _ in range(_CALLS):
                     await call(sub="alice", outgoing_allow=True)
                 times[name] += time.process_time() - begun
-    print(f"CPU of a kept token, against one that is created: {times['cached'] / times['create']:.4f}")  # noqa: T201
+    print(f"CPU of a kept token, against one that is created: {times['cached'] / times['create']:.4f}")
 
 
 async def _run(url: str, visitors: int, names: int, seconds: int) -> None:

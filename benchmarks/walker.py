@@ -79,7 +79,7 @@ def main() -> None:
     seconds = time.perf_counter() - begun
     memory.sample()
     result = {"seconds": [seconds], "resident": memory.resident, "peaks": memory.peaks}
-    print(json.dumps(result))  # noqa: T201 - to the parent
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def main() -> None:
     pin(0, 0)
     workload = start(peer, url)
     for line in sys.stdin:
-        print(json.dumps(_measure(workload, **json.loads(line))), flush=True)  # noqa: T201 - to the parent
+        print(json.dumps(_measure(workload, **json.loads(line))), flush=True)
     workload.close()
 
 

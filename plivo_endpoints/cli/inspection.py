@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from attrs import asdict, frozen
 
+from plivo_endpoints._request_models import MAX_LIFETIME, MIN_LIFETIME
 from plivo_endpoints._sansio.converter import read_claims, read_jwt_part
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ _SHAPE: Final = (
     "not a JWT: it must be three parts of letters, digits, '-' and '_', separated by dots, without quotation "
     'marks, and without "Bearer" in front'
 )
-_SHORTEST: Final = timedelta(minutes=3)  # the lifetimes that Plivo documents
-_LONGEST: Final = timedelta(hours=24)
-_HEADER: Final = {"alg": "HS256", "cty": "plivo;v=1"}  # of the tokens that Plivo issues
+_SHORTEST: Final = timedelta(seconds=MIN_LIFETIME)
+_LONGEST: Final = timedelta(seconds=MAX_LIFETIME)
+_HEADER: Final = {"alg": "HS256", "cty": "plivo;v=1", "typ": "JWT"}  # of the tokens that Plivo issues
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 # The checks of `validateToken` in version 2.2.21 of Plivo's browser SDK, which does not read the header. To
@@ -172,8 +173,6 @@ def _plivo_problems(header: Mapping[str, Any], claims: TokenClaims) -> Iterator[
         yield "exp is not between 3 minutes and 24 hours after nbf"
     if claims.incoming_allow and not claims.sub:
         yield "incoming calls need a sub: nobody could call the random name that the browser SDK takes"
-    if not claims.incoming_allow and not claims.outgoing_allow:
-        yield "neither incoming nor outgoing calls are allowed"
 
 
 def _in_words(later: datetime, earlier: datetime) -> str:

@@ -13,6 +13,7 @@ from plivo_endpoints.sandbox._json import Json
 from plivo_endpoints.sandbox._record import RequestRecord
 from plivo_endpoints.sandbox._rules import Changes
 from plivo_endpoints.sandbox._settings import PageOrder, Pagination
+from plivo_endpoints.sandbox._sip._websocket import SIGNALLING_PATH
 from plivo_endpoints.sandbox._state import AccountState, Caller, Directory
 from plivo_endpoints.sandbox._state_file import dump_endpoints, restore_endpoints
 from plivo_endpoints.sandbox._store import EndpointsView, Registration
@@ -69,9 +70,7 @@ class Account:
         Raises:
             RuntimeError: the sandbox is not running, or was not made with `sip=True`.
         """
-        if self._directory.sip_port is None:
-            raise RuntimeError("SIP is not running: use `with Sandbox(sip=True)`")
-        return self._directory.sip_port
+        return self._require_sip()
 
     @property
     def signalling_url(self) -> str:
@@ -80,8 +79,13 @@ class Account:
         Raises:
             RuntimeError: the sandbox is not running, or was not made with `sip=True`.
         """
-        _ = self.sip_port
-        return f"ws{self.base_url.removeprefix('http')}/signalling"
+        self._require_sip()
+        return f"ws{self.base_url.removeprefix('http')}{SIGNALLING_PATH}"
+
+    def _require_sip(self) -> int:
+        if self._directory.sip_port is None:
+            raise RuntimeError("SIP is not running: use `with Sandbox(sip=True)`")
+        return self._directory.sip_port
 
     @property
     def endpoints(self) -> EndpointsView:
@@ -219,7 +223,7 @@ class Account:
 
     def unregister(self, endpoint_id: str) -> None:
         """Unregister the SIP client of an endpoint; `KeyError` if there is no such endpoint."""
-        self._state.store.set_registration(endpoint_id, None)
+        self._state.store.set_registration(self.endpoints[endpoint_id].endpoint_id, None)
 
     def add_subaccount(self) -> Subaccount:
         """Create a subaccount and return its credentials."""

@@ -15,7 +15,7 @@ from plivo_endpoints.sandbox._state import AccountState, Directory
 
 # Often enough for people; a test run changes the state thousands of times a second.
 _SECONDS_BETWEEN_EVENTS = 0.1
-_SECONDS_OF_SILENCE = 15.0
+_LOOKS_OF_SILENCE = 15  # after which a comment keeps the connection open
 # Registrations that end cause no event.
 _SECONDS_BETWEEN_LOOKS = 1.0
 _HTML_HEADERS = {
@@ -86,9 +86,8 @@ class Page:
 
 async def _has_changed(state: AccountState, shown: dict[str, Json], event: asyncio.Event) -> bool:
     """Wait until an event or the time has changed what is shown; give up after some seconds of silence."""
-    seconds = min(_SECONDS_BETWEEN_LOOKS, _SECONDS_OF_SILENCE)
-    for _ in range(round(_SECONDS_OF_SILENCE / seconds)):
-        if await _is_set_in_time(event, seconds) or show_latest(state) != shown:
+    for _ in range(_LOOKS_OF_SILENCE):
+        if await _is_set_in_time(event, _SECONDS_BETWEEN_LOOKS) or show_latest(state) != shown:
             return True
     return False
 

@@ -16,6 +16,8 @@ from plivo_endpoints.sandbox._sip._registrar import Registrar
 from plivo_endpoints.sandbox._state import Caller, Directory
 from plivo_endpoints.sandbox._state_file import StateFile, dump_account, restore_account
 
+_LAST_PORT = 65_535
+
 
 class Sandbox(Account):
     """A stand-in for Plivo on loopback, which runs until the block exits.
@@ -58,6 +60,9 @@ class Sandbox(Account):
         state_file: str | PathLike[str] | None = None,
         on_request: Callable[[RequestRecord], None] | None = None,
     ) -> None:
+        for name, number in (("port", port), ("sip_port", sip_port)):
+            if not 0 <= number <= _LAST_PORT:
+                raise ValueError(f"{name} must be from 0 to {_LAST_PORT}")
         if sip_port and not sip:
             raise ValueError("sip_port needs sip=True")
         directory = Directory()

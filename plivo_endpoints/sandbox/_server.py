@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar
 
@@ -146,12 +146,11 @@ class LoopServer:
 
     async def stop(self) -> None:
         """Stop listening and drop every connection."""
-        try:
+        async with AsyncExitStack() as stack:  # each step, also if one is cancelled
+            stack.push_async_callback(self._runner.cleanup)
+            stack.push_async_callback(stop_accepting, self._listener)
             if self.sip is not None:
                 await self.sip.stop()
-            await stop_accepting(self._listener)
-        finally:
-            await self._runner.cleanup()
 
 
 class ThreadServer:

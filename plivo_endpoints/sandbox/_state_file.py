@@ -21,8 +21,6 @@ from plivo_endpoints.sandbox._state import AccountState, Caller, Directory
 from plivo_endpoints.sandbox._store import FIRST_ID, LAST_ID, LAST_SUFFIX, Registration, SandboxEndpoint
 
 _FORMAT = 2
-# What endpoints and registrations had not yet in format 1.
-_NEW_IN_2 = {"ha1", "source"}
 _ENDPOINT_TYPES: Mapping[str, type] = {
     "default_app_id": str,
     "last_id": int,
@@ -100,8 +98,8 @@ def restore_endpoints(saved: Mapping[str, Json], state: AccountState) -> None:
 
 
 def _check_types(account: Mapping[str, Any], types: Mapping[str, type]) -> Mapping[str, Any]:
-    if account.get("format") not in (1, _FORMAT):
-        raise ValueError(f"format must be 1 or {_FORMAT}")
+    if account.get("format") != _FORMAT:
+        raise ValueError(f"format must be {_FORMAT}")
     for name, kind in types.items():
         if type(account.get(name)) is not kind:  # bool is a subclass of int
             raise ValueError(f"{name} must be of type {kind.__name__}")
@@ -131,9 +129,9 @@ def _restore_endpoint(saved: Json, place: str) -> SandboxEndpoint:
 
 def _read_fields(saved: Json, model: type[Any]) -> dict[str, Any]:
     names = list(fields_dict(model))
-    if not isinstance(saved, dict) or not set(names) - _NEW_IN_2 <= set(saved) <= set(names):
+    if not isinstance(saved, dict) or set(saved) != set(names):
         raise ValueError(f"must be an object with exactly the keys {', '.join(names)}")
-    return dict.fromkeys(names) | saved
+    return dict(saved)
 
 
 def _read_time(value: Any) -> datetime:  # noqa: ANN401 - any JSON value

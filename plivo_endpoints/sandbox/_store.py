@@ -43,8 +43,7 @@ class SandboxEndpoint:
 
     `username` includes the appended digits. `password` is the MD5 that Plivo returns, as 32 hexadecimal
     digits. `sub_account` is the auth_id of the subaccount that created it, or `None`. `created` is in UTC.
-    `ha1` is what the digest authentication of SIP compares passwords by. It is `None` if the endpoint comes
-    from the state file of an earlier version: then phones cannot log in until the password is updated.
+    `ha1` is what the digest authentication of SIP compares passwords by.
     """
 
     account_id: str = field(validator=is_string)
@@ -55,8 +54,8 @@ class SandboxEndpoint:
     app_id: str = field(validator=is_string)
     sub_account: str | None = field(validator=optional(is_string))
     created: datetime = field(validator=is_time)
+    ha1: str = field(repr=False, validator=is_string)
     registration: Registration | None = field(default=None, validator=optional(instance_of(Registration)))
-    ha1: str | None = field(default=None, repr=False, validator=optional(is_string))
 
     @property
     def sip_uri(self) -> str:
@@ -194,9 +193,22 @@ class EndpointStore:
 
     def set_registration(self, endpoint_id: str, registration: Registration | None) -> None:
         """Register an endpoint, or unregister it with `None`."""
+        self.update_registration(endpoint_id, lambda _: registration)
+
+    def update_registration(
+        self, endpoint_id: str, update: Callable[[Registration | None], Registration | None]
+    ) -> Registration | None:
+        """Replace an endpoint's registration by what `update` returns for it; `None` if it is gone."""
         with self._lock:
-            self._by_id[endpoint_id] = evolve(self._by_id[endpoint_id], registration=registration)
+            endpoint = self.get(endpoint_id)
+            if endpoint is None:
+                return None
+            registration = update(endpoint.registration)
+            if registration == endpoint.registration:
+                return registration
+            self._by_id[endpoint_id] = evolve(endpoint, registration=registration)
         self._changed()
+        return registration
 
     def delete(self, endpoint_id: str) -> None:
         """Remove an endpoint, unless it is gone."""

@@ -103,7 +103,7 @@ async def test_a_registration_that_ends(sandbox: Sandbox, monkeypatch: pytest.Mo
 
 async def test_a_silent_stream_lives(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Comments keep the connection from looking dead."""
-    monkeypatch.setattr("plivo_endpoints.sandbox._page._SECONDS_OF_SILENCE", 0.01)
+    monkeypatch.setattr("plivo_endpoints.sandbox._page._SECONDS_BETWEEN_LOOKS", 0.001)
     async with aiohttp.ClientSession(sandbox.base_url) as session, session.get("/_page/events") as events:
         await next_event(events)
         lines = [await asyncio.wait_for(events.content.readline(), 5) for _ in range(4)]

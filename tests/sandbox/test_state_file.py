@@ -3,7 +3,6 @@
 import asyncio
 import copy
 import errno
-import hashlib
 import json
 import os
 import random
@@ -19,7 +18,6 @@ import aiohttp
 import pytest
 
 from plivo_endpoints.sandbox import Sandbox
-from plivo_endpoints.sandbox._rules import Changes
 from tests.unmeasured import unmeasured
 
 
@@ -51,26 +49,6 @@ async def test_an_account_is_kept(tmp_path: Path) -> None:
         async with session.get(f"/v1/Account/{subaccount.auth_id}/Endpoint/", headers=headers) as response:
             assert 200 == response.status
     assert (4, True) == (len(third.endpoints), third.endpoints[registered].sip_registered)
-
-
-def test_a_file_of_format_1(state_file: Path) -> None:
-    """It is read; only what phones' passwords are compared by is not in it, until they are updated."""
-    saved = json.loads(state_file.read_text())
-    for endpoint in saved["endpoints"]:
-        del endpoint["ha1"]
-    del saved["endpoints"][0]["registration"]["source"]
-    state_file.write_text(json.dumps(saved | {"format": 1}))
-    sandbox = Sandbox(state_file=state_file)
-    first, second = sandbox.endpoints.values()
-    assert (True, None, None) == (first.sip_registered, first.ha1, second.ha1)
-    sandbox.clock.move(1_000_000)
-    assert sandbox.endpoints[first.endpoint_id].sip_registered
-    sandbox._state.store.change(first.endpoint_id, Changes(password="n3w-password"))
-    expected = hashlib.md5(f"{first.username}:phone.plivo.com:n3w-password".encode()).hexdigest()  # noqa: S324
-    with sandbox:
-        pass
-    written = json.loads(state_file.read_text())
-    assert (2, expected) == (written["format"], written["endpoints"][0]["ha1"])
 
 
 def test_only_its_owner_reads_the_file(tmp_path: Path) -> None:

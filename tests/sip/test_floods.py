@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plivo_endpoints.sandbox import Sandbox
-from plivo_endpoints.sandbox._sip._framing import Framer, StreamRefusedError
-from plivo_endpoints.sandbox._sip._listeners import RecentAnswers
+from plivo_endpoints.sandbox._sip._framing import Framer, FramingError
+from plivo_endpoints.sandbox._sip._listeners import RetransmissionCache
 from plivo_endpoints.sandbox._sip._message import MAX_MESSAGE
 from plivo_endpoints.sandbox._sip._registrar import Registrar
 from tests.sip.phones import DOMAIN, SOURCE, Phone, digest, read_answer, seeded
@@ -69,7 +69,7 @@ def cut_at_random(message: bytes, chance: random.Random) -> None:
             end = start + chance.randint(1, 300)
             framer.feed(message[start:end])
             start = end
-    except StreamRefusedError:
+    except FramingError:
         return
 
 
@@ -104,7 +104,7 @@ def grown(before: tracemalloc.Snapshot) -> int:
 @pytest.mark.slow
 def test_a_flood_costs_no_memory(phone: Phone) -> None:
     """Of requests without a password nothing stays but the last 1,000 answers."""
-    answers = RecentAnswers(phone.registrar)
+    answers = RetransmissionCache(phone.registrar)
     flood = [Phone(registrar=phone.registrar, user=f"user{number}") for number in range(10)]
     tracemalloc.start()
     try:

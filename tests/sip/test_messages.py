@@ -2,7 +2,7 @@
 
 import pytest
 
-from plivo_endpoints.sandbox._sip._framing import PING, Framer, StreamRefusedError
+from plivo_endpoints.sandbox._sip._framing import PING, Framer, FramingError
 from plivo_endpoints.sandbox._sip._message import (
     MAX_FIELDS,
     MAX_MESSAGE,
@@ -164,7 +164,7 @@ def test_a_stream_is_cut_into_messages(size: int) -> None:
 )
 def test_a_stream_that_cannot_be_cut(stream: bytes) -> None:
     """Messages that are too long, or do not say how long, end it."""
-    with pytest.raises(StreamRefusedError):
+    with pytest.raises(FramingError):
         cut(stream, 1000)
 
 

@@ -6,13 +6,13 @@ import logging
 import socket
 import threading
 from collections.abc import AsyncIterator, Generator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
 from plivo_endpoints.sandbox import Sandbox
-from plivo_endpoints.sandbox._sip._listeners import RecentAnswers
+from plivo_endpoints.sandbox._sip._listeners import RetransmissionCache
 from plivo_endpoints.sandbox._sip._message import MAX_MESSAGE
 from plivo_endpoints.sandbox._sip._registrar import Registrar
 from tests.sip.phones import DOMAIN, SOURCE, Phone, digest, read_answer, seeded
@@ -98,7 +98,7 @@ def test_udp_from_a_thread() -> None:
 
 def test_a_repeated_datagram(account: Sandbox, phone: Phone) -> None:
     """The same bytes from the same place get the same answer for 32 seconds; from elsewhere they are new."""
-    answers = RecentAnswers(phone.registrar)
+    answers = RetransmissionCache(phone.registrar)
     authorization = digest(phone.challenge(), phone.user, "password-1", uri=f"sip:{DOMAIN}")
     login = phone.request(f"Authorization: {authorization}", f"Contact: <{phone.contact}>")
     elsewhere = Phone(registrar=phone.registrar, user="x", source=SOURCE).source
@@ -115,7 +115,7 @@ def test_a_repeated_datagram(account: Sandbox, phone: Phone) -> None:
 def test_repeated_datagrams_have_an_end(phone: Phone, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only so many answers are kept."""
     monkeypatch.setattr("plivo_endpoints.sandbox._sip._listeners.MAX_ANSWERS", 10)
-    answers = RecentAnswers(phone.registrar)
+    answers = RetransmissionCache(phone.registrar)
     for _ in range(100):
         answers.answer(phone.request(), SOURCE, 0)
     assert 10 == len(answers._answers)
@@ -314,3 +314,46 @@ async def test_nothing_secret_is_logged(served: Sandbox, caplog: pytest.LogCaptu
 def digest_of(authorization: str) -> str:
     """Return the part of an Authorization field that a password makes."""
     return authorization.split('response="')[1][:32]
+
+
+async def test_pipelined_messages_are_no_half_message(
+    served: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time for the rest of a message starts anew with each message that is complete."""
+    monkeypatch.setattr("plivo_endpoints.sandbox._sip._listeners.HALF_RECEIVED_SECONDS", 0.5)
+    phone = requests(served)
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.sip_port)
+    begun = asyncio.get_running_loop().time()
+    rest = b""
+    while asyncio.get_running_loop().time() < begun + 1:
+        message = phone.request(method="OPTIONS")
+        writer.write(rest + message[:20])
+        rest = message[20:]
+        await asyncio.sleep(0.05)
+    writer.write(rest)
+    for _ in range(10):
+        assert 200 == read_answer(await receive(reader)).status
+    writer.close()
+
+
+@pytest.mark.parametrize("turns", range(1, 7))
+async def test_a_stop_that_is_cancelled(turns: int) -> None:
+    """Nothing listens afterwards, neither for HTTP nor for SIP."""
+    sandbox = Sandbox(sip=True)
+    await sandbox.__aenter__()
+    address, port = sandbox.base_url, sandbox.sip_port
+    stopping = asyncio.create_task(sandbox.__aexit__())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    stopping.cancel()
+    await asyncio.wait({stopping})
+    for each in (int(address.rpartition(":")[2]), port):
+        with pytest.raises(OSError, match="Connect call failed"):
+            await asyncio.open_connection("127.0.0.1", each)
+
+
+@pytest.mark.parametrize("ports", [{"port": 70_000}, {"port": -1}, {"sip_port": 70_000, "sip": True}])
+def test_ports_that_cannot_be(ports: dict[str, Any]) -> None:
+    """They are refused by name."""
+    with pytest.raises(ValueError, match="must be from 0 to 65535"):
+        Sandbox(**ports)

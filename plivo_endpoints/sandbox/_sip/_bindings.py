@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from plivo_endpoints.sandbox._sip._message import Request
-from plivo_endpoints.sandbox._sip._syntax import SyntaxRefusedError, read_address, read_uri, split
+from plivo_endpoints.sandbox._sip._syntax import SipSyntaxError, read_address, read_uri, split
 from plivo_endpoints.sandbox._store import Registration
 
 DEFAULT_SECONDS = 3600
@@ -30,14 +30,14 @@ def read_contacts(request: Request) -> list[Contact]:
     """Return the contacts of a REGISTER; none if it is only a question.
 
     Raises:
-        SyntaxRefusedError: one is no SIP URI, an expiry is no number, or `*` is not alone or not with
+        SipSyntaxError: one is no SIP URI, an expiry is no number, or `*` is not alone or not with
             `Expires: 0`.
     """
     values = [each for value in request.all("contact") for each in split(value, ",")]
     default = _read_seconds(request.first("expires"), DEFAULT_SECONDS)
     if ANY in values:
         if values != [ANY] or default != 0:
-            raise SyntaxRefusedError("Contact: * must be alone, and with Expires: 0")
+            raise SipSyntaxError("Contact: * must be alone, and with Expires: 0")
         return [Contact(uri=ANY, seconds=0)]
     return [_read_contact(value, default) for value in values]
 
@@ -45,7 +45,7 @@ def read_contacts(request: Request) -> list[Contact]:
 def _read_contact(value: str, default: int) -> Contact:
     address = read_address(value, "Contact")
     if len(address.uri) > _MAX_CONTACT:
-        raise SyntaxRefusedError(f"Contact must have at most {_MAX_CONTACT} characters")
+        raise SipSyntaxError(f"Contact must have at most {_MAX_CONTACT} characters")
     read_uri(address.uri, "Contact")
     return Contact(uri=address.uri, seconds=_read_seconds(address.parameters.get("expires"), default))
 
@@ -54,13 +54,13 @@ def _read_seconds(text: str | None, default: int) -> int:
     if text is None:
         return default
     if not _SECONDS.fullmatch(text):
-        raise SyntaxRefusedError("an expiry must be a number of seconds")
+        raise SipSyntaxError("an expiry must be a number of seconds")
     return min(int(text), MAX_SECONDS)
 
 
 @frozen(kw_only=True)
-class Phone:
-    """What sends a REGISTER, and the latest time until which its login lets it be registered."""
+class Registrant:
+    """A phone that registers, and until when its login allows that at most."""
 
     source: str
     user_agent: str
@@ -71,7 +71,8 @@ class Phone:
     ) -> Registration | None:
         """Return the registration after `contacts` were applied to the `current` one.
 
-        An endpoint has one registration: the last login wins. A phone removes only its own.
+        An endpoint has one registration: the last login wins. A phone removes its own, or with `*` whichever
+        there is.
         """
         for contact in contacts:
             if contact.seconds > 0:

@@ -11,7 +11,7 @@ _CONTENT_LENGTH = re.compile(
 _END = b"\r\n\r\n"
 
 
-class StreamRefusedError(ValueError):
+class FramingError(ValueError):
     """The stream cannot be cut into messages: one is too long, or does not say how long it is."""
 
 
@@ -30,7 +30,7 @@ class Framer:
         """Return the messages that are now complete; a `PING` among them is a keep-alive.
 
         Raises:
-            StreamRefusedError: what follows cannot be read.
+            FramingError: what follows cannot be read.
         """
         stream, start = self._rest + received, 0
         complete: list[bytes] = []
@@ -50,13 +50,13 @@ def _find_end(stream: bytes, start: int) -> int | None:
     end = stream.find(_END, head, head + MAX_MESSAGE)
     if end < 0:
         if len(stream) - head >= MAX_MESSAGE:
-            raise StreamRefusedError("the message is too long")
+            raise FramingError("the message is too long")
         return None
     # Without its length, nobody knows where the next message begins.
     match = _CONTENT_LENGTH.search(stream, head, end + len(PONG))
     if match is None:
-        raise StreamRefusedError("Content-Length is missing")
+        raise FramingError("Content-Length is missing")
     end += len(_END) + int(match[1])
     if end - head > MAX_MESSAGE:
-        raise StreamRefusedError("the message is too long")
+        raise FramingError("the message is too long")
     return end if end <= len(stream) else None

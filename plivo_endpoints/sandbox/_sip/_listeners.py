@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import cast
 
 from plivo_endpoints.sandbox._server import stop_accepting
-from plivo_endpoints.sandbox._sip._framing import PING, PONG, Framer, StreamRefusedError
+from plivo_endpoints.sandbox._sip._framing import PING, PONG, Framer, FramingError
 from plivo_endpoints.sandbox._sip._message import MAX_MESSAGE, Source
 from plivo_endpoints.sandbox._sip._registrar import Registrar
 
@@ -21,7 +21,7 @@ ANSWER_SECONDS = 32.0  # how long a client repeats a request: timer F of RFC 326
 _ATTEMPTS = 20
 
 
-class RecentAnswers:
+class RetransmissionCache:
     """Answers a repeated datagram as before, so that it has no second effect."""
 
     def __init__(self, registrar: Registrar) -> None:
@@ -42,11 +42,11 @@ class RecentAnswers:
         return response
 
 
-class Datagrams(asyncio.DatagramProtocol):
+class UdpProtocol(asyncio.DatagramProtocol):
     """Answers each datagram to where it came from."""
 
     def __init__(self, registrar: Registrar) -> None:
-        self._answers = RecentAnswers(registrar)
+        self._answers = RetransmissionCache(registrar)
         self._loop = asyncio.get_running_loop()
         self._is_full = False
         self._transport: asyncio.DatagramTransport
@@ -96,7 +96,7 @@ class Connections:
             self._open.popitem()[0].abort()
 
 
-class Connection(asyncio.Protocol):
+class TcpProtocol(asyncio.Protocol):
     """Answers the messages of one TCP connection."""
 
     def __init__(self, registrar: Registrar, connections: Connections) -> None:
@@ -118,12 +118,12 @@ class Connection(asyncio.Protocol):
         """Answer what is now complete; close the connection if it cannot be read."""
         try:
             messages = self._framer.feed(data)
-        except StreamRefusedError:
+        except FramingError:
             self._transport.abort()
             return
         self._transport.write(b"".join(self._answer(message) for message in messages))
         self._connections.touch(self._transport)
-        self._limit_time()
+        self._limit_time(has_message=bool(messages))
 
     def pause_writing(self) -> None:
         """Read no more from a client that does not read its responses."""
@@ -141,10 +141,10 @@ class Connection(asyncio.Protocol):
     def _answer(self, message: bytes) -> bytes:
         return PONG if message == PING else self._registrar.answer(message, self._source) or b""
 
-    def _limit_time(self) -> None:
-        if not self._framer.is_waiting:
+    def _limit_time(self, *, has_message: bool) -> None:
+        if has_message or not self._framer.is_waiting:
             self._stop_timer()
-        elif self._deadline is None:
+        if self._framer.is_waiting and self._deadline is None:
             loop = asyncio.get_running_loop()
             self._deadline = loop.call_later(HALF_RECEIVED_SECONDS, self._transport.abort)
 
@@ -192,12 +192,12 @@ class SipListeners:
     async def _listen(self, host: str) -> None:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: Connection(self._registrar, self._connections), host, self.port
+            lambda: TcpProtocol(self._registrar, self._connections), host, self.port
         )
         try:
             address = self._server.sockets[0].getsockname()[:2]
             self._datagrams, _ = await loop.create_datagram_endpoint(
-                lambda: Datagrams(self._registrar), local_addr=address
+                lambda: UdpProtocol(self._registrar), local_addr=address
             )
         except BaseException:
             self._server.close()

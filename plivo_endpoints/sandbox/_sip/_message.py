@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from attrs import field, frozen
 
-from plivo_endpoints.sandbox._sip._syntax import SyntaxRefusedError, read_address, split
+from plivo_endpoints.sandbox._sip._syntax import SipSyntaxError, read_address, split
 
 MAX_MESSAGE = 16 * 1024  # bytes
 MAX_FIELDS = 100
@@ -198,7 +198,7 @@ def _echo(request: Request, name: str) -> str:
 def _has_tag(to: str) -> bool:
     try:
         return "tag" in read_address(to, "To").parameters
-    except SyntaxRefusedError:
+    except SipSyntaxError:
         return False
 
 

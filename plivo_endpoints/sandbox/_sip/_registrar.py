@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 from attrs import frozen
 
-from plivo_endpoints.sandbox._sip._bindings import Phone, read_contacts, show_contact
+from plivo_endpoints.sandbox._sip._bindings import Registrant, read_contacts, show_contact
 from plivo_endpoints.sandbox._sip._digest import Nonces, read_credentials
 from plivo_endpoints.sandbox._sip._message import Reply, Request, Source, read_request, write_response
-from plivo_endpoints.sandbox._sip._syntax import SyntaxRefusedError, read_address, read_uri
+from plivo_endpoints.sandbox._sip._syntax import SipSyntaxError, read_address, read_uri
 from plivo_endpoints.sandbox._sip._tokens import TokenRefusedError, read_token
 from plivo_endpoints.sandbox._state import AccountState, Directory
 from plivo_endpoints.sandbox._store import SIP_DOMAIN, SandboxEndpoint
@@ -65,7 +65,7 @@ class Registrar:
             reply = self._reply(request, source)
         except RequestRefusedError as refusal:
             reply = refusal.reply
-        except SyntaxRefusedError as problem:
+        except SipSyntaxError as problem:
             reply = RequestRefusedError(400, warning=str(problem)).reply
         return write_response(request, source, reply)
 
@@ -100,13 +100,15 @@ class Registrar:
         contacts = read_contacts(request)
         self._check_sequence(request, user)
         user_agent = (request.first("user-agent") or "")[:_MAX_USER_AGENT]
-        phone = Phone(source=str(source), user_agent=user_agent, latest=login.until)
-        now, endpoint = login.state.clock.now(), login.endpoint
-        current = None if endpoint is None else endpoint.registration
-        registration = phone.bind(current, contacts, now)
-        if contacts and endpoint is not None:
-            login.state.store.set_registration(endpoint.endpoint_id, registration)
-            _LOGGER.info("%s %s by %s", user, "registered" if registration else "unregistered", source)
+        registrant = Registrant(source=str(source), user_agent=user_agent, latest=login.until)
+        now, endpoint, store = login.state.clock.now(), login.endpoint, login.state.store
+        registration = registrant.bind(None, contacts, now)
+        if endpoint is not None:
+            registration = store.update_registration(
+                endpoint.endpoint_id, lambda current: registrant.bind(current, contacts, now)
+            )
+            if contacts:
+                _LOGGER.info("%s %s by %s", user, "registered" if registration else "unregistered", source)
         return Reply(status=200, fields=(*show_contact(registration, now), *login.fields))
 
     def _password_login(self, request: Request, user: str) -> _Login:
@@ -115,7 +117,7 @@ class Registrar:
         is_stale = False
         if credentials is not None and (credentials.username, credentials.uri) == (user, request.uri):
             for state, endpoint in self._directory.find_endpoints(user):
-                if endpoint.ha1 is not None and credentials.match(request.method, endpoint.ha1):
+                if credentials.match(request.method, endpoint.ha1):
                     if self._nonces.use(credentials, now):
                         return _Login(state=state, endpoint=endpoint)
                     is_stale = True

@@ -11,7 +11,7 @@ _URI = re.compile(
 )
 
 
-class SyntaxRefusedError(ValueError):
+class SipSyntaxError(ValueError):
     """A value does not follow the syntax of RFC 3261; the message names the field."""
 
 
@@ -66,12 +66,12 @@ def read_address(value: str, field: str) -> Address:
     """Return the address in a value of `field`.
 
     Raises:
-        SyntaxRefusedError: an angle bracket is missing.
+        SipSyntaxError: an angle bracket is missing.
     """
     target, *parameters = split(value, ";")
     if "<" in target or ">" in target:
         if not target.endswith(">") or "<" not in target:
-            raise SyntaxRefusedError(f"{field} is not an address")
+            raise SipSyntaxError(f"{field} is not an address")
         target = target[target.rindex("<") + 1 : -1].strip()
     return Address(uri=target, parameters=read_parameters(parameters))
 
@@ -88,9 +88,9 @@ def read_uri(uri: str, field: str) -> SipUri:
     """Return the parts of a SIP URI.
 
     Raises:
-        SyntaxRefusedError: it is not the URI of a SIP user or server.
+        SipSyntaxError: it is not the URI of a SIP user or server.
     """
     match = _URI.fullmatch(uri)
     if match is None:
-        raise SyntaxRefusedError(f"{field} is not a SIP URI")
+        raise SipSyntaxError(f"{field} is not a SIP URI")
     return SipUri(user=unquote(match[1] or ""), host=match[2].lower())
