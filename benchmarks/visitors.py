@@ -1,8 +1,8 @@
 """Visitors who ask for tokens: `python -m benchmarks.visitors [visitors] [names] [seconds]`.
 
 They come evenly, in random order, and are served by one client with its default rate limit, from a sandbox in
-another process. Prints how many tokens were requested, what a visitor waited for a kept and for a new token,
-and how a kept token compares with one that is created for each visitor.
+another process. Prints how many tokens were requested, what a visitor waited for a cached and for a new token,
+and how a cached token compares with one that is created for each visitor.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Waits:
     def __init__(self) -> None:
         self.requests = 0
         self.refused = 0
-        self.served: set[str] = set()  # names that have a kept token
-        self.for_kept: list[float] = []
+        self.served: set[str] = set()  # names that have a cached token
+        self.for_cached: list[float] = []
         self.for_new: list[float] = []
 
     def note(self, event: Event) -> None:
@@ -42,7 +42,7 @@ class Waits:
     async def visit(self, client: AsyncClient, sub: str, at: float) -> None:
         """Ask for a token at a visitor's time."""
         await asyncio.sleep(max(0.0, at - time.perf_counter()))
-        waits, begun = self.for_kept if sub in self.served else self.for_new, time.perf_counter()
+        waits, begun = self.for_cached if sub in self.served else self.for_new, time.perf_counter()
         await client.tokens.cached(sub=sub, outgoing_allow=True)
         waits.append(time.perf_counter() - begun)
         self.served.add(sub)
@@ -65,7 +65,7 @@ async def _visitors(url: str, visitors: int, names: int, seconds: int) -> None:
         await asyncio.gather(*(waits.visit(client, sub, at) for sub, at in zip(subs, times, strict=True)))
     print(f"{visitors} visitors of {names} names in {seconds} s: ", end="")
     print(f"{waits.requests} requests, {waits.refused} refused with 429")
-    _show("who got a kept token", waits.for_kept)
+    _show("who got a cached token", waits.for_cached)
     _show("who waited for a new one", waits.for_new)
 
 
@@ -78,7 +78,7 @@ async def _ratio(url: str) -> None:
                 for _ in range(_CALLS):
                     await call(sub="alice", outgoing_allow=True)
                 times[name] += time.process_time() - begun
-    print(f"CPU of a kept token, against one that is created: {times['cached'] / times['create']:.4f}")
+    print(f"CPU of a cached token, against one that is created: {times['cached'] / times['create']:.4f}")
 
 
 async def _run(url: str, visitors: int, names: int, seconds: int) -> None:

@@ -318,7 +318,7 @@ async def test_a_refresh_goes_on_when_its_caller_is_cancelled(
 
 
 async def test_invalidate_forgets_a_sub_or_all(cache: TokenCache, service: Service) -> None:
-    """Others stay; what is under way is given to who waited for it, but not kept."""
+    """Others stay; what is under way is given to the callers who wait for it, but not cached."""
     await ask(cache, service, "alice")
     await ask(cache, service, "bob")
     cache.invalidate("alice")

@@ -134,9 +134,9 @@ class Endpoints(BlockingResource[AsyncEndpoints]):
     def wait_registered(self, endpoint_id: str, *, timeout: float) -> Endpoint:
         """Wait until a phone is registered with an endpoint, and return the endpoint.
 
-        Plivo does not notify anyone, so the endpoint is read again and again: after 0.5 s at first, later
-        every 5 s, and for the last time when `timeout` has passed. Each time is a request that counts against
-        the rate limit. While Plivo cannot be reached, fails or refuses with 429, waiting continues.
+        Plivo does not notify anyone, so the endpoint is read at once, then after 0.5 s, 1 s, 2 s and so on up
+        to every 5 s, and for the last time when `timeout` has passed. Each time is a request that counts
+        against the rate limit. While Plivo cannot be reached, fails or refuses with 429, waiting continues.
 
         Args:
             endpoint_id: The endpoint's id.

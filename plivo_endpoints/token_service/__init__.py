@@ -1,7 +1,7 @@
 """A token endpoint for the visitors of a web site, on aiohttp.web or as an ASGI app.
 
-A hook of yours authorises the visitor and says who logs in and what for; the answer is a token that the
-browser SDK logs in with. Tokens are kept and renewed, so most visitors cost no request to Plivo.
+An async function of yours authorises the visitor and says who logs in and what for; the response has a token
+with which the browser SDK logs in. Tokens are cached, so most visitors cost no request to Plivo.
 """
 
 from plivo_endpoints.token_service._aiohttp import aiohttp_handler
