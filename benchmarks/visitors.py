@@ -1,7 +1,7 @@
 """Visitors who ask for tokens: `python -m benchmarks.visitors [visitors] [names] [seconds]`.
 
 They come evenly, in random order, and are served by one client with its default rate limit, from a sandbox in
-another process. Prints how many tokens were requested, what a visitor waited for a cached and for a new token,
+another process. Prints how many tokens were requested, what visitors waited for a cached and for a new token,
 and how a cached token compares with one that is created for each visitor.
 """
 

@@ -138,6 +138,7 @@ def token_times(
     if end is not None and lifetime is not None:
         raise InvalidArgumentError("lifetime", "cannot be combined with exp: both set when the token ends")
     if end is None and lifetime is None:
+        _check_end("nbf", (now if start is None else start) + MAX_LIFETIME, now)
         return start, None
     start = now if start is None else start
     if end is not None:

@@ -63,6 +63,7 @@ REFUSED: list[tuple[str, Call]] = [
     ("nbf", token(nbf=NAIVE)),
     ("nbf", token(nbf=1.5)),
     ("nbf", token(nbf=True)),
+    ("nbf", token(nbf=1_577_880_000)),
     ("exp", token(exp=-1)),
     ("exp", token(exp=10**30)),
     ("exp", token(nbf=NOON, exp=NOON - timedelta(hours=1))),

@@ -310,9 +310,10 @@ async def test_a_site_that_is_named(serve: Serve, client: AsyncClient) -> None:
     ]
     assert [200, 401] == [answer.status for answer in answers]
     for answer in (preflight, *answers):
-        assert (SHOP, "true", "Origin") == (
+        assert (SHOP, "true", "Retry-After", "Origin") == (
             answer.headers["Access-Control-Allow-Origin"],
             answer.headers["Access-Control-Allow-Credentials"],
+            answer.headers["Access-Control-Expose-Headers"],
             answer.headers["Vary"],
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from datetime import datetime, timedelta
 from typing import Final, TypedDict, Unpack
@@ -15,11 +16,11 @@ from plivo_endpoints.cli.inspection import MalformedTokenError, inspect_token
 from plivo_endpoints.cli.options import Settings, SharingGroup, json_option, shared_options
 
 _MAX_INPUT: Final = 65_536  # characters; Plivo's tokens have about 400
+_PRINTED: Final = re.compile(r'^jwt\t(\S+)|^\{"jwt": "([^"]+)"')  # by `token`, in a pipe
 _INSPECT_EXAMPLE: Final = """
 \b
 Examples:
-  plivo-endpoints token --sub alice250101120000 --outgoing --json | jq -r .jwt |
-    plivo-endpoints token inspect
+  plivo-endpoints token --sub alice250101120000 --outgoing | plivo-endpoints token inspect
   plivo-endpoints token inspect --json < token.txt | jq .seconds_left
 
 \b
@@ -130,10 +131,12 @@ def inspect(ctx: click.Context, words: tuple[str, ...]) -> None:
 
 
 def _read_token(word: str) -> str:
-    """Return the token without white space at its ends and between the lines that it was wrapped into."""
+    """Return the token, from what `token` prints, or without the white space around it and within it."""
     text = _from_stdin() if word == "-" else word
     if len(text) > _MAX_INPUT:
         raise MalformedTokenError(f"not a JWT: it is longer than {_MAX_INPUT} characters")
+    if printed := _PRINTED.search(text):
+        return printed[1] or printed[2]
     return "".join(line.strip() for line in text.splitlines())
 
 

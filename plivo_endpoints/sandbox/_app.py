@@ -136,12 +136,11 @@ def _injecting(directory: Directory, *, control: bool) -> Middleware:
 
 def _choose_fault(directory: Directory, request: web.Request, *, control: bool) -> Fault:
     """Return the fault in the request's header, or else the first pending one that applies."""
-    if control:
-        caller = directory.sign_in(request.headers.get("Authorization", ""))
-        if caller is not None and _owns_path(caller, request):
-            own = read_fault_header(request)
-            if own is not None:
-                return own
+    caller = directory.sign_in(request.headers.get("Authorization", ""))
+    if caller is not None and _owns_path(caller, request):
+        own = read_fault_header(request, control=control)
+        if own is not None:
+            return own
     pending = _state_for(directory, request).faults
     return pending.strike(request.method, _operation(request)) or _NO_FAULT
 

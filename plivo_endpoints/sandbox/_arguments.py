@@ -50,15 +50,18 @@ def read_fault(fields: Mapping[str, Json]) -> Fault:
     return Fault(**known)
 
 
-def read_fault_header(request: web.Request) -> Fault | None:
+def read_fault_header(request: web.Request, *, control: bool) -> Fault | None:
     """Return the fault in the header of a request, or `None` without that header.
 
     Raises:
-        RefusedError: the header does not describe a fault.
+        RefusedError: the header does not describe a fault, or is not allowed: without an error, a test would
+            pass without testing anything.
     """
     text = request.headers.get(FAULT_HEADER)
     if text is None:
         return None
+    if not control:
+        raise RefusedError(f"{FAULT_HEADER} needs a sandbox with --control, or Sandbox(control=True)")
     try:
         with refusing():
             return read_fault(read_object(text.encode(), "the value"))

@@ -162,7 +162,11 @@ class TokenService:
         if self._origins:
             shared["Vary"] = "Origin"
         if origin in self._origins:
-            shared |= {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true"}
+            shared |= {
+                "Access-Control-Allow-Origin": origin,
+                "Access-Control-Allow-Credentials": "true",
+                "Access-Control-Expose-Headers": "Retry-After",
+            }
         return shared
 
 

@@ -291,6 +291,14 @@ def test_a_token_of_the_sandbox(sandbox: Sandbox, run: Run) -> None:
     assert found["claims"]["sub"] == pyjwt.decode(minted["jwt"], sandbox.auth_token, ["HS256"])["sub"]
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_what_token_prints_can_be_piped(sandbox: Sandbox, run: Run, form: tuple[str, ...]) -> None:
+    """In either form."""
+    printed = run("token", "--sub", "alice", "--outgoing", *form).stdout
+    assert len(sandbox.tokens) == 1
+    assert json.loads(run("token", "inspect", "--json", stdin=printed).stdout)["usable"]
+
+
 @pytest.mark.slow
 def test_the_prompt(on_terminal: Callable[..., str]) -> None:
     """On a terminal the token is typed or pasted unseen."""

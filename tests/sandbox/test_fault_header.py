@@ -84,10 +84,12 @@ async def test_without_credentials_it_is_ignored(sandbox: Sandbox, api: aiohttp.
                 assert 401 == response.status
 
 
-async def test_without_control_it_is_ignored() -> None:
-    """A sandbox that does not allow control by HTTP does not allow it in headers."""
+async def test_without_control_it_is_refused() -> None:
+    """It is not ignored: a test would pass without testing anything."""
     async with Sandbox() as sandbox, aiohttp.ClientSession(sandbox.base_url) as session:
         authorization = aiohttp.encode_basic_auth(sandbox.auth_id, sandbox.auth_token)
         headers = {"Authorization": authorization, "X-Sandbox-Fault": '{"applied": false, "status": 503}'}
         async with session.get(f"/v1/Account/{sandbox.auth_id}/Endpoint/", headers=headers) as response:
-            assert 200 == response.status
+            document = await response.json()
+            assert 400 == response.status
+    assert "X-Sandbox-Fault needs a sandbox with --control" in document["error"]

@@ -346,3 +346,16 @@ def test_a_reset_and_a_restored_snapshot(account: Sandbox, phone: Phone) -> None
     assert 401 == phone.log_in("password-1").status
     account.restore(snapshot)
     assert 200 == phone.log_in("password-1").status
+
+
+def test_the_log_says_who_was_refused(phone: Phone, caplog: pytest.LogCaptureFixture) -> None:
+    """With the reason, but not when a phone is only asked for its password."""
+    caplog.set_level("INFO", "plivo_endpoints.sandbox.sip")
+    phone.challenge()
+    assert "" == caplog.text
+    phone.log_in("password-2")
+    refused = "by 192.0.2.7:5060 (UDP) was refused"
+    assert f"<sip:{phone.user}@{DOMAIN}> {refused}: 401, unknown username or wrong password" in caplog.text
+    phone.send("X-Plivo-Jwt: a.b.c")
+    assert f"{refused}: 403, 399 phone.plivo.com" in caplog.text
+    assert "a.b.c" not in caplog.text

@@ -6,6 +6,7 @@ REGISTER changes that state, OPTIONS is answered, and everything else is refused
 import logging
 from collections import OrderedDict
 from datetime import UTC, datetime
+from http import HTTPStatus
 
 from attrs import frozen
 
@@ -23,6 +24,7 @@ MAX_SEQUENCES = 10_000
 _LOGGER = logging.getLogger("plivo_endpoints.sandbox.sip")
 _MAX_CALL_ID = 250  # characters
 _MAX_USER_AGENT = 200
+_MAX_LOGGED = 200
 _ALLOW = ("Allow", "REGISTER, OPTIONS")
 _WITHIN_CALLS = frozenset({"BYE", "CANCEL", "INFO", "PRACK", "UPDATE"})
 _KNOWN = frozenset({"INVITE", "MESSAGE", "NOTIFY", "OPTIONS", "PUBLISH", "REFER", "SUBSCRIBE"})
@@ -67,6 +69,7 @@ class Registrar:
             reply = refusal.reply
         except SipSyntaxError as problem:
             reply = RequestRefusedError(400, warning=str(problem)).reply
+        _log_refusal(request, source, reply)
         return write_response(request, source, reply)
 
     def _reply(self, request: Request, source: Source) -> Reply:
@@ -149,6 +152,17 @@ class Registrar:
         self._sequences.move_to_end(phone)
         if len(self._sequences) > MAX_SEQUENCES:
             self._sequences.popitem(last=False)
+
+
+def _log_refusal(request: Request, source: Source, reply: Reply) -> None:
+    fields = dict(reply.fields)
+    # Without credentials, or with an old nonce, a phone is only asked for them.
+    has_credentials = request.all("authorization") or request.all("x-plivo-jwt")
+    is_stale = "stale=true" in fields.get("WWW-Authenticate", "")
+    if request.method == "REGISTER" and reply.status != HTTPStatus.OK and has_credentials and not is_stale:
+        why = fields.get("Warning", "unknown username or wrong password")
+        user = "".join(request.all("to"))[:_MAX_LOGGED]
+        _LOGGER.info("%s by %s was refused: %d, %s", user, source, reply.status, why)
 
 
 def _read_user(request: Request) -> str:
