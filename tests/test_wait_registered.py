@@ -101,11 +101,19 @@ async def test_nobody_registers(absent: Endpoint, monkeypatch: pytest.MonkeyPatc
 
 
 async def test_a_registration_at_the_deadline_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also if the read before it was slow and ended after it."""
+    """The last read begins then."""
     assert PRESENT == await Line(lambda now: PRESENT if now >= 9 else ABSENT).wait(9, monkeypatch)
-    slow = Line(lambda now: PRESENT if now >= 9 else ABSENT, took=8.0)
-    assert PRESENT == await slow.wait(9, monkeypatch)
-    assert [0, 8.5, 16.5] == slow.reads
+
+
+@pytest.mark.parametrize("answer", [ABSENT, LOST], ids=["absent", "lost"])
+async def test_no_read_begins_after_the_deadline(
+    answer: Endpoint | PlivoError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow one that ends after it is the last, whatever it brings."""
+    slow = Line(lambda _: answer, took=8.0)
+    with pytest.raises(NotRegisteredError if answer is ABSENT else TransportError):
+        await slow.wait(9, monkeypatch)
+    assert [0, 8.5] == slow.reads
 
 
 async def test_without_time_it_reads_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,8 +140,8 @@ class Endpoints(BlockingResource[AsyncEndpoints]):
 
         Args:
             endpoint_id: The endpoint's id.
-            timeout: Seconds to wait, zero or more. The last request begins then, and may take as long as any
-                call of this client.
+            timeout: Seconds to wait, zero or more. No request begins later, but the last one may take as long
+                as any call of this client.
 
         Raises:
             NotRegisteredError: If no phone was registered when the endpoint was last read.

@@ -182,8 +182,8 @@ class AsyncEndpoints(AsyncResource):
 
         Args:
             endpoint_id: The endpoint's id.
-            timeout: Seconds to wait, zero or more. The last request begins then, and may take as long as any
-                call of this client.
+            timeout: Seconds to wait, zero or more. No request begins later, but the last one may take as long
+                as any call of this client.
 
         Raises:
             NotRegisteredError: If no phone was registered when the endpoint was last read.
@@ -194,16 +194,15 @@ class AsyncEndpoints(AsyncResource):
         check_seconds("timeout", timeout, zero=True)
         deadline, pause = CLOCK.monotonic() + timeout, _FIRST_READ
         while True:
-            begun = CLOCK.monotonic()
             try:
                 endpoint = await self.get(endpoint_id)
             except (TransportError, ServerError, RateLimitedError):
-                if begun >= deadline:
+                if CLOCK.monotonic() >= deadline:
                     raise
             else:
                 if endpoint.sip_registered:
                     return endpoint
-                if begun >= deadline:
+                if CLOCK.monotonic() >= deadline:
                     raise NotRegisteredError(endpoint_id, timeout=timeout)
             await asyncio.sleep(max(0.0, min(pause, deadline - CLOCK.monotonic())))
             pause = min(2 * pause, _LONGEST_READ)

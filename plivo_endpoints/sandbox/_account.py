@@ -267,7 +267,7 @@ class Account:
 
 def new_account(directory: Directory, auth_id: str | None = None, auth_token: str | None = None) -> Caller:
     """Add an empty account to `directory`; its credentials are random unless given."""
-    state = AccountState(auth_id or new_auth_id("MA"))
+    state = AccountState(auth_id or new_auth_id("MA"), directory)
     caller = Caller(state=state, auth_id=state.auth_id, auth_token=auth_token or new_auth_token())
     directory.add(caller)
     return caller

@@ -64,7 +64,7 @@ def read_fault_header(request: web.Request, *, control: bool) -> Fault | None:
         raise RefusedError(f"{FAULT_HEADER} needs a sandbox with --control, or Sandbox(control=True)")
     try:
         with refusing():
-            return read_fault(read_object(text.encode(), "the value"))
+            return read_fault(read_object(text.encode("utf-8", "surrogateescape"), "the value"))
     except RefusedError as problem:
         raise RefusedError(f"{FAULT_HEADER}: {problem}") from None
 

@@ -199,9 +199,9 @@ class Control:
     async def clock(self, request: web.Request) -> web.Response:
         """Set or move the account's time."""
         change, clock = await read_arguments(request, _CLOCK), self._account(request).clock
+        moment = _read_time(change["set"]) if "set" in change else clock.now()
         with refusing():
-            moment = datetime.fromisoformat(change["set"]) if "set" in change else clock.now()
-            clock.set(moment + timedelta(seconds=change.get("move", 0)))
+            clock.set(_later(moment, change.get("move", 0)))
         return answer(200, {"now": clock.now().isoformat()})
 
     async def register(self, request: web.Request) -> web.Response:
@@ -218,6 +218,20 @@ class Control:
 
     def _account(self, request: web.Request) -> Account:
         return Account(request[CALLER], self._directory)
+
+
+def _read_time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise RefusedError("set must be a time in ISO 8601, such as 2030-01-01T00:00:00Z") from None
+
+
+def _later(moment: datetime, seconds: float) -> datetime:
+    try:
+        return moment + timedelta(seconds=seconds)
+    except (OverflowError, ValueError):
+        raise RefusedError("the clock must be between 1970 and 8999") from None
 
 
 def set_registration(account: Account, endpoint_id: str, *, registered: bool) -> None:

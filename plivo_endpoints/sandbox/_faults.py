@@ -246,6 +246,8 @@ def _drop(request: web.Request, *, reset: bool) -> None:
 
 
 def _substitute(fault: "Fault", status: int) -> web.Response:
+    if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+        return web.Response(status=status)  # they have no body
     if fault.body is None:
         known = status in HTTPStatus.__members__.values()
         return refuse(status, HTTPStatus(status).phrase.lower() if known else "error")

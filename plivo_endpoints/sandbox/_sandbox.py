@@ -61,7 +61,7 @@ class Sandbox(Account):
         on_request: Callable[[RequestRecord], None] | None = None,
     ) -> None:
         for name, number in (("port", port), ("sip_port", sip_port)):
-            if not 0 <= number <= _LAST_PORT:
+            if type(number) is not int or not 0 <= number <= _LAST_PORT:
                 raise ValueError(f"{name} must be from 0 to {_LAST_PORT}")
         if sip_port and not sip:
             raise ValueError("sip_port needs sip=True")

@@ -75,11 +75,13 @@ MAX_USERNAMES = 1_000_000
 class AccountState:
     """The state of one account."""
 
-    def __init__(self, auth_id: str) -> None:
+    def __init__(self, auth_id: str, directory: "Directory") -> None:
         self.auth_id: str = auth_id
         self.clock: Clock = Clock()
         self.feed: Feed = Feed()
-        self.store: EndpointStore = EndpointStore(auth_id, self.clock, self.feed.publish)
+        self.store: EndpointStore = EndpointStore(
+            auth_id, self.clock, self.feed.publish, is_taken=lambda name: bool(directory.find_endpoints(name))
+        )
         self.faults: Faults = Faults()
         self.quota: Quota = Quota()
         self.settings: Settings = Settings()
@@ -176,7 +178,7 @@ class Directory:
         return self._callers.get(auth_id)
 
     def find_endpoints(self, username: str) -> list[tuple[AccountState, SandboxEndpoint]]:
-        """Return the endpoints of that username: several accounts may have one each."""
+        """Return the endpoints of that username: several if a snapshot was restored in several accounts."""
         states = dict.fromkeys(each.state for each in tuple(self._callers.values()))
         found = [(state, state.store.find(username)) for state in states]
         return [(state, endpoint) for state, endpoint in found if endpoint is not None]

@@ -61,7 +61,7 @@ def restore_account(saved: Mapping[str, Json], directory: Directory) -> Caller:
         ValueError: `saved` is not what `dump_account` returns; the message names the field.
     """
     account = _check_types(saved, _CREDENTIAL_TYPES)
-    state = AccountState(account["auth_id"])
+    state = AccountState(account["auth_id"], directory)
     caller = Caller(state=state, auth_id=account["auth_id"], auth_token=account["auth_token"])
     state.store.last_id = 0
     restore_endpoints(saved, state)
@@ -85,16 +85,18 @@ def restore_endpoints(saved: Mapping[str, Json], state: AccountState) -> None:
     last_id, last_suffix = account["last_id"], account["last_suffix"]
     if not (FIRST_ID <= last_id <= LAST_ID and 0 <= last_suffix <= LAST_SUFFIX):
         raise ValueError("last_id or last_suffix is out of range")
-    endpoints: list[SandboxEndpoint] = []
+    endpoints: dict[str, SandboxEndpoint] = {}
     newest = ""
     for number, each in enumerate(account["endpoints"]):
         endpoint = _restore_endpoint(each, f"endpoints[{number}]")
         if not newest < endpoint.endpoint_id <= str(last_id):
             raise ValueError(f"endpoints[{number}] is out of order")
+        if endpoint.username in endpoints:
+            raise ValueError(f"endpoints[{number}] has the username of another")
         newest = endpoint.endpoint_id
-        endpoints.append(evolve(endpoint, account_id=state.auth_id))
+        endpoints[endpoint.username] = evolve(endpoint, account_id=state.auth_id)
     state.store.default_app_id = account["default_app_id"]
-    state.store.restore(endpoints, last_id, last_suffix)
+    state.store.restore(endpoints.values(), last_id, last_suffix)
 
 
 def _check_types(account: Mapping[str, Any], types: Mapping[str, type]) -> Mapping[str, Any]:

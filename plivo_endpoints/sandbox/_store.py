@@ -27,7 +27,7 @@ class Registration:
     `Account.register` or the page; such a registration does not end by itself.
     """
 
-    contact: str = field(validator=is_string)
+    contact: str = field(validator=matches(r"[^\x00-\x1f\x7f]+", "a text without control characters"))
     expires: datetime = field(validator=is_time)
     user_agent: str = field(validator=is_string)
     source: str | None = field(default=None, validator=optional(is_string))
@@ -48,10 +48,10 @@ class SandboxEndpoint:
 
     account_id: str = field(validator=is_string)
     endpoint_id: str = field(validator=matches("[0-9]{14}", "14 digits"))
-    username: str = field(validator=is_string)
+    username: str = field(validator=matches("[A-Za-z][A-Za-z0-9]*", "letters and digits"))
     alias: str = field(validator=is_string)
     password: str = field(repr=False, validator=is_string)
-    app_id: str = field(validator=is_string)
+    app_id: str = field(validator=matches("[A-Za-z0-9_-]{1,64}", "an application's id"))
     sub_account: str | None = field(validator=optional(is_string))
     created: datetime = field(validator=is_time)
     ha1: str = field(repr=False, validator=is_string)
@@ -105,11 +105,19 @@ LAST_SUFFIX = 10**12 - 10**9
 class EndpointStore:
     """Holds endpoints by id and reports each change; every method may be called from any thread."""
 
-    def __init__(self, account_id: str, clock: Clock, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        account_id: str,
+        clock: Clock,
+        changed: Callable[[], None],
+        *,
+        is_taken: Callable[[str], bool],
+    ) -> None:
         self.default_app_id: str = f"{secrets.randbelow(9 * 10**16) + 10**16}"
         self._account_id = account_id
         self._clock = clock
         self._changed = changed
+        self._is_taken = is_taken  # whether any account has an endpoint of that username
         self._lock = threading.RLock()
         self._by_id: dict[str, SandboxEndpoint] = {}
         self._id_of: dict[str, str] = {}  # by username
@@ -121,7 +129,7 @@ class EndpointStore:
     def create(self, username: str, fields: Changes, sub_account: str | None = None) -> SandboxEndpoint:
         """Create an endpoint from validated fields."""
         with self._lock:
-            final, password = f"{username}{self._next_suffix()}", fields.password or ""
+            final, password = self._final_username(username), fields.password or ""
             endpoint = SandboxEndpoint(
                 account_id=self._account_id,
                 endpoint_id=self._next_id(),
@@ -161,9 +169,9 @@ class EndpointStore:
         self._changed()
 
     def _replace_all(self, endpoints: Iterable[SandboxEndpoint]) -> None:
-        self._by_id, self._id_of, self._ids = {}, {}, {None: []}
-        for endpoint in endpoints:
-            self.add(endpoint)
+        # Filled before they are replaced: others read them without the lock.
+        by_id, id_of, ids = _index(endpoints)
+        self._by_id, self._id_of, self._ids = by_id, id_of, ids
 
     def get(self, endpoint_id: str, sub_account: str | None = None) -> SandboxEndpoint | None:
         """Return an endpoint, or `None` if there is none or `sub_account` may not see it."""
@@ -251,11 +259,28 @@ class EndpointStore:
         self.last_id += 7  # neither consecutive nor out of order
         return str(self.last_id)
 
+    def _final_username(self, username: str) -> str:
+        while self._is_taken(final := f"{username}{self._next_suffix()}"):
+            pass
+        return final
+
     def _next_suffix(self) -> str:
         # The time of creation, as on Plivo. Within one second the suffixes count up, as two usernames must
         # never be equal.
         self.last_suffix = max(self.last_suffix + 1, int(f"{self._clock.now():%y%m%d%H%M%S}"))
         return f"{self.last_suffix:012d}"
+
+
+def _index(
+    endpoints: Iterable[SandboxEndpoint],
+) -> tuple[dict[str, SandboxEndpoint], dict[str, str], dict[str | None, list[str]]]:
+    """Return endpoints by id, ids by username, and the ids that the account and each subaccount may see."""
+    by_id = {endpoint.endpoint_id: endpoint for endpoint in endpoints}
+    ids: dict[str | None, list[str]] = {None: list(by_id)}
+    for endpoint in by_id.values():
+        if endpoint.sub_account is not None:
+            ids.setdefault(endpoint.sub_account, []).append(endpoint.endpoint_id)
+    return by_id, {endpoint.username: endpoint.endpoint_id for endpoint in by_id.values()}, ids
 
 
 class EndpointsView(Mapping[str, SandboxEndpoint]):

@@ -284,3 +284,19 @@ async def test_a_status_that_nobody_knows(sandbox: Sandbox, api: aiohttp.ClientS
     sandbox.inject(Fault(applied=False, status=599))
     async with api.get("Endpoint/") as response:
         assert (599, "error") == (response.status, (await response.json())["error"])
+
+
+async def test_a_status_without_a_body(sandbox: Sandbox) -> None:
+    """Also if it drips: bytes after it would be taken for the next response of the connection."""
+    for status in (204, 304):
+        sandbox.inject(Fault(applied=False, status=status, drip=0.001))
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(sandbox.base_url.rpartition(":")[2]))
+    login = aiohttp.encode_basic_auth(sandbox.auth_id, sandbox.auth_token)
+    request = (
+        f"GET /v1/Account/{sandbox.auth_id}/Endpoint/ HTTP/1.1\r\nHost: x\r\nAuthorization: {login}\r\n\r\n"
+    )
+    for status in (204, 304, 200):
+        writer.write(request.encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    writer.close()

@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -213,3 +214,33 @@ def test_an_endpoint_that_a_reset_removed_meanwhile() -> None:
     sandbox._state.store.change(endpoint_id, Changes(alias="lobby"))
     sandbox._state.store.delete(endpoint_id)
     assert 0 == len(sandbox.endpoints)
+
+
+def test_a_snapshot_with_a_username_twice() -> None:
+    """It is refused: no phone could tell the endpoints apart."""
+    sandbox = Sandbox(endpoints=2)
+    snapshot: Any = sandbox.snapshot()
+    snapshot["endpoints"][1]["username"] = snapshot["endpoints"][0]["username"]
+    with pytest.raises(ValueError, match=r"endpoints\[1\] has the username of another"):
+        sandbox.restore(snapshot)
+
+
+def test_what_is_there_before_and_after_a_restore_is_never_gone() -> None:
+    """Also for a thread that looks while it is restored."""
+    sandbox = Sandbox(endpoints=500)
+    snapshot, first = sandbox.snapshot(), next(iter(sandbox.endpoints))
+    missing: list[str] = []
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.is_set():
+            if sandbox._state.store.get(first) is None:
+                missing.append(first)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    for _ in range(20):
+        sandbox.restore(snapshot)
+    ended.set()
+    looking.join()
+    assert [] == missing

@@ -341,6 +341,13 @@ def test_values_of_the_wrong_type(state_file: Path) -> None:
         (("endpoints", 0, "created"), "2026-01-01", "created must be a time with a UTC offset"),
         (("endpoints", 0, "registration", "expires"), 5, "a time must be a string"),
         (("endpoints", 1, "endpoint_id"), "00000000000000", r"endpoints\[1\] .* out of order"),
+        (("endpoints", 0, "username"), "a\r\nb", "username must be letters and digits"),
+        (("endpoints", 0, "app_id"), "../..", "app_id must be an application's id"),
+        (
+            ("endpoints", 0, "registration", "contact"),
+            "sip:a\r\nX: 1",
+            "contact must be a text without control",
+        ),
     ],
 )
 def test_the_message_names_the_field(

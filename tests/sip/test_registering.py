@@ -146,14 +146,42 @@ def test_a_new_password(account: Sandbox, phone: Phone) -> None:
 def test_all_accounts(account: Sandbox, phone: Phone) -> None:
     """Endpoints of other accounts register too, those of the same username each by its own password."""
     with account.fresh_account() as other:
-        other._state.store.last_suffix = account._state.store.last_suffix - 1
-        other._state.clock.set(account.clock.now() - timedelta(days=1))
-        made = other._state.store.create("user1", Changes(password="other-password"))
-        assert made.username == seeded(account).username
+        other.restore(account.snapshot())
+        (copy,) = other.endpoints
+        other._state.store.change(copy, Changes(password="other-password"))
         assert 200 == phone.log_in("other-password").status
-        assert other.endpoints[made.endpoint_id].sip_registered
+        assert other.endpoints[copy].sip_registered
         assert not seeded(account).sip_registered
     assert 401 == phone.log_in("other-password").status
+
+
+def test_usernames_of_several_accounts_differ(account: Sandbox) -> None:
+    """Also if the endpoints were created in the same second, so that a phone registers the right one."""
+    with account.fresh_account() as other:
+        other.seed(20)
+        account.seed(20)
+        names = [each.username for one in (account, other) for each in one.endpoints.values()]
+    assert len(names) == len(set(names))
+
+
+def test_an_endpoint_that_is_gone_while_a_phone_registers(
+    account: Sandbox, phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no error: nothing is registered."""
+    store = account._state.store
+    found = store.find(phone.user)
+    assert found is not None
+    store.delete(found.endpoint_id)
+    monkeypatch.setattr(store, "find", lambda *_: found)
+    assert 200 == phone.log_in("password-1").status
+    assert {} == dict(account.endpoints)
+
+
+@pytest.mark.parametrize("uri", ["sip:127.0.0.1:5060", "sip:PHONE.plivo.com", f"sip:{DOMAIN}"])
+def test_the_uri_of_the_credentials(phone: Phone, uri: str) -> None:
+    """It may name the proxy, or the domain in another form."""
+    authorization = digest(phone.challenge(), phone.user, "password-1", uri=uri)
+    assert 200 == phone.send(f"Authorization: {authorization}", f"m: {phone.contact}").status
 
 
 def test_it_ends_by_the_clock(account: Sandbox, phone: Phone) -> None:

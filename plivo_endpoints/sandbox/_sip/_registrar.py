@@ -118,7 +118,7 @@ class Registrar:
         now = int(self._directory.first().state.clock.now().timestamp())
         credentials = read_credentials(request.all("authorization"))
         is_stale = False
-        if credentials is not None and (credentials.username, credentials.uri) == (user, request.uri):
+        if credentials is not None and credentials.username == user and _is_for_us(credentials.uri):
             for state, endpoint in self._directory.find_endpoints(user):
                 if credentials.match(request.method, endpoint.ha1):
                     if self._nonces.use(credentials, now):
@@ -171,6 +171,11 @@ def _read_user(request: Request) -> str:
     if not _is_served(to.host) or not to.user:
         raise RequestRefusedError(404, warning=f"register a user of {SIP_DOMAIN}")
     return to.user
+
+
+def _is_for_us(uri: str) -> bool:
+    # Some phones name their proxy, or the domain in another form, instead of the Request-URI.
+    return _is_served(read_uri(uri, "the uri of the credentials").host)
 
 
 def _is_served(host: str) -> bool:
