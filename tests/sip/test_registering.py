@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from plivo_endpoints.sandbox import Sandbox
+from plivo_endpoints.sandbox import Sandbox, SandboxEndpoint
 from plivo_endpoints.sandbox._rules import Changes
 from plivo_endpoints.sandbox._sip._message import Source
 from plivo_endpoints.sandbox._store import listed
@@ -172,7 +172,11 @@ def test_an_endpoint_that_is_gone_while_a_phone_registers(
     found = store.find(phone.user)
     assert found is not None
     store.delete(found.endpoint_id)
-    monkeypatch.setattr(store, "find", lambda *_: found)
+
+    def find(*_: object) -> SandboxEndpoint:
+        return found
+
+    monkeypatch.setattr(store, "find", find)
     assert 200 == phone.log_in("password-1").status
     assert {} == dict(account.endpoints)
 
