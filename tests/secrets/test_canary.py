@@ -124,8 +124,16 @@ class Call:
         return "password" in self.arguments
 
 
-CALLS: Final = [Call(kind, name) for kind in (AsyncEndpoints, AsyncTokens) for name in methods(kind)]
-BLOCKING: Final = [Call(kind, name) for kind in (Endpoints, Tokens) for name in methods(kind)]
+SENDS_NOTHING: Final = {"invalidate"}  # so nothing of it can be cancelled or refused by a server
+CALLS: Final = [
+    Call(kind, name)
+    for kind in (AsyncEndpoints, AsyncTokens)
+    for name in methods(kind)
+    if name not in SENDS_NOTHING
+]
+BLOCKING: Final = [
+    Call(kind, name) for kind in (Endpoints, Tokens) for name in methods(kind) if name not in SENDS_NOTHING
+]
 
 
 def _shown(error: BaseException) -> dict[str, str]:
