@@ -468,6 +468,7 @@ def test_an_answer_that_is_late(postgres: PostgresServer, url: str, monkeypatch:
     assert {(ACCOUNT,), (third,)} == set(rows)
 
 
+@pytest.mark.slow
 def test_a_database_that_restarts_while_nothing_is_sent(postgres: PostgresServer, url: str) -> None:
     """The lost connection is replaced, and nobody notices."""
     store = PostgresRateLimit(url, LIMIT)
@@ -478,6 +479,7 @@ def test_a_database_that_restarts_while_nothing_is_sent(postgres: PostgresServer
     assert 1 == len(reserve(store, 1, OTHER))
 
 
+@pytest.mark.slow
 async def test_a_database_that_restarts(
     postgres: PostgresServer, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -544,6 +546,7 @@ for url in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_processes_that_start_together(postgres: PostgresServer) -> None:
     """None fails because another is just creating the table."""
     urls = [postgres.new_database() for _ in range(4)]
@@ -639,12 +642,14 @@ def _assert_evenly_spaced(places: list[float]) -> None:
     assert places[-1] - places[0] < 60
 
 
+@pytest.mark.slow
 def test_three_processes_at_once(postgres: PostgresServer, url: str) -> None:
     """No place is given twice or too early, whatever the database's defaults are."""
     postgres.execute(f"ALTER DATABASE {name_of(url)} SET default_transaction_isolation = 'serializable'")
     _assert_evenly_spaced(_saturate(url, [None, None, None]))
 
 
+@pytest.mark.slow
 def test_hosts_whose_clocks_are_wrong(url: str) -> None:
     """Only the database's clock counts: an hour ahead, an hour behind, and right."""
     if not FAKETIME.exists():

@@ -192,6 +192,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 def test_processes_that_start_together(tmp_path: Path) -> None:
     """None fails because another is just making the file, and no place is given twice."""
     path = tmp_path / "quota.db"
@@ -472,6 +473,7 @@ async def test_a_store_that_fails_hides_no_429(sandbox: Sandbox, caplog: pytest.
     assert any("cannot be used (gone)" in message for message in caplog.messages)
 
 
+@pytest.mark.slow
 async def test_clients_with_one_file_keep_the_limit(sandbox: Sandbox, tmp_path: Path) -> None:
     """Three saturate it for some windows: never more than allowed in any, and nearly all of it used."""
     limit, path = RateLimit(40, 1.0), tmp_path / "quota.db"
@@ -491,6 +493,7 @@ async def test_clients_with_one_file_keep_the_limit(sandbox: Sandbox, tmp_path: 
     assert times[-1] - times[0] < 2 * 90 / 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [True, False])
 async def test_bulk_requests_of_a_client_let_others_pass(
     sandbox: Sandbox, tmp_path: Path, *, shared: bool

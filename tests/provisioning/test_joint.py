@@ -136,6 +136,7 @@ async def test_a_run_of_several_processes(
     assert processes == 1 or sum(len(some) > 20 for some in outcomes) > 1, "only one has worked"
 
 
+@pytest.mark.slow
 async def test_who_leads_leaves(fleet_of: Callable[[], AsyncFleet], rows: Rows, sandbox: Sandbox) -> None:
     """Another one goes on where it was, and tells what came of the run."""
     async with fleet_of().apply(rows(200), settle=0.5) as first:
@@ -148,6 +149,7 @@ async def test_who_leads_leaves(fleet_of: Callable[[], AsyncFleet], rows: Rows, 
     assert (other.report.exit_status, len(sandbox.endpoints)) == (0, 200)
 
 
+@pytest.mark.slow
 async def test_who_leads_has_ended_and_stays(
     fleet_of: Callable[[], AsyncFleet], rows: Rows, sandbox: Sandbox
 ) -> None:

@@ -209,6 +209,7 @@ async def test_a_database_that_stays_away(
 # -- the command line
 
 
+@pytest.mark.slow
 def test_the_life_of_a_fleet(
     account: Sandbox,
     run: Callable[..., Result],
