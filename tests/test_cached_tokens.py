@@ -225,7 +225,7 @@ async def test_callers_share_the_request_for_an_expired_token(
 async def test_a_refresh_that_is_late_is_waited_for(
     cache: TokenCache, service: Service, clocks: Clocks
 ) -> None:
-    """If the old token may no longer be returned, its renewal is joined, not repeated."""
+    """If the old token may no longer be returned, its refresh is joined, not repeated."""
     await ask(cache, service)
     clocks.advance(DUE)
     service.open.clear()
@@ -302,7 +302,7 @@ async def test_who_comes_while_a_request_is_cancelled_gets_another(
 async def test_a_refresh_goes_on_when_its_caller_is_cancelled(
     cache: TokenCache, service: Service, clocks: Clocks
 ) -> None:
-    """It belongs to nobody: who waited for it may go."""
+    """It goes on for all who come later."""
     await ask(cache, service)
     clocks.advance(DUE)
     service.open.clear()

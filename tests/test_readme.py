@@ -88,6 +88,13 @@ def test_the_examples_of_tokens(
     assert 3 == len(threaded_sandbox.requests)
 
 
+def test_the_function_for_an_auth_token() -> None:
+    """Of docs/tokens.md: it is not called, and so needs no file, before the first request."""
+    names: dict[str, Any] = {}
+    exec(compile(TOKENS[4], "tokens.md", "exec"), names)  # noqa: S102 - the point
+    assert isinstance(names["client"], AsyncClient)
+
+
 async def test_the_token_endpoint(sandbox: Sandbox, point_to: Callable[[Sandbox], None]) -> None:
     """Of docs/tokens.md, on aiohttp: it gives a token to who is logged in."""
     point_to(sandbox)

@@ -144,7 +144,7 @@ async def _serve(server: Sandbox, settings: Settings, *, sip: bool) -> None:
 
 
 def _log_phones() -> None:
-    """Log who registers, in the form of the requests."""
+    """Log who registers or is refused, in the form of the requests."""
     lines = logging.StreamHandler()
     lines.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     log = logging.getLogger("plivo_endpoints.sandbox.sip")
