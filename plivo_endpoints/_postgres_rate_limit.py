@@ -10,7 +10,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Generic, LiteralString, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from plivo_endpoints._clock import CLOCK
 from plivo_endpoints._config import DEFAULT_SHARED_RATE, RateLimit, Secret, Unpicklable
@@ -200,6 +200,7 @@ class _Job(Generic[T]):
     account: str
     change: Callable[[Pace, float], tuple[Pace, T]]
     future: asyncio.Future[tuple[T] | str]
+    submitted: float = field(factory=CLOCK.monotonic)
 
     def finish(self, outcome: tuple[T] | str) -> None:
         """Wake the task, from any thread."""
@@ -245,7 +246,8 @@ class _Worker:
         return job is not None
 
     def _do(self, job: _Job[T]) -> None:
-        self.busy_since = CLOCK.monotonic()
+        # Not from now on, or the task that is next after one that gave up might wait as long.
+        self.busy_since = job.submitted
         outcome: tuple[T] | str
         try:
             outcome = (self._session.change(job.account, job.change),)

@@ -468,6 +468,31 @@ def test_an_answer_that_is_late(postgres: PostgresServer, url: str, monkeypatch:
     assert {(ACCOUNT,), (third,)} == set(rows)
 
 
+def test_a_request_that_begins_late(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next call does not wait for a database that hangs, even if the thread was late to ask it."""
+    store = PostgresRateLimit(url, LIMIT)
+    monkeypatch.setattr(module, "_LONGEST_ANSWER", 0.6)
+    awake, go_on = threading.Event(), threading.Event()
+    run = module._Worker.run
+
+    def run_late(worker: module._Worker) -> None:
+        awake.wait()
+        run(worker)
+
+    async def ask_twice() -> tuple[object, object]:
+        asyncio.get_running_loop().call_later(0.2, awake.set)
+        first = await asyncio.gather(store.reserve(ACCOUNT, 1, priority="bulk"), return_exceptions=True)
+        second = await asyncio.gather(store.reserve(ACCOUNT, 1, priority="bulk"), return_exceptions=True)
+        return *first, *second
+
+    monkeypatch.setattr(module._Worker, "run", run_late)
+    monkeypatch.setattr(module._Session, "change", lambda *_: go_on.wait())
+    errors = asyncio.run(ask_twice())
+    go_on.set()
+    problems = ["no answer within 0.6 s", "no answer to an earlier request"]
+    assert [f"{store.database}: {problem}" for problem in problems] == [str(error) for error in errors]
+
+
 @pytest.mark.slow
 def test_a_database_that_restarts_while_nothing_is_sent(postgres: PostgresServer, url: str) -> None:
     """The lost connection is replaced, and nobody notices."""
