@@ -1,4 +1,4 @@
-# The sandbox, for tests in containers: see docs/sandbox.md.
+# The sandbox, for tests in containers: see docs/guides/testing.md.
 FROM python:3.13-slim
 
 COPY . /source

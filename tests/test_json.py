@@ -1,4 +1,4 @@
-"""Answers as JSON, the one way that docs/client.md shows: `attrs.asdict`."""
+"""Answers as JSON, the one way that docs/guides/client.md shows: `attrs.asdict`."""
 
 from __future__ import annotations
 

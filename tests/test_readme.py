@@ -40,23 +40,27 @@ def test_snippets_run(
 def test_the_worked_example_of_a_lost_create(
     threaded_sandbox: Sandbox, point_to: Callable[[Sandbox], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As docs/errors.md has it: the endpoint is found, and made once."""
+    """As docs/guides/unknown-outcomes.md has it: the endpoint is found, and made once."""
     point_to(threaded_sandbox)
     threaded_sandbox.inject(Fault(applied=True, status=502), method="POST")
-    (example,) = snippets((DOCS / "errors.md").read_text(encoding="utf-8"))
+    (example,) = snippets((DOCS / "guides" / "unknown-outcomes.md").read_text(encoding="utf-8"))
     exec(compile(example, "errors.md", "exec"), {})  # noqa: S102 - the point
     assert "\n".join(threaded_sandbox.endpoints) + "\n" == capsys.readouterr().out
     assert threaded_sandbox.applied_creates == {"alice": 1}
 
 
-CLIENT = snippets((DOCS / "client.md").read_text(encoding="utf-8"))
-TOKENS = snippets((DOCS / "tokens.md").read_text(encoding="utf-8"))
+CLIENT = [
+    each
+    for name in ("client", "one-quota", "observability")
+    for each in snippets((DOCS / "guides" / f"{name}.md").read_text(encoding="utf-8"))
+]
+TOKENS = snippets((DOCS / "guides" / "token-service.md").read_text(encoding="utf-8"))
 
 
 def test_the_examples_of_the_client(
     threaded_sandbox: Sandbox, point_to: Callable[[Sandbox], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The others of docs/client.md: what is old is deleted, all of it, and each call is told."""
+    """The others of docs/guides/client.md: what is old is deleted, all of it, and each call is told."""
     point_to(threaded_sandbox)
     threaded_sandbox.seed(5)
     for example in CLIENT:
@@ -67,10 +71,12 @@ def test_the_examples_of_the_client(
 def test_how_to_make_json(
     threaded_sandbox: Sandbox, point_to: Callable[[Sandbox], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As docs/client.md has it, for a page of endpoints."""
+    """As docs/guides/client.md has it, for a page of endpoints."""
     point_to(threaded_sandbox)
     threaded_sandbox.seed(1)
-    (example,) = snippets((DOCS / "client.md").read_text(encoding="utf-8").partition("\n## To JSON\n")[2])
+    (example,) = snippets(
+        (DOCS / "guides" / "client.md").read_text(encoding="utf-8").partition("\n## To JSON\n")[2]
+    )
     exec(compile(example, "client.md", "exec"), {})  # noqa: S102 - the point
     page = json.loads(capsys.readouterr().out)
     assert list(threaded_sandbox.endpoints) == [endpoint["endpoint_id"] for endpoint in page["objects"]]
@@ -80,7 +86,7 @@ def test_how_to_make_json(
 def test_the_examples_of_tokens(
     threaded_sandbox: Sandbox, point_to: Callable[[Sandbox], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Those of docs/tokens.md that call Plivo: as many requests as they say."""
+    """Those of docs/guides/token-service.md that call Plivo: as many requests as they say."""
     point_to(threaded_sandbox)
     for example in TOKENS[:2]:
         exec(compile(example, "tokens.md", "exec"), {})  # noqa: S102 - the point
@@ -89,14 +95,14 @@ def test_the_examples_of_tokens(
 
 
 def test_the_function_for_an_auth_token() -> None:
-    """Of docs/tokens.md: it is not called, and so needs no file, before the first request."""
+    """Of docs/guides/token-service.md: it is not called, and so needs no file, before the first request."""
     names: dict[str, Any] = {}
     exec(compile(TOKENS[4], "tokens.md", "exec"), names)  # noqa: S102 - the point
     assert isinstance(names["client"], AsyncClient)
 
 
 async def test_the_token_endpoint(sandbox: Sandbox, point_to: Callable[[Sandbox], None]) -> None:
-    """Of docs/tokens.md, on aiohttp: it gives a token to who is logged in."""
+    """Of docs/guides/token-service.md, on aiohttp: it gives a token to who is logged in."""
     point_to(sandbox)
     names: dict[str, Any] = {"__name__": "tokens"}
     exec(compile(TOKENS[2], "tokens.md", "exec"), names)  # noqa: S102 - the point
@@ -111,7 +117,7 @@ async def test_the_token_endpoint(sandbox: Sandbox, point_to: Callable[[Sandbox]
 def test_the_token_endpoint_in_fastapi(
     threaded_sandbox: Sandbox, point_to: Callable[[Sandbox], None]
 ) -> None:
-    """Of docs/tokens.md: the same as a route."""
+    """Of docs/guides/token-service.md: the same as a route."""
     testclient = pytest.importorskip("fastapi.testclient", reason="FASTAPI IS NOT INSTALLED")
     point_to(threaded_sandbox)
     names: dict[str, Any] = {"__name__": "tokens"}
@@ -123,7 +129,7 @@ def test_the_token_endpoint_in_fastapi(
 
 
 async def test_the_store_of_ones_own(sandbox: Sandbox) -> None:
-    """Of docs/client.md: a client can use it."""
+    """Of docs/guides/client.md: a client can use it."""
     (example,) = [each for each in CLIENT if "class StoreOfMine" in each]
     names: dict[str, Any] = {}
     exec(compile(example, "client.md", "exec"), names)  # noqa: S102 - the point
@@ -146,7 +152,7 @@ def test_its_first_thirty_lines() -> None:
         SNIPPETS[0],
         SNIPPETS[1],
         "`OutcomeUnknownError`",
-        "docs/errors.md",
+        "docs/guides/unknown-outcomes.md",
     )
     assert [text for text in wanted if text not in head] == []
 

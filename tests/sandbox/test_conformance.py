@@ -1,4 +1,4 @@
-"""What the sandbox and the real service have in common, asked of both: see docs/conformance.md.
+"""What the sandbox and the real service have in common, asked of both: see docs/explanation/conformance.md.
 
 The real one is asked only with PLIVO_CONFORMANCE=1 and PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN set; every case
 there makes endpoints of its own and removes them, and touches no other.

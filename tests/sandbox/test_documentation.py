@@ -1,4 +1,4 @@
-"""The examples in docs/testing-your-own-service.md and docs/sandbox.md hold as they stand there."""
+"""The examples in docs/guides/testing.md and docs/guides/sandbox.md hold as they stand there."""
 
 import os
 import re
@@ -13,8 +13,8 @@ from plivo_endpoints.sandbox import Fault, Sandbox
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-TESTING = (ROOT / "docs" / "testing-your-own-service.md").read_text("utf-8")
-SANDBOX = (ROOT / "docs" / "sandbox.md").read_text("utf-8")
+TESTING = (ROOT / "docs" / "guides" / "testing.md").read_text("utf-8")
+SANDBOX = (ROOT / "docs" / "guides" / "sandbox.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n# (\S+)\n(.*?)```", TESTING, re.DOTALL)
 
 

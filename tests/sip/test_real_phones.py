@@ -62,7 +62,7 @@ async def until(process: asyncio.subprocess.Process, said: bytes) -> None:
 
 
 def account_line(sandbox: Sandbox, password: str, transport: str) -> str:
-    """Return an account of baresip's, as docs/sandbox.md shows it."""
+    """Return an account of baresip's, as docs/guides/sandbox.md shows it."""
     proxy = f"sip:127.0.0.1:{sandbox.sip_port};transport={transport}"
     user = seeded(sandbox).username
     return f'<sip:{user}@phone.plivo.com;transport={transport}>;auth_pass={password};outbound="{proxy}"\n'

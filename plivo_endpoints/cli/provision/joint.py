@@ -68,8 +68,8 @@ def work(ctx: click.Context, /, *, state: PostgresState, rate: str | None, **opt
 def enqueue(ctx: click.Context, /, *, source: RowSource, state: PostgresState, **options: Any) -> None:  # noqa: ANN401 - as `AsyncFleet.enqueue` takes them
     """Put SOURCE into a state for workers, and send nothing.
 
-    The workers are `provision work`, or a task queue (see docs/provisioning.md). SOURCE is a file, or - for
-    standard input. Its passwords must be derived, as a database gets none.
+    The workers are `provision work`, or a task queue (see docs/guides/several-machines.md). SOURCE is a
+    file, or - for standard input. Its passwords must be derived, as a database gets none.
     """
     settings = ctx.ensure_object(Settings)
     check_permissions(options)
