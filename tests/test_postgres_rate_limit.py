@@ -485,8 +485,11 @@ def test_a_request_that_begins_late(url: str, monkeypatch: pytest.MonkeyPatch) -
         second = await asyncio.gather(store.reserve(ACCOUNT, 1, priority="bulk"), return_exceptions=True)
         return *first, *second
 
+    def hang(*_: object) -> None:
+        go_on.wait()
+
     monkeypatch.setattr(module._Worker, "run", run_late)
-    monkeypatch.setattr(module._Session, "change", lambda *_: go_on.wait())
+    monkeypatch.setattr(module._Session, "change", hang)
     errors = asyncio.run(ask_twice())
     go_on.set()
     problems = ["no answer within 0.6 s", "no answer to an earlier request"]

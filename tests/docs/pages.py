@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from attrs import field, frozen
+from attrs import frozen
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 _BLOCK: Final = re.compile(
@@ -55,7 +55,7 @@ class Page:
     """A page of the documentation."""
 
     path: Path
-    blocks: list[Block] = field(factory=list)
+    blocks: list[Block]
 
     @classmethod
     def read(cls, path: Path) -> Page:
