@@ -8,7 +8,7 @@ import plivo  # pyright: ignore[reportMissingTypeStubs]
 import plivo.rest.client  # pyright: ignore[reportMissingTypeStubs]
 import pytest
 
-from plivo_endpoints.sandbox import Sandbox
+from plivo_endpoints.sandbox import Fault, Sandbox
 
 
 @pytest.fixture
@@ -75,3 +75,14 @@ def test_wrong_credentials_are_understood(sandbox: Sandbox, client: Any) -> None
     client.session.auth = (sandbox.auth_id, "wrong")
     with pytest.raises(plivo.exceptions.AuthenticationError, match="auth_token"):
         client.endpoints.get("1")
+
+
+def test_a_create_whose_answer_is_lost(
+    sandbox: Sandbox, client: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The SDK sends it three times, so one create makes three endpoints and is reported as failed."""
+    sandbox.inject(Fault(applied=True, status=502), method="POST", times=3)
+    with pytest.raises(plivo.exceptions.PlivoRestError, match="502"):
+        client.endpoints.create(username="alice", password="s3cret", alias="desk")
+    assert {"alice": 3} == sandbox.applied_creates
+    assert 3 == capsys.readouterr().out.count("Fallback for URL")

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 QUOTA: Final = 300  # in 5 seconds
 SECONDS: Final = float(os.environ.get("SHARED_QUOTA_SECONDS", "9"))
 VISITORS: Final = 20  # a second
-GUIDE: Final = Path(__file__).parent.parent.parent / "docs" / "tokens.md"
+GUIDE: Final = Path(__file__).parent.parent.parent / "docs" / "guides" / "token-service.md"
 
 
 def write_token_service(folder: Path) -> None:
