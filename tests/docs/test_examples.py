@@ -38,7 +38,7 @@ def test_a_lost_create(
     """The endpoint is found, and was created once."""
     point_to(threaded_sandbox)
     threaded_sandbox.inject(Fault(applied=True, status=502), method="POST")
-    run("unknown-outcomes", having="find_created(")
+    run("unknown-outcomes", having="OutcomeUnknownError")
     assert "\n".join(threaded_sandbox.endpoints) + "\n" == capsys.readouterr().out
     assert {"alice": 1} == threaded_sandbox.applied_creates
 
