@@ -47,7 +47,7 @@ SMALL: dict[str, AnyModel] = {
     "duplicates": DuplicatesModel(),
 }
 
-# What goes wrong without each rule, or each part of one, in the order of docs/guides/provisioning.md.
+# What goes wrong without each rule, or each part of one, in the order of docs/explanation/exactly-once.md.
 LACKING: dict[str, tuple[AnyModel, str]] = {
     "plan": (Model(rows=1, workers=1, without="plan"), "doubled"),
     "plan: unique": (Model(rows=2, workers=1, troubles=0, without="unique"), "lost"),
