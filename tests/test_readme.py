@@ -36,7 +36,7 @@ def test_snippets_run(
 def test_the_example_of_events(
     threaded_sandbox: Sandbox, point_to: Callable[[Sandbox], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As docs/guides/observability.md has it: each call is told."""
+    """As docs/guides/observability.md has it: it prints a line for each call."""
     point_to(threaded_sandbox)
     for example in snippets((DOCS / "guides" / "observability.md").read_text(encoding="utf-8")):
         exec(compile(example, "observability.md", "exec"), {})  # noqa: S102 - the point
