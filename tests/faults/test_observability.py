@@ -59,7 +59,12 @@ async def test_one_event_for_each_attempt_and_call(faults: FaultServer) -> None:
     async with AsyncClient(AUTH_ID, "t", base_url=url, on_event=events.append) as client:
         await client.endpoints.get(SEED)
     told = [
-        (type(event).__name__, getattr(event, "outcome", None), getattr(event, "status", None), event.path)
+        (
+            type(event).__name__,
+            getattr(event, "outcome", None),
+            getattr(event, "status", None),
+            getattr(event, "path", None),
+        )
         for event in events
     ]
     path = "Endpoint/{endpoint_id}/"
