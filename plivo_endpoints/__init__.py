@@ -52,16 +52,7 @@ from plivo_endpoints._version import __version__
 
 if TYPE_CHECKING:
     from plivo_endpoints._client import AsyncClient, Client
-    from plivo_endpoints._events import (
-        AttemptFinished,
-        AttemptStarted,
-        CallFinished,
-        CallStarted,
-        Event,
-        PhaseStarted,
-        RunFinished,
-        RunStarted,
-    )
+    from plivo_endpoints._events import AttemptFinished, AttemptStarted, CallFinished, CallStarted, Event
     from plivo_endpoints._pagination import AsyncPaginator, Paginator
     from plivo_endpoints._postgres_rate_limit import PostgresRateLimit
     from plivo_endpoints._resources.blocking import Endpoints, Tokens
@@ -92,9 +83,6 @@ else:
         "CallFinished": "_events",
         "CallStarted": "_events",
         "Event": "_events",
-        "PhaseStarted": "_events",
-        "RunFinished": "_events",
-        "RunStarted": "_events",
     }
 
     def __getattr__(name: str) -> object:
@@ -139,7 +127,6 @@ __all__ = [
     "Page",
     "PageMeta",
     "Paginator",
-    "PhaseStarted",
     "PlivoError",
     "PostgresRateLimit",
     "Priority",
@@ -150,8 +137,6 @@ __all__ = [
     "RequestTimeoutError",
     "Reservation",
     "ResponseDecodeError",
-    "RunFinished",
-    "RunStarted",
     "ServerError",
     "SharedRateLimit",
     "Token",

@@ -1,30 +1,25 @@
 """Log lines, and events for metrics and tracing.
 
-Both carry the operation's name and its path template, never an id, a header or a body. The events of a
-provisioning run are here too, because they reach the same hook.
+Both carry the operation's name and its path template, never an id, a header or a body.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
 from plivo_endpoints._errors import AmbiguousOutcomeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from plivo_endpoints._errors import Phase
     from plivo_endpoints._sansio.messages import Attempt, Request
     from plivo_endpoints._sansio.retry import RetryHistory
 
 logger: Final = logging.getLogger("plivo_endpoints")
-
-Status = TypeVar("Status", bound=str)
-
-RUN: Final = "provisioning.run"  # the operation of a run's events
 
 
 @frozen(kw_only=True)
@@ -35,14 +30,11 @@ class CallStarted:
         operation: Its name, such as "endpoints.create".
         method: HTTP method.
         path: Path template below the account.
-        url: URL template, from the scheme on, such as
-            "https://api.plivo.com/v1/Account/{auth_id}/Endpoint/{endpoint_id}/".
     """
 
     operation: str
     method: str
     path: str
-    url: str
 
 
 @frozen(kw_only=True)
@@ -110,8 +102,6 @@ class CallFinished:
             an `AmbiguousOutcomeError`, or a cancellation or interrupt that has one as its cause.
         waited: Seconds that its attempts waited before they started.
         seconds: How long the whole call took: waits, attempts and the pauses between them.
-        retry_budget: How much is left of the client's budget for retries, from 0.0 to 1.0. Without any, calls
-            fail at their first attempt.
     """
 
     operation: str
@@ -123,54 +113,9 @@ class CallFinished:
     outcome_unknown: bool
     waited: float
     seconds: float
-    retry_budget: float
 
 
-@frozen(kw_only=True)
-class RunStarted:
-    """A provisioning run began. Its other events follow in the same task and context, `RunFinished` last.
-
-    Attributes:
-        operation: "provisioning.run".
-    """
-
-    operation: str = RUN
-
-
-@frozen(kw_only=True)
-class PhaseStarted:
-    """A phase of a provisioning run began, and the one before it ended.
-
-    If several processes share a run, only the one that leads has phases.
-
-    Attributes:
-        operation: "provisioning.run".
-        phase: "planning", "canary", "creating", "updating", "settling", "reconciling", "deleting" or
-            "auditing".
-    """
-
-    operation: str = RUN
-    phase: str
-
-
-@frozen(kw_only=True)
-class RunFinished:
-    """A provisioning run ended, or was left before its end.
-
-    Attributes:
-        operation: "provisioning.run".
-        counts: Number of rows by status, such as "created".
-        error: Name of the error's class that stopped it; `None` if none did.
-    """
-
-    operation: str = RUN
-    counts: Mapping[str, int]
-    error: str | None
-
-
-Event = (
-    CallStarted | AttemptStarted | AttemptFinished | CallFinished | RunStarted | PhaseStarted | RunFinished
-)
+Event = CallStarted | AttemptStarted | AttemptFinished | CallFinished
 
 
 class Observer:
@@ -180,20 +125,15 @@ class Observer:
     `sys.exit`. Only a `KeyboardInterrupt` propagates: Ctrl-C can come during either.
     """
 
-    def __init__(self, on_event: Callable[[Event], None] | None, account_template: str) -> None:
+    def __init__(self, on_event: Callable[[Event], None] | None) -> None:
         self._on_event = on_event
-        self._account_template = account_template  # the account's URL, with a placeholder for its id
 
     def call_started(self, request: Request) -> None:
         """Report the start of a call."""
         if self._on_event is not None:
-            event = CallStarted(
-                operation=request.operation,
-                method=request.method,
-                path=request.path,
-                url=self._account_template + request.path,
+            self._emit(
+                CallStarted(operation=request.operation, method=request.method, path=request.path),
             )
-            self._emit(event)
 
     def attempt_started(self, request: Request, attempt: Attempt) -> None:
         """Report an attempt that got past the rate limit."""
@@ -252,26 +192,6 @@ class Observer:
                 outcome_unknown=any(isinstance(each, AmbiguousOutcomeError) for each in unknown or ()),
                 waited=history.waited,
                 seconds=seconds,
-                retry_budget=history.budget.level,
-            )
-            self._emit(event)
-
-    def run_started(self) -> None:
-        """Report the start of a provisioning run."""
-        if self._on_event is not None:
-            self._emit(RunStarted())
-
-    def phase_started(self, phase: str) -> None:
-        """Report the start of a phase of a provisioning run."""
-        if self._on_event is not None:
-            self._emit(PhaseStarted(phase=phase))
-
-    def run_finished(self, counts: Mapping[Status, int], error: BaseException | None) -> None:
-        """Report the end of a provisioning run."""
-        if self._on_event is not None:
-            event = RunFinished(
-                counts={str(status): number for status, number in counts.items()},
-                error=None if error is None else type(error).__name__,
             )
             self._emit(event)
 

@@ -72,7 +72,6 @@ ALLOWED: Final = {
     },
     "_client": {"_config", "_connections", "_resources", "_runner", "_validation", "_wiring"},
     "sandbox": set[str](),
-    "opentelemetry": {"_events", "_version"},
     "token_service": {"_client", *_BASE},
     "provisioning": {
         "_client",

@@ -30,16 +30,7 @@ CLIENTS = {
 }
 MODELS = {"Acknowledgement", "CreatedEndpoint", "Endpoint", "Page", "PageMeta", "Token", "TokenClaims"}
 RESOURCE_CLASSES = {"AsyncEndpoints", "AsyncTokens", "Endpoints", "Tokens"}
-EVENTS = {
-    "AttemptFinished",
-    "AttemptStarted",
-    "CallFinished",
-    "CallStarted",
-    "Event",
-    "PhaseStarted",
-    "RunFinished",
-    "RunStarted",
-}
+EVENTS = {"AttemptFinished", "AttemptStarted", "CallFinished", "CallStarted", "Event"}
 ERRORS = {
     "APIError",
     "AmbiguousOutcomeError",

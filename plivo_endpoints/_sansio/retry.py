@@ -68,11 +68,6 @@ class RetryBudget:
     capacity: float = 500.0
     tokens: float = 500.0
 
-    @property
-    def level(self) -> float:
-        """The share of it that is left, from 0.0 to 1.0."""
-        return self.tokens / self.capacity
-
     def spend(self, cost: float) -> bool:
         """Take `cost` tokens, if there are enough; return whether there were."""
         if self.tokens < cost:

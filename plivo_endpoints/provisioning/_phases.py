@@ -15,7 +15,7 @@ from plivo_endpoints.provisioning._entries import HELD, NEEDS_PERSON, OPEN, RowS
 from plivo_endpoints.provisioning._matching import known_suffixes
 from plivo_endpoints.provisioning._outage import Outage
 from plivo_endpoints.provisioning._plan import check_steps, read_plan
-from plivo_endpoints.provisioning._reach import account_of, observer_of
+from plivo_endpoints.provisioning._reach import account_of
 from plivo_endpoints.provisioning._reconcile import reconcile
 from plivo_endpoints.provisioning._report import outcome_of
 from plivo_endpoints.provisioning._sending import Sender
@@ -54,7 +54,7 @@ MOST_LOST: Final = 100
 
 
 class Phases:
-    """Works through a job.
+    """Works through a job; `phase` is the current phase.
 
     The process may end after any step: the next run can continue from the state alone.
     """
@@ -69,19 +69,9 @@ class Phases:
         self._canary = Canary(job.client, job.state, settle=job.options.settle)
         on_mismatch = self._canary.mark_failed if job.joint is None else partial(stop_all, job.joint)
         self._sender = Sender(job, self._outage, stopping, on_mismatch=on_mismatch)
-        self._observer = observer_of(job.client)
-        self._phase: Phase = "planning"
+        self.phase: Phase = "planning"
         self._present = Present()
         self.audit: Audit | None = None
-
-    @property
-    def phase(self) -> Phase:
-        """The current phase."""
-        return self._phase
-
-    def _enter(self, phase: Phase) -> None:
-        self._phase = phase
-        self._observer.phase_started(phase)
 
     @property
     def settles_in(self) -> float | None:
@@ -90,7 +80,6 @@ class Phases:
 
     async def work(self) -> None:
         """Do all that is left to do."""
-        self._enter("planning")
         await self._plan()
         await self._recover()
         if self._state.has(*OPEN):  # an earlier audit does not cover what becomes of them
@@ -101,12 +90,12 @@ class Phases:
         if not self._stopping.is_set():
             await self._report_outcomes(*NEEDS_PERSON)
             await self._check_canary()
-            self._enter("auditing")
+            self.phase = "auditing"
             # The audit covers all rows, even if the run is for some of them only.
             self.audit = await audit_account(self._job.client, self._state.state, self._present)
             await self._state.count()
             await self._state.note({"done": "yes"})
-            self._phase = "done"
+            self.phase = "done"
 
     async def _plan(self) -> None:
         facts = await self._state.facts()
@@ -163,10 +152,10 @@ class Phases:
     async def _finish_deletions(self) -> None:
         """Finish deletions that an earlier run started, for rows that are back in the source as new ones."""
         if self._state.has(RowState.DELETING):
-            self._enter("deleting")
+            self.phase = "deleting"
             begun = batches(self._state, RowState.DELETING)
             await run_workers(begun, self._finish_deletion, self._job.options.concurrency)
-            self._enter("planning")
+            self.phase = "planning"
             await compare(self._job.client, self._state, self._present)
 
     async def _report_outcomes(self, *row_states: RowState) -> None:
@@ -189,11 +178,11 @@ class Phases:
         if self._canary.is_there:
             await self._send()
         else:
-            self._enter("canary")
+            self.phase = "canary"
             await self._sender.create_one()
             self._canary.made_alone = self._sender.made_alone
         if self._state.has(RowState.PARKED) and await self._settle():
-            self._enter("reconciling")
+            self.phase = "reconciling"
             await reconcile(self._job.client, self._state)
             await self._permit()  # a row that was edited in the meantime may need it only now
 
@@ -214,10 +203,10 @@ class Phases:
             await self._state.count()
 
     async def _send_own(self) -> None:
-        self._enter("creating")
+        self.phase = "creating"
         await self._sender.create_all()
         if self._state.has(RowState.OUTDATED):
-            self._enter("updating")
+            self.phase = "updating"
             await self._sender.update_all()
 
     async def _is_left_to_others(self) -> bool:
@@ -233,7 +222,7 @@ class Phases:
     async def _check_canary(self) -> None:
         if self._canary.is_there:
             return
-        self._enter("canary")
+        self.phase = "canary"
         if not await self._canary.verify():
             return
         self._accept_canary()
@@ -241,7 +230,7 @@ class Phases:
         is_as_planned = self._canary.was_listed_at_once and set(suffixes) <= set(self._suffixes)
         if self._state.has(RowState.NEW) and not is_as_planned:
             # The plan may have missed endpoints: the list lags, or Plivo appends another number of digits.
-            self._enter("planning")
+            self.phase = "planning"
             await compare(self._job.client, self._state, self._present)
             await self._permit(compared={RowState.RENAMED})
         self._suffixes = suffixes
@@ -253,7 +242,7 @@ class Phases:
         """Delete replaced endpoints and, if allowed, those of rows no longer in the source."""
         await self._finish_replacements(*HELD)  # not RENAMED: a row renamed again may want the old one back
         if self._job.options.delete and not self._stopping.is_set():
-            self._enter("deleting")
+            self.phase = "deleting"
             await check_deletions(self._state, self._job.options)  # some rows were undecided until now
             await run_workers(
                 batches_of_gone(self._state, *HELD, RowState.DELETING),
@@ -265,7 +254,7 @@ class Phases:
         while not self._stopping.is_set():
             if not (batch := await self._state.read_replaced(_LOOK_AHEAD, row_states)):
                 return
-            self._enter("deleting")
+            self.phase = "deleting"
             await run_workers(_once(batch), self._delete_replaced, self._job.options.concurrency)
 
     async def _delete_replaced(self, entry: Entry) -> bool:
@@ -282,7 +271,7 @@ class Phases:
 
     async def _settle(self) -> bool:
         """Wait until no lost create can take effect any more; return whether to continue."""
-        self._enter("settling")
+        self.phase = "settling"
         await pause(self._stopping, self._until_settled())
         return not self._stopping.is_set()
 

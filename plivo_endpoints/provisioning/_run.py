@@ -13,7 +13,7 @@ from plivo_endpoints.provisioning._attach import attach, check_keys
 from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._joint import JointOrder, JointRun
 from plivo_endpoints.provisioning._phases import Phases
-from plivo_endpoints.provisioning._reach import account_of, observer_of
+from plivo_endpoints.provisioning._reach import account_of
 from plivo_endpoints.provisioning._report import Channel, Report
 from plivo_endpoints.provisioning._sending import Job
 from plivo_endpoints.provisioning._sharing import own_account
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from plivo_endpoints._client import AsyncClient
-    from plivo_endpoints._events import Observer
     from plivo_endpoints.provisioning._options import Options
     from plivo_endpoints.provisioning._phases import Phase
     from plivo_endpoints.provisioning._report import Outcome, Status
@@ -62,31 +61,19 @@ class Run:
     """
 
     def __init__(
-        self,
-        part: Phases | JointRun,
-        state: CountingState,
-        outcomes: Channel,
-        stopping: asyncio.Event,
-        observer: Observer,
+        self, part: Phases | JointRun, state: CountingState, outcomes: Channel, stopping: asyncio.Event
     ) -> None:
         self._part = part
         self._state = state
         self._outcomes = outcomes
         self._stopping = stopping
-        self._observer = observer
         self._work = asyncio.create_task(self._run())
         self._is_raised = False
         self._is_followed = False
 
     async def _run(self) -> None:
-        self._observer.run_started()
         try:
             await self._part.work()
-        except BaseException as error:
-            self._observer.run_finished(self._state.counts, error)
-            raise
-        else:
-            self._observer.run_finished(self._state.counts, None)
         finally:
             self._outcomes.close()
 
@@ -164,9 +151,7 @@ async def follow(
                 deriver=deriver,
                 options=options,
             )
-            async with _followed(
-                Run(Phases(job, stopping), job.state, outcomes, stopping, observer_of(client))
-            ) as run:
+            async with _followed(Run(Phases(job, stopping), job.state, outcomes, stopping)) as run:
                 yield run
 
 
@@ -198,8 +183,7 @@ async def join(
                 options=options,
                 keeps_permissions=keeps_permissions,
             )
-            part = JointRun(order, stopping)
-            async with _followed(Run(part, order.state, outcomes, stopping, observer_of(client))) as run:
+            async with _followed(Run(JointRun(order, stopping), order.state, outcomes, stopping)) as run:
                 yield run
         finally:
             await joint.close()

@@ -59,12 +59,7 @@ async def test_one_event_for_each_attempt_and_call(faults: FaultServer) -> None:
     async with AsyncClient(AUTH_ID, "t", base_url=url, on_event=events.append) as client:
         await client.endpoints.get(SEED)
     told = [
-        (
-            type(event).__name__,
-            getattr(event, "outcome", None),
-            getattr(event, "status", None),
-            getattr(event, "path", None),
-        )
+        (type(event).__name__, getattr(event, "outcome", None), getattr(event, "status", None), event.path)
         for event in events
     ]
     path = "Endpoint/{endpoint_id}/"
