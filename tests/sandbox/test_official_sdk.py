@@ -7,6 +7,7 @@ import jwt
 import plivo  # pyright: ignore[reportMissingTypeStubs]
 import plivo.rest.client  # pyright: ignore[reportMissingTypeStubs]
 import pytest
+from requests.adapters import HTTPAdapter
 
 from plivo_endpoints.sandbox import Fault, Sandbox
 
@@ -86,3 +87,42 @@ def test_a_create_whose_answer_is_lost(
         client.endpoints.create(username="alice", password="s3cret", alias="desk")
     assert {"alice": 3} == sandbox.applied_creates
     assert 3 == capsys.readouterr().out.count("Fallback for URL")
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 409, 422])
+def test_a_list_that_fails(sandbox: Sandbox, client: Any, status: int) -> None:
+    """The SDK raises an error of its own code instead, as docs/guides/moving-from-the-sdk.md says."""
+    sandbox.inject(Fault(applied=False, status=status), rate=1)
+    with pytest.raises(AttributeError, match="objects"):
+        client.endpoints.list()
+
+
+def test_a_list_that_is_retried(sandbox: Sandbox, client: Any) -> None:
+    """The SDK returns another type, which has no length."""
+    sandbox.inject(Fault(applied=False, status=503))
+    page = client.endpoints.list()
+    with pytest.raises(TypeError, match=r"no len\(\)"):
+        len(page)
+
+
+class Recorder(HTTPAdapter):
+    """Keeps how each request was to be sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settings: list[object] = []
+
+    def send(self, *args: Any, **kwargs: Any) -> Any:
+        """Keep the proxies and the certificates, and send the request."""
+        self.settings.append((kwargs["proxies"], kwargs["verify"]))
+        return super().send(*args, **kwargs)
+
+
+def test_the_environment_of_requests(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK ignores proxies and certificates that it names."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    recorder = Recorder()
+    client.session.mount("http://", recorder)
+    client.endpoints.list()
+    assert [(None, True)] == recorder.settings
