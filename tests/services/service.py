@@ -51,12 +51,19 @@ class Answer(NamedTuple):
 class Service:
     """A program, with what it says in a file."""
 
-    def __init__(self, command: tuple[str, ...], environment: Mapping[str, str], output: Path) -> None:
+    def __init__(
+        self,
+        command: tuple[str, ...],
+        environment: Mapping[str, str],
+        output: Path,
+        *,
+        folder: Path = PROGRAMS,
+    ) -> None:
         self._output = output
         with output.open("wb") as file:
             self._process = subprocess.Popen(  # noqa: S603
                 command,
-                cwd=PROGRAMS,
+                cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=file,

@@ -1,0 +1,92 @@
+"""The example of a blocking application: two workers of gunicorn, and answers to creates that are lost."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from plivo_endpoints.sandbox import Fault
+from tests.examples.browsing import Visitor
+from tests.services.service import skip_without
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from plivo_endpoints.sandbox import Sandbox
+    from tests.services.service import Service
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """Name the application's database."""
+    return tmp_path / "phones.db"
+
+
+@pytest.fixture(params=["True", "False"], ids=["preload", "no preload"])
+def service(
+    request: pytest.FixtureRequest, start: Callable[..., Service], tmp_path: Path, database: Path
+) -> Service:
+    """Run the application with its settings, imported before the fork or after it."""
+    skip_without("flask", "gunicorn")
+    settings = tmp_path / "settings.py"
+    settings.write_text(
+        f"import runpy\nglobals().update(runpy.run_path('gunicorn.conf.py'))\npreload_app = {request.param}\n"
+    )
+    words = ("-m", "gunicorn", "--bind", "127.0.0.1:0", "--config", str(settings), "app:app")
+    return start("legacy_flask", *words, PHONES_DB=str(database), FLASK_SECRET_KEY="of-the-tests")
+
+
+@pytest.fixture
+def visitor(service: Service) -> Visitor:
+    """Give a browser that looks at the application."""
+    return Visitor(service.wait_for(r"Listening at: (http://\S+)"))
+
+
+def state_of(name: str, page: str) -> str | None:
+    """Return what the page says about a colleague's phone."""
+    found = re.search(rf"<td>{name}</td>\s*<td>(\w+)", page)
+    return found and found[1]
+
+
+def let_an_hour_pass(database: Path) -> None:
+    """Date back what was sent."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+        connection.execute("UPDATE phones SET sent_at = ?", (an_hour_ago.isoformat(),))
+
+
+def test_answers_are_lost(
+    service: Service, visitor: Visitor, database: Path, threaded_sandbox: Sandbox
+) -> None:
+    """However often somebody clicks, each colleague has one phone in the end, and the page never lies."""
+    assert "ready" == state_of("alice", visitor.post("/phones", name="alice").text)
+
+    threaded_sandbox.inject(Fault(applied=True, reset=True), method="POST")
+    assert "ready" == state_of("bob", visitor.post("/phones", name="bob").text)
+
+    threaded_sandbox.inject(Fault(applied=False, reset=True), method="POST")
+    assert "unknown" == state_of("carol", visitor.post("/phones", name="carol").text)
+    again = visitor.post("/phones", name="carol").text
+    assert "carol has a phone already, or it is being created" in again
+    assert "may still appear" in visitor.post("/phones/carol/look").text
+
+    with ThreadPoolExecutor(6) as pool:
+        pages = list(pool.map(lambda _: visitor.post("/phones", name="dora"), range(6)))
+    assert [200] * 6 == [page.status for page in pages]
+    assert "cannot be a name" in visitor.post("/phones", name="no good").text
+    assert {"alice": 1, "bob": 1, "dora": 1} == threaded_sandbox.applied_creates
+
+    let_an_hour_pass(database)
+    assert "carol was not created" in visitor.post("/phones/carol/look").text
+    assert "ready" == state_of("carol", visitor.post("/phones", name="carol").text)
+    assert {"alice": 1, "bob": 1, "carol": 1, "dora": 1} == threaded_sandbox.applied_creates
+    assert (0, []) == (service.terminate(), service.complaints())
