@@ -15,5 +15,5 @@ notebook = nbformat.read("notebook.ipynb", as_version=4)  # type: ignore[no-unty
 kernel = AsyncKernelManager(transport="ipc", ip=str(Path.home() / "kernel"))
 NotebookClient(notebook, km=kernel, timeout=60).execute()
 for cell in notebook.cells:
-    for output in cell.outputs:
+    for output in cell.get("outputs", []):
         print(output["data"]["text/plain"] if "data" in output else output["text"])
