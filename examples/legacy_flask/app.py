@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import store
 from flask import Flask, abort, flash, redirect, render_template, request, url_for
-from werkzeug.wrappers import Response
 
 from plivo_endpoints import Client, Endpoint, InvalidArgumentError, OutcomeUnknownError, PlivoError
+
+if TYPE_CHECKING:
+    from werkzeug.wrappers import Response
 
 TIMEOUT = 10.0  # seconds for a call; gunicorn ends a worker that is busy for 30
 SETTLE = float(os.environ.get("SETTLE", "120"))  # seconds; less only for the sandbox
@@ -92,12 +95,13 @@ def look_for(name: str) -> None:
 def matching_endpoints(phone: store.Phone) -> list[Endpoint]:
     """Return the endpoints that the create of a phone can have made."""
     if is_over(phone):  # one complete look is certain: nothing can appear later
-        names = {"username": phone.name, "alias": phone.alias}
-        return list(client.endpoints.find_created(**names, sent_at=phone.sent_at, settle=SETTLE))
-    # `find_created` would keep this worker until it is over; one look takes moments, and finds it if it is there.
+        name, alias, sent_at = phone.name, phone.alias, phone.sent_at
+        return list(client.endpoints.find_created(username=name, alias=alias, sent_at=sent_at, settle=SETTLE))
+    # `find_created` would keep this worker until it is over. One look takes moments, and finds what is there.
     return list(client.endpoints.list(alias=phone.alias, username_prefix=phone.name))
 
 
 def is_over(phone: store.Phone) -> bool:
     """Whether the create can no longer be carried out: it was sent at most TIMEOUT after it was recorded."""
-    return (datetime.now(UTC) - phone.sent_at).total_seconds() > TIMEOUT + SETTLE
+    sent_at: datetime = phone.sent_at
+    return datetime.now(UTC) > sent_at + timedelta(seconds=TIMEOUT + SETTLE)

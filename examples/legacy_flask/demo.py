@@ -35,7 +35,7 @@ def main() -> None:
         command = (sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{PORT}", "app:app")
         print(f"The sandbox: {sandbox.base_url}", flush=True)
         server = subprocess.Popen(command, cwd=HERE, env=os.environ | variables)  # noqa: S603
-        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+        signal.signal(signal.SIGTERM, lambda _signal, _frame: server.terminate())
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches gunicorn too, which ends gracefully
         server.wait()
 

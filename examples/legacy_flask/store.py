@@ -1,4 +1,4 @@
-"""The phones in a SQLite database, which all workers share: it decides who creates a phone, so that nobody does twice."""
+"""The phones in a SQLite database that all workers share, and that decides which of them creates a phone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS phones (
@@ -22,8 +22,8 @@ CREATE TABLE IF NOT EXISTS phones (
 class Phone(NamedTuple):
     """A colleague's phone.
 
-    Its status is "creating" from before the create is sent; then "ready", "unknown" if no answer came, or "review"
-    if a person has to look. A process that dies leaves it at "creating", which is as unknown.
+    Its status is "creating" from before the create is sent; then "ready", "unknown" if no answer came, or
+    "review" if a person has to look. A process that dies leaves it at "creating", which is as unknown.
     """
 
     name: str
@@ -35,12 +35,12 @@ class Phone(NamedTuple):
 
 
 @contextmanager
-def _open() -> Iterator[sqlite3.Connection]:
+def _open() -> Generator[sqlite3.Connection]:
     """Open the database for one transaction; a connection must not cross a fork."""
-    with closing(sqlite3.connect(os.environ.get("PHONES_DB", "phones.db"), timeout=10)) as connection:
-        with connection:
-            connection.execute(_TABLE)
-            yield connection
+    path = os.environ.get("PHONES_DB", "phones.db")
+    with closing(sqlite3.connect(path, timeout=10)) as connection, connection:
+        connection.execute(_TABLE)
+        yield connection
 
 
 def claim(name: str, alias: str) -> bool:

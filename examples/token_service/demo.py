@@ -44,7 +44,7 @@ def main() -> None:
         print(f'Log in as "{NAME}" with the password "{PASSWORD}".', flush=True)
         print(f"The sandbox: {sandbox.base_url}", flush=True)
         server = subprocess.Popen(command, cwd=HERE, env=os.environ | variables)  # noqa: S603
-        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+        signal.signal(signal.SIGTERM, lambda _signal, _frame: server.terminate())
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches uvicorn too, which ends gracefully
         server.wait()
 

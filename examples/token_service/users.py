@@ -1,6 +1,6 @@
 """Who may log in, in a file: `python users.py NAME SIP_USERNAME` adds a user, or replaces one.
 
-Your site has users already, and a column for the username that Plivo gave to each; this file stands in for that.
+Your site has users already, and a column for the username that Plivo gave to each. This stands in for that.
 """
 
 from __future__ import annotations
@@ -39,8 +39,7 @@ def may_log_in(name: str, password: str) -> bool:
 
 def sip_username_of(name: str) -> str | None:
     """Return the username of a user's endpoint, with the digits that Plivo appended."""
-    user = _read().get(name)
-    return user and user["sip_username"]
+    return _read().get(name, {}).get("sip_username")
 
 
 def _file() -> Path:

@@ -80,7 +80,7 @@ def test_answers_are_lost(
     assert "may still appear" in visitor.post("/phones/carol/look").text
 
     with ThreadPoolExecutor(6) as pool:
-        pages = list(pool.map(lambda _: visitor.post("/phones", name="dora"), range(6)))
+        pages = list(pool.map(lambda name: visitor.post("/phones", name=name), ["dora"] * 6))
     assert [200] * 6 == [page.status for page in pages]
     assert "cannot be a name" in visitor.post("/phones", name="no good").text
     assert {"alice": 1, "bob": 1, "dora": 1} == threaded_sandbox.applied_creates
