@@ -5,8 +5,8 @@
     python weekly.py apply --deletions 2     also delete, if it is exactly two
 
 The account: PLIVO_AUTH_ID, PLIVO_AUTH_TOKEN. The key of the passwords: PLIVO_PROVISION_KEY. The state:
-FLEET_STATE, a file or the URL of a PostgreSQL database. The exit status of `apply` is 0 if all rows are done, 1
-if some failed or the run was refused, and 3 if a person has to decide.
+FLEET_STATE, a file or the URL of a PostgreSQL database. The exit status of `apply` is 0 if all rows are done,
+1 if some failed or the run was refused, and 3 if a person has to decide.
 """
 
 from __future__ import annotations

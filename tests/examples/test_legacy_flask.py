@@ -80,8 +80,8 @@ def test_answers_are_lost(
     assert "may still appear" in visitor.post("/phones/carol/look").text
 
     with ThreadPoolExecutor(6) as pool:
-        pages = list(pool.map(lambda name: visitor.post("/phones", name=name), ["dora"] * 6))
-    assert [200] * 6 == [page.status for page in pages]
+        clicks = [pool.submit(visitor.post, "/phones", name="dora") for _ in range(6)]
+    assert [200] * 6 == [click.result().status for click in clicks]
     assert "cannot be a name" in visitor.post("/phones", name="no good").text
     assert {"alice": 1, "bob": 1, "dora": 1} == threaded_sandbox.applied_creates
 
@@ -90,3 +90,14 @@ def test_answers_are_lost(
     assert "ready" == state_of("carol", visitor.post("/phones", name="carol").text)
     assert {"alice": 1, "bob": 1, "carol": 1, "dora": 1} == threaded_sandbox.applied_creates
     assert (0, []) == (service.terminate(), service.complaints())
+
+
+def test_the_demo(start: Callable[..., Service]) -> None:
+    """Its one command serves it on a sandbox that loses answers, and the page knows which phones are ready."""
+    skip_without("flask", "gunicorn")
+    demo = start("legacy_flask", "demo.py", "0")
+    visitor = Visitor(demo.wait_for(r"Listening at: (http://\S+)"))
+    names = [f"user{number}" for number in range(20)]
+    pages = {name: visitor.post("/phones", name=name).text for name in names}
+    assert {"ready", "unknown"} == {state_of(name, page) for name, page in pages.items()}
+    assert (0, []) == (demo.terminate(), demo.complaints())
