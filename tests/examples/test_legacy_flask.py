@@ -93,7 +93,7 @@ def test_answers_are_lost(
 
 
 def test_the_demo(start: Callable[..., Service]) -> None:
-    """Its one command serves it on a sandbox that loses answers, and the page knows which phones are ready."""
+    """Its one command serves it on a sandbox that loses answers; the page knows which phones are ready."""
     skip_without("flask", "gunicorn")
     demo = start("legacy_flask", "demo.py", "0")
     visitor = Visitor(demo.wait_for(r"Listening at: (http://\S+)"))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.services.service import Service
 
 NOTEBOOK: Final = EXAMPLES / "notebook.ipynb"
+TIME: Final = r"datetime\.datetime\([\d, ]+, tzinfo=datetime\.timezone\.utc\)"  # it leaves out no seconds
 
 
 def code_cells() -> list[dict[str, Any]]:
@@ -27,7 +28,7 @@ def code_cells() -> list[dict[str, Any]]:
 
 def shape_of(text: str) -> list[str]:
     """Return lines without what differs from run to run: ids, times, and random names."""
-    return re.sub(r"MA[0-9A-Z]{18}|[0-9a-f-]{36}|\d+", "0", text).split("\n")
+    return re.sub(rf"{TIME}|MA[0-9A-Z]{{18}}|[0-9a-f-]{{36}}|\d+", "0", text).split("\n")
 
 
 def saved_text() -> str:
