@@ -67,6 +67,7 @@ class Browser:
         """Change the window and the colour scheme."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self.call("Emulation.setEmulatedMedia", features=[scheme])
+        await self.call("Emulation.setScrollbarsHidden", hidden=True)
         await self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,

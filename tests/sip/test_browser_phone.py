@@ -93,11 +93,13 @@ async def test_the_whole_way(
     )
     assert [alice.username] == [claims["sub"] for claims in account.tokens]
     await page.keep_picture("browser-phone.png")
+    account.seed(2)
     async with running_browser() as other:
-        await other.look(width=1200, height=500, dark=False)
         await other.call("Page.navigate", url=account.base_url)
         await other.until("document.body?.textContent.includes('plivo-browser-sdk')")
-        await other.keep_picture("browser-phone-sandbox.png")
+        for dark in (False, True):
+            await other.look(width=1100, height=610, dark=dark)
+            await other.keep_picture(f"browser-phone-sandbox{'-dark' * dark}.png")
     await page.evaluate("document.getElementById('logout').click()")
     await page.until("document.getElementById('state').textContent === 'not registered'")
     assert not (await client.endpoints.get(alice.endpoint_id)).sip_registered

@@ -1,0 +1,132 @@
+"""The documentation for language models: `llms.txt`, an index, and `llms-full.txt`, all pages.
+
+Links are relative, as the site's address is not known. See https://llmstxt.org for the form.
+"""
+
+from __future__ import annotations
+
+import inspect
+import posixpath
+import re
+import tomllib
+from contextlib import suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_Nav: TypeAlias = "list[str | dict[str, str | _Nav]]"
+
+_INCLUDED: Final = re.compile(r'^--8<-- "(?P<path>[^"]+)"$', re.MULTILINE)
+_DOCUMENTED: Final = re.compile(r"^::: (?P<name>[\w.]+)$(?P<options>(?:\n {4}.*)*)", re.MULTILINE)
+_COMMENT: Final = re.compile(r"<!--.*?-->\n*", re.DOTALL)
+_CODE: Final = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
+_LINK: Final = re.compile(r"(?P<text>!?\[[^\]]*\])\((?P<path>[\w./-]*?)(?P<anchor>#[\w.-]+)?\)")
+_NOT_PROSE: Final = ("#", "!", "|", ":::", "<", "- ")
+
+
+@frozen(kw_only=True)
+class _Page:
+    section: str
+    path: str
+    text: str
+
+    @property
+    def address(self) -> str:
+        """Its place in the site."""
+        return _address(self.path)
+
+    @property
+    def title(self) -> str:
+        """Its heading."""
+        found = re.search(r"^# (.+)$", self.text, re.MULTILINE)
+        return found[1] if found else self.path
+
+    @property
+    def summary(self) -> str:
+        """The first paragraph, without links, in one line."""
+        paragraphs = re.split(r"\n{2,}", _CODE.sub("", self.text))
+        prose = next((each for each in paragraphs if each and not each.startswith(_NOT_PROSE)), "")
+        return " ".join(re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", prose).split())
+
+
+def write_texts(root: Path, site: Path) -> None:
+    """Write both files into the site, from the pages that `zensical.toml` in the root folder lists."""
+    config = tomllib.loads((root / "zensical.toml").read_text("utf-8"))["project"]
+    docs = root / config["docs_dir"]
+    pages = [
+        _Page(section=section, path=path, text=_read(docs / path, root))
+        for section, path in _paths(config["nav"], "Start")
+    ]
+    head = f"# {config['site_name']}\n\n> {config['site_description']}\n"
+    (site / "llms.txt").write_text(head + "".join(_index(pages)), "utf-8")
+    (site / "llms-full.txt").write_text("\n\n".join(map(_whole, pages)) + "\n", "utf-8")
+
+
+def _paths(nav: _Nav, section: str) -> Iterator[tuple[str, str]]:
+    for item in nav:
+        if isinstance(item, str):
+            yield section, item
+            continue
+        for name, inside in item.items():
+            yield from _paths(inside, name) if isinstance(inside, list) else [(section, inside)]
+
+
+def _read(path: Path, root: Path) -> str:
+    text = path.read_text("utf-8")
+    return _INCLUDED.sub(lambda found: (root / found["path"]).read_text("utf-8"), _COMMENT.sub("", text))
+
+
+def _index(pages: list[_Page]) -> Iterator[str]:
+    section = ""
+    for page in pages:
+        if page.section != section:
+            section = page.section
+            yield f"\n## {section}\n\n"
+        summary = f": {page.summary}" if page.summary else ""
+        yield f"- [{page.title}]({page.address}){summary}\n"
+
+
+def _address(path: str) -> str:
+    return "./" if path == "index.md" else f"{path.removesuffix('.md')}/"
+
+
+def _whole(page: _Page) -> str:
+    """Return a page's text, with what mkdocstrings would insert, and links from the site's root."""
+    folder = posixpath.dirname(page.path)
+
+    def lead_on(found: re.Match[str]) -> str:
+        target = posixpath.normpath(posixpath.join(folder, found["path"])) if found["path"] else page.path
+        place = _address(target) if target.endswith(".md") else target
+        return f"{found['text']}({place}{found['anchor'] or ''})"
+
+    return _DOCUMENTED.sub(lambda found: _documentation(found["name"]), _LINK.sub(lead_on, page.text)).strip()
+
+
+def _documentation(name: str) -> str:
+    """Return the signature and docstring of a public name, and of the public methods of a class."""
+    module, _, attribute = name.rpartition(".")
+    documented = getattr(import_module(module), attribute)
+    parts = [_entry(attribute, documented)]
+    if inspect.isclass(documented):
+        parts += [
+            _entry(f"{attribute}.{method}", function)
+            for method, function in vars(documented).items()
+            if inspect.isfunction(function) and not method.startswith("_")
+        ]
+    return "\n\n".join(parts)
+
+
+def _entry(name: str, documented: object) -> str:
+    signature = _signature(documented) if callable(documented) else ""
+    return f"## {name}\n\n```python\n{name}{signature}\n```\n\n{inspect.getdoc(documented) or ''}".rstrip()
+
+
+def _signature(documented: Callable[..., object]) -> str:
+    with suppress(ValueError):  # what is written in C has none
+        return str(inspect.signature(documented))
+    return ""
