@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.site import llms
 from tools.site.check import find_problems
-from tools.site.llms import write_texts
 
 ROOT = Path(__file__).parents[2]
 PAGE = '<title>A page</title><h1 id="top">A page</h1>'
@@ -68,8 +68,8 @@ def test_a_page_without_a_title(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def texts(tmp_path: Path) -> tuple[str, str]:
-    """Both files of a small documentation."""
+def documentation(tmp_path: Path) -> Path:
+    """A small documentation's folder."""
     (tmp_path / "docs" / "guides").mkdir(parents=True)
     (tmp_path / "zensical.toml").write_text(
         '[project]\nsite_name = "Phones"\nsite_description = "For phones"\ndocs_dir = "docs"\n'
@@ -84,33 +84,29 @@ def texts(tmp_path: Path) -> tuple[str, str]:
     )
     (tmp_path / "docs" / "guides" / "changes.md").write_text('<!-- included -->\n--8<-- "CHANGES.md"\n')
     (tmp_path / "CHANGES.md").write_text("# Changes\n\nAll of them.\n")
-    site = tmp_path / "site"
-    site.mkdir()
-    write_texts(tmp_path, site)
-    return (site / "llms.txt").read_text(), (site / "llms-full.txt").read_text()
+    return tmp_path
 
 
-def test_the_index(texts: tuple[str, str]) -> None:
+def test_the_index(documentation: Path) -> None:
     """Each page with its heading and its first paragraph, in the order of the navigation."""
-    assert texts[0] == (
+    assert llms.index(documentation) == (
         "# Phones\n\n> For phones\n\n## Start\n\n- [Home](./): See the guide.\n\n"
         "## Guides\n\n- [One](guides/one/): Home, a part, it\n- [Changes](guides/changes/): All of them.\n"
     )
 
 
-def test_all_pages_in_one(texts: tuple[str, str]) -> None:
+def test_all_pages_in_one(documentation: Path) -> None:
     """Links lead on from the root, files are included, and docstrings are where the site has them."""
-    full = texts[1]
+    full = llms.all_pages(documentation)
     assert "See\n[the guide](guides/one/)." in full
     assert "[Home](./), [a part](guides/one/#part), ![it](it.png)" in full
     assert full.endswith("# Changes\n\nAll of them.\n")
-    assert "Paginator.pages(self) -> 'Generator[Page[T]]'" in full
+    assert "Paginator.pages(self) -> Generator[Page[T]]" in full
     assert ":::" not in full
     assert "heading_level" not in full
 
 
-def test_the_documentation_itself(tmp_path: Path) -> None:
-    """Each page has a heading and, but for what is only reference, something to say in the index."""
-    write_texts(ROOT, tmp_path)
-    lines = [line for line in (tmp_path / "llms.txt").read_text().splitlines() if line.startswith("- ")]
+def test_the_documentation_itself() -> None:
+    """Each page has something to say in the index."""
+    lines = [line for line in llms.index(ROOT).splitlines() if line.startswith("- ")]
     assert [] == [line for line in lines if "): " not in line]

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from tools.site import llms
 from tools.site.check import find_problems
-from tools.site.llms import write_texts
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -20,7 +20,8 @@ def main() -> int:
     if status:
         return status
     site = ROOT / "site"
-    write_texts(ROOT, site)
+    (site / "llms.txt").write_text(llms.index(ROOT), "utf-8")
+    (site / "llms-full.txt").write_text(llms.all_pages(ROOT), "utf-8")
     problems = find_problems(site)
     for problem in problems:
         print(problem, file=sys.stderr)

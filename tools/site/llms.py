@@ -9,9 +9,9 @@ import inspect
 import posixpath
 import re
 import tomllib
-from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, TypeAlias
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from attrs import frozen
 
@@ -54,17 +54,29 @@ class _Page:
         return " ".join(re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", prose).split())
 
 
-def write_texts(root: Path, site: Path) -> None:
-    """Write both files into the site, from the pages that `zensical.toml` in the root folder lists."""
-    config = tomllib.loads((root / "zensical.toml").read_text("utf-8"))["project"]
-    docs = root / config["docs_dir"]
-    pages = [
-        _Page(section=section, path=path, text=_read(docs / path, root))
-        for section, path in _paths(config["nav"], "Start")
-    ]
-    head = f"# {config['site_name']}\n\n> {config['site_description']}\n"
-    (site / "llms.txt").write_text(head + "".join(_index(pages)), "utf-8")
-    (site / "llms-full.txt").write_text("\n\n".join(map(_whole, pages)) + "\n", "utf-8")
+def index(root: Path) -> str:
+    """Return `llms.txt`: each page that `zensical.toml` in the root folder lists, and how it begins."""
+    config = _config(root)
+    lines = [f"# {config['site_name']}\n\n> {config['site_description']}\n"]
+    for section, pages in groupby(_pages(root), lambda page: page.section):
+        lines += [f"\n## {section}\n\n", *map(_line, pages)]
+    return "".join(lines)
+
+
+def all_pages(root: Path) -> str:
+    """Return `llms-full.txt`: the text of all pages, with the docstrings."""
+    return "\n\n".join(map(_whole, _pages(root))) + "\n"
+
+
+def _config(root: Path) -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads((root / "zensical.toml").read_text("utf-8"))["project"]
+    return project
+
+
+def _pages(root: Path) -> Iterator[_Page]:
+    config = _config(root)
+    for section, path in _paths(config["nav"], "Start"):
+        yield _Page(section=section, path=path, text=_read(root / config["docs_dir"] / path, root))
 
 
 def _paths(nav: _Nav, section: str) -> Iterator[tuple[str, str]]:
@@ -81,14 +93,9 @@ def _read(path: Path, root: Path) -> str:
     return _INCLUDED.sub(lambda found: (root / found["path"]).read_text("utf-8"), _COMMENT.sub("", text))
 
 
-def _index(pages: list[_Page]) -> Iterator[str]:
-    section = ""
-    for page in pages:
-        if page.section != section:
-            section = page.section
-            yield f"\n## {section}\n\n"
-        summary = f": {page.summary}" if page.summary else ""
-        yield f"- [{page.title}]({page.address}){summary}\n"
+def _line(page: _Page) -> str:
+    summary = f": {page.summary}" if page.summary else ""
+    return f"- [{page.title}]({page.address}){summary}\n"
 
 
 def _address(path: str) -> str:
@@ -123,10 +130,29 @@ def _documentation(name: str) -> str:
 
 def _entry(name: str, documented: object) -> str:
     signature = _signature(documented) if callable(documented) else ""
-    return f"## {name}\n\n```python\n{name}{signature}\n```\n\n{inspect.getdoc(documented) or ''}".rstrip()
+    keyword = "async " if inspect.iscoroutinefunction(documented) else ""
+    docstring = inspect.getdoc(documented) or ""
+    return f"## {name}\n\n```python\n{keyword}{name}{signature}\n```\n\n{docstring}".rstrip()
+
+
+class _Annotation(str):
+    """A type as it is written: in signatures, strings have quotes."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
 
 
 def _signature(documented: Callable[..., object]) -> str:
-    with suppress(ValueError):  # what is written in C has none
-        return str(inspect.signature(documented))
-    return ""
+    try:
+        signature = inspect.signature(documented)
+    except ValueError:  # what is written in C has none
+        return ""
+    parameters = [
+        each.replace(annotation=_written(each.annotation)) for each in signature.parameters.values()
+    ]
+    result = _written(signature.return_annotation)
+    return str(signature.replace(parameters=parameters, return_annotation=result))
+
+
+def _written(annotation: object) -> object:
+    return _Annotation(annotation) if isinstance(annotation, str) else annotation
