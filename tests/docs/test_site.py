@@ -80,7 +80,8 @@ def documentation(tmp_path: Path) -> Path:
     )
     (tmp_path / "docs" / "guides" / "one.md").write_text(
         "# One\n\n[Home](../index.md), [a part](#part), ![it](../it.png)\n\n"
-        "::: plivo_endpoints.Paginator\n    options:\n      heading_level: 3\n"
+        "::: plivo_endpoints.Paginator\n    options:\n      heading_level: 3\n\n"
+        "::: plivo_endpoints.AsyncEndpoints.get\n    options: {show_docstring_description: false}\n"
     )
     (tmp_path / "docs" / "guides" / "changes.md").write_text('<!-- included -->\n--8<-- "CHANGES.md"\n')
     (tmp_path / "CHANGES.md").write_text("# Changes\n\nAll of them.\n")
@@ -101,6 +102,8 @@ def test_all_pages_in_one(documentation: Path) -> None:
     assert "See\n[the guide](guides/one/)." in full
     assert "[Home](./), [a part](guides/one/#part), ![it](it.png)" in full
     assert full.endswith("# Changes\n\nAll of them.\n")
+    assert "Return an endpoint" not in full
+    assert "async plivo_endpoints.AsyncEndpoints.get(self, endpoint_id: str) -> Endpoint" in full
     assert "Paginator.pages(self) -> Generator[Page[T]]" in full
     assert ":::" not in full
     assert "heading_level" not in full

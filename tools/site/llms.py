@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import inspect
 import posixpath
+import pydoc
 import re
 import tomllib
-from importlib import import_module
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -111,27 +111,27 @@ def _whole(page: _Page) -> str:
         place = _address(target) if target.endswith(".md") else target
         return f"{found['text']}({place}{found['anchor'] or ''})"
 
-    return _DOCUMENTED.sub(lambda found: _documentation(found["name"]), _LINK.sub(lead_on, page.text)).strip()
+    text = _LINK.sub(lead_on, page.text)
+    return _DOCUMENTED.sub(lambda found: _documentation(found["name"], found["options"]), text).strip()
 
 
-def _documentation(name: str) -> str:
-    """Return the signature and docstring of a public name, and of the public methods of a class."""
-    module, _, attribute = name.rpartition(".")
-    documented = getattr(import_module(module), attribute)
-    parts = [_entry(attribute, documented)]
-    if inspect.isclass(documented):
+def _documentation(name: str, options: str) -> str:
+    """Return what mkdocstrings shows of a public name, and of the public methods of a class."""
+    documented: object = pydoc.locate(name)
+    parts = [_entry(name, documented, with_docstring="show_docstring_description: false" not in options)]
+    if inspect.isclass(documented) and "members: false" not in options:
         parts += [
-            _entry(f"{attribute}.{method}", function)
+            _entry(f"{name}.{method}", function)
             for method, function in vars(documented).items()
             if inspect.isfunction(function) and not method.startswith("_")
         ]
     return "\n\n".join(parts)
 
 
-def _entry(name: str, documented: object) -> str:
+def _entry(name: str, documented: object, *, with_docstring: bool = True) -> str:
     signature = _signature(documented) if callable(documented) else ""
     keyword = "async " if inspect.iscoroutinefunction(documented) else ""
-    docstring = inspect.getdoc(documented) or ""
+    docstring = (inspect.getdoc(documented) or "") if with_docstring else ""
     return f"## {name}\n\n```python\n{keyword}{name}{signature}\n```\n\n{docstring}".rstrip()
 
 

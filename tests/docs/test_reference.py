@@ -1,0 +1,50 @@
+"""The reference has every public name once, so that links to it have one target."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from importlib import import_module
+from typing import Final
+
+import pytest
+
+import plivo_endpoints
+from tests.docs.pages import DOCS
+
+PAGES: Final = "\n".join(path.read_text("utf-8") for path in (DOCS / "reference").glob("*.md"))
+DOCUMENTED: Final = Counter(re.findall(r"^ *::: ([\w.]+)$", PAGES, re.MULTILINE))
+
+
+def operations(name: str) -> set[str]:
+    """Return the public methods of a class whose methods have entries of their own."""
+    return {each for each in dir(getattr(plivo_endpoints, name)) if not each.startswith("_")}
+
+
+PUBLIC: Final = (
+    "plivo_endpoints",
+    "plivo_endpoints.provisioning",
+    "plivo_endpoints.provisioning.procrastinate",
+    "plivo_endpoints.sandbox",
+    "plivo_endpoints.token_service",
+)
+NAMESPACES: Final = {
+    **{name: set(import_module(name).__all__) - {"__version__"} for name in PUBLIC},
+    **{
+        f"plivo_endpoints.{name}": operations(name)
+        for name in ("AsyncEndpoints", "Endpoints", "AsyncTokens", "Tokens")
+    },
+    "pytest_plivo_endpoints": {
+        "plivo_blocking_client",
+        "plivo_client",
+        "plivo_sandbox",
+        "plivo_sandbox_server",
+    },
+}
+
+
+@pytest.mark.parametrize("namespace", NAMESPACES)
+def test_each_public_name_is_documented_once(namespace: str) -> None:
+    """Each but the version, which needs no description."""
+    counts = {name: DOCUMENTED[f"{namespace}.{name}"] for name in sorted(NAMESPACES[namespace])}
+    assert {} == {name: count for name, count in counts.items() if count != 1}
