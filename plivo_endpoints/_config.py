@@ -146,6 +146,10 @@ class RateLimit:
     """At most `requests` requests in any window of `seconds` seconds, retries and list pages included.
 
     Plivo allows an account 300 requests in 5 seconds; the default of 290 leaves room for network jitter.
+
+    Attributes:
+        requests: How many, at least 1.
+        seconds: The length of the window.
     """
 
     requests: int = 290

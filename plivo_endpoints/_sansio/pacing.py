@@ -36,6 +36,10 @@ class Pace:
 
     The whole state of a shared limit. A window over the requests that were sent, as one process has, would
     allow bursts, but would need to know when each of them was sent, also those of a process that was killed.
+
+    Attributes:
+        next_place: When the next request may be sent.
+        paused_until: No request is sent before, because Plivo has refused one with 429.
     """
 
     next_place: float = 0.0

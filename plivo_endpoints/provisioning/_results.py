@@ -33,7 +33,11 @@ _AFTER_DELETION: Final = (RowState.DELETED, RowState.UNDELETED, RowState.FAILED,
 
 @frozen(kw_only=True)
 class SipCredentials(Outcome):
-    """An outcome with the SIP password; `None` if it was never sent, as for an imported endpoint."""
+    """An outcome with the SIP password.
+
+    Attributes:
+        password: The password; `None` if it was never sent, as for an imported endpoint.
+    """
 
     password: str | None = field(default=None, repr=False)
 

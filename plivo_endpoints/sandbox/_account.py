@@ -24,7 +24,12 @@ _ID_ALPHABET = string.ascii_uppercase + string.digits
 
 @frozen(kw_only=True)
 class Subaccount:
-    """Credentials of a subaccount, which can see and change only the endpoints it created."""
+    """Credentials of a subaccount, which can see and change only the endpoints it created.
+
+    Attributes:
+        auth_id: Its auth id.
+        auth_token: Its auth token.
+    """
 
     auth_id: str
     auth_token: str = field(repr=False)

@@ -36,13 +36,17 @@ _WILDCARD = re.compile(r"\[(.)[^]]*\]|[*?]")
 class Fault:
     """What goes wrong with a response.
 
-    `applied`: whether the operation is carried out anyway, which the caller cannot see.
-    `status` and `body` replace the response. Without a `status` the real response is sent, or nothing if the
-    operation was not applied. Without a `body` an error in Plivo's format is sent.
-    `latency`: seconds before the response starts, at most a day.
-    `drip`: seconds between two bytes of the body, at most a day.
-    `truncate_at`: how many bytes of the body are sent before the connection is closed.
-    `reset`: close the connection by RST; without `truncate_at` before any byte is sent.
+    Attributes:
+        applied: Whether the operation is carried out anyway, which the caller cannot see.
+        status: Replaces the status. Without it the real response is sent, or nothing if the operation was not
+            applied.
+        body: Replaces the body if there is a `status`. Without it an error in Plivo's format is sent.
+        content_type: The type of `body`.
+        headers: More headers, of whichever response is sent.
+        latency: Seconds before the response starts, at most a day.
+        drip: Seconds between two bytes of the body, at most a day.
+        truncate_at: How many bytes of the body are sent before the connection is closed.
+        reset: Whether to close the connection by RST; without `truncate_at` before any byte is sent.
     """
 
     applied: bool

@@ -30,12 +30,19 @@ _OWN_SIZE = 300  # bytes of the record itself, its numbers and its time
 
 @frozen(kw_only=True)
 class RequestRecord:
-    """One request.
+    """One request. Strings are cut to 200 characters, objects to 50 fields.
 
-    `path` has no query. `body` and `query` contain no secret. Strings are cut to 200 characters, objects to
-    50 fields. `status` is `None` if the connection was dropped without a response. `applied` is whether the
-    request changed the state or minted a token, whatever the response was. `auth_id` is the authenticated
-    caller, or `None`. `seconds` is the time until the response was ready.
+    Attributes:
+        at: When its response was ready, in UTC.
+        method: HTTP method.
+        path: Its path, without the query.
+        query: Its query, without secrets.
+        body: Its body, without secrets; `None` if it had none that could be read.
+        auth_id: The authenticated caller, or `None`.
+        status: The status of the response; `None` if the connection was dropped without one.
+        applied: Whether it changed the state or minted a token, whatever the response was.
+        seconds: The time until the response was ready.
+        request_id: The `X-Request-ID` of its response.
     """
 
     at: datetime

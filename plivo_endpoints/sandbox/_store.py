@@ -21,10 +21,14 @@ SIP_DOMAIN = "phone.plivo.com"
 
 @frozen(kw_only=True)
 class Registration:
-    """A SIP client's registration: its contact URI, expiry and user agent.
+    """A SIP client's registration.
 
-    `source` is where a phone registered from, as in `127.0.0.1:5060 (UDP)`. It is `None` if no phone did, but
-    `Account.register` or the page; such a registration does not end by itself.
+    Attributes:
+        contact: The URI where it takes calls.
+        expires: When it ends, unless the phone registers again; in UTC.
+        user_agent: What the phone calls itself.
+        source: Where a phone registered from, as in `127.0.0.1:5060 (UDP)`. It is `None` if no phone did, but
+            `Account.register` or the page; such a registration does not end by itself.
     """
 
     contact: str = field(validator=matches(r"[^\x00-\x1f\x7f]+", "a text without control characters"))
@@ -41,9 +45,17 @@ class Registration:
 class SandboxEndpoint:
     """An endpoint as it was when it was looked up.
 
-    `username` includes the appended digits. `password` is the MD5 that Plivo returns, as 32 hexadecimal
-    digits. `sub_account` is the auth_id of the subaccount that created it, or `None`. `created` is in UTC.
-    `ha1` is what the digest authentication of SIP compares passwords by.
+    Attributes:
+        account_id: The account's auth_id.
+        endpoint_id: Its id, 14 digits.
+        username: Its username, with the appended digits.
+        alias: Its human-readable name.
+        password: The MD5 that Plivo returns, as 32 hexadecimal digits.
+        app_id: The application that handles its calls.
+        sub_account: The auth_id of the subaccount that created it, or `None`.
+        created: When it was created, in UTC.
+        ha1: What the digest authentication of SIP compares passwords by.
+        registration: The registered phone, if there is one.
     """
 
     account_id: str = field(validator=is_string)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from importlib import import_module
+from inspect import getdoc, isclass
 from typing import Final
 
+import attrs
 import pytest
 
 import plivo_endpoints
@@ -48,3 +50,18 @@ def test_each_public_name_is_documented_once(namespace: str) -> None:
     """Each but the version, which needs no description."""
     counts = {name: DOCUMENTED[f"{namespace}.{name}"] for name in sorted(NAMESPACES[namespace])}
     assert {} == {name: count for name, count in counts.items() if count != 1}
+
+
+def test_each_field_is_described() -> None:
+    """Those that a public attrs class has itself, in its docstring."""
+    public = [
+        getattr(import_module(namespace), name) for namespace in PUBLIC for name in NAMESPACES[namespace]
+    ]
+    missing = [
+        f"{each.__qualname__}.{attribute.name}"
+        for each in public
+        if isclass(each) and attrs.has(each)
+        for attribute in attrs.fields(each)
+        if not attribute.inherited and f"\n    {attribute.name}:" not in (getdoc(each) or "")
+    ]
+    assert [] == [name for name in missing if "._" not in name]

@@ -32,7 +32,13 @@ class LeadershipLostError(StateError):
 
 @frozen
 class Clash:
-    """A new entry shares a field that must be unique with an earlier one."""
+    """A new entry shares a field that must be unique with an earlier one.
+
+    Attributes:
+        entry: The new entry.
+        field: The name of the field.
+        first: The earlier entry.
+    """
 
     entry: Entry
     field: str
