@@ -67,6 +67,28 @@ def test_a_page_without_a_title(tmp_path: Path) -> None:
     assert ["page.html: has no title"] == find_problems(tmp_path)
 
 
+PROGRAM = '''
+KINDS = 2
+
+class Phone:
+    """A phone."""
+
+    def __init__(self, number: str) -> None: ...
+
+    @property
+    def rings(self) -> bool:
+        """Whether it rings."""
+
+    def ring(self, times: int = 3) -> None:
+        """Ring."""
+
+    def _hang_up(self) -> None: ...
+
+async def answer(phone: Phone) -> bool:
+    """Answer."""
+'''
+
+
 @pytest.fixture
 def documentation(tmp_path: Path) -> Path:
     """A small documentation's folder."""
@@ -80,10 +102,11 @@ def documentation(tmp_path: Path) -> Path:
     )
     (tmp_path / "docs" / "guides" / "one.md").write_text(
         "# One\n\n[Home](../index.md), [a part](#part), ![it](../it.png)\n\n"
-        "::: plivo_endpoints.Paginator\n    options:\n      heading_level: 3\n\n"
-        "::: plivo_endpoints.AsyncEndpoints.get\n    options: {show_docstring_description: false}\n"
+        "::: phones.Phone\n    options:\n      heading_level: 3\n\n::: phones.KINDS\n\n"
+        "::: phones.answer\n    options: {show_docstring_description: false}\n"
     )
     (tmp_path / "docs" / "guides" / "changes.md").write_text('<!-- included -->\n--8<-- "CHANGES.md"\n')
+    (tmp_path / "phones.py").write_text(PROGRAM)
     (tmp_path / "CHANGES.md").write_text("# Changes\n\nAll of them.\n")
     return tmp_path
 
@@ -102,10 +125,12 @@ def test_all_pages_in_one(documentation: Path) -> None:
     assert "See\n[the guide](guides/one/)." in full
     assert "[Home](./), [a part](guides/one/#part), ![it](it.png)" in full
     assert full.endswith("# Changes\n\nAll of them.\n")
-    assert "Return an endpoint" not in full
-    assert "async plivo_endpoints.AsyncEndpoints.get(self, endpoint_id: str) -> Endpoint" in full
-    assert "Paginator.pages(self) -> Generator[Page[T]]" in full
-    assert [] == [part for part in (":::", "<!--", "heading_level") if part in full]
+    assert "```python\nphones.Phone(number: str)\n```\n\nA phone.\n" in full
+    assert "```python\nphones.Phone.ring(times: int = 3) -> None\n```\n\nRing.\n" in full
+    assert "```python\nphones.Phone.rings: bool\n```\n\nWhether it rings.\n" in full
+    assert "```python\nphones.KINDS = 2\n```\n" in full
+    assert "```python\nasync phones.answer(phone: Phone) -> bool\n```\n\n# Changes" in full
+    assert [] == [part for part in (":::", "<!--", "heading_level", "_hang_up", "Answer.") if part in full]
 
 
 def test_the_documentation_itself() -> None:

@@ -5,24 +5,25 @@ Links are relative, as the site's address is not known. See https://llmstxt.org 
 
 from __future__ import annotations
 
-import inspect
 import posixpath
-import pydoc
 import re
 import tomllib
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from attrs import frozen
+from griffe import Alias, Attribute, Class, Function, GriffeLoader, Object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 _Nav: TypeAlias = "list[str | dict[str, str | _Nav]]"
 
 _INCLUDED: Final = re.compile(r'^--8<-- "(?P<path>[^"]+)"$', re.MULTILINE)
-_DOCUMENTED: Final = re.compile(r"^::: (?P<name>[\w.]+)$(?P<options>(?:\n {4}.*)*)", re.MULTILINE)
+_DOCUMENTED: Final = re.compile(
+    r"^::: (?P<name>(?P<package>\w+)[\w.]*)$(?P<options>(?:\n {4}.*)*)", re.MULTILINE
+)
 _COMMENT: Final = re.compile(r"<!--.*?-->\n*", re.DOTALL)
 _CODE: Final = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"(?P<text>!?\[[^\]]*\])\((?P<path>[\w./-]*?)(?P<anchor>#[\w.-]+)?\)")
@@ -65,7 +66,11 @@ def index(root: Path) -> str:
 
 def all_pages(root: Path) -> str:
     """Return `llms-full.txt`: the text of all pages, with the docstrings."""
-    return "\n\n".join(map(_whole, _pages(root))) + "\n"
+    loader = GriffeLoader(search_paths=[root])
+    pages = list(_pages(root))
+    for package in {found["package"] for page in pages for found in _DOCUMENTED.finditer(page.text)}:
+        loader.load(package)
+    return "\n\n".join(_whole(page, loader) for page in pages) + "\n"
 
 
 def _config(root: Path) -> dict[str, Any]:
@@ -102,7 +107,7 @@ def _address(path: str) -> str:
     return "./" if path == "index.md" else f"{path.removesuffix('.md')}/"
 
 
-def _whole(page: _Page) -> str:
+def _whole(page: _Page, loader: GriffeLoader) -> str:
     """Return a page's text, with what mkdocstrings would insert, and links from the site's root."""
     folder = posixpath.dirname(page.path)
 
@@ -112,47 +117,34 @@ def _whole(page: _Page) -> str:
         return f"{found['text']}({place}{found['anchor'] or ''})"
 
     text = _LINK.sub(lead_on, page.text)
-    return _DOCUMENTED.sub(lambda found: _documentation(found["name"], found["options"]), text).strip()
+    return _DOCUMENTED.sub(
+        lambda found: _documentation(loader, found["name"], found["options"]), text
+    ).strip()
 
 
-def _documentation(name: str, options: str) -> str:
-    """Return what mkdocstrings shows of a public name, and of the public methods of a class."""
-    documented: object = pydoc.locate(name)
+def _documentation(loader: GriffeLoader, name: str, options: str) -> str:
+    """Return what mkdocstrings shows of a public name, and of the public members of a class."""
+    documented = loader.modules_collection[name]
     parts = [_entry(name, documented, with_docstring="show_docstring_description: false" not in options)]
-    if inspect.isclass(documented) and "members: false" not in options:
+    if documented.is_class and "members: false" not in options:
         parts += [
-            _entry(f"{name}.{method}", function)
-            for method, function in vars(documented).items()
-            if inspect.isfunction(function) and not method.startswith("_")
+            _entry(f"{name}.{member}", inside)
+            for member, inside in documented.members.items()
+            if inside.docstring and not member.startswith("_")
         ]
     return "\n\n".join(parts)
 
 
-def _entry(name: str, documented: object, *, with_docstring: bool = True) -> str:
-    signature = _signature(documented) if callable(documented) else ""
-    keyword = "async " if inspect.iscoroutinefunction(documented) else ""
-    docstring = (inspect.getdoc(documented) or "") if with_docstring else ""
-    return f"## {name}\n\n```python\n{keyword}{name}{signature}\n```\n\n{docstring}".rstrip()
+def _entry(name: str, documented: Alias | Object, *, with_docstring: bool = True) -> str:
+    docstring = documented.docstring.value if documented.docstring and with_docstring else ""
+    return f"## {name}\n\n```python\n{_code(name, documented)}\n```\n\n{docstring}".rstrip()
 
 
-class _Annotation(str):
-    """A type as it is written: in signatures, strings have quotes."""
-
-    __slots__ = ()
-    __repr__ = str.__str__
-
-
-def _signature(documented: Callable[..., object]) -> str:
-    try:
-        signature = inspect.signature(documented)
-    except ValueError:  # what is written in C has none
-        return ""
-    parameters = [
-        each.replace(annotation=_written(each.annotation)) for each in signature.parameters.values()
-    ]
-    result = _written(signature.return_annotation)
-    return str(signature.replace(parameters=parameters, return_annotation=result))
-
-
-def _written(annotation: object) -> object:
-    return _Annotation(annotation) if isinstance(annotation, str) else annotation
+def _code(name: str, documented: Alias | Object) -> str:
+    """Return a function's or class's signature, or an attribute with its value or type."""
+    target = documented.final_target if isinstance(documented, Alias) else documented
+    if isinstance(target, Attribute):
+        return f"{name} = {target.value}" if target.value else f"{name}: {target.annotation}"
+    if isinstance(target, Function):
+        return ("async " * ("async" in target.labels)) + target.signature(return_type=True, name=name)
+    return target.signature(name=name) if isinstance(target, Class) and "__init__" in target.members else name
