@@ -1,7 +1,7 @@
 """Draw what a terminal shows: `tmux capture-pane -ep | python -m tools.site.terminal > PICTURE.svg`.
 
-`docs/images/provision-apply.svg` is a run in a terminal of 70 columns, with the account on a sandbox that loses one
-answer in twenty: `sandbox.inject(Fault(applied=True, reset=True), method="POST", path="Endpoint/", rate=0.05)`.
+`docs/images/provision-apply.svg` is a run in a terminal of 70 columns, on a sandbox that loses one answer in
+twenty: `sandbox.inject(Fault(applied=True, reset=True), method="POST", path="Endpoint/", rate=0.05)`.
 """
 
 from __future__ import annotations
