@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from importlib import import_module
 from inspect import getdoc, isclass
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -23,13 +24,12 @@ def operations(name: str) -> set[str]:
     return {each for each in dir(getattr(plivo_endpoints, name)) if not each.startswith("_")}
 
 
-PUBLIC: Final = (
-    "plivo_endpoints",
-    "plivo_endpoints.provisioning",
-    "plivo_endpoints.provisioning.procrastinate",
-    "plivo_endpoints.sandbox",
-    "plivo_endpoints.token_service",
-)
+PACKAGE: Final = Path(plivo_endpoints.__file__).parent
+PUBLIC: Final = [
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if "\n__all__ = " in path.read_text("utf-8")
+]
 NAMESPACES: Final = {
     **{name: set(import_module(name).__all__) - {"__version__"} for name in PUBLIC},
     **{
