@@ -12,7 +12,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from attrs import frozen
-from griffe import Alias, Attribute, Class, Function, GriffeLoader, Object
+
+from tools.site.docstrings import Docstrings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 _Nav: TypeAlias = "list[str | dict[str, str | _Nav]]"
 
 _INCLUDED: Final = re.compile(r'^--8<-- "(?P<path>[^"]+)"$', re.MULTILINE)
-_DOCUMENTED: Final = re.compile(
-    r"^::: (?P<name>(?P<package>\w+)[\w.]*)$(?P<options>(?:\n {4}.*)*)", re.MULTILINE
-)
 _COMMENT: Final = re.compile(r"<!--.*?-->\n*", re.DOTALL)
 _CODE: Final = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"(?P<text>!?\[[^\]]*\])\((?P<path>[\w./-]*?)(?P<anchor>#[\w.-]+)?\)")
@@ -66,11 +64,8 @@ def index(root: Path) -> str:
 
 def all_pages(root: Path) -> str:
     """Return `llms-full.txt`: the text of all pages, with the docstrings."""
-    loader = GriffeLoader(search_paths=[root])
-    pages = list(_pages(root))
-    for package in {found["package"] for page in pages for found in _DOCUMENTED.finditer(page.text)}:
-        loader.load(package)
-    return "\n\n".join(_whole(page, loader) for page in pages) + "\n"
+    docstrings = Docstrings(root)
+    return "\n\n".join(docstrings.insert(_text_from_root(page)) for page in _pages(root)) + "\n"
 
 
 def _config(root: Path) -> dict[str, Any]:
@@ -107,8 +102,8 @@ def _address(path: str) -> str:
     return "./" if path == "index.md" else f"{path.removesuffix('.md')}/"
 
 
-def _whole(page: _Page, loader: GriffeLoader) -> str:
-    """Return a page's text, with what mkdocstrings would insert, and links from the site's root."""
+def _text_from_root(page: _Page) -> str:
+    """Return a page's text with links that lead on from the site's root."""
     folder = posixpath.dirname(page.path)
 
     def lead_on(found: re.Match[str]) -> str:
@@ -116,35 +111,4 @@ def _whole(page: _Page, loader: GriffeLoader) -> str:
         place = _address(target) if target.endswith(".md") else target
         return f"{found['text']}({place}{found['anchor'] or ''})"
 
-    text = _LINK.sub(lead_on, page.text)
-    return _DOCUMENTED.sub(
-        lambda found: _documentation(loader, found["name"], found["options"]), text
-    ).strip()
-
-
-def _documentation(loader: GriffeLoader, name: str, options: str) -> str:
-    """Return what mkdocstrings shows of a public name, and of the public members of a class."""
-    documented = loader.modules_collection[name]
-    parts = [_entry(name, documented, with_docstring="show_docstring_description: false" not in options)]
-    if documented.is_class and "members: false" not in options:
-        parts += [
-            _entry(f"{name}.{member}", inside)
-            for member, inside in documented.members.items()
-            if inside.docstring and not member.startswith("_")
-        ]
-    return "\n\n".join(parts)
-
-
-def _entry(name: str, documented: Alias | Object, *, with_docstring: bool = True) -> str:
-    docstring = documented.docstring.value if documented.docstring and with_docstring else ""
-    return f"## {name}\n\n```python\n{_code(name, documented)}\n```\n\n{docstring}".rstrip()
-
-
-def _code(name: str, documented: Alias | Object) -> str:
-    """Return a function's or class's signature, or an attribute with its value or type."""
-    target = documented.final_target if isinstance(documented, Alias) else documented
-    if isinstance(target, Attribute):
-        return f"{name} = {target.value}" if target.value else f"{name}: {target.annotation}"
-    if isinstance(target, Function):
-        return ("async " * ("async" in target.labels)) + target.signature(return_type=True, name=name)
-    return target.signature(name=name) if isinstance(target, Class) and "__init__" in target.members else name
+    return _LINK.sub(lead_on, page.text).strip()
