@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+import plivo_endpoints
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT: Final = "plivo_endpoints"
-PACKAGE: Final = Path(__file__).parent.parent / ROOT
+PACKAGE: Final = Path(plivo_endpoints.__file__).parent
 
 _BASE: Final = {"_clock", "_errors", "_validation", "_config", "_models", "_request_models", "_version"}
 # What each part may import when it runs, beside itself; imports for type checkers alone are free.

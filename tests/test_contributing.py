@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import plivo_endpoints
 from tests.unmeasured import unmeasured
 
 ROOT = Path(__file__).parent.parent
@@ -69,7 +70,8 @@ def test_how_to_add_an_operation(tmp_path: Path) -> None:
     """
     model, operation, method, twin, test = BLOCKS
     package = tmp_path / "plivo_endpoints"
-    shutil.copytree(ROOT / "plivo_endpoints", package, ignore=shutil.ignore_patterns("__pycache__"))
+    sources = Path(plivo_endpoints.__file__).parent
+    shutil.copytree(sources, package, ignore=shutil.ignore_patterns("__pycache__"))
     with (package / "_models.py").open("a", encoding="utf-8") as models:
         models.write("\n\n" + model)
     insert(package / "_models.py", MORE_FIELDS, "    extra: Mapping")
