@@ -83,9 +83,9 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation into site/; a warning is an error."""
+    """Build the documentation into site/, and check every page and link of it; a warning is an error."""
     session.install("-e", ".[docs]")
-    session.run("zensical", "build", "--strict", "--clean")
+    session.run("python", "-m", "tools.site")
 
 
 @nox.session
