@@ -15,7 +15,7 @@ from plivo_endpoints.sandbox import Fault, Sandbox
 
 Run = Callable[..., Result]
 
-GUIDE = Path(__file__).parents[2] / "docs" / "cli.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "reference" / "command-line.md"
 
 
 def lines(result: Result) -> dict[str, str]:

@@ -8,6 +8,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -48,7 +49,10 @@ COMMANDS = (
     "import",
     "export",
 )
-DOCS = Path(__file__).parents[2] / "docs" / "provisioning.md"
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "docs" / "guides" / "provisioning.md").read_text(encoding="utf-8")
+# Of the guide's commands, those after the one that starts a sandbox, up to the results.
+FIRST_STEPS = re.findall(r"^```sh\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)[2:6]
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a key with openssl")
 
 
@@ -165,7 +169,7 @@ def _key_of(steps: str) -> str:
 
 def test_one_way_to_make_a_key(run: Run) -> None:
     """The help shows the same lines as the docs."""
-    steps = DOCS.read_text(encoding="utf-8").split("```sh\n")[1].splitlines()
+    steps = FIRST_STEPS[0].splitlines()
     (making,) = [n for n, line in enumerate(steps) if "openssl" in line]
     shown = [line.strip() for line in run("--help").stdout.splitlines()]
     assert [line in shown for line in steps[making : making + 2]] == [True, True]
@@ -698,7 +702,7 @@ def test_the_first_steps_of_the_docs(
     account: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They work as written, in an empty folder."""
-    steps = DOCS.read_text(encoding="utf-8").split("```sh\n")[1].partition("```")[0]
+    steps = "".join(FIRST_STEPS)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     done = subprocess.run(["bash", "-ec", steps], capture_output=True, text=True, check=False)  # noqa: S603, S607
     assert (done.returncode, len(account.endpoints)) == (0, 3)
@@ -709,20 +713,9 @@ def test_the_first_steps_of_the_docs(
     assert mode(tmp_path / "provision.key") == 0o600
 
 
-def test_the_first_steps_in_python(
-    account: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """They work as a script as written."""
-    script = DOCS.read_text(encoding="utf-8").split("```python\n")[1].partition("```")[0]
-    (tmp_path / "users.csv").write_text("username,alias,password\ndora,reception,s3cret\n")
-    exec(compile(script, DOCS.name, "exec"), {})  # noqa: S102 - the point
-    ((endpoint_id, made),) = account.endpoints.items()
-    assert f"dora created {endpoint_id} {made.username} None\n" in capsys.readouterr().out
-
-
 def test_the_first_steps_and_the_readme_do_not_collide() -> None:
     """Following both on one account causes no conflict: no username or alias is in both."""
-    rows = DOCS.read_text(encoding="utf-8").split("password\n", 1)[1].partition("END")[0].splitlines()
+    rows = GUIDE.split("password\n", 1)[1].partition("END")[0].splitlines()
     names = [name for row in rows for name in row.split(",")[:2]]
-    readme = (DOCS.parents[1] / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert (len(names), [name for name in names if f'"{name}"' in readme]) == (6, [])
