@@ -77,8 +77,9 @@ def test_a_page(page: Page, account: Sandbox, tmp_path: Path, request: pytest.Fi
     folder = tmp_path / "reader"
     folder.mkdir()
     script = page.script
-    if "\nbaresip " in script and shutil.which("baresip") is None:
-        pytest.skip(f"NEEDS baresip: {page} was not followed")
+    for program in ("baresip", "sipsak"):
+        if f"\n{program} " in script and shutil.which(program) is None:
+            pytest.skip(f"NEEDS {program}: {page} was not followed")
     if "postgresql://" in script:
         url = request.getfixturevalue("postgres").new_database()
         script = re.sub(r"postgresql://[^\s'\"#]+", lambda _: url, script)
