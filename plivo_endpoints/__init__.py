@@ -52,7 +52,16 @@ from plivo_endpoints._version import __version__
 
 if TYPE_CHECKING:
     from plivo_endpoints._client import AsyncClient, Client
-    from plivo_endpoints._events import AttemptFinished, AttemptStarted, CallFinished, CallStarted, Event
+    from plivo_endpoints._events import (
+        AttemptFinished,
+        AttemptStarted,
+        CallFinished,
+        CallStarted,
+        Event,
+        RunFinished,
+        RunPhaseStarted,
+        RunStarted,
+    )
     from plivo_endpoints._pagination import AsyncPaginator, Paginator
     from plivo_endpoints._postgres_rate_limit import PostgresRateLimit
     from plivo_endpoints._resources.blocking import Endpoints, Tokens
@@ -83,6 +92,9 @@ else:
         "CallFinished": "_events",
         "CallStarted": "_events",
         "Event": "_events",
+        "RunFinished": "_events",
+        "RunPhaseStarted": "_events",
+        "RunStarted": "_events",
     }
 
     def __getattr__(name: str) -> object:
@@ -137,6 +149,9 @@ __all__ = [
     "RequestTimeoutError",
     "Reservation",
     "ResponseDecodeError",
+    "RunFinished",
+    "RunPhaseStarted",
+    "RunStarted",
     "ServerError",
     "SharedRateLimit",
     "Token",

@@ -93,7 +93,7 @@ class Connections:
             else SharedWindow(rate_limit, self.account_url)
         )
         self._budget = RetryBudget()
-        self._observer = Observer(on_event)
+        self.observer: Observer = Observer(on_event, settings.base_url)
         self._pid: int | None = None  # of the first use; before that, a fork breaks nothing
         self._loops: dict[asyncio.AbstractEventLoop, LoopState] = {}
 
@@ -122,13 +122,13 @@ class Connections:
         self._drop_idle_loops(closed_only=True)
         transport = self._make_transport()
         limited = RateLimited(
-            transport.send, self._window, self._observer, connections=self._settings.max_connections
+            transport.send, self._window, self.observer, connections=self._settings.max_connections
         )
         retrying = RetryLoop(
             limited.send,
             window=self._window,
             budget=self._budget,
-            observer=self._observer,
+            observer=self.observer,
             policy=RetryPolicy(),
         )
         self._loops[loop] = made = LoopState(transport, retrying, TokenCache())

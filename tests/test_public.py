@@ -30,7 +30,16 @@ CLIENTS = {
 }
 MODELS = {"Acknowledgement", "CreatedEndpoint", "Endpoint", "Page", "PageMeta", "Token", "TokenClaims"}
 RESOURCE_CLASSES = {"AsyncEndpoints", "AsyncTokens", "Endpoints", "Tokens"}
-EVENTS = {"AttemptFinished", "AttemptStarted", "CallFinished", "CallStarted", "Event"}
+EVENTS = {
+    "AttemptFinished",
+    "AttemptStarted",
+    "CallFinished",
+    "CallStarted",
+    "Event",
+    "RunFinished",
+    "RunPhaseStarted",
+    "RunStarted",
+}
 ERRORS = {
     "APIError",
     "AmbiguousOutcomeError",

@@ -126,7 +126,7 @@ class Rig:
             ).send,
             window=self.window,
             budget=self.budget,
-            observer=Observer(self.events.append),
+            observer=Observer(self.events.append, "https://h"),
             policy=RetryPolicy(),
             clock=lambda: self.now,
             sleep=self.sleep,
@@ -552,10 +552,16 @@ async def test_every_call_and_attempt_is_reported() -> None:
     """Start and end of each, in order; what an attempt waited is no part of what it took."""
     rig = Rig([answers(500), answers(429, retry_after=1.0), good])
     await rig.call(endpoints.GET)
-    which: dict[str, Any] = {"operation": "endpoints.get", "method": "GET", "path": endpoints.GET.path}
+    assert isinstance(rig.events[0], CallStarted)
+    which: dict[str, Any] = {
+        "call": rig.events[0].call,
+        "operation": "endpoints.get",
+        "method": "GET",
+        "path": endpoints.GET.path,
+    }
     ended: dict[str, Any] = {**which, "phase": "connect", "sent": True, "seconds": 0.0}
     assert [
-        CallStarted(**which),
+        CallStarted(**which, url="https://h/v1/Account/{auth_id}/Endpoint/{endpoint_id}/"),
         AttemptStarted(**which, attempt=1, waited=0.0),
         AttemptFinished(**ended, attempt=1, waited=0.0, outcome="ambiguous", status=500),
         AttemptStarted(**which, attempt=2, waited=0.0),
@@ -563,7 +569,14 @@ async def test_every_call_and_attempt_is_reported() -> None:
         AttemptStarted(**which, attempt=3, waited=1.0),
         AttemptFinished(**ended, attempt=3, waited=1.0, outcome="done", status=200),
         CallFinished(
-            **which, attempts=3, error=None, phase=None, outcome_unknown=False, waited=1.0, seconds=1.05
+            **which,
+            attempts=3,
+            error=None,
+            phase=None,
+            outcome_unknown=False,
+            waited=1.0,
+            seconds=1.05,
+            retry_budget=481.0,
         ),
     ] == rig.events
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._load import Contents
     from plivo_endpoints.provisioning._options import Options
     from plivo_endpoints.provisioning._passwords import Deriver
+    from plivo_endpoints.provisioning._phase_tracker import PhaseTracker
     from plivo_endpoints.provisioning._phases import Phase
     from plivo_endpoints.provisioning._report import Channel
     from plivo_endpoints.provisioning._rows import RowSource
@@ -69,6 +70,7 @@ class JointOrder:
     outcomes: Channel
     master_key: str | None
     options: Options
+    tracker: PhaseTracker
     keeps_permissions: bool
 
 
@@ -81,7 +83,6 @@ class JointRun:
         self._stopping = stopping
         self._account = account_of(order.client)
         self._phases: Phases | None = None  # while this process leads
-        self._phase: Phase = "waiting"
         self._sender: Sender | None = None  # for the edition of the source with `_digest`
         self._digest = ""
         self._seen: str | None = None  # the edition in the state when this process looked last
@@ -92,7 +93,7 @@ class JointRun:
     @property
     def phase(self) -> Phase:
         """What this process does."""
-        return self._phase if self._phases is None else self._phases.phase
+        return self._order.tracker.phase
 
     @property
     def settles_in(self) -> float | None:
@@ -115,6 +116,7 @@ class JointRun:
                 except LeadershipLostError as error:
                     logger.warning("%s: continuing as a helper", error)
                     self._phases = None
+                    self._order.tracker.enter("waiting")
                     await self._joint.close()
                     await self._join_again()
 
@@ -192,12 +194,12 @@ class JointRun:
                 self._warn_of_permissions(facts)
             self._joined = facts["digest"]
             if allows_claims:
-                self._phase = "creating"
+                self._order.tracker.enter("creating")
                 await sender.create_all()
-                self._phase = "updating"
+                self._order.tracker.enter("updating")
                 await sender.update_all()
                 await self._joint.release_claims()
-            self._phase = "waiting"
+            self._order.tracker.enter("waiting")
         await pause(self._stopping, POLL)
 
     async def _sender_for(self, facts: Mapping[str, str]) -> Sender | None:
@@ -227,6 +229,7 @@ class JointRun:
             outcomes=order.outcomes,
             deriver=deriver,
             options=options,
+            tracker=order.tracker,
         )
 
     def _warn_of_permissions(self, facts: Mapping[str, str]) -> None:
@@ -264,7 +267,7 @@ class JointRun:
         await self._order.state.count()
         if facts.get("audited"):
             self.audit = Audit(read_duplicates(facts), int(facts.get("appeared") or 0))
-        self._phase = "done"
+        self._order.tracker.enter("done")
 
     @asynccontextmanager
     async def _counted(self) -> AsyncGenerator[None]:

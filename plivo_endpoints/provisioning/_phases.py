@@ -54,7 +54,7 @@ MOST_LOST: Final = 100
 
 
 class Phases:
-    """Works through a job; `phase` is the current phase.
+    """Works through a job, phase by phase.
 
     The process may end after any step: the next run can continue from the state alone.
     """
@@ -69,9 +69,13 @@ class Phases:
         self._canary = Canary(job.client, job.state, settle=job.options.settle)
         on_mismatch = self._canary.mark_failed if job.joint is None else partial(stop_all, job.joint)
         self._sender = Sender(job, self._outage, stopping, on_mismatch=on_mismatch)
-        self.phase: Phase = "planning"
         self._present = Present()
         self.audit: Audit | None = None
+
+    @property
+    def phase(self) -> Phase:
+        """The current phase."""
+        return self._job.tracker.phase
 
     @property
     def settles_in(self) -> float | None:
@@ -90,14 +94,18 @@ class Phases:
         if not self._stopping.is_set():
             await self._report_outcomes(*NEEDS_PERSON)
             await self._check_canary()
-            self.phase = "auditing"
+            self._enter("auditing")
             # The audit covers all rows, even if the run is for some of them only.
             self.audit = await audit_account(self._job.client, self._state.state, self._present)
             await self._state.count()
             await self._state.note({"done": "yes"})
-            self.phase = "done"
+            self._enter("done")
+
+    def _enter(self, phase: Phase) -> None:
+        self._job.tracker.enter(phase)
 
     async def _plan(self) -> None:
+        self._enter("planning")
         facts = await self._state.facts()
         is_fresh = facts.get("planned") != "yes"
         if not is_fresh:
@@ -152,10 +160,10 @@ class Phases:
     async def _finish_deletions(self) -> None:
         """Finish deletions that an earlier run started, for rows that are back in the source as new ones."""
         if self._state.has(RowState.DELETING):
-            self.phase = "deleting"
+            self._enter("deleting")
             begun = batches(self._state, RowState.DELETING)
             await run_workers(begun, self._finish_deletion, self._job.options.concurrency)
-            self.phase = "planning"
+            self._enter("planning")
             await compare(self._job.client, self._state, self._present)
 
     async def _report_outcomes(self, *row_states: RowState) -> None:
@@ -178,11 +186,11 @@ class Phases:
         if self._canary.is_there:
             await self._send()
         else:
-            self.phase = "canary"
+            self._enter("canary")
             await self._sender.create_one()
             self._canary.made_alone = self._sender.made_alone
         if self._state.has(RowState.PARKED) and await self._settle():
-            self.phase = "reconciling"
+            self._enter("reconciling")
             await reconcile(self._job.client, self._state)
             await self._permit()  # a row that was edited in the meantime may need it only now
 
@@ -203,10 +211,10 @@ class Phases:
             await self._state.count()
 
     async def _send_own(self) -> None:
-        self.phase = "creating"
+        self._enter("creating")
         await self._sender.create_all()
         if self._state.has(RowState.OUTDATED):
-            self.phase = "updating"
+            self._enter("updating")
             await self._sender.update_all()
 
     async def _is_left_to_others(self) -> bool:
@@ -222,7 +230,7 @@ class Phases:
     async def _check_canary(self) -> None:
         if self._canary.is_there:
             return
-        self.phase = "canary"
+        self._enter("canary")
         if not await self._canary.verify():
             return
         self._accept_canary()
@@ -230,7 +238,7 @@ class Phases:
         is_as_planned = self._canary.was_listed_at_once and set(suffixes) <= set(self._suffixes)
         if self._state.has(RowState.NEW) and not is_as_planned:
             # The plan may have missed endpoints: the list lags, or Plivo appends another number of digits.
-            self.phase = "planning"
+            self._enter("planning")
             await compare(self._job.client, self._state, self._present)
             await self._permit(compared={RowState.RENAMED})
         self._suffixes = suffixes
@@ -242,7 +250,7 @@ class Phases:
         """Delete replaced endpoints and, if allowed, those of rows no longer in the source."""
         await self._finish_replacements(*HELD)  # not RENAMED: a row renamed again may want the old one back
         if self._job.options.delete and not self._stopping.is_set():
-            self.phase = "deleting"
+            self._enter("deleting")
             await check_deletions(self._state, self._job.options)  # some rows were undecided until now
             await run_workers(
                 batches_of_gone(self._state, *HELD, RowState.DELETING),
@@ -254,7 +262,7 @@ class Phases:
         while not self._stopping.is_set():
             if not (batch := await self._state.read_replaced(_LOOK_AHEAD, row_states)):
                 return
-            self.phase = "deleting"
+            self._enter("deleting")
             await run_workers(_once(batch), self._delete_replaced, self._job.options.concurrency)
 
     async def _delete_replaced(self, entry: Entry) -> bool:
@@ -271,7 +279,7 @@ class Phases:
 
     async def _settle(self) -> bool:
         """Wait until no lost create can take effect any more; return whether to continue."""
-        self.phase = "settling"
+        self._enter("settling")
         await pause(self._stopping, self._until_settled())
         return not self._stopping.is_set()
 

@@ -16,6 +16,7 @@ from plivo_endpoints.provisioning._outage import retry_transient
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
+    from plivo_endpoints._events import Observer
     from plivo_endpoints._models import Endpoint, Page
     from plivo_endpoints._runner import Runner
 
@@ -47,6 +48,11 @@ def runner_of(client: Client) -> Runner:
 def account_of(client: AsyncClient) -> str:
     """Return the URL of the client's account; it identifies account and server."""
     return client._connections.account_url
+
+
+def observer_of(client: AsyncClient) -> Observer:
+    """Return what reports the client's events."""
+    return client._connections.observer
 
 
 def spend_rate_limit(client: AsyncClient) -> None:

@@ -12,8 +12,9 @@ from plivo_endpoints.provisioning._account_lock import account_locked
 from plivo_endpoints.provisioning._attach import attach, check_keys
 from plivo_endpoints.provisioning._entries import RowState
 from plivo_endpoints.provisioning._joint import JointOrder, JointRun
+from plivo_endpoints.provisioning._phase_tracker import PhaseTracker
 from plivo_endpoints.provisioning._phases import Phases
-from plivo_endpoints.provisioning._reach import account_of
+from plivo_endpoints.provisioning._reach import account_of, observer_of
 from plivo_endpoints.provisioning._report import Channel, Report
 from plivo_endpoints.provisioning._sending import Job
 from plivo_endpoints.provisioning._sharing import own_account
@@ -61,21 +62,34 @@ class Run:
     """
 
     def __init__(
-        self, part: Phases | JointRun, state: CountingState, outcomes: Channel, stopping: asyncio.Event
+        self,
+        part: Phases | JointRun,
+        state: CountingState,
+        outcomes: Channel,
+        stopping: asyncio.Event,
+        tracker: PhaseTracker,
     ) -> None:
         self._part = part
         self._state = state
         self._outcomes = outcomes
         self._stopping = stopping
+        self._tracker = tracker
         self._work = asyncio.create_task(self._run())
         self._is_raised = False
         self._is_followed = False
 
     async def _run(self) -> None:
+        self._tracker.start()
+        failure: BaseException | None = None
         try:
             await self._part.work()
+        except BaseException as error:
+            failure = error
+            raise
         finally:
             self._outcomes.close()
+            self._tracker.finish(self._state.counts, failure)
+            failure = None  # its traceback refers to this frame: avoid a cycle
 
     async def __aiter__(self) -> AsyncGenerator[Outcome]:
         self._is_followed = True
@@ -142,6 +156,7 @@ async def follow(
             await check_keys(options.only, source, state)
             contents, deriver = await attach(client, source, state, master_key, plan=options.plan)
             outcomes, stopping = Channel(), asyncio.Event()
+            tracker = PhaseTracker(observer_of(client), "provisioning.apply", "planning")
             job = Job(
                 client=client,
                 source=source,
@@ -150,8 +165,10 @@ async def follow(
                 outcomes=outcomes,
                 deriver=deriver,
                 options=options,
+                tracker=tracker,
             )
-            async with _followed(Run(Phases(job, stopping), job.state, outcomes, stopping)) as run:
+            run = Run(Phases(job, stopping), job.state, outcomes, stopping, tracker)
+            async with _followed(run):
                 yield run
 
 
@@ -173,6 +190,8 @@ async def join(
         await joint.join(create=not keeps_permissions)
         try:
             outcomes, stopping = Channel(), asyncio.Event()
+            operation = "provisioning.work" if keeps_permissions else "provisioning.apply"
+            tracker = PhaseTracker(observer_of(client), operation, "waiting")
             order = JointOrder(
                 client=client,
                 source=source,
@@ -181,18 +200,20 @@ async def join(
                 outcomes=outcomes,
                 master_key=master_key,
                 options=options,
+                tracker=tracker,
                 keeps_permissions=keeps_permissions,
             )
-            async with _followed(Run(JointRun(order, stopping), order.state, outcomes, stopping)) as run:
+            run = Run(JointRun(order, stopping), order.state, outcomes, stopping, tracker)
+            async with _followed(run):
                 yield run
         finally:
             await joint.close()
 
 
 @asynccontextmanager
-async def _followed(run: Run) -> AsyncGenerator[Run]:
+async def _followed(run: Run) -> AsyncGenerator[None]:
     try:
-        yield run
+        yield
         await run.complete()
     except BaseException:
         with suppress(Exception):  # raise the caller's own error

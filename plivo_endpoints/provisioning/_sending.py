@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._options import Options
     from plivo_endpoints.provisioning._outage import Outage
     from plivo_endpoints.provisioning._passwords import Deriver
+    from plivo_endpoints.provisioning._phase_tracker import PhaseTracker
     from plivo_endpoints.provisioning._report import Channel
     from plivo_endpoints.provisioning._rows import Row, RowSource
     from plivo_endpoints.provisioning._state._counting import CountingState
@@ -57,6 +58,7 @@ class Job:
     outcomes: Channel
     deriver: Deriver | None
     options: Options
+    tracker: PhaseTracker
 
 
 class Sender:
