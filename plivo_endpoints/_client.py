@@ -78,8 +78,9 @@ class AsyncClient(Unpicklable):
         ssl_context: Replaces aiohttp's default verification.
         session: An `aiohttp.ClientSession` to use; it is neither changed nor closed. It must not have `auth`.
             Its middlewares are not run, since one could send a create again.
-        on_event: Called with an `Event` at the start and end of each call and each attempt, for metrics and
-            tracing. Exceptions that it raises are logged and ignored.
+        on_event: Called with an `Event` at the start and end of each call, attempt and provisioning run, for
+            metrics and tracing, for example `plivo_endpoints.opentelemetry.OpenTelemetry()`. Exceptions that
+            it raises are logged and ignored.
 
     Raises:
         InvalidArgumentError: If an argument or an environment variable is invalid.

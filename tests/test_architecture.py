@@ -75,6 +75,7 @@ ALLOWED: Final = {
     "_client": {"_config", "_connections", "_resources", "_runner", "_validation", "_wiring"},
     "sandbox": set[str](),
     "token_service": {"_client", *_BASE},
+    "opentelemetry": {"_events", "_version"},
     "provisioning": {
         "_client",
         "_events",
@@ -210,6 +211,7 @@ def test_a_fresh_import_is_light() -> None:
     heavy = (
         "aiohttp",
         "click",
+        "opentelemetry",
         "psycopg",
         "rich",
         "sqlite3",
