@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tools.site import llms
 from tools.site.check import find_problems
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+ROOT = Path(__file__).parents[2]
 PAGE = '<title>A page</title><h1 id="top">A page</h1>'
 
 
@@ -133,3 +131,9 @@ def test_all_pages_in_one(documentation: Path) -> None:
     assert "```python\nphones.KINDS = 2\n```\n" in full
     assert "```python\nasync phones.answer(phone: Phone) -> bool\n```\n\n# Changes" in full
     assert [] == [part for part in (":::", "<!--", "heading_level", "_hang_up", "Answer.") if part in full]
+
+
+def test_the_documentation_itself() -> None:
+    """Each page has something to say in the index."""
+    lines = [line for line in llms.index(ROOT).splitlines() if line.startswith("- ")]
+    assert [] == [line for line in lines if "): " not in line]
