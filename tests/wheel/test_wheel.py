@@ -33,6 +33,7 @@ DEPENDENCIES: Final = {"aiohttp", "anyio", "attrs", "cattrs"}
 # What each extra adds, and code that needs it.
 EXTRAS: Final = {
     "cli": ({"click", "rich"}, "import plivo_endpoints.cli.main"),
+    "otel": ({"opentelemetry-api"}, "import plivo_endpoints.opentelemetry"),
     "postgres": ({"psycopg"}, "import psycopg; assert psycopg.pq.__impl__ == 'binary'"),
     "procrastinate": ({"procrastinate", "psycopg"}, "import plivo_endpoints.provisioning.procrastinate"),
     "speed": ({"uvloop"}, "import uvloop"),
