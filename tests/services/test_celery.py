@@ -52,7 +52,7 @@ from celery.signals import task_prerun
 
 @task_prerun.connect
 def show_process(**_):
-    print("it runs in process", os.getpid())
+    print(f"it runs in process {os.getpid()}")
 """
 
 
