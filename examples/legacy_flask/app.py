@@ -53,11 +53,11 @@ def send_create(name: str, alias: str) -> None:
         store.set_status(name, "unknown")
         look_for(name)
     except InvalidArgumentError as error:
-        store.remove(name)
+        store.remove(alias)
         flash(f"This cannot be a name: it {error.rule}.")
     except PlivoError:  # it was certainly not created
         app.logger.exception("no phone was created")
-        store.remove(name)
+        store.remove(alias)
         flash(f"The phone of {name} was not created. Try again later.")
     else:
         store.set_ready(name, made.endpoint_id, made.username)
@@ -86,7 +86,7 @@ def look_for(name: str) -> None:
     elif found:
         store.set_status(name, "review")
     elif is_over(phone):
-        store.remove(name)
+        store.remove(phone.alias)
         flash(f"The phone of {name} was not created. You can create it now.")
     else:
         flash(f"There is no phone of {name} yet, but it may still appear.")

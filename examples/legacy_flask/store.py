@@ -68,10 +68,13 @@ def set_status(name: str, status: str) -> None:
         database.execute("UPDATE phones SET status = ? WHERE name = ?", (status, name))
 
 
-def remove(name: str) -> None:
-    """Forget a phone that was certainly not created, so that it can be."""
+def remove(alias: str) -> None:
+    """Forget a phone that was certainly not created, so that it can be.
+
+    By its alias: the name may have got another phone since.
+    """
     with _open() as database:
-        database.execute("DELETE FROM phones WHERE name = ?", (name,))
+        database.execute("DELETE FROM phones WHERE alias = ?", (alias,))
 
 
 def get(name: str) -> Phone | None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from runpy import run_path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from plivo_endpoints.sandbox import Fault
 from tests.examples.browsing import Visitor
-from tests.services.service import skip_without
+from tests.examples.conftest import EXAMPLES
+from tests.services.service import skip_without, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,6 +94,31 @@ def test_answers_are_lost(
     assert "ready" == state_of("carol", visitor.post("/phones", name="carol").text)
     assert {"alice": 1, "bob": 1, "carol": 1, "dora": 1} == threaded_sandbox.applied_creates
     assert (0, []) == (service.terminate(), service.complaints())
+
+
+def test_a_worker_is_killed(service: Service, visitor: Visitor, threaded_sandbox: Sandbox) -> None:
+    """The phone that it was creating is neither forgotten nor created again."""
+    threaded_sandbox.inject(Fault(applied=True, latency=300), method="POST")
+    with ThreadPoolExecutor(1) as pool:
+        click = pool.submit(visitor.post, "/phones", name="alice")
+        wait_until(lambda: bool(threaded_sandbox.endpoints))
+        for pid in re.findall(r"Booting worker with pid: (\d+)", service.output):
+            os.kill(int(pid), signal.SIGKILL)
+        with pytest.raises(OSError, match=r"closed|reset"):
+            click.result()
+    assert "unknown" == state_of("alice", visitor.post("/phones", name="alice").text)
+    assert "ready" == state_of("alice", visitor.post("/phones/alice/look").text)
+    assert {"alice": 1} == threaded_sandbox.applied_creates
+
+
+def test_two_people_look_at_once(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If both see that nothing was created, the second does not forget the create that came in between."""
+    monkeypatch.setenv("PHONES_DB", str(database))
+    store = run_path(str(EXAMPLES / "legacy_flask" / "store.py"))
+    for alias in ("alice-1", "alice-2"):
+        assert store["claim"]("alice", alias)
+        store["remove"]("alice-1")
+    assert not store["claim"]("alice", "alice-3")
 
 
 def test_the_demo(start: Callable[..., Service]) -> None:
