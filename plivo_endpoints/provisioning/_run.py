@@ -80,16 +80,16 @@ class Run:
 
     async def _run(self) -> None:
         self._tracker.start()
-        failure: BaseException | None = None
         try:
             await self._part.work()
         except BaseException as error:
-            failure = error
+            self._finish(error)
             raise
-        finally:
-            self._outcomes.close()
-            self._tracker.finish(self._state.counts, failure)
-            failure = None  # its traceback refers to this frame: avoid a cycle
+        self._finish(None)
+
+    def _finish(self, error: BaseException | None) -> None:
+        self._outcomes.close()
+        self._tracker.finish(self._state.counts, error)
 
     async def __aiter__(self) -> AsyncGenerator[Outcome]:
         self._is_followed = True
