@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import store
 from flask import Flask, abort, flash, redirect, render_template, request, url_for
 
-from plivo_endpoints import Client, Endpoint, InvalidArgumentError, OutcomeUnknownError, PlivoError
+from plivo_endpoints import Client, InvalidArgumentError, OutcomeUnknownError, PlivoError
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Response
 
 TIMEOUT = 10.0  # seconds for a call; gunicorn ends a worker that is busy for 30
-SETTLE = float(os.environ.get("SETTLE", "120"))  # seconds; less only for the sandbox
+# Seconds in which a create that was sent may still be carried out; less only for the sandbox.
+SETTLE = float(os.environ.get("SETTLE", "120"))
 
 logging.basicConfig(level=logging.INFO)
 app = Flask(__name__)
@@ -75,8 +76,13 @@ def look_for(name: str) -> None:
     phone = store.get(name) or abort(404)
     if phone.status == "ready":
         return
+    # Before the account is read: what this look does not find may still appear if it began too early.
+    can_still_appear = datetime.now(UTC) <= phone.sent_at + timedelta(seconds=TIMEOUT + SETTLE)
     try:
-        found = matching_endpoints(phone)
+        # With `settle=0`, one look: `find_created` would otherwise keep this worker until it is certain.
+        found = client.endpoints.find_created(
+            username=phone.name, alias=phone.alias, sent_at=phone.sent_at, settle=0
+        )
     except PlivoError:
         app.logger.exception("the account could not be read")
         flash("Plivo cannot be reached. Look again later.")
@@ -85,23 +91,8 @@ def look_for(name: str) -> None:
         store.set_ready(name, found[0].endpoint_id, found[0].username)
     elif found:
         store.set_status(name, "review")
-    elif is_over(phone):
+    elif can_still_appear:
+        flash(f"There is no phone of {name} yet, but it may still appear.")
+    else:
         store.remove(phone.alias)
         flash(f"The phone of {name} was not created. You can create it now.")
-    else:
-        flash(f"There is no phone of {name} yet, but it may still appear.")
-
-
-def matching_endpoints(phone: store.Phone) -> list[Endpoint]:
-    """Return the endpoints that the create of a phone can have made."""
-    if is_over(phone):  # one complete look is certain: nothing can appear later
-        name, alias, sent_at = phone.name, phone.alias, phone.sent_at
-        return list(client.endpoints.find_created(username=name, alias=alias, sent_at=sent_at, settle=SETTLE))
-    # `find_created` would keep this worker until it is over. One look takes moments, and finds what is there.
-    return list(client.endpoints.list(alias=phone.alias, username_prefix=phone.name))
-
-
-def is_over(phone: store.Phone) -> bool:
-    """Whether the create can no longer be carried out: it was sent at most TIMEOUT after it was recorded."""
-    sent_at: datetime = phone.sent_at
-    return datetime.now(UTC) > sent_at + timedelta(seconds=TIMEOUT + SETTLE)

@@ -121,6 +121,32 @@ def test_two_people_look_at_once(database: Path, monkeypatch: pytest.MonkeyPatch
     assert not store["claim"]("alice", "alice-3")
 
 
+def test_it_becomes_certain_during_a_look(
+    database: Path,
+    threaded_sandbox: Sandbox,
+    point_to: Callable[[Sandbox], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A look that began before proves nothing: the create may be carried out after the list is read."""
+    skip_without("flask")
+    point_to(threaded_sandbox)
+    monkeypatch.setenv("PHONES_DB", str(database))
+    monkeypatch.setenv("FLASK_SECRET_KEY", "of-the-tests")
+    monkeypatch.syspath_prepend(EXAMPLES / "legacy_flask")
+    application = run_path(str(EXAMPLES / "legacy_flask" / "app.py"))
+    application["store"].claim("alice", "alice-1")
+    certain = timedelta(seconds=application["TIMEOUT"] + application["SETTLE"])
+    with closing(sqlite3.connect(database)) as connection, connection:
+        sent_at = datetime.now(UTC) - certain + timedelta(seconds=0.5)
+        connection.execute("UPDATE phones SET sent_at = ?", (sent_at.isoformat(),))
+    threaded_sandbox.inject(Fault(applied=True, latency=1), method="GET")
+    with application["client"], application["app"].test_client() as browser:
+        look = browser.post("/phones/alice/look", follow_redirects=True)
+        assert "may still appear" in look.text
+        look = browser.post("/phones/alice/look", follow_redirects=True)
+        assert "alice was not created" in look.text
+
+
 def test_the_demo(start: Callable[..., Service]) -> None:
     """Its one command serves it on a sandbox that loses answers; the page knows which phones are ready."""
     skip_without("flask", "gunicorn")
