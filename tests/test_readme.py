@@ -8,16 +8,9 @@ import pytest
 
 from plivo_endpoints.sandbox import Sandbox
 
-DOCS = Path(__file__).parent.parent / "docs"
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-
-
-def snippets(text: str) -> list[str]:
-    """Return the Python code in a Markdown text."""
-    return re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
-SNIPPETS = snippets(README)
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
@@ -31,17 +24,6 @@ def test_snippets_run(
     point_to(threaded_sandbox)
     exec(compile(snippet, "README.md", "exec"), {})  # noqa: S102 - the point
     assert bool(capsys.readouterr().out) == ("print(" in snippet)
-
-
-def test_the_example_of_events(
-    threaded_sandbox: Sandbox, point_to: Callable[[Sandbox], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """As docs/guides/observability.md has it: it prints a line for each call."""
-    point_to(threaded_sandbox)
-    page = (DOCS / "guides" / "observability.md").read_text(encoding="utf-8")
-    (example,) = [snippet for snippet in snippets(page) if "on_event=count" in snippet]
-    exec(compile(example, "observability.md", "exec"), {})  # noqa: S102 - the point
-    assert "endpoints.list: done after 1, " in capsys.readouterr().out
 
 
 def test_its_first_thirty_lines() -> None:
@@ -75,11 +57,10 @@ def test_its_size() -> None:
 
 def test_its_links() -> None:
     """Every file that it links to is there, and every heading in it."""
-    root = Path(__file__).parent.parent
     missing: list[str] = []
     for target in re.findall(r"\]\((?!https:)([^)]+)\)", README):
         name, _, heading = target.partition("#")
-        path = root / name
+        path = ROOT / name
         words = heading.replace("-", " ")
         if not path.is_file() or (words and words not in path.read_text(encoding="utf-8").lower()):
             missing.append(target)

@@ -55,6 +55,13 @@ def test_a_page_as_json(
     assert 1 == page["meta"]["total_count"]
 
 
+def test_events(threaded_sandbox: Sandbox, point_to: PointTo, capsys: pytest.CaptureFixture[str]) -> None:
+    """The hook prints a line for each call."""
+    point_to(threaded_sandbox)
+    run("observability", having="on_event=count")
+    assert "endpoints.list: done after 1, " in capsys.readouterr().out
+
+
 def test_cached_tokens(threaded_sandbox: Sandbox, point_to: PointTo) -> None:
     """Each of the two names costs one request, however many ask."""
     point_to(threaded_sandbox)

@@ -9,20 +9,21 @@ from pathlib import Path
 import pytest
 
 from plivo_endpoints.sandbox import Fault, Sandbox
+from tests.docs.pages import DOCS, Page
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-TESTING = (ROOT / "docs" / "guides" / "testing.md").read_text("utf-8")
-SANDBOX = (ROOT / "docs" / "guides" / "sandbox.md").read_text("utf-8")
-BLOCKS = re.findall(r"```python\n# (\S+)\n(.*?)```", TESTING, re.DOTALL)
+SANDBOX = (DOCS / "guides" / "sandbox.md").read_text("utf-8")
+BLOCKS = [block for block in Page.read(DOCS / "guides" / "testing.md").blocks if block.language == "python"]
 
 
 @pytest.fixture
 def service(tmp_path: Path) -> Path:
     """Each block of code on the page about testing is a file that its first line names."""
-    for name, code in BLOCKS:
-        (tmp_path / name).write_text(code)
+    for block in BLOCKS:
+        assert block.file_name is not None
+        (tmp_path / block.file_name).write_text(block.code)
     return tmp_path
 
 
