@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from plivo_endpoints.provisioning._options import Options
     from plivo_endpoints.provisioning._passwords import Deriver
     from plivo_endpoints.provisioning._phase_tracker import PhaseTracker
-    from plivo_endpoints.provisioning._phases import Phase
     from plivo_endpoints.provisioning._report import Channel
     from plivo_endpoints.provisioning._rows import RowSource
     from plivo_endpoints.provisioning._state._counting import CountingState
@@ -91,11 +90,6 @@ class JointRun:
         self.audit: Audit | None = None
 
     @property
-    def phase(self) -> Phase:
-        """What this process does."""
-        return self._order.tracker.phase
-
-    @property
     def settles_in(self) -> float | None:
         """See `Phases.settles_in`."""
         return None if self._phases is None else self._phases.settles_in
@@ -110,7 +104,7 @@ class JointRun:
 
     async def _work(self) -> None:
         async with self._counted():
-            while not self._stopping.is_set() and self.phase != "done":
+            while not self._stopping.is_set() and self._order.tracker.phase != "done":
                 try:
                     await self._go_on()
                 except LeadershipLostError as error:

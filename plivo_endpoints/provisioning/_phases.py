@@ -73,14 +73,9 @@ class Phases:
         self.audit: Audit | None = None
 
     @property
-    def phase(self) -> Phase:
-        """The current phase."""
-        return self._job.tracker.phase
-
-    @property
     def settles_in(self) -> float | None:
         """Seconds until no lost create can take effect any more, while the run waits for that."""
-        return self._until_settled() if self.phase == "settling" else None
+        return self._until_settled() if self._job.tracker.phase == "settling" else None
 
     async def work(self) -> None:
         """Do all that is left to do."""

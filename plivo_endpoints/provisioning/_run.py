@@ -102,7 +102,7 @@ class Run:
     def progress(self) -> Progress:
         """A snapshot of the run."""
         return Progress(
-            phase=self._part.phase,
+            phase=self._tracker.phase,
             counts=self._state.counts,
             waiting=self._state.number_of(RowState.PARKED),
             settles_in=self._part.settles_in,
@@ -134,7 +134,7 @@ class Run:
     async def end(self) -> None:
         """Let requests in flight finish, start no others, and raise an error that was not raised yet."""
         self._stopping.set()
-        grace = _GRACE if self._part.phase in {"canary", "creating", "updating", "deleting"} else 0.0
+        grace = _GRACE if self._tracker.phase in {"canary", "creating", "updating", "deleting"} else 0.0
         try:
             self._outcomes.close()
             await asyncio.wait({self._work}, timeout=grace)
