@@ -1,4 +1,4 @@
-"""The site's own checks find what is wrong with a page, and language models get all of the documentation."""
+"""The checks of the site find what is wrong with a page; language models get an index of its pages."""
 
 from __future__ import annotations
 
@@ -67,28 +67,6 @@ def test_a_page_without_a_title(tmp_path: Path) -> None:
     assert ["page.html: has no title"] == find_problems(tmp_path)
 
 
-PROGRAM = '''
-KINDS = 2
-
-class Phone:
-    """A phone."""
-
-    def __init__(self, number: str) -> None: ...
-
-    @property
-    def rings(self) -> bool:
-        """Whether it rings."""
-
-    def ring(self, times: int = 3) -> None:
-        """Ring."""
-
-    def _hang_up(self) -> None: ...
-
-async def answer(phone: Phone) -> bool:
-    """Answer."""
-'''
-
-
 @pytest.fixture
 def documentation(tmp_path: Path) -> Path:
     """A small documentation's folder."""
@@ -102,11 +80,9 @@ def documentation(tmp_path: Path) -> Path:
     )
     (tmp_path / "docs" / "guides" / "one.md").write_text(
         "# One\n\n[Home](../index.md), [a part](#part), ![it](../it.png)\n\n"
-        "::: phones.Phone\n    options:\n      heading_level: 3\n\n::: phones.KINDS\n\n"
-        "::: phones.answer\n    options: {show_docstring_description: false}\n"
+        "::: phones.Phone\n    options:\n      heading_level: 3\n"
     )
     (tmp_path / "docs" / "guides" / "changes.md").write_text('<!-- included -->\n--8<-- "CHANGES.md"\n')
-    (tmp_path / "phones.py").write_text(PROGRAM)
     (tmp_path / "CHANGES.md").write_text("# Changes\n\nAll of them.\n")
     return tmp_path
 
@@ -117,20 +93,6 @@ def test_the_index(documentation: Path) -> None:
         "# Phones\n\n> For phones\n\n## Start\n\n- [Home](./): See the guide.\n\n"
         "## Guides\n\n- [One](guides/one/): Home, a part, it\n- [Changes](guides/changes/): All of them.\n"
     )
-
-
-def test_all_pages_in_one(documentation: Path) -> None:
-    """Links lead on from the root, files are included, and docstrings are where the site has them."""
-    full = llms.all_pages(documentation)
-    assert "See\n[the guide](guides/one/)." in full
-    assert "[Home](./), [a part](guides/one/#part), ![it](it.png)" in full
-    assert full.endswith("# Changes\n\nAll of them.\n")
-    assert "```python\nphones.Phone(number: str)\n```\n\nA phone.\n" in full
-    assert "```python\nphones.Phone.ring(times: int = 3) -> None\n```\n\nRing.\n" in full
-    assert "```python\nphones.Phone.rings: bool\n```\n\nWhether it rings.\n" in full
-    assert "```python\nphones.KINDS = 2\n```\n" in full
-    assert "```python\nasync phones.answer(phone: Phone) -> bool\n```\n\n# Changes" in full
-    assert [] == [part for part in (":::", "<!--", "heading_level", "_hang_up", "Answer.") if part in full]
 
 
 def test_the_documentation_itself() -> None:

@@ -21,7 +21,6 @@ def main() -> int:
         return status
     site = ROOT / "site"
     (site / "llms.txt").write_text(llms.index(ROOT), "utf-8")
-    (site / "llms-full.txt").write_text(llms.all_pages(ROOT), "utf-8")
     problems = find_problems(site)
     for problem in problems:
         print(problem, file=sys.stderr)

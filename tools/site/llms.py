@@ -1,19 +1,16 @@
-"""The documentation for language models: `llms.txt`, an index, and `llms-full.txt`, all pages.
+"""The documentation for language models: `llms.txt`, an index of the pages.
 
 Links are relative, as the site's address is not known. See https://llmstxt.org for the form.
 """
 
 from __future__ import annotations
 
-import posixpath
 import re
 import tomllib
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from attrs import frozen
-
-from tools.site.docstrings import Docstrings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +21,6 @@ _Nav: TypeAlias = "list[str | dict[str, str | _Nav]]"
 _INCLUDED: Final = re.compile(r'^--8<-- "(?P<path>[^"]+)"$', re.MULTILINE)
 _COMMENT: Final = re.compile(r"<!--.*?-->\n*", re.DOTALL)
 _CODE: Final = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
-_LINK: Final = re.compile(r"(?P<text>!?\[[^\]]*\])\((?P<path>[\w./-]*?)(?P<anchor>#[\w.-]+)?\)")
 _NOT_PROSE: Final = ("#", "!", "|", ":::", "<", "- ")
 
 
@@ -37,7 +33,7 @@ class _Page:
     @property
     def address(self) -> str:
         """Its place in the site."""
-        return _address(self.path)
+        return "./" if self.path == "index.md" else f"{self.path.removesuffix('.md')}/"
 
     @property
     def title(self) -> str:
@@ -60,12 +56,6 @@ def index(root: Path) -> str:
     for section, pages in groupby(_pages(root), lambda page: page.section):
         lines += [f"\n## {section}\n\n", *map(_line, pages)]
     return "".join(lines)
-
-
-def all_pages(root: Path) -> str:
-    """Return `llms-full.txt`: the text of all pages, with the docstrings."""
-    docstrings = Docstrings(root)
-    return "\n\n".join(docstrings.insert(_text_from_root(page)) for page in _pages(root)) + "\n"
 
 
 def _config(root: Path) -> dict[str, Any]:
@@ -96,19 +86,3 @@ def _read(path: Path, root: Path) -> str:
 def _line(page: _Page) -> str:
     summary = f": {page.summary}" if page.summary else ""
     return f"- [{page.title}]({page.address}){summary}\n"
-
-
-def _address(path: str) -> str:
-    return "./" if path == "index.md" else f"{path.removesuffix('.md')}/"
-
-
-def _text_from_root(page: _Page) -> str:
-    """Return a page's text with links that lead on from the site's root."""
-    folder = posixpath.dirname(page.path)
-
-    def lead_on(found: re.Match[str]) -> str:
-        target = posixpath.normpath(posixpath.join(folder, found["path"])) if found["path"] else page.path
-        place = _address(target) if target.endswith(".md") else target
-        return f"{found['text']}({place}{found['anchor'] or ''})"
-
-    return _LINK.sub(lead_on, page.text).strip()
