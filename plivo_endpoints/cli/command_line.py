@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -40,7 +41,8 @@ def _program() -> str:
     if getattr(sys, "frozen", False):  # by PyInstaller, for example: the executable is this program
         return shlex.quote(sys.executable)
     # If the virtual environment is not activated, the shell finds no command or that of another environment.
+    # uv, which sets UV, activates one for this process only.
     found, here = shutil.which(PROGRAM), Path(sys.executable).parent.resolve()
-    if found is not None and Path(found).resolve().parent == here:
+    if "UV" not in os.environ and found is not None and Path(found).resolve().parent == here:
         return PROGRAM
     return f"{shlex.quote(sys.executable)} -m plivo_endpoints"

@@ -104,17 +104,21 @@ def test_a_word_survives_the_shell(word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "program"),
+    ("found", "variables", "program"),
     [
-        ("/my venv/plivo-endpoints", "plivo-endpoints"),
-        ("/another/plivo-endpoints", "'/my venv/python' -m plivo_endpoints"),
-        (None, "'/my venv/python' -m plivo_endpoints"),
+        ("/my venv/plivo-endpoints", {}, "plivo-endpoints"),
+        ("/my venv/plivo-endpoints", {"UV": "/bin/uv"}, "'/my venv/python' -m plivo_endpoints"),
+        ("/another/plivo-endpoints", {}, "'/my venv/python' -m plivo_endpoints"),
+        (None, {}, "'/my venv/python' -m plivo_endpoints"),
     ],
 )
 def test_the_program_of_a_line_to_paste(
-    monkeypatch: pytest.MonkeyPatch, found: str | None, program: str
+    monkeypatch: pytest.MonkeyPatch, found: str | None, variables: dict[str, str], program: str
 ) -> None:
     """Its name where a shell finds this very one by it, else the interpreter that runs it now."""
     monkeypatch.setattr(shutil, "which", {"plivo-endpoints": found}.get)
     monkeypatch.setattr(sys, "executable", "/my venv/python")
+    monkeypatch.delenv("UV", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
     assert shell.command_line(["get", "1"]) == f"{program} get 1"

@@ -62,7 +62,7 @@ class ConsoleStage:
     def error(self, error: PlivoError) -> None:
         """Print the error that it raised, with its attributes."""
         self._text(f"{type(error).__name__}: {error}", style="red", margin=_MARGIN)
-        facts = ", ".join(f"{name}={value!r}" for name, value in vars(error).items())
+        facts = ", ".join(f"{name}={value!r}" for name, value in vars(error).items() if name[0] != "_")
         self._text(facts, margin=_MARGIN)
 
     def _text(self, text: str, *, style: str = "", margin: str = "") -> None:
