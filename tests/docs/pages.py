@@ -69,7 +69,7 @@ class Page:
     @property
     def script(self) -> str:
         """What a reader types, with a mark after each block that runs."""
-        lines = ["set -eu", "pip() { :; }  # all that the tests need is installed"]
+        lines = ["set -euo pipefail", "pip() { :; }  # all that the tests need is installed"]
         for block in self.blocks:
             if block.reason is None and block.file_name is not None:
                 lines.append(_save(block, block.file_name))
@@ -78,9 +78,13 @@ class Page:
         return "\n".join(lines) + "\n"
 
     def missing(self, printed: str) -> list[str]:
-        """Return the lines of text on the page that the block before them has not printed."""
+        """Return the blocks that were not reached, and the text that the block before did not print."""
         output = _outputs(printed)
-        wrong: list[str] = []
+        wrong = [
+            f"line {block.line} was not reached"
+            for block in self.blocks
+            if block.runs and block.line not in output
+        ]
         for block, text in zip(self.blocks, self.blocks[1:], strict=False):
             if block.runs and text.language == "text" and text.reason is None:
                 wrong += _missing_lines(text.code, output.get(block.line, ""))

@@ -87,6 +87,8 @@ def test_a_page(page: Page, account: Sandbox, tmp_path: Path, request: pytest.Fi
     assert [] == page.missing(printed), printed
 
 
+# Another language is a mistake: a block in it, such as "shell", would not run.
+LANGUAGES: Final = {"python", "sh", "text", "console", "ini", "js", "json", "toml", "yaml"}
 PARSERS: Final = {"json": json.loads, "toml": tomllib.loads}
 
 
@@ -101,5 +103,27 @@ def test_documents(page: Page) -> None:
 def test_all_pages_are_read() -> None:
     """No fence is overlooked: each one has a language, and belongs to a block."""
     for page in PAGES:
-        fences = re.findall(r"^ *```", page.path.read_text("utf-8"), re.MULTILINE)
+        fences = re.findall(r"^ *(?:```|~~~)", page.path.read_text("utf-8"), re.MULTILINE)
         assert len(fences) == 2 * len(page.blocks), page
+        assert set() == {block.language for block in page.blocks} - LANGUAGES, page
+
+
+FAILING: Final = {
+    "a command": "```sh\nfalse\n```\n",
+    "a command before a pipe": "```sh\nfalse | cat\n```\n",
+    "a block in a list": "1. Run it:\n\n    ```sh\n    false\n    ```\n",
+    "an end before the last block": "```sh\nexit 0\n```\n\n```sh\nfalse\n```\n",
+    "a difference in a text": "```sh\necho one\n```\n\n```text\ntwo\n```\n",
+}
+
+
+@pytest.mark.parametrize("text", FAILING.values(), ids=FAILING)
+def test_what_a_page_fails_for(text: str, tmp_path: Path) -> None:
+    """A page that is not as it says is noticed."""
+    path = tmp_path / "page.md"
+    path.write_text(text)
+    page = Page.read(path)
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    with pytest.raises(AssertionError):
+        assert [] == page.missing(follow(page.script, folder, dict(os.environ)))
