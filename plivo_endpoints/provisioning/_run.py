@@ -79,8 +79,8 @@ class Run:
         self._is_followed = False
 
     async def _run(self) -> None:
-        self._tracker.start()
         try:
+            self._tracker.start()
             await self._part.work()
         except BaseException as error:
             self._finish(error)

@@ -181,3 +181,30 @@ async def test_a_run_of_several_processes(sandbox: Sandbox, postgres: PostgresSe
         assert spans.parents_of("endpoints.create") <= {"provisioning.canary", "provisioning.creating"}
         spans.close()
     assert 5 == sum(len(spans.named("endpoints.create")) for spans in hooks)
+
+
+@pytest.mark.parametrize("moment", [RunStarted, RunPhaseStarted])
+def test_an_interrupt_as_a_run_starts(moment: type[Event], threaded_sandbox: Sandbox, tmp_path: Path) -> None:
+    """The end of the run is reported also if Ctrl-C comes while the hook hears of its start."""
+    heard: list[type[Event]] = []
+
+    def interrupted(event: Event) -> None:
+        heard.append(type(event))
+        if heard.count(moment) == 1 and isinstance(event, moment):
+            raise KeyboardInterrupt
+
+    async def run() -> None:
+        async with (
+            AsyncClient(
+                threaded_sandbox.auth_id,
+                threaded_sandbox.auth_token,
+                base_url=threaded_sandbox.base_url,
+                on_event=interrupted,
+            ) as client,
+            AsyncFleet(client, tmp_path / "fleet.db").apply(ROWS),
+        ):
+            pass
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(run())
+    assert RunFinished is heard[-1]
