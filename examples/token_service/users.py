@@ -52,7 +52,9 @@ def _read() -> dict[str, dict[str, str]]:
 
 
 def _hash(password: str, salt: bytes) -> bytes:
-    return hashlib.scrypt(password.encode(), salt=salt, n=2**14, r=8, p=1)
+    # JSON can contain half of a surrogate pair, which UTF-8 cannot: no password, but no reason to fail either.
+    encoded = password.encode("utf-8", "surrogatepass")
+    return hashlib.scrypt(encoded, salt=salt, n=2**14, r=8, p=1)
 
 
 if __name__ == "__main__":

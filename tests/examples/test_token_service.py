@@ -43,6 +43,7 @@ def test_a_visitor_logs_in(start: Callable[..., Service]) -> None:
     )
     assert 401 == visitor.post_json("/login", name="alice", password="guessed").status
     assert 401 == visitor.post_json("/login", name="nobody", password="open sesame").status
+    assert 401 == visitor.post_json("/login", name="alice", password="\ud800").status
     assert 401 == visitor.post("/token").status
     assert 204 == visitor.post_json("/login", **ALICE).status
     answers = [visitor.post("/token") for _ in range(4)]
