@@ -52,7 +52,7 @@ def _read() -> dict[str, dict[str, str]]:
 
 
 def _hash(password: str, salt: bytes) -> bytes:
-    # JSON can contain half of a surrogate pair, which UTF-8 cannot: no password, but no reason to fail either.
+    # JSON can contain half of a surrogate pair, which UTF-8 cannot: such a password is wrong like any other.
     encoded = password.encode("utf-8", "surrogatepass")
     return hashlib.scrypt(encoded, salt=salt, n=2**14, r=8, p=1)
 
