@@ -24,7 +24,7 @@ _BLOCK: Final = re.compile(
     r"^(?P<indent> *)```(?P<language>\w+)[^\n]*\n(?P<code>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
-_FILE_NAME: Final = re.compile(r"(?:#|//|<!--) (?P<name>[\w./-]+\.\w+)\b")
+_FILE_NAME: Final = re.compile(r"(?:#|//|<!--) (?P<name>[\w./-]+\.\w+)(?: -->)?$", re.MULTILINE)
 _RUN: Final = {"python", "sh", "bash"}
 _MARK: Final = "=== end of block "
 
