@@ -46,7 +46,9 @@ def tests(session: nox.Session, dependencies: str) -> None:
 
 def _lowest_versions(session: nox.Session) -> list[str]:
     """Pin the lowest versions that pyproject.toml allows."""
-    pins = Path(session.create_tmp(), "lowest.txt")
+    # Not in nox's own temporary folder, which the tests would get as theirs: too long a path for sockets, and
+    # none that PostgreSQL's user may enter.
+    pins = Path(session.virtualenv.location, "lowest.txt")
     extras = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
     options = [f"--extra={extra}" for extra in extras if extra not in DEVELOPMENT]
     command = ["uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--no-deps"]
