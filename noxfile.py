@@ -21,7 +21,7 @@ nox.options.sessions = ["lint", "types", "docs", "workflows", "wheel", "api"]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 # The programs that the other slow tests start need newer versions than the lowest of the package.
 SLOW_WITH_LOWEST = ["tests/lifetime", "tests/secrets"]
-DEVELOPMENT = {"bench", "docs", "test", "test-services"}  # the extras that are not for users
+DEVELOPMENT = {"bench", "docs", "test", "test-slow"}  # the extras that are not for users
 DIST = Path("dist")
 
 
@@ -34,7 +34,7 @@ def tests(session: nox.Session, dependencies: str) -> None:
     """
     arguments = list(session.posargs)
     package = [arguments.pop(0)] if arguments and arguments[0].endswith(".whl") else ["-e", "."]
-    package[-1] += "[test,speed]"
+    package[-1] += "[test-slow,speed]"
     lowest = dependencies == "lowest"
     session.install(*package, *(_lowest_versions(session) if lowest else []))
     if arguments:
@@ -68,7 +68,7 @@ def coverage(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types with mypy and pyright, and that every public name has one."""
-    session.install("-e", ".[test,speed]", "hatchling", "nox")
+    session.install("-e", ".[test-slow,speed]", "hatchling", "nox", "pyright[nodejs]>=1.1.390")
     session.run("mypy")
     session.run("mypy", "noxfile.py", "hatch_build.py")
     session.run("pyright")

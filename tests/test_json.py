@@ -50,6 +50,7 @@ def test_the_hash_of_a_password_can_be_left_out() -> None:
     assert asdict(ENDPOINT).keys() - asdict(ENDPOINT, filter=exclude("password")).keys() == {"password"}
 
 
+@pytest.mark.slow
 def test_fastapi_returns_it() -> None:
     """From a function annotated as the guide says, for every kind of answer."""
     fastapi = pytest.importorskip("fastapi")

@@ -301,7 +301,7 @@ def test_a_call_that_ends_in_another_context(telemetry: Telemetry) -> None:
     assert ["endpoints.get"] == telemetry.names
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("loop", ["asyncio", pytest.param("uvloop", marks=pytest.mark.slow)])
 def test_threads_and_the_blocking_client(threaded_sandbox: Sandbox, telemetry: Telemetry, loop: str) -> None:
     """The caller's span is the parent although the call runs in another thread."""
     factory = pytest.importorskip("uvloop").new_event_loop if loop == "uvloop" else None

@@ -176,6 +176,7 @@ print({call.value.endpoint_id for call in calls} == {seed})
 """
 
 
+@pytest.mark.slow
 def test_several_clients_under_gevent(faults: FaultServer, start: Callable[..., Popen[str]]) -> None:
     """After `monkey.patch_all()` they work, and other greenlets run while one waits."""
     pytest.importorskip("gevent")

@@ -38,7 +38,7 @@ EXTRAS: Final = {
     "procrastinate": ({"procrastinate", "psycopg"}, "import plivo_endpoints.provisioning.procrastinate"),
     "speed": ({"uvloop"}, "import uvloop"),
 }
-DEVELOPMENT: Final = {"bench", "docs", "test", "test-services"}
+DEVELOPMENT: Final = {"bench", "docs", "test", "test-slow"}
 
 
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
