@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.services.service import Service, environment_of
+from tests.services.service import Service, launching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,19 +20,9 @@ EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 @pytest.fixture
 def start(threaded_sandbox: Sandbox, tmp_path: Path) -> Iterator[Callable[..., Service]]:
     """Start `python` with some words in the folder of an example, with the sandbox in its environment."""
-    started: list[Service] = []
 
     def start_in(example: str, *words: str, **environment: str) -> Service:
-        service = Service(
-            (sys.executable, *words),
-            environment_of(threaded_sandbox, HOME=str(tmp_path), **environment),
-            tmp_path / f"output-{len(started)}",
-            folder=EXAMPLES / example,
-        )
-        started.append(service)
-        return service
+        return launch(*words, folder=EXAMPLES / example, **environment)
 
-    yield start_in
-    for service in started:
-        service.kill()
-        sys.stdout.write(service.output)  # shown where the test failed
+    with launching(threaded_sandbox, tmp_path) as launch:
+        yield start_in

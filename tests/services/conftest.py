@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.services.service import Service, environment_of
+from tests.services.service import Service, launching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,18 +19,5 @@ if TYPE_CHECKING:
 @pytest.fixture
 def launch(threaded_sandbox: Sandbox, tmp_path: Path) -> Iterator[Callable[..., Service]]:
     """Start `python -m` with these words and the sandbox in its environment; end at last what still runs."""
-    started: list[Service] = []
-
-    def start(*words: str, **environment: str) -> Service:
-        service = Service(
-            (sys.executable, "-m", *words),
-            environment_of(threaded_sandbox, HOME=str(tmp_path), **environment),
-            tmp_path / f"output-{len(started)}",
-        )
-        started.append(service)
-        return service
-
-    yield start
-    for service in started:
-        service.kill()
-        sys.stdout.write(service.output)  # shown where the test failed
+    with launching(threaded_sandbox, tmp_path) as start:
+        yield partial(start, "-m")

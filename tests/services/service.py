@@ -8,9 +8,10 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +23,7 @@ import pytest
 from tests.unmeasured import unmeasured
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from plivo_endpoints.sandbox import Sandbox
 
@@ -177,3 +178,24 @@ def post_until(url: str, workers: int) -> list[Answer]:
 def pids_of(answers: list[Answer]) -> set[int]:
     """Return the ids of the processes that answered."""
     return {answer.body["pid"] for answer in answers}
+
+
+@contextmanager
+def launching(sandbox: Sandbox, home: Path) -> Generator[Callable[..., Service]]:
+    """Give a function that starts `python` with some words, and the sandbox in its environment.
+
+    What still runs is ended with the block.
+    """
+    started: list[Service] = []
+
+    def start(*words: str, folder: Path = PROGRAMS, **environment: str) -> Service:
+        variables = environment_of(sandbox, HOME=str(home), **environment)
+        output = home / f"output-{len(started)}"
+        service = Service((sys.executable, *words), variables, output, folder=folder)
+        started.append(service)
+        return service
+
+    yield start
+    for service in started:
+        service.kill()
+        sys.stdout.write(service.output)  # shown where the test failed
