@@ -35,7 +35,7 @@ from plivo_endpoints.provisioning._errors import (
     StateError,
 )
 from plivo_endpoints.provisioning._fleet import AsyncFleet
-from plivo_endpoints.provisioning._phases import Phase
+from plivo_endpoints.provisioning._phase_tracker import Phase
 from plivo_endpoints.provisioning._plan import Plan
 from plivo_endpoints.provisioning._plan_file import load_plan, save_plan
 from plivo_endpoints.provisioning._report import Duplicate, Outcome, Report, Status

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from plivo_endpoints._events import RunFinished, RunPhaseStarted, RunStarted
 
@@ -11,8 +11,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from plivo_endpoints._events import Observer
-    from plivo_endpoints.provisioning._phases import Phase
     from plivo_endpoints.provisioning._report import Status
+
+Phase = Literal[
+    "waiting",
+    "planning",
+    "canary",
+    "creating",
+    "updating",
+    "settling",
+    "reconciling",
+    "deleting",
+    "auditing",
+    "done",
+]
 
 
 class PhaseTracker:

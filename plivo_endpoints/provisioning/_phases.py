@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import aclosing
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from plivo_endpoints.provisioning import _transitions as states
 from plivo_endpoints.provisioning._audit import NOT_AUDITED, audit_account
@@ -31,20 +31,8 @@ if TYPE_CHECKING:
 
     from plivo_endpoints.provisioning._audit import Audit
     from plivo_endpoints.provisioning._entries import Entry
+    from plivo_endpoints.provisioning._phase_tracker import Phase
     from plivo_endpoints.provisioning._sending import Job
-
-Phase = Literal[
-    "waiting",
-    "planning",
-    "canary",
-    "creating",
-    "updating",
-    "settling",
-    "reconciling",
-    "deleting",
-    "auditing",
-    "done",
-]
 
 T = TypeVar("T")
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from plivo_endpoints._client import AsyncClient
     from plivo_endpoints.provisioning._options import Options
-    from plivo_endpoints.provisioning._phases import Phase
+    from plivo_endpoints.provisioning._phase_tracker import Phase
     from plivo_endpoints.provisioning._report import Outcome, Status
     from plivo_endpoints.provisioning._rows import RowSource
     from plivo_endpoints.provisioning._state._protocol import FleetState, JointState
