@@ -189,7 +189,7 @@ class Observer:
     `sys.exit`. Only a `KeyboardInterrupt` propagates: Ctrl-C can come during either.
     """
 
-    def __init__(self, on_event: Callable[[Event], None] | None, base_url: str = "") -> None:
+    def __init__(self, on_event: Callable[[Event], None] | None, base_url: str) -> None:
         self._on_event = on_event
         self._url = f"{base_url}/v1/Account/{{auth_id}}/"
 

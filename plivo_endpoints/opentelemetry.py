@@ -237,7 +237,7 @@ class _Metrics:
             "plivo.client.unknown_outcomes", "{call}", "Calls that may have been carried out."
         )
         self._budget = meter.create_gauge(
-            "plivo.client.retry_budget", "{token}", "Tokens left for retries, of 500, after the last call."
+            "plivo.client.retry_budget", "{token}", "Tokens left for retries after the last call."
         )
 
     def attempt(self, call: _Call, event: AttemptFinished, error: str | None) -> None:

@@ -119,7 +119,7 @@ class Rig:
             RateLimited(
                 self.send,
                 self.window,
-                Observer(self.events.append),
+                Observer(self.events.append, "https://h"),
                 connections=100,
                 clock=lambda: self.now,
                 sleep=self.sleep,
@@ -327,10 +327,12 @@ async def test_a_pause_holds_those_who_wait_for_a_connection() -> None:
         rig.now = max(rig.now, due)
 
     retrying = RetryLoop(
-        RateLimited(send, window, Observer(None), connections=1, clock=lambda: rig.now, sleep=sleep).send,
+        RateLimited(
+            send, window, Observer(None, "https://h"), connections=1, clock=lambda: rig.now, sleep=sleep
+        ).send,
         window=window,
         budget=rig.budget,
-        observer=Observer(None),
+        observer=Observer(None, "https://h"),
         policy=RetryPolicy(),
         clock=lambda: rig.now,
         sleep=sleep,
@@ -488,7 +490,7 @@ async def test_a_timeout_says_what_ate_it() -> None:
         hang,
         window=SlidingWindow(None),
         budget=RetryBudget(),
-        observer=Observer(None),
+        observer=Observer(None, "https://h"),
         policy=RetryPolicy(),
     )
     options = CallOptions(timeout=0.01, max_attempts=3)
@@ -515,10 +517,12 @@ async def test_a_timeout_in_the_queue_is_no_attempt() -> None:
         await asyncio.Event().wait()
 
     retrying = RetryLoop(
-        RateLimited(rig.send, window, Observer(None), connections=100, clock=lambda: 0.0, sleep=forever).send,
+        RateLimited(
+            rig.send, window, Observer(None, "https://h"), connections=100, clock=lambda: 0.0, sleep=forever
+        ).send,
         window=window,
         budget=RetryBudget(),
-        observer=Observer(None),
+        observer=Observer(None, "https://h"),
         policy=RetryPolicy(),
     )
     options = CallOptions(timeout=0.01, max_attempts=3)

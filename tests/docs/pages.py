@@ -25,7 +25,7 @@ _BLOCK: Final = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _FILE_NAME: Final = re.compile(r"(?:#|//|<!--) (?P<name>[\w./-]+\.\w+)(?: -->)?$", re.MULTILINE)
-_RUN: Final = {"python", "sh", "bash"}
+_RUN: Final = {"python", "sh"}
 _MARK: Final = "=== end of block "
 
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 PAGES: Final = [Page.read(path) for path in sorted(DOCS.rglob("*.md"))]
 RUNNING: Final = [page for page in PAGES if any(block.runs for block in page.blocks)]
-ROOT: Final = DOCS.parent
 
 
 @pytest.fixture
