@@ -2,8 +2,10 @@
 
 import random
 import time
+import timeit
 import tracemalloc
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -89,9 +91,8 @@ def test_no_value_takes_long(phone: Phone, name: str) -> None:
     for filler in ('"', "<", "\\", ",", ";", '"\\', "\r\n ", "a@", ":", " ", ";a=", "%"):
         message = phone.request("X: 1").decode().replace(f"\r\n{name}: ", "\r\nIgnored: ")
         message = message.replace("X: 1", f"{name}: {filler * (15_000 // len(filler))}")
-        begun = time.process_time()
-        phone.registrar.answer(message.encode(), SOURCE)
-        assert time.process_time() - begun < 0.2, filler
+        answering = timeit.Timer(partial(phone.registrar.answer, message.encode(), SOURCE), time.process_time)
+        assert min(answering.repeat(repeat=3, number=1)) < 0.2, filler
 
 
 def grown(before: tracemalloc.Snapshot) -> int:
