@@ -120,9 +120,9 @@ class Model:
         return explore(self.begin, self._ordered)
 
     def _ordered(self, world: World) -> Iterator[World]:
-        # Which of the workers it is makes no difference.
+        # Which of the workers it is makes no difference. Sorting by hash is the quickest.
         for following in self._next(world):
-            yield evolve(following, workers=tuple(sorted(following.workers, key=repr)))
+            yield evolve(following, workers=tuple(sorted(following.workers, key=hash)))
 
     def _next(self, world: World) -> Iterator[World]:
         for create in world.sent:
