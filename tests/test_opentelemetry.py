@@ -264,7 +264,7 @@ async def test_a_cancelled_call(sandbox: Sandbox, telemetry: Telemetry) -> None:
     async with connect(sandbox, telemetry) as client:
         with telemetry.tracer.start_as_current_span("caller") as caller:
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.1):
+                async with asyncio.timeout(0.5):
                     await client.endpoints.create(**NEW)
             assert caller is get_current_span()
     attempt, call, _ = telemetry.spans

@@ -37,13 +37,13 @@ async def test_a_create_that_lands_after_its_timeout(faults: FaultServer) -> Non
     """Two seconds late it is found, as soon as a look after that."""
     account, url = faults.account()
     account.play([Step(LANDS_LATER, applied=False)])
-    async with AsyncClient(AUTH_ID, "fault-token", base_url=url, timeout=0.5) as client:
+    async with AsyncClient(AUTH_ID, "fault-token", base_url=url, timeout=1.0) as client:
         lost = await _lose(client)
         found = await client.with_options(timeout=5).endpoints.find_created(
             username=lost.username, alias=lost.alias, sent_at=lost.sent_at, settle=5
         )
     assert [made.endpoint_id for made in account.created] == [endpoint.endpoint_id for endpoint in found]
-    assert 2 <= account.landing[0] - lost.sent_at.timestamp() < 2.5
+    assert 2 <= account.landing[0] - lost.sent_at.timestamp() < 5
 
 
 @pytest.mark.slow

@@ -319,13 +319,13 @@ async def test_ctrl_c_after_a_refusal_leaves_nothing_unknown(faults: FaultServer
 
 
 async def _give_up(client: AsyncClient) -> None:
-    async with asyncio.timeout(0.2):
+    async with asyncio.timeout(0.5):
         await client.endpoints.create(username="alice", password="s3cret", alias="desk")
 
 
 async def _fail_beside(client: AsyncClient) -> None:
     async def fail() -> None:
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.5)
         raise ValueError
 
     async with asyncio.TaskGroup() as group:
@@ -334,7 +334,7 @@ async def _fail_beside(client: AsyncClient) -> None:
 
 
 async def _move_on(client: AsyncClient) -> None:
-    with anyio.move_on_after(0.2):
+    with anyio.move_on_after(0.5):
         await client.endpoints.create(username="alice", password="s3cret", alias="desk")
 
 

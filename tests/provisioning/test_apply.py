@@ -133,7 +133,7 @@ async def test_what_is_there_already(
         Fault(applied=True, reset=True),
         Fault(applied=True, status=503),
         Fault(applied=True, truncate_at=10),
-        Fault(applied=True, latency=0.6),
+        Fault(applied=True, latency=2.0),
     ],
     ids=["page", "reset", "503", "cut", "timeout"],
 )
@@ -144,7 +144,7 @@ async def test_a_lost_answer_to_a_create_that_worked(
     sandbox.list_lag = 0.5
     sandbox.inject(fault, times=1, method="POST")
     account = AsyncClient(
-        sandbox.auth_id, sandbox.auth_token, base_url=sandbox.base_url, rate_limit=None, timeout=0.3
+        sandbox.auth_id, sandbox.auth_token, base_url=sandbox.base_url, rate_limit=None, timeout=1.0
     )
     async with account as client:
         ended = await applied(rows(3), settle=1.0, client=client)

@@ -71,7 +71,7 @@ async def test_a_timeout_that_lands_two_seconds_later(
             sandbox.auth_token,
             base_url=f"http://127.0.0.1:{slow}",
             rate_limit=None,
-            timeout=0.5,
+            timeout=1.0,
         ) as client,
         apply(client, rows(3), state=tmp_path / "run.db", settle=3.0) as run,
     ):

@@ -169,7 +169,7 @@ async def test_leaving_while_nothing_can_be_sent(
             await asyncio.sleep(0.01)
         begun = time.monotonic()
         run.stop()
-    assert time.monotonic() - begun < 2.0
+    assert time.monotonic() - begun < 4.0
     assert run._state.number_of(RowState.NEW) == 3
 
 
