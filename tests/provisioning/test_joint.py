@@ -36,7 +36,7 @@ from plivo_endpoints.provisioning import (
     _transitions,
 )
 from plivo_endpoints.provisioning._canary import read_mismatches, stop_all
-from plivo_endpoints.provisioning._state import _leases
+from plivo_endpoints.provisioning._state import _leases, _postgres_tables
 from plivo_endpoints.provisioning._state._protocol import opened
 from plivo_endpoints.sandbox import Fault
 from tests.provisioning.fleets import leave_in_doubt
@@ -377,19 +377,38 @@ async def test_the_workers_of_a_run(
     fleet_of: Callable[[], AsyncFleet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who leads, who helps, and what each has done; nobody once it has ended."""
-    monkeypatch.setattr(_leases, "LEASE", 0.5)
+    monkeypatch.setattr(_leases, "LEASE", 2.0)
     async with AsyncExitStack() as stack:
-        runs = [await stack.enter_async_context(fleet_of().apply(derived(900))) for _ in range(2)]
-        while sum(worker.done for worker in await fleet_of().workers()) < 20:
-            await asyncio.sleep(0.05)
+        runs = [await stack.enter_async_context(fleet_of().apply(derived(5000))) for _ in range(2)]
         workers = await fleet_of().workers()
+        while not (sum(worker.done for worker in workers) >= 20 and any(worker.rate for worker in workers)):
+            await asyncio.sleep(0.05)
+            workers = await fleet_of().workers()
         for run in runs:
             run.stop()
     assert [worker.leads for worker in workers] == [True, False]
     assert {worker.name.split(" on ")[0] for worker in workers} == {f"process {os.getpid()}"}
-    assert all(0 < worker.lease <= 0.5 and worker.age > 0 for worker in workers)
-    assert sum(worker.rate for worker in workers) > 0
+    assert all(0 < worker.lease <= 2.0 and worker.age > 0 for worker in workers)
     assert await fleet_of().workers() == ()
+
+
+async def test_the_rate_counts_every_row(
+    fleet_of: Callable[[], AsyncFleet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those that are finished while a lease is being renewed."""
+    state = fleet_of()._state
+    assert isinstance(state, PostgresState)
+
+    async def finish_rows_beside(*arguments: Any) -> object:
+        state.count_done(10)
+        return await _postgres_tables.run(*arguments)
+
+    monkeypatch.setattr(_leases, "LEASE", 0.5)
+    monkeypatch.setattr(_leases, "run", finish_rows_beside)
+    await state.join()
+    while not any(worker.rate for worker in await state.workers()):
+        await asyncio.sleep(0.05)
+    await state.close()
 
 
 async def test_other_commands_during_a_run(

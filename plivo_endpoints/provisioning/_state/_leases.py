@@ -120,14 +120,15 @@ class Lease:
         before, since = self.done, time.monotonic()
         while True:
             await asyncio.sleep(LEASE / _RENEWALS)
-            rate = (self.done - before) / (time.monotonic() - since)
+            done, now = self.done, time.monotonic()
+            rate = (done - before) / (now - since)
             try:
                 connection = await self._connect()
-                await run(connection, _RENEW, LEASE, self.done, rate, self.worker)
+                await run(connection, _RENEW, LEASE, done, rate, self.worker)
             except Exception:  # noqa: BLE001 - the other connection reports it
                 await self._disconnect()
             else:
-                before, since = self.done, time.monotonic()
+                before, since = done, now
 
     async def _connect(self) -> Connection:
         from psycopg import AsyncConnection  # noqa: PLC0415 - an extra
